@@ -1,0 +1,19 @@
+/* Private keys in files: PKCS#8 PEM, mode 0600, encrypted when a passphrase is given. */
+#pragma once
+
+#include <openssl/evp.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+/* "rsa2048", "rsa3072", "rsa4096", "p256", "p384". */
+bool key_generate(const char *kind, EVP_PKEY **out, struct err *err);
+/* Refuses to overwrite; fsyncs file and directory.  passphrase_file may be NULL (not encrypted); its first
+ * line, without the line end, is the passphrase. */
+bool key_save(EVP_PKEY *key, const char *path, const char *passphrase_file, struct err *err);
+/* Refuses a file that group or others can read. */
+bool key_load(const char *path, const char *passphrase_file, EVP_PKEY **out, struct err *err);
+/* Whole small file (<= 1 MiB). */
+bool file_read(const char *path, struct buf *out, struct err *err);
+/* Writes to a temporary name, fsyncs, renames, fsyncs the directory. */
+bool file_replace(const char *path, struct view content, unsigned mode, struct err *err);

@@ -1,0 +1,67 @@
+/* The only way to the private keys: sign a certificate, sign a CRL, sign CMS attributes, decrypt a
+ * content key.  The daemon's signer is a process of its own, forked before threads, LMDB and sockets
+ * exist, that loads the keys itself and checks what it signs; tools and tests run the same code in
+ * their own process.  Both look the same from outside. */
+#pragma once
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "pkcs7/ext.h"
+#include "pkcs7/scep.h"
+
+#define SIGNER_MAX_KEYS 64
+
+enum signer_use { /* bits: what a key may be used for */
+    SIGNER_CERTIFICATES = 1u << 0,
+    SIGNER_CRLS = 1u << 1,
+    SIGNER_MESSAGES = 1u << 2,
+    SIGNER_DECRYPT = 1u << 3,
+};
+
+/* One key: where it is, what it may do, and the limits of what it signs. */
+struct signer_key_spec {
+    char path[512], passphrase_file[512];
+    struct view cert;             /* DER of its certificate; borrowed until signer_start/_local returns */
+    unsigned uses;                /* enum signer_use bits */
+    /* SIGNER_CERTIFICATES: nothing outside these is ever signed for a device */
+    uint32_t key_usage;           /* union of the templates' bits */
+    struct eku eku;               /* union of the templates' purposes */
+    int64_t max_validity;         /* seconds */
+    bool may_issue_ca;            /* only in scepctl init */
+};
+
+struct signer_spec {
+    struct signer_key_spec key[SIGNER_MAX_KEYS];
+    size_t n;
+};
+
+struct signer; /* a connection: used by one thread at a time */
+
+/* In this process. */
+bool signer_local(const struct signer_spec *spec, struct signer **out, struct err *err);
+
+/* The child process.  signer_start forks, waits until the keys are loaded (or fails with the child's
+ * reason), and returns `lanes` connections.  Call before any thread exists.  Keys and passphrases never
+ * enter this process. */
+struct signer_process;
+bool signer_start(const struct signer_spec *spec, unsigned lanes, const struct log *log,
+                  struct signer_process **out, struct err *err);
+struct signer *signer_lane(struct signer_process *p, unsigned lane); /* borrowed */
+int signer_pid(const struct signer_process *p);
+/* Closes the lanes; the child ends by itself; waits for it (bounded). */
+void signer_stop(struct signer_process *p);
+
+void signer_free(struct signer *s); /* signer_local's only; NULL allowed */
+
+/* `tbs` is a whole TBSCertificate.  The signer lints it (ca/lint.h) under the key's limits before it signs,
+ * and verifies its own signature after.  ERR_REFUSED with a reason, or ERR_SIGNER when out of reach. */
+bool signer_sign_certificate(struct signer *s, unsigned key, struct view tbs, struct buf *signature, struct err *err);
+/* `tbs` is a whole TBSCertList of any size (passed by a sealed memory file). */
+bool signer_sign_crl(struct signer *s, unsigned key, struct view tbs, struct buf *signature, struct err *err);
+/* The signed attributes of a CMS SignerInfo as SET OF. */
+bool signer_sign_attributes(struct signer *s, unsigned key, enum digest digest, struct view attributes,
+                            struct buf *signature, struct err *err);
+/* See struct scep_keys: decrypt.  Never tells a wrong padding from a right one. */
+bool signer_decrypt(struct signer *s, unsigned key, enum key_padding padding, enum digest oaep,
+                    struct view encrypted, uint8_t *content_key, size_t key_len, struct err *err);

@@ -1,0 +1,24 @@
+/* Challenge passwords: made once, shown once, kept only as HMACs under a key outside the store. */
+#pragma once
+
+#include "base/err.h"
+#include "store/store.h"
+
+struct challenge_key { uint8_t bytes[32]; };
+
+/* Reads the key file (32 octets, mode 0600), or makes it when `create`. */
+bool challenge_key_load(const char *path, bool create, struct challenge_key *out, struct err *err);
+
+struct challenge_wish {
+    int64_t ttl;               /* seconds; 0: never expires */
+    uint32_t uses;             /* 0: unlimited */
+    const char *endpoint, *template_name, *subject, *san, *label, *created_by; /* NULL: none */
+    bool hex16;                /* 16 hex digits as NDES has them, instead of four groups of four */
+    int64_t now;
+};
+#define CHALLENGE_TEXT_MAX 64
+/* Stores and returns the secret once.  80 random bits (64 for hex16). */
+bool challenge_new(struct store *s, const struct challenge_key *k, const struct challenge_wish *w,
+                   char secret[CHALLENGE_TEXT_MAX], struct store_challenge *out, struct err *err);
+/* What is hashed: our own format ignores blanks, dashes and case; everything else is taken as it is. */
+void challenge_hash(const struct challenge_key *k, struct view secret, uint8_t hash[STORE_HASH]);

@@ -1,0 +1,78 @@
+/* Who may have a certificate.  One decision function looks at a request and at what the store remembers, and says
+ * issue, pend, repeat or reject; one apply function writes the outcome in the committer's transaction, checking
+ * again what could have changed meanwhile. */
+#pragma once
+
+#include "ca/authority.h"
+#include "ca/issue.h"
+#include "enroll/challenge.h"
+#include "pkcs7/scep.h"
+#include "store/store.h"
+
+enum challenge_policy { CHALLENGE_NONE = 0, CHALLENGE_ONE_TIME = 1, CHALLENGE_STATIC = 2 }; /* bits */
+enum renewal_challenge { RENEWAL_CHALLENGE_IGNORE, RENEWAL_CHALLENGE_CHECK, RENEWAL_CHALLENGE_REQUIRE };
+
+/* What an endpoint allows.  Immutable. */
+struct enroll_policy {
+    char endpoint[64];               /* its name in the store: the path */
+    const struct authority *authority;
+    const struct template *template;
+    unsigned challenges;             /* enum challenge_policy bits; 0: none needed */
+    uint8_t static_hash[STORE_HASH]; /* challenge_hash of the static one */
+    bool manual;                     /* an administrator approves */
+    int64_t pending_ttl;             /* seconds */
+    bool renewal;                    /* by a certificate of ours */
+    enum renewal_challenge renewal_challenge;
+    bool any_signer_key;             /* proxies sign with an ephemeral key: do not compare with the CSR's */
+};
+
+struct enroll_context {
+    struct store *store;
+    const struct challenge_key *challenge_key;
+};
+
+struct enroll_peer { const char *address; const char *agent; };
+
+enum enroll_verdict { ENROLL_ISSUE, ENROLL_PEND, ENROLL_REPEAT, ENROLL_REJECT };
+
+struct enroll_decision {
+    enum enroll_verdict verdict;
+    enum reason reason;              /* REJECT */
+    char detail[320];                /* REJECT: rule, value, limit; for log and store */
+    char request[32];                /* PEND, or ISSUE after approval: id of the request */
+    char challenge[32];              /* id of the challenge that came with it, known even when refused */
+    struct buf certificate;          /* REPEAT: the one issued before */
+    struct store_cert repeated;      /* REPEAT: its record (der moved to `certificate`) */
+    bool renewal;
+    /* private to enroll/: what enroll_plan_* needs */
+    struct enroll_private *priv;
+};
+void enroll_decision_clear(struct enroll_decision *d);
+
+/* PKCSReq, RenewalReq and CertPoll.  Returns false only for faults of ours; a refusal is a verdict.  For ISSUE `plan` is
+ * filled; for a poll or a repeated request that was approved, the CSR is the stored one and `*stored_csr` (owned) gets it,
+ * since the plan borrows from it. */
+bool enroll_decide(const struct enroll_context *ctx, const struct enroll_policy *policy, const struct scep_message *m,
+                   const struct enroll_peer *peer, int64_t now, struct enroll_decision *out, struct cert_plan *plan,
+                   struct csr **stored_csr, struct err *err);
+
+/* Everything that must be durable before the reply may leave. */
+struct enroll_change;
+/* NULL in `*out` when nothing needs storing (a plain refusal). */
+bool enroll_change_new(const struct enroll_policy *policy, const struct scep_message *m, const struct enroll_peer *peer,
+                       struct enroll_decision *d, const struct issued *issued, int64_t now, struct enroll_change **out,
+                       struct err *err);
+void enroll_change_free(struct enroll_change *c);
+/* Writes it.  ERR_CONFLICT, and nothing written, when the world changed since the decision: decide anew. */
+bool enroll_change_apply(struct enroll_change *c, struct store_write *w, struct err *err);
+/* Several in one transaction, each with its own result; the batch is committed when at least one applied.  false: the commit
+ * failed, nothing is stored, and every result says so.  A full map is enlarged and tried again. */
+bool enroll_commit(struct store *s, struct enroll_change *const *changes, struct err *results, size_t n, struct err *err);
+
+/* Administration, for scepctl: each writes its audit entry. */
+bool enroll_request_decide(struct store *s, const char *id, bool approve, const char *by, const char *note, int64_t now,
+                           struct store_request *out, struct err *err);
+bool enroll_cert_revoke(struct store *s, uint64_t cert_id, enum crl_reason reason, const char *by, int64_t now, struct err *err);
+bool enroll_challenge_revoke(struct store *s, const char *id, const char *by, int64_t now, struct err *err);
+/* Periodic: expires pending requests, purges old challenges. */
+bool enroll_housekeep(struct store *s, int64_t now, struct err *err);

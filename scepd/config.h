@@ -1,0 +1,89 @@
+/* The configuration file, loaded whole into one immutable struct.  One schema table (config_schema.c) names
+ * every setting: key, type, range, unit, default, reloadable or not, one line of help; the loader,
+ * `scepd --check-config`, scepd.conf(5) and the sample file are made from it or tested against it. */
+#pragma once
+
+#include "base/log.h"
+#include "ca/authority.h"
+#include "ca/template.h"
+#include "enroll/enroll.h"
+
+#define CONFIG_MAX_AUTHORITIES 8
+#define CONFIG_MAX_TEMPLATES 64
+#define CONFIG_MAX_ENDPOINTS 64
+#define ENDPOINT_MAX_ALIASES 8
+
+struct config_endpoint {
+    char path[128];                       /* "/scep"; also the endpoint's name in the store */
+    char *alias[ENDPOINT_MAX_ALIASES];    /* further paths; owned */
+    size_t alias_n;
+    char authority[64], template_name[64];
+    enum ra_shape ra;
+    unsigned challenges;                  /* enum challenge_policy bits */
+    char static_challenge_file[512];
+    bool manual;
+    bool anonymous;                       /* "issue_to_anyone_without_a_challenge" */
+    int64_t pending_ttl;
+    bool renewal;
+    enum renewal_challenge renewal_challenge;
+    bool any_signer_key;
+    unsigned digests, ciphers;            /* ALG_BIT sets that requests may use */
+    bool legacy;                          /* DES and MD5 may be listed */
+    bool include_chain;                   /* CA certificates in the CertRep */
+    bool absent_content;                  /* PENDING and FAILURE without eContent */
+    struct config_location *where;        /* for messages; owned */
+};
+
+struct config_authority {
+    char name[64];
+    char certificate[512], key[512], passphrase_file[512];
+    char chain[AUTHORITY_MAX_CHAIN][512];
+    size_t chain_n;
+    char ra_certificate[512], ra_key[512];
+    char ra_signing_certificate[512], ra_signing_key[512], ra_encryption_certificate[512], ra_encryption_key[512];
+    bool ca_decrypts;
+    char digest[16];
+    char crl_url[256], issuer_url[256];
+    int64_t crl_validity, crl_period;
+};
+
+struct config {
+    char file[512];                       /* relative paths in it are taken from its directory; all paths here are complete */
+    char address[64];
+    int port;
+    int max_connections, request_timeout; /* seconds for one whole request */
+    int max_header, max_body;             /* octets */
+    int workers, queue;                   /* 0 workers: one per core */
+    char store_path[512];
+    uint64_t map_size;
+    char challenge_key_file[512];
+    char user[64];                        /* run as, when started by root; "" stays */
+    enum log_level log_level;
+    bool log_json;
+    char url[256];                        /* base URL that devices use, for texts */
+    struct config_authority authority[CONFIG_MAX_AUTHORITIES];
+    size_t authority_n;
+    struct template template[CONFIG_MAX_TEMPLATES];
+    size_t template_n;
+    struct config_endpoint endpoint[CONFIG_MAX_ENDPOINTS];
+    size_t endpoint_n;
+};
+
+/* Called for every mistake: "scepd.conf:31: unknown setting ... (did you mean ...?)". */
+typedef void (*config_complain)(void *ctx, const char *message);
+/* Reports all mistakes at once.  NULL when there was any.  Owned: config_free. */
+struct config *config_load(const char *file, config_complain complain, void *ctx);
+void config_free(struct config *c);
+/* Which file: -c, $SCEPD_CONF, $SCEPD_HOME/scepd.conf, /etc/scepd/scepd.conf. */
+const char *config_find(const char *from_option, char buf[512]);
+const struct config_endpoint *config_endpoint_by_path(const struct config *c, const char *path);
+
+/* Authorities, templates and endpoints put together, ready to serve.  `spec` gets the keys for the signer. */
+struct config_rooms {
+    struct authority *authority[CONFIG_MAX_AUTHORITIES]; /* same order as in the configuration */
+    struct enroll_policy policy[CONFIG_MAX_ENDPOINTS];   /* same order as the endpoints */
+    struct challenge_key challenge_key;
+    struct signer_spec *spec;                            /* owned */
+};
+bool config_rooms_load(const struct config *c, struct config_rooms *out, struct err *err);
+void config_rooms_clear(const struct config *c, struct config_rooms *r);

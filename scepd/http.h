@@ -1,0 +1,59 @@
+/* HTTP/1.x as scepd needs it: whole requests in, exactly one reply out, over libevent's evhttp with the holes of
+ * 2.1.12 closed (each with its test).  All functions belong to the loop's thread. */
+#pragma once
+
+#include <event2/event.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/log.h"
+
+enum http_method { HTTP_GET, HTTP_HEAD, HTTP_POST };
+
+struct http_limits {
+    int max_connections;
+    int request_timeout;  /* seconds for a whole request, whatever trickles in */
+    int max_header, max_body;
+};
+
+/* One request, valid until its reply. */
+struct http_request;
+enum http_method http_method(const struct http_request *r);
+const char *http_path(const struct http_request *r);        /* percent-decoded, no query, no NUL */
+const char *http_raw_path(const struct http_request *r);    /* as sent, without the query */
+const char *http_raw_query(const struct http_request *r);   /* as sent, "" if none */
+const char *http_header(const struct http_request *r, const char *name); /* NULL if absent */
+struct view http_body(const struct http_request *r);        /* borrowed */
+const char *http_peer(const struct http_request *r);        /* address, no port */
+
+struct http_reply {
+    int status;
+    const char *content_type;     /* never NULL */
+    struct view body;             /* copied */
+    struct { const char *name, *value; } header[8]; /* name NULL ends */
+    bool close;                   /* close the connection after it */
+};
+/* Ends the request: exactly once for each. */
+void http_reply(struct http_request *r, const struct http_reply *reply);
+/* Plain text with a final newline. */
+void http_reply_text(struct http_request *r, int status, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+struct http_server;
+typedef void (*http_handler)(void *ctx, struct http_request *r);
+/* Called for what never becomes a request (bad framing, refused by a limit): one log line each. */
+typedef void (*http_refused)(void *ctx, const char *peer, int status, const char *why);
+bool http_server_new(struct event_base *base, const struct http_limits *l, http_handler handler, http_refused refused,
+                     void *ctx, const struct log *log, struct http_server **out, struct err *err);
+bool http_server_listen(struct http_server *s, const char *address, int port, struct err *err);
+int http_server_port(const struct http_server *s);           /* the bound one, when 0 was asked */
+unsigned http_server_in_flight(const struct http_server *s);
+/* No new connections; replies from now on close theirs. */
+void http_server_drain(struct http_server *s);
+void http_server_free(struct http_server *s);                /* only when nothing is in flight */
+
+/* Query strings: evhttp turns '+' into a space and stumbles over "&message", so this is our own.  Finds a
+ * parameter by name (first one wins), percent-decoded, '+' literal.  False when absent or when a bad escape stands in
+ * it; `out` is reset first. */
+bool http_query_get(const char *raw_query, const char *name, struct buf *out);
+/* The message of a PKIOperation by GET: base64 or base64url, blanks read as '+', CR LF TAB skipped, padding optional. */
+bool http_query_base64(struct view text, struct buf *out, struct err *err);

@@ -1,0 +1,53 @@
+/* SCEP over HTTP without the HTTP: from bytes to bytes.  The worker, the unit test, the fuzzer and the benchmark all
+ * call scep_pki_operation; GetCACaps and GetCACert are answered from memory. */
+#pragma once
+
+#include "base/log.h"
+#include "enroll/enroll.h"
+#include "scepd/config.h"
+
+/* One endpoint, put together at start; immutable. */
+struct scep_endpoint {
+    const struct config_endpoint *config;
+    const struct enroll_policy *policy;
+    struct buf caps;              /* the GetCACaps body */
+    struct buf ca_cert;           /* the GetCACert body */
+    const char *ca_cert_type;     /* its media type */
+};
+bool scep_endpoint_init(struct scep_endpoint *e, const struct config_endpoint *c, const struct enroll_policy *p,
+                        struct err *err);
+void scep_endpoint_clear(struct scep_endpoint *e);
+
+struct scep_call {
+    const struct scep_endpoint *endpoint;
+    const struct enroll_context *enroll;
+    struct signer *signer;        /* the calling thread's lane */
+    struct view message;          /* the pkiMessage, after base64 of a GET */
+    struct enroll_peer peer;
+    int64_t now;
+};
+
+struct scep_answer {
+    int status;                   /* HTTP */
+    const char *content_type;     /* static */
+    struct buf body;
+    struct enroll_change *change; /* must be committed before the body may leave; NULL: nothing to store */
+    /* for the log line */
+    enum enroll_verdict verdict;
+    enum reason reason;
+    char detail[320];
+    const char *operation;        /* "PKCSReq"; "" before it is known */
+    char transaction[SCEP_MAX_TRANSACTION_ID + 1];
+    char subject[256], serial[41], challenge[32], request[32];
+    bool fault;                   /* ours: log as error */
+};
+void scep_answer_clear(struct scep_answer *a);
+
+/* Everything but the commit: read, decide, issue, answer.  Always fills `out`. */
+void scep_pki_prepare(const struct scep_call *call, struct scep_answer *out);
+/* What is sent instead when the change could not be committed for good. */
+void scep_pki_commit_failed(const struct scep_call *call, const struct err *why, struct scep_answer *out);
+/* The whole: prepare, commit, and again when the world changed meanwhile. */
+void scep_pki_operation(const struct scep_call *call, struct scep_answer *out);
+/* One log line for an answer. */
+void scep_answer_log(const struct scep_answer *a, const struct scep_call *call, const struct log *log, double ms);

@@ -1,0 +1,269 @@
+/* The store: what the authority remembers.  It speaks of certificates, challenges, transactions,
+ * pending requests, revocations and audit entries, never of keys and values.  Daemon and scepctl
+ * open the same directory at the same time and meet nowhere else.
+ *
+ * Reads take a short snapshot each and hand out owned copies (free with the matching _clear).
+ * Changes go through a `struct store_write`: one transaction, at most one at a time in the whole
+ * system; it becomes durable with store_write_commit, which alone may be told to a client.  A
+ * verb that finds its precondition broken fails with ERR_CONFLICT, ERR_EXISTS or ERR_NOT_FOUND before
+ * it has changed anything, so that one item never poisons the batch of the others.
+ *
+ * Thread-safe: any thread may read; writes are serialised inside. */
+#pragma once
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/log.h"
+
+struct store;
+struct store_write;
+
+#define STORE_FORMAT 1
+#define STORE_HASH 32          /* SHA-256 */
+#define STORE_SERIAL_MAX 40
+#define STORE_TEXT_MAX 512
+#define STORE_SUBJECT_MAX 1024
+
+struct store_options {
+    const char *path;          /* directory */
+    uint64_t map_size;         /* octets of address space; 0: 64 GiB.  Sparse: costs nothing */
+    bool create;               /* make it if there is none, mode 0700 */
+    const struct log *log;     /* may be NULL; borrowed for the life of the store */
+};
+
+bool store_open(const struct store_options *o, struct store **out, struct err *err);
+void store_close(struct store *s);
+
+/* Grows by one with every commit that changed anything, in whatever process: caches compare it.  Cheap. */
+bool store_generation(struct store *s, uint64_t *out, struct err *err);
+/* A second counter that only revocations and releases of an authority move. */
+bool store_revocation_generation(struct store *s, const uint8_t authority[20], uint64_t *out, struct err *err);
+
+struct store_stats {
+    uint64_t certificates, revoked, challenges, transactions, pending, audit_entries;
+    uint64_t used_bytes, map_bytes, file_bytes, free_disk_bytes;
+};
+bool store_stats(struct store *s, struct store_stats *out, struct err *err);
+/* Frees slots of dead readers; called at open and every minute by the daemon. */
+bool store_housekeep(struct store *s, struct err *err);
+
+/* ---- writing ---- */
+
+bool store_write_begin(struct store *s, struct store_write **out, struct err *err);
+/* Durable when it returns true.  Always ends the transaction and frees w.  ERR_FULL (map or disk): nothing
+ * was stored; a full map has been enlarged when possible, so the same batch may be tried again. */
+bool store_write_commit(struct store_write *w, struct err *err);
+void store_write_abort(struct store_write *w); /* NULL allowed */
+
+/* ---- certificates ---- */
+
+enum cert_state { CERT_ACTIVE, CERT_REVOKED, CERT_HELD, CERT_SUPERSEDED };
+
+enum crl_reason { /* RFC 5280 section 5.3.1 */
+    CRL_UNSPECIFIED = 0, CRL_KEY_COMPROMISE = 1, CRL_CA_COMPROMISE = 2, CRL_AFFILIATION_CHANGED = 3,
+    CRL_SUPERSEDED = 4, CRL_CESSATION = 5, CRL_HOLD = 6, CRL_REMOVE_FROM_CRL = 8, CRL_PRIVILEGE_WITHDRAWN = 9,
+};
+
+struct store_cert {
+    uint64_t id;                      /* running number, given by the store; 0 before it is put */
+    uint8_t authority[20];            /* key identifier of the issuing key */
+    uint8_t serial[STORE_SERIAL_MAX]; /* INTEGER content octets */
+    size_t serial_len;
+    enum cert_state state;
+    int64_t not_before, not_after;    /* Unix seconds */
+    int64_t issued_at;
+    int64_t revoked_at;               /* CERT_REVOKED, CERT_HELD */
+    enum crl_reason revocation_reason;
+    uint8_t der_hash[STORE_HASH];     /* SHA-256 of the certificate */
+    uint8_t key_hash[STORE_HASH];     /* SHA-256 of the canonical SPKI */
+    uint8_t subject_hash[STORE_HASH]; /* SHA-256 of the subject's DER */
+    char subject[STORE_SUBJECT_MAX];  /* text for people */
+    char san[STORE_SUBJECT_MAX];
+    char template_name[64], endpoint[64];
+    char challenge[32];               /* id of the challenge, "" if none */
+    char transaction[260];
+    uint64_t renews, renewed_by;      /* ids, 0: none */
+    uint32_t shard;                   /* of the CRL, 0 while there is one */
+    struct buf der;                   /* owned */
+};
+void store_cert_clear(struct store_cert *c);
+
+/* Sets c->id.  ERR_EXISTS when the authority has this serial already. */
+bool store_cert_put(struct store_write *w, struct store_cert *c, struct err *err);
+/* ERR_NOT_FOUND if there is none.  `out` is cleared by the caller. */
+bool store_cert_by_serial(struct store *s, const uint8_t authority[20], struct view serial,
+                          struct store_cert *out, struct err *err);
+bool store_cert_by_id(struct store *s, uint64_t id, struct store_cert *out, struct err *err);
+/* By the SHA-256 of the DER: is this certificate one of ours? */
+bool store_cert_by_der(struct store *s, const uint8_t der_hash[STORE_HASH], struct store_cert *out, struct err *err);
+/* Serial as a hex prefix of 6 digits or more, over all authorities: ERR_NOT_FOUND, or ERR_CONFLICT when
+ * several match. */
+bool store_cert_by_prefix(struct store *s, const char *hex, struct store_cert *out, struct err *err);
+/* Does a certificate for this key exist under another subject?  `other` gets its subject's text. */
+bool store_key_used_elsewhere(struct store *s, const uint8_t key_hash[STORE_HASH],
+                              const uint8_t subject_hash[STORE_HASH], bool *used,
+                              char other[STORE_SUBJECT_MAX], struct err *err);
+/* Marks `old` as renewed by `new`. */
+bool store_cert_renewed(struct store_write *w, uint64_t old_id, uint64_t new_id, struct err *err);
+/* Revokes or holds (CRL_HOLD).  ERR_CONFLICT if it is revoked already; a held one may be revoked for
+ * good. */
+bool store_cert_revoke(struct store_write *w, uint64_t id, enum crl_reason reason, int64_t when, struct err *err);
+bool store_cert_release(struct store_write *w, uint64_t id, struct err *err); /* from hold only */
+
+struct store_cert_filter {
+    const char *text;             /* substring of subject or SAN, any case; NULL: all */
+    int state;                    /* enum cert_state or -1 */
+    const char *endpoint, *template_name;
+    int64_t expires_before;       /* 0: any */
+    uint64_t after_id;            /* for paging, newest first: only ids below this; 0: from the newest */
+    size_t limit;                 /* 0: no limit */
+};
+/* Calls `each` with records that live for the call only; it returns false to stop. */
+bool store_cert_list(struct store *s, const struct store_cert_filter *f,
+                     bool (*each)(void *ctx, const struct store_cert *c), void *ctx, struct err *err);
+
+struct store_revoked {
+    uint8_t serial[STORE_SERIAL_MAX];
+    size_t serial_len;
+    int64_t revoked_at, not_after;
+    enum crl_reason reason;
+    uint32_t shard;
+};
+/* All revoked and held certificates of an authority in order of issue, for its CRL; one snapshot.  Also
+ * tells the revocation generation that the snapshot shows. */
+bool store_revoked_list(struct store *s, const uint8_t authority[20], bool (*each)(void *ctx, const struct store_revoked *r),
+                        void *ctx, uint64_t *generation, struct err *err);
+/* Next CRL number of a scope: strictly increasing, durable once committed. */
+bool store_crl_number_next(struct store_write *w, const uint8_t authority[20], uint32_t shard, uint64_t *out,
+                           struct err *err);
+struct store_crl {
+    uint64_t number, generation;   /* revocation generation it shows */
+    int64_t this_update, next_update;
+    struct buf der;                /* owned */
+};
+/* The newest CRL of a scope, so that it survives a restart and scepctl can read it. */
+bool store_crl_put(struct store_write *w, const uint8_t authority[20], uint32_t shard, const struct store_crl *crl,
+                   struct err *err);
+bool store_crl_get(struct store *s, const uint8_t authority[20], uint32_t shard, struct store_crl *out, struct err *err);
+
+/* ---- challenges (only keyed hashes of them) ---- */
+
+struct store_challenge {
+    char id[32];                       /* "chl_4h7t2m", given by enroll/ */
+    uint8_t hash[STORE_HASH];          /* HMAC of the normalised secret */
+    int64_t created_at, expires_at;    /* expires_at 0: never */
+    uint32_t uses, used;               /* allowed (0: unlimited), done */
+    int64_t revoked_at;                /* 0: not */
+    char created_by[64];
+    char endpoint[64];                 /* binding; "" any */
+    char template_name[64];
+    char subject[STORE_SUBJECT_MAX];   /* binding: pattern, "" any */
+    char san[STORE_SUBJECT_MAX];       /* binding: "DNS:host", "" any */
+    char label[128];
+    /* the last use and the refused ones, for people */
+    int64_t used_at;
+    char used_by_transaction[260], used_by_subject[STORE_SUBJECT_MAX], used_by_peer[64];
+    uint8_t used_by_key[STORE_HASH];
+    uint32_t refused;                  /* attempts after it was used up, expired or revoked */
+    int64_t refused_at;
+    char refused_peer[64];
+};
+bool store_challenge_put(struct store_write *w, const struct store_challenge *c, struct err *err); /* ERR_EXISTS */
+bool store_challenge_by_hash(struct store *s, const uint8_t hash[STORE_HASH], struct store_challenge *out, struct err *err);
+bool store_challenge_by_id(struct store *s, const char *id_or_prefix, struct store_challenge *out, struct err *err);
+struct store_use {
+    int64_t at;
+    const char *transaction, *subject, *peer;
+    const uint8_t *key_hash;
+};
+/* One use: ERR_CONFLICT when it is used up, expired at use->at or revoked; ERR_NOT_FOUND. */
+bool store_challenge_burn(struct store_write *w, const uint8_t hash[STORE_HASH], const struct store_use *use, struct err *err);
+bool store_challenge_refused(struct store_write *w, const uint8_t hash[STORE_HASH], int64_t at, const char *peer, struct err *err);
+bool store_challenge_revoke(struct store_write *w, const char *id, int64_t at, struct err *err);
+bool store_challenge_list(struct store *s, bool (*each)(void *ctx, const struct store_challenge *c), void *ctx, struct err *err);
+/* Forgets challenges that expired or were used up before `before`.  Returns how many. */
+bool store_challenge_purge(struct store_write *w, int64_t before, uint64_t *purged, struct err *err);
+
+/* ---- transactions: what was answered under a transactionID ---- */
+
+enum tx_state { TX_ISSUED, TX_PENDING, TX_APPROVED, TX_DENIED, TX_EXPIRED };
+
+struct store_tx {
+    char endpoint[64];
+    char transaction[260];             /* as sent; key together with the endpoint */
+    enum tx_state state;
+    uint8_t identity[STORE_HASH];      /* struct csr: identity */
+    uint8_t key_hash[STORE_HASH];      /* of the CSR's key */
+    uint8_t signer_hash[STORE_HASH];   /* SHA-256 of the signer's certificate */
+    uint8_t signer_key_hash[STORE_HASH];
+    int64_t created_at, changed_at;
+    uint64_t cert_id;                  /* TX_ISSUED */
+    char request[32];                  /* id of the pending request, "" if it never waited */
+    uint32_t reuse_refused;            /* other requests under the same ID */
+};
+bool store_tx_get(struct store *s, const char *endpoint, const char *transaction, struct store_tx *out, struct err *err);
+/* Inserts when `expected` is NULL (ERR_EXISTS), else replaces the record whose state, cert_id and changed_at
+ * still equal those of `expected` (ERR_CONFLICT otherwise). */
+bool store_tx_put(struct store_write *w, const struct store_tx *t, const struct store_tx *expected, struct err *err);
+bool store_tx_reuse_refused(struct store_write *w, const char *endpoint, const char *transaction, struct err *err);
+
+/* ---- pending requests (manual approval) ---- */
+
+enum request_state { REQUEST_PENDING, REQUEST_APPROVED, REQUEST_DENIED, REQUEST_ISSUED, REQUEST_EXPIRED };
+
+struct store_request {
+    char id[32];                       /* "req_8k2m1c" */
+    enum request_state state;
+    char endpoint[64], transaction[260], template_name[64];
+    char subject[STORE_SUBJECT_MAX], san[STORE_SUBJECT_MAX];
+    char key[16];                      /* "RSA-2048" */
+    char peer[64];
+    char challenge[32];                /* id of the challenge it came with, burnt at issue; "" if none */
+    uint8_t challenge_hash[STORE_HASH];
+    int64_t created_at, expires_at, decided_at, polled_at;
+    uint32_t polls;
+    char decided_by[64], note[256];
+    uint64_t cert_id;
+    struct buf csr;                    /* owned; the challenge in it was masked by enroll/ */
+    struct buf signer;                 /* owned; DER of the certificate that signed the message */
+};
+void store_request_clear(struct store_request *r);
+bool store_request_put(struct store_write *w, const struct store_request *r, struct err *err); /* ERR_EXISTS */
+bool store_request_get(struct store *s, const char *id_or_prefix, struct store_request *out, struct err *err);
+/* Decides and moves the transaction along in the same write.  ERR_CONFLICT when not pending any more. */
+bool store_request_decide(struct store_write *w, const char *id, bool approve, const char *by, const char *note,
+                          int64_t at, struct err *err);
+bool store_request_polled(struct store_write *w, const char *id, int64_t at, struct err *err);
+bool store_request_issued(struct store_write *w, const char *id, uint64_t cert_id, struct err *err);
+/* Pending ones whose time is over become expired, with their transactions.  Returns how many. */
+bool store_request_expire(struct store_write *w, int64_t now, uint64_t *expired, struct err *err);
+bool store_request_list(struct store *s, int state, bool (*each)(void *ctx, const struct store_request *r), void *ctx,
+                        struct err *err);
+
+/* ---- audit: a hash chain ---- */
+
+struct store_audit {
+    uint64_t seq;                      /* given by the store */
+    int64_t at;
+    char event[48];                    /* "certificate.issued", "challenge.refused" ... */
+    char actor[64];                    /* endpoint or administrator */
+    char object[64];                   /* serial, challenge id, request id */
+    char text[STORE_TEXT_MAX];
+    uint8_t chain[STORE_HASH];         /* SHA-256 over the previous chain value and this record */
+};
+bool store_audit_put(struct store_write *w, const struct store_audit *a, struct err *err);
+bool store_audit_list(struct store *s, uint64_t from_seq, bool (*each)(void *ctx, const struct store_audit *a), void *ctx,
+                      struct err *err);
+
+/* ---- keys and values of the authority itself ---- */
+
+/* Small named settings (0..4096 octets), e.g. the random part of ids.  ERR_NOT_FOUND. */
+bool store_setting_get(struct store *s, const char *name, struct buf *out, struct err *err);
+bool store_setting_put(struct store_write *w, const char *name, struct view value, struct err *err);
+
+/* ---- verify ---- */
+
+struct store_problem { char text[256]; };
+/* Proves that records and indexes agree and that the audit chain is whole; calls `each` for every problem. */
+bool store_verify(struct store *s, void (*each)(void *ctx, const struct store_problem *p), void *ctx, uint64_t *problems,
+                  struct err *err);
