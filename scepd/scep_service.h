@@ -39,6 +39,7 @@ struct scep_answer {
     const char *operation;        /* "PKCSReq"; "" before it is known */
     char transaction[SCEP_MAX_TRANSACTION_ID + 1];
     char subject[256], serial[41], challenge[32], request[32];
+    bool renewal;                 /* ENROLL_ISSUE: by a certificate of ours */
     bool fault;                   /* ours: log as error */
 };
 void scep_answer_clear(struct scep_answer *a);

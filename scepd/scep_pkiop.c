@@ -1,0 +1,329 @@
+/* One PKIOperation from bytes to bytes: the request path of the whole program, top to bottom. */
+#include "scepd/scep_service.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/hex.h"
+
+/* How often a decision is taken anew because another request changed the store in between. */
+#define MAX_ATTEMPTS 4
+
+static const char type_pki_message[] = "application/x-pki-message";
+
+/* ---- answers ---- */
+
+void scep_answer_clear(struct scep_answer *a)
+{
+    buf_clear(&a->body);
+    enroll_change_free(a->change);
+    *a = (struct scep_answer){0};
+}
+
+static void answer_text(struct scep_answer *out, int status, const char *text)
+{
+    out->status = status;
+    out->content_type = "text/plain";
+    buf_reset(&out->body);
+    buf_printf(&out->body, "%s\n", text); /* an empty body if even this fails */
+}
+
+/* A fault of ours: nothing was decided, so the client is asked to come again (HTTP 503) rather than
+ * told FAILURE, which most take as final.  The text stays in the log. */
+static void answer_fault(struct scep_answer *out, const struct err *why)
+{
+    out->fault = true;
+    out->verdict = ENROLL_REJECT;
+    out->reason = why->kind == ERR_FULL     ? REASON_STORE_FULL
+                  : why->kind == ERR_SIGNER ? REASON_SIGNER_UNAVAILABLE
+                  : why->kind == ERR_BUSY   ? REASON_BUSY
+                                            : REASON_INTERNAL;
+    snprintf(out->detail, sizeof out->detail, "%s", why->text);
+    enroll_change_free(out->change);
+    out->change = NULL;
+    answer_text(out, 503, reason_info(out->reason)->text);
+}
+
+/* ---- the CertRep ---- */
+
+/* RFC 8894 section 2.9: the reply uses what the request used, but DES and MD5 never leave: who
+ * sends them reads Triple DES and SHA-1. */
+static enum digest reply_digest(const struct config_endpoint *c, const struct scep_message *m)
+{
+    if (m->digest == DIGEST_MD5)
+        return DIGEST_SHA1;
+    return c->digests & ALG_BIT(m->digest) ? m->digest : DIGEST_SHA256;
+}
+
+static enum cipher reply_cipher(const struct scep_message *m)
+{
+    return m->cipher == CIPHER_DES ? CIPHER_DES3 : m->cipher;
+}
+
+static bool reply_build(const struct scep_call *call, const struct scep_message *m,
+                        struct certrep *r, struct scep_answer *out, struct err *err)
+{
+    const struct config_endpoint *c = call->endpoint->config;
+    const struct authority *a = call->endpoint->policy->authority;
+    struct authority_keys ak = {.authority = a, .shape = c->ra, .signer = call->signer};
+    struct scep_keys keys = authority_scep_keys(&ak);
+    r->signer_cert = buf_view(&authority_reply_signer(a, c->ra, &r->signer_key)->der);
+    r->digest = reply_digest(c, m);
+    r->cipher = reply_cipher(m);
+    r->absent_content = c->absent_content;
+    buf_reset(&out->body);
+    if (!certrep_build(r, m, &keys, &out->body, err))
+        return false;
+    out->status = 200;
+    out->content_type = type_pki_message;
+    return true;
+}
+
+/* failInfoText: the reason's text, with the detail where that only repeats what the client itself
+ * sent. */
+static void fail_text(enum reason reason, const char *detail, char *out, size_t cap)
+{
+    const struct reason_info *info = reason_info(reason);
+    if (info->detail_public && *detail)
+        snprintf(out, cap, "%s (%s): %s", info->text, info->code, detail);
+    else
+        snprintf(out, cap, "%s (%s)", info->text, info->code);
+}
+
+static bool reply_failure(const struct scep_call *call, const struct scep_message *m,
+                          enum reason reason, const char *detail, struct scep_answer *out,
+                          struct err *err)
+{
+    out->verdict = ENROLL_REJECT;
+    out->reason = reason;
+    snprintf(out->detail, sizeof out->detail, "%s", detail);
+    char text[512];
+    fail_text(reason, detail, text, sizeof text);
+    struct certrep r = {.status = SCEP_FAILURE,
+                        .fail_info = reason_info(reason)->fail_info,
+                        .fail_text = text,
+                        .hresult = reason_info(reason)->hresult};
+    return reply_build(call, m, &r, out, err);
+}
+
+static bool reply_success(const struct scep_call *call, const struct scep_message *m,
+                          struct view certificate, struct scep_answer *out, struct err *err)
+{
+    const struct authority *a = call->endpoint->policy->authority;
+    struct certrep r = {.status = SCEP_SUCCESS, .certificate = certificate};
+    if (call->endpoint->config->include_chain) {
+        r.extra_certificates[r.extra_n++] = buf_view(&a->cert->der);
+        for (size_t i = 0; i < a->chain_n; i++)
+            r.extra_certificates[r.extra_n++] = buf_view(&a->chain[i]->der);
+    }
+    return reply_build(call, m, &r, out, err);
+}
+
+/* ---- enrolment: PKCSReq, RenewalReq, CertPoll ---- */
+
+static void note_serial(struct scep_answer *out, const uint8_t *serial, size_t n)
+{
+    if (2 * n < sizeof out->serial)
+        hex_encode(view_of(serial, n), out->serial);
+}
+
+static bool issue(const struct scep_call *call, const struct scep_message *m,
+                  const struct cert_plan *plan, struct enroll_decision *d, struct issued *issued,
+                  struct scep_answer *out, struct err *err)
+{
+    const struct enroll_policy *policy = call->endpoint->policy;
+    if (!ca_issue(policy->authority, call->signer, plan, call->now, issued, err))
+        return false;
+    note_serial(out, issued->serial, sizeof issued->serial);
+    snprintf(out->subject, sizeof out->subject, "%.255s", issued->subject);
+    out->renewal = d->renewal;
+    return reply_success(call, m, buf_view(&issued->der), out, err);
+}
+
+/* Step 3 to 6 of a request: decide, issue, answer, and gather what must be stored first. */
+static bool enrol(const struct scep_call *call, const struct scep_message *m,
+                  struct scep_answer *out, struct err *err)
+{
+    const struct enroll_policy *policy = call->endpoint->policy;
+    struct enroll_decision d = {0};
+    struct cert_plan plan = {0};
+    struct csr *stored_csr = NULL;
+    struct issued issued = {0};
+    const struct issued *new_certificate = NULL;
+    bool ok = false;
+    if (!enroll_decide(call->enroll, policy, m, &call->peer, call->now, &d, &plan, &stored_csr,
+                       err))
+        goto out;
+    out->verdict = d.verdict;
+    snprintf(out->challenge, sizeof out->challenge, "%s", d.challenge);
+    snprintf(out->request, sizeof out->request, "%s", d.request);
+    switch (d.verdict) {
+    case ENROLL_ISSUE:
+        ok = issue(call, m, &plan, &d, &issued, out, err);
+        new_certificate = &issued;
+        break;
+    case ENROLL_REPEAT:
+        note_serial(out, d.repeated.serial, d.repeated.serial_len);
+        ok = reply_success(call, m, buf_view(&d.certificate), out, err);
+        break;
+    case ENROLL_PEND: {
+        struct certrep r = {.status = SCEP_PENDING};
+        ok = reply_build(call, m, &r, out, err);
+        break;
+    }
+    case ENROLL_REJECT:
+        ok = reply_failure(call, m, d.reason, d.detail, out, err);
+        break;
+    }
+    ok = ok && enroll_change_new(policy, m, &call->peer, &d, new_certificate, call->now,
+                                 &out->change, err);
+out:
+    issued_clear(&issued);
+    cert_plan_clear(&plan);
+    csr_free(stored_csr);
+    enroll_decision_clear(&d);
+    return ok;
+}
+
+/* ---- GetCert, GetCRL (RFC 8894 sections 4.5 and 4.6) ---- */
+
+static bool issuer_is_ours(const struct scep_call *call, const struct scep_message *m)
+{
+    return view_eq(m->issuer, call->endpoint->policy->authority->cert->subject);
+}
+
+static bool get_cert(const struct scep_call *call, const struct scep_message *m,
+                     struct scep_answer *out, struct err *err)
+{
+    const struct authority *a = call->endpoint->policy->authority;
+    struct store_cert cert = {0};
+    struct err lookup = {0};
+    bool found = issuer_is_ours(call, m) &&
+                 store_cert_by_serial(call->enroll->store, a->key_id, m->serial, &cert, &lookup);
+    bool ok;
+    if (found) {
+        out->verdict = ENROLL_REPEAT;
+        note_serial(out, cert.serial, cert.serial_len);
+        ok = reply_success(call, m, buf_view(&cert.der), out, err);
+    } else if (lookup.kind != ERR_NONE && lookup.kind != ERR_NOT_FOUND) {
+        *err = lookup;
+        ok = false;
+    } else {
+        ok = reply_failure(call, m, REASON_CERTIFICATE_UNKNOWN, "", out, err);
+    }
+    store_cert_clear(&cert);
+    return ok;
+}
+
+/* The serial is that of the certificate to be checked, or the CA's own as sscep sends it: the
+ * issuer alone selects the CRL. */
+static bool get_crl(const struct scep_call *call, const struct scep_message *m,
+                    struct scep_answer *out, struct err *err)
+{
+    const struct authority *a = call->endpoint->policy->authority;
+    struct store_crl crl = {0};
+    struct err lookup = {0};
+    bool found =
+        issuer_is_ours(call, m) && store_crl_get(call->enroll->store, a->key_id, 0, &crl, &lookup);
+    bool ok;
+    if (found) {
+        struct certrep r = {.status = SCEP_SUCCESS, .crl = buf_view(&crl.der)};
+        out->verdict = ENROLL_REPEAT;
+        ok = reply_build(call, m, &r, out, err);
+    } else if (lookup.kind != ERR_NONE && lookup.kind != ERR_NOT_FOUND) {
+        *err = lookup;
+        ok = false;
+    } else {
+        ok = reply_failure(call, m, REASON_CERTIFICATE_UNKNOWN, "", out, err);
+    }
+    buf_clear(&crl.der);
+    return ok;
+}
+
+/* ---- the whole ---- */
+
+static bool dispatch(const struct scep_call *call, struct scep_message *m, struct scep_answer *out,
+                     struct err *err)
+{
+    const struct config_endpoint *c = call->endpoint->config;
+    struct authority_keys ak = {
+        .authority = call->endpoint->policy->authority, .shape = c->ra, .signer = call->signer};
+    struct scep_keys keys = authority_scep_keys(&ak);
+    if (m->type == SCEP_CERT_REP)
+        return err_refuse(err, REASON_MESSAGE_UNSUPPORTED, "CertRep is an answer, not a request");
+    if (!scep_open(m, c->ciphers, c->digests, &keys, err))
+        return false;
+    if (m->csr)
+        name_text(&m->csr->subject, out->subject, sizeof out->subject);
+    switch (m->type) {
+    case SCEP_PKCS_REQ:
+    case SCEP_RENEWAL_REQ:
+    case SCEP_CERT_POLL:
+        return enrol(call, m, out, err);
+    case SCEP_GET_CERT:
+        return get_cert(call, m, out, err);
+    case SCEP_GET_CRL:
+        return get_crl(call, m, out, err);
+    case SCEP_CERT_REP:
+        break;
+    }
+    return err_refuse(err, REASON_MESSAGE_UNSUPPORTED, "messageType %d", (int)m->type);
+}
+
+void scep_pki_prepare(const struct scep_call *call, struct scep_answer *out)
+{
+    *out = (struct scep_answer){.operation = "", .verdict = ENROLL_REJECT};
+    struct scep_message *m = NULL;
+    struct err err = {0};
+    bool parsed = scep_parse(call->message, call->endpoint->config->digests, &m, &err);
+    if (!parsed && err.kind != ERR_REFUSED) {
+        answer_fault(out, &err);
+        goto out;
+    }
+    if (!parsed && !(m && m->replyable)) {
+        out->reason = err.reason;
+        snprintf(out->detail, sizeof out->detail, "%s", err.text);
+        answer_text(out, 400, reason_info(err.reason)->text);
+        goto out;
+    }
+    out->operation = scep_type_name(m->type);
+    snprintf(out->transaction, sizeof out->transaction, "%s", m->transaction_id);
+
+    /* From here on a refusal is a signed CertRep FAILURE in HTTP 200 (RFC 8894 section 4.3.1). */
+    if (parsed && dispatch(call, m, out, &err))
+        goto out;
+    struct err second = {0};
+    if (err.kind != ERR_REFUSED)
+        answer_fault(out, &err);
+    else if (!reply_failure(call, m, err.reason, err.text, out, &second))
+        answer_fault(out, &second);
+out:
+    scep_message_free(m);
+}
+
+void scep_pki_commit_failed(const struct scep_call *call, const struct err *why,
+                            struct scep_answer *out)
+{
+    struct err busy = *why;
+    if (busy.kind == ERR_CONFLICT)
+        busy.kind = ERR_BUSY;
+    answer_fault(out, &busy);
+}
+
+void scep_pki_operation(const struct scep_call *call, struct scep_answer *out)
+{
+    for (int attempt = 1;; attempt++) {
+        scep_pki_prepare(call, out);
+        struct err result = {0}, err = {0};
+        if (!out->change)
+            return;
+        if (enroll_commit(call->enroll->store, &out->change, &result, 1, &err) &&
+            result.kind == ERR_NONE)
+            return;
+        if (result.kind != ERR_CONFLICT || attempt == MAX_ATTEMPTS) {
+            scep_pki_commit_failed(call, result.kind != ERR_NONE ? &result : &err, out);
+            return;
+        }
+        scep_answer_clear(out);
+    }
+}
