@@ -36,7 +36,8 @@ struct authority_files {
     const char *ra_signing_certificate, *ra_signing_key, *ra_encryption_certificate, *ra_encryption_key;
     const char *crl_url, *issuer_url;
     bool ca_decrypts;
-    const char *digest;
+    bool legacy;             /* one of its endpoints is: messages may be signed with MD5 */
+    const char *digest;      /* "SHA-256" ...; NULL: SHA-256.  EC keys: the curve's, whatever is said */
     int64_t crl_validity, crl_period;
 };
 
@@ -53,5 +54,6 @@ struct authority_keys {
     struct signer *signer;
 };
 struct scep_keys authority_scep_keys(struct authority_keys *k);
-/* Certificate and key index that sign CertReps in this shape. */
+/* Certificate and key index that sign CertReps in this shape; NULL when the authority lacks it (RA_NONE needs
+ * ca_decrypts). */
 const struct cert *authority_reply_signer(const struct authority *a, enum ra_shape shape, int *key);

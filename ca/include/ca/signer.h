@@ -1,4 +1,4 @@
-/* The only way to the private keys: sign a certificate, sign a CRL, sign CMS attributes, decrypt a
+/* The only way to the private keys: sign a device's certificate, sign a CRL, sign CMS attributes, decrypt a
  * content key.  The daemon's signer is a process of its own, forked before threads, LMDB and sockets
  * exist, that loads the keys itself and checks what it signs; tools and tests run the same code in
  * their own process.  Both look the same from outside. */
@@ -17,6 +17,7 @@ enum signer_use { /* bits: what a key may be used for */
     SIGNER_CRLS = 1u << 1,
     SIGNER_MESSAGES = 1u << 2,
     SIGNER_DECRYPT = 1u << 3,
+    SIGNER_MESSAGES_LEGACY = 1u << 4, /* messages with MD5 too: an endpoint of its authority is legacy */
 };
 
 /* One key: where it is, what it may do, and the limits of what it signs. */
@@ -28,7 +29,6 @@ struct signer_key_spec {
     uint32_t key_usage;           /* union of the templates' bits */
     struct eku eku;               /* union of the templates' purposes */
     int64_t max_validity;         /* seconds */
-    bool may_issue_ca;            /* only in scepctl init */
 };
 
 struct signer_spec {
