@@ -10,4 +10,3 @@ bool crl_publish(const struct authority *a, struct signer *signer, struct store 
                  struct store_crl *out, struct err *err);
 /* Is a new one due: none yet, revocations since, or its period over? */
 bool crl_due(const struct authority *a, struct store *store, int64_t now, bool *due, struct err *err);
-void store_crl_clear(struct store_crl *c);

@@ -94,8 +94,10 @@ bool store_cert_put(struct store_write *w, struct store_cert *c, struct err *err
 bool store_cert_by_serial(struct store *s, const uint8_t authority[20], struct view serial,
                           struct store_cert *out, struct err *err);
 bool store_cert_by_id(struct store *s, uint64_t id, struct store_cert *out, struct err *err);
-/* By the SHA-256 of the DER: is this certificate one of ours? */
-bool store_cert_by_der(struct store *s, const uint8_t der_hash[STORE_HASH], struct store_cert *out, struct err *err);
+/* Is this certificate one of ours, of whichever authority?  By its serial (INTEGER content octets) and the SHA-256
+ * of its DER: the serial finds it, the hash proves it, and no index of its own is needed. */
+bool store_cert_by_der(struct store *s, struct view serial, const uint8_t der_hash[STORE_HASH],
+                       struct store_cert *out, struct err *err);
 /* Serial as a hex prefix of 6 digits or more, over all authorities: ERR_NOT_FOUND, or ERR_CONFLICT when
  * several match. */
 bool store_cert_by_prefix(struct store *s, const char *hex, struct store_cert *out, struct err *err);
@@ -141,6 +143,7 @@ struct store_crl {
     int64_t this_update, next_update;
     struct buf der;                /* owned */
 };
+void store_crl_clear(struct store_crl *c);
 /* The newest CRL of a scope, so that it survives a restart and scepctl can read it. */
 bool store_crl_put(struct store_write *w, const uint8_t authority[20], uint32_t shard, const struct store_crl *crl,
                    struct err *err);
