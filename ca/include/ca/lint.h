@@ -12,8 +12,11 @@ struct lint_limits {
     const struct cert *issuer;    /* NULL for a root */
     uint32_t key_usage;           /* allowed bits */
     const struct eku *eku;        /* allowed purposes; NULL: none allowed */
+    const struct eku *extensions; /* OIDs that templates pass on from requests; NULL: none.  Without the SID's OID
+                                     neither the extension nor a SAN URI with a SID passes (C37) */
     int64_t max_validity;         /* seconds */
     int64_t now;
+    bool key_checked;             /* key_check was done on this very key: not again */
 };
 
 /* `cert_or_tbs`: cert_lint_tbs wraps the TBS for reading.  ERR_REFUSED; the text begins with the rule ("C17:

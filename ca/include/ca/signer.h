@@ -28,6 +28,7 @@ struct signer_key_spec {
     /* SIGNER_CERTIFICATES: nothing outside these is ever signed for a device */
     uint32_t key_usage;           /* union of the templates' bits */
     struct eku eku;               /* union of the templates' purposes */
+    struct eku extensions;        /* union of what they pass on: template_passes */
     int64_t max_validity;         /* seconds */
 };
 

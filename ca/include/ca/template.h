@@ -41,6 +41,11 @@ struct template {
     bool ms_sid;                                    /* may the SID extension be passed on? */
 };
 void template_clear(struct template *t);
+/* Is the template itself in order: patterns and wildcards readable, key usage not empty, times sane?  ERR_CONFIG
+ * names the value.  For the configuration loader. */
+bool template_check(const struct template *t, struct err *err);
+/* Adds the OIDs of the extensions that it passes on (the SID's with ms_sid): the signer's limits. */
+bool template_passes(const struct template *t, struct eku *add_to);
 
 /* What wildcards may name, beside the request itself. */
 struct template_context {
@@ -48,6 +53,11 @@ struct template_context {
     const char *challenge_label, *challenge_id;
     const char *signer_subject;                     /* text; renewals */
     int64_t now;
+};
+
+struct plan_extension {
+    char oid[OID_TEXT_MAX];
+    struct view value;        /* DER inside; borrowed from the csr */
 };
 
 struct cert_plan {
@@ -58,7 +68,8 @@ struct cert_plan {
     struct eku eku;
     int64_t not_before, not_after;  /* before the issuer's limits */
     int64_t min_not_after;          /* refuse if the issuer's end cuts below this */
-    struct view ms_sid;       /* raw, empty if none; borrowed from the csr */
+    struct plan_extension extension[EKU_MAX]; /* passed on from the request, the SID's too; never critical */
+    size_t extension_n;
 };
 void cert_plan_clear(struct cert_plan *p);
 

@@ -22,6 +22,7 @@ struct eku {
 
 /* What the extensions of one CSR or certificate say; absent ones are zero. */
 struct extensions {
+    struct view der;        /* the SEQUENCE OF Extension as given; borrowed */
     bool has_basic_constraints, is_ca;
     int64_t path_len;       /* -1: none */
     bool has_key_usage;
