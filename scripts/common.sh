@@ -1,0 +1,79 @@
+# What quickstart and check share: packages and the release build.  Sourced, not run.
+# shellcheck shell=bash
+
+# The package version that carries libevent's security fixes of 2026.
+LIBEVENT_VERSION=2.1.12-stable-8+deb12u1
+
+BUILD_PACKAGES=(gcc libc6-dev meson ninja-build pkg-config libssl-dev libevent-dev liblmdb-dev libconfig-dev
+    libjansson-dev libutf8proc-dev libcurl4-openssl-dev)
+TEST_PACKAGES=(check python3 openssl curl gnutls-bin strongswan-pki libstrongswan-extra-plugins certmonger scep
+    clang libclang-rt-14-dev llvm-14 mandoc)
+
+die()
+{
+    printf '%s\n' "$@" >&2
+    exit 1
+}
+
+as_root()
+{
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        die "cannot install packages: not root, and there is no sudo." \
+            "fix: run this as root once, or install: ${BUILD_PACKAGES[*]}"
+    fi
+}
+
+is_installed()
+{
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+libevent_is_safe()
+{
+    local have
+    have=$(dpkg-query -W -f '${Version}' libevent-2.1-7 2>/dev/null) || return 1
+    dpkg --compare-versions "$have" ge "$LIBEVENT_VERSION"
+}
+
+# Installs what is missing of the packages named; prints one line.
+need_packages()
+{
+    local missing=() p
+    for p in "$@"; do
+        is_installed "$p" || missing+=("$p")
+    done
+    if [ ${#missing[@]} = 0 ] && libevent_is_safe; then
+        echo "already installed (libevent $(dpkg-query -W -f '${Version}' libevent-2.1-7))"
+        return
+    fi
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq update >&2 ||
+        die "apt-get update failed." "fix: check the package sources (bookworm and bookworm-security) and the network."
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends "${missing[@]}" \
+        libevent-2.1-7 >/dev/null || die "apt-get could not install: ${missing[*]}"
+    libevent_is_safe || die \
+        "libevent is $(dpkg-query -W -f '${Version}' libevent-2.1-7), which lacks the security fixes of $LIBEVENT_VERSION." \
+        "fix: add the bookworm-security package source and run again."
+    echo "installed ${#missing[@]} (libevent $(dpkg-query -W -f '${Version}' libevent-2.1-7))"
+}
+
+# need_build DIR TARGETS MESON-OPTIONS...: configures once, builds what changed.
+need_build()
+{
+    local dir=$1 targets=$2
+    shift 2
+    if [ ! -f "$dir/build.ninja" ]; then
+        meson setup "$dir" "$@" >"$dir.log" 2>&1 || {
+            cat "$dir.log" >&2
+            die "meson could not configure $dir."
+        }
+    fi
+    # shellcheck disable=SC2086
+    ninja -C "$dir" $targets >"$dir.log" 2>&1 || {
+        tail -n 40 "$dir.log" >&2
+        die "the build in $dir failed."
+    }
+}
