@@ -21,6 +21,8 @@ enum fail_info { /* RFC 8894 section 3.2.1.4 */
       "the challenge was already used by another request")                                         \
     X(CHALLENGE_EXPIRED, "challenge.expired", FAIL_BAD_REQUEST, 0x80094011, false,                 \
       "the challenge has expired")                                                                 \
+    X(CHALLENGE_REVOKED, "challenge.revoked", FAIL_BAD_REQUEST, 0x80094011, false,                 \
+      "an administrator revoked the challenge")                                                    \
     X(CHALLENGE_UNKNOWN, "challenge.unknown", FAIL_BAD_REQUEST, 0x80094011, false,                 \
       "the challenge is not known here")                                                           \
     X(CHALLENGE_BOUND, "challenge.bound", FAIL_BAD_REQUEST, 0x80094011, false,                     \

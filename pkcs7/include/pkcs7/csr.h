@@ -33,4 +33,9 @@ struct csr {
  * keyCertSign asked for.  Never keeps a reference to the input. */
 bool csr_parse(struct view der, unsigned digests, EVP_PKEY *known, struct view known_spki,
                struct csr **out, struct err *err);
+/* A request that enroll/ kept while it waited for approval (csr_without_challenge): its self-signature was
+ * verified when it came and fits no longer, so it is not looked at. */
+bool csr_parse_trusted(struct view der, struct csr **out, struct err *err);
+/* The request's DER without its challengePassword, for keeping.  Not for the hot path. */
+bool csr_without_challenge(const struct csr *csr, struct buf *out, struct err *err);
 void csr_free(struct csr *csr);

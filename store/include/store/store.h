@@ -80,7 +80,8 @@ struct store_cert {
     char subject[STORE_SUBJECT_MAX];  /* text for people */
     char san[STORE_SUBJECT_MAX];
     char template_name[64], endpoint[64];
-    char challenge[32];               /* id of the challenge, "" if none */
+    char challenge[32];               /* id of the challenge, "" if none; a renewal keeps its predecessor's */
+    char challenge_label[128];        /* its label then: names may be built from it, also when it is forgotten */
     char transaction[260];
     uint64_t renews, renewed_by;      /* ids, 0: none */
     uint32_t shard;                   /* of the CRL, 0 while there is one */
@@ -242,6 +243,20 @@ bool store_request_issued(struct store_write *w, const char *id, uint64_t cert_i
 bool store_request_expire(struct store_write *w, int64_t now, uint64_t *expired, struct err *err);
 bool store_request_list(struct store *s, int state, bool (*each)(void *ctx, const struct store_request *r), void *ctx,
                         struct err *err);
+
+/* ---- reading inside a write ---- */
+
+/* As the reads above, but they see what `w` has written so far, and nothing can change between them and the
+ * verbs of the same write: for checking everything before changing anything. */
+bool store_write_tx_get(struct store_write *w, const char *endpoint, const char *transaction, struct store_tx *out,
+                        struct err *err);
+bool store_write_challenge_by_hash(struct store_write *w, const uint8_t hash[STORE_HASH], struct store_challenge *out,
+                                   struct err *err);
+bool store_write_cert_by_id(struct store_write *w, uint64_t id, struct store_cert *out, struct err *err);
+bool store_write_request_get(struct store_write *w, const char *id, struct store_request *out, struct err *err);
+bool store_write_key_used_elsewhere(struct store_write *w, const uint8_t key_hash[STORE_HASH],
+                                    const uint8_t subject_hash[STORE_HASH], bool *used,
+                                    char other[STORE_SUBJECT_MAX], struct err *err);
 
 /* ---- audit: a hash chain ---- */
 
