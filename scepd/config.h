@@ -1,5 +1,5 @@
 /* The configuration file, loaded whole into one immutable struct.  One schema table (config_schema.c) names
- * every setting: key, type, range, unit, default, reloadable or not, one line of help; the loader,
+ * every setting: key, type, range, default, one line of help; the loader,
  * `scepd --check-config`, scepd.conf(5) and the sample file are made from it or tested against it. */
 #pragma once
 
@@ -31,7 +31,6 @@ struct config_endpoint {
     bool legacy;                          /* DES and MD5 may be listed */
     bool include_chain;                   /* CA certificates in the CertRep */
     bool absent_content;                  /* PENDING and FAILURE without eContent */
-    struct config_location *where;        /* for messages; owned */
 };
 
 struct config_authority {

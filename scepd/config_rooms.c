@@ -1,0 +1,124 @@
+/* From the settings to what serves: authorities with their certificates, policies of the endpoints, and the
+ * list of keys for the signer. */
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/crypto.h>
+
+#include "scepd/config_internal.h"
+
+static const struct template *template_by_name(const struct config *c, const char *name)
+{
+    for (size_t i = 0; i < c->template_n; i++)
+        if (strcmp(c->template[i].name, name) == 0)
+            return &c->template[i];
+    return NULL;
+}
+
+/* The templates that endpoints of this authority use: the limits of its signer. */
+static size_t templates_of(const struct config *c, const char *authority, const struct template **out)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < c->endpoint_n; i++) {
+        if (strcmp(c->endpoint[i].authority, authority))
+            continue;
+        const struct template *t = template_by_name(c, c->endpoint[i].template_name);
+        size_t k = 0;
+        while (k < n && out[k] != t)
+            k++;
+        if (k == n)
+            out[n++] = t;
+    }
+    return n;
+}
+
+static const char *or_null(const char *text)
+{
+    return text[0] ? text : NULL;
+}
+
+static bool load_authority(const struct config *c, const struct config_authority *a, struct signer_spec *spec,
+                           struct authority **out, struct err *err)
+{
+    const struct template *templates[CONFIG_MAX_ENDPOINTS];
+    struct authority_files files = {
+        .name = a->name,
+        .certificate = a->certificate,
+        .key = a->key,
+        .passphrase_file = or_null(a->passphrase_file),
+        .chain_n = a->chain_n,
+        .ra_certificate = or_null(a->ra_certificate),
+        .ra_key = or_null(a->ra_key),
+        .ra_signing_certificate = or_null(a->ra_signing_certificate),
+        .ra_signing_key = or_null(a->ra_signing_key),
+        .ra_encryption_certificate = or_null(a->ra_encryption_certificate),
+        .ra_encryption_key = or_null(a->ra_encryption_key),
+        .crl_url = or_null(a->crl_url),
+        .issuer_url = or_null(a->issuer_url),
+        .ca_decrypts = a->ca_decrypts,
+        .digest = a->digest,
+        .crl_validity = a->crl_validity,
+        .crl_period = a->crl_period,
+    };
+    for (size_t i = 0; i < a->chain_n; i++)
+        files.chain[i] = a->chain[i];
+    size_t n = templates_of(c, a->name, templates);
+    if (!authority_load(&files, templates, n, spec, out, err))
+        return err_prefix(err, "authority \"%s\"", a->name);
+    return true;
+}
+
+static bool static_hash(const struct config_endpoint *e, const struct challenge_key *key, uint8_t hash[STORE_HASH],
+                        struct err *err)
+{
+    struct buf secret = {0};
+    bool done = config_static_challenge(e->static_challenge_file, &secret, err);
+    if (done)
+        challenge_hash(key, buf_view(&secret), hash);
+    buf_wipe(&secret);
+    return done || err_prefix(err, "endpoint \"%s\"", e->path);
+}
+
+static bool load_policy(const struct config *c, const struct config_endpoint *e, const struct config_rooms *r,
+                        struct enroll_policy *p, struct err *err)
+{
+    memcpy(p->endpoint, e->path, strlen(e->path) + 1); /* config_check: it fits */
+    for (size_t i = 0; i < c->authority_n; i++)
+        if (strcmp(c->authority[i].name, e->authority) == 0)
+            p->authority = r->authority[i];
+    p->template = template_by_name(c, e->template_name);
+    p->challenges = e->challenges;
+    p->manual = e->manual;
+    p->pending_ttl = e->pending_ttl;
+    p->renewal = e->renewal;
+    p->renewal_challenge = e->renewal_challenge;
+    p->any_signer_key = e->any_signer_key;
+    return !(e->challenges & CHALLENGE_STATIC) || static_hash(e, &r->challenge_key, p->static_hash, err);
+}
+
+bool config_rooms_load(const struct config *c, struct config_rooms *out, struct err *err)
+{
+    struct config_rooms r = {0};
+    if (!(r.spec = calloc(1, sizeof *r.spec)))
+        return err_memory(err);
+    bool good = challenge_key_load(c->challenge_key_file, false, &r.challenge_key, err);
+    for (size_t i = 0; good && i < c->authority_n; i++)
+        good = load_authority(c, &c->authority[i], r.spec, &r.authority[i], err);
+    for (size_t i = 0; good && i < c->endpoint_n; i++)
+        good = load_policy(c, &c->endpoint[i], &r, &r.policy[i], err);
+    if (!good) {
+        config_rooms_clear(c, &r);
+        return false;
+    }
+    *out = r;
+    OPENSSL_cleanse(&r, sizeof r);
+    return true;
+}
+
+void config_rooms_clear(const struct config *c, struct config_rooms *r)
+{
+    for (size_t i = 0; i < c->authority_n; i++)
+        authority_free(r->authority[i]);
+    free(r->spec);
+    OPENSSL_cleanse(r, sizeof *r);
+}

@@ -1,0 +1,309 @@
+#include "scepd/config_schema.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "pkcs7/alg.h"
+#include "pkcs7/ext.h"
+#include "pkcs7/pubkey.h"
+#include "scepd/config.h"
+
+#define AT(owner, field) offsetof(struct owner, field), sizeof(((struct owner *)0)->field), 0
+#define LIST(owner, field) \
+    offsetof(struct owner, field), sizeof(((struct owner *)0)->field), offsetof(struct owner, field##_n)
+
+#define MINUTE INT64_C(60)
+#define HOUR (60 * MINUTE)
+#define DAY (24 * HOUR)
+
+/* A device certificate never lives longer (certificate profile: 39 months). */
+#define LONGEST_DEVICE_VALIDITY (1187 * DAY)
+
+static const struct setting_word level_words[] = {
+    {"error", LOG_LEVEL_ERROR}, {"warning", LOG_LEVEL_WARNING}, {"notice", LOG_LEVEL_NOTICE},
+    {"info", LOG_LEVEL_INFO},   {"debug", LOG_LEVEL_DEBUG},     {NULL, 0},
+};
+static const struct setting_word format_words[] = {{"logfmt", false}, {"json", true}, {NULL, 0}};
+static const struct setting_word surplus_words[] = {{"refuse", SURPLUS_REFUSE}, {"drop", SURPLUS_DROP}, {NULL, 0}};
+static const struct setting_word curve_words[] = {
+    {"P-256", ALG_BIT(CURVE_P256)}, {"P-384", ALG_BIT(CURVE_P384)}, {"P-521", ALG_BIT(CURVE_P521)}, {NULL, 0},
+};
+static const struct setting_word usage_words[] = {
+    {"both", KU_DIGITAL_SIGNATURE | KU_KEY_ENCIPHERMENT},
+    {"signing", KU_DIGITAL_SIGNATURE},
+    {"encryption", KU_KEY_ENCIPHERMENT},
+    {"digitalSignature", KU_DIGITAL_SIGNATURE},
+    {"nonRepudiation", KU_NON_REPUDIATION},
+    {"keyEncipherment", KU_KEY_ENCIPHERMENT},
+    {"dataEncipherment", KU_DATA_ENCIPHERMENT},
+    {"keyAgreement", KU_KEY_AGREEMENT},
+    {NULL, 0},
+};
+static const struct setting_word ra_words[] = {{"single", RA_SINGLE}, {"pair", RA_PAIR}, {"none", RA_NONE}, {NULL, 0}};
+static const struct setting_word challenge_words[] = {
+    {"none", CHALLENGE_NONE}, {"one-time", CHALLENGE_ONE_TIME}, {"static", CHALLENGE_STATIC}, {NULL, 0},
+};
+static const struct setting_word approval_words[] = {{"automatic", false}, {"manual", true}, {NULL, 0}};
+static const struct setting_word renewal_words[] = {
+    {"ignore", RENEWAL_CHALLENGE_IGNORE},
+    {"check", RENEWAL_CHALLENGE_CHECK},
+    {"require", RENEWAL_CHALLENGE_REQUIRE},
+    {NULL, 0},
+};
+static const struct setting_word digest_words[] = {
+    {"MD5", ALG_BIT(DIGEST_MD5)},       {"SHA-1", ALG_BIT(DIGEST_SHA1)},     {"SHA-224", ALG_BIT(DIGEST_SHA224)},
+    {"SHA-256", ALG_BIT(DIGEST_SHA256)}, {"SHA-384", ALG_BIT(DIGEST_SHA384)}, {"SHA-512", ALG_BIT(DIGEST_SHA512)},
+    {NULL, 0},
+};
+static const struct setting_word cipher_words[] = {
+    {"DES", ALG_BIT(CIPHER_DES)},        {"3DES", ALG_BIT(CIPHER_DES3)},      {"AES-128", ALG_BIT(CIPHER_AES128)},
+    {"AES-192", ALG_BIT(CIPHER_AES192)}, {"AES-256", ALG_BIT(CIPHER_AES256)}, {NULL, 0},
+};
+/* Of the authority's own signatures: nothing that relying parties refuse. */
+static const struct setting_word signing_words[] = {{"SHA-256", 0}, {"SHA-384", 0}, {"SHA-512", 0}, {NULL, 0}};
+
+/* clang-format off */
+const struct setting config_schema[] = {
+    {"", "workers", SETTING_INT, AT(config, workers), 0, 256, NULL, "0", false,
+     "Threads that read and answer messages; 0 takes one per core."},
+    {"", "queue", SETTING_INT, AT(config, queue), 1, 65536, NULL, "512", false,
+     "Requests that may wait for a worker; above it clients are told to come back later (503)."},
+    {"", "user", SETTING_TEXT, AT(config, user), 0, 0, NULL, NULL, false,
+     "Account that the daemon becomes when root starts it; without it the daemon stays what it is."},
+    {"", "listen", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, false, "Where devices reach the daemon."},
+    {"", "store", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, false, "What the authority remembers."},
+    {"", "challenges", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, false, "How challenge passwords are kept."},
+    {"", "log", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, false, "The log on standard error."},
+    {"", "authorities", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, true, "List of certificate authorities."},
+    {"", "templates", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, true, "List of certificate templates."},
+    {"", "endpoints", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, true, "List of URL paths at which devices enrol."},
+
+    {"listen", "address", SETTING_TEXT, AT(config, address), 1, 0, NULL, "\"127.0.0.1\"", false,
+     "Address to listen on; \"0.0.0.0\" or \"::\" for all."},
+    {"listen", "port", SETTING_INT, AT(config, port), 0, 65535, NULL, "8080", false,
+     "TCP port; 0 lets the system choose."},
+    {"listen", "url", SETTING_URL, AT(config, url), 0, 0, NULL, NULL, true,
+     "Base address under which devices reach the daemon, without the path of an endpoint."},
+    {"listen", "max_connections", SETTING_INT, AT(config, max_connections), 1, 65536, NULL, "1024", false,
+     "Connections at a time; more are closed at once."},
+    {"listen", "request_timeout", SETTING_SECONDS, AT(config, request_timeout), 1, HOUR, NULL, "\"30s\"", false,
+     "Time for one whole request to arrive, however slowly it trickles in."},
+    {"listen", "max_header", SETTING_INT, AT(config, max_header), 4096, 1048576, NULL, "131072", false,
+     "Octets of request line and headers; a message sent by GET is part of the request line."},
+    {"listen", "max_body", SETTING_INT, AT(config, max_body), 4096, 16777216, NULL, "262144", false,
+     "Octets of the body of a POST."},
+
+    {"store", "path", SETTING_PATH, AT(config, store_path), 0, 0, NULL, "\"store\"", false,
+     "Directory of the store, on a local file system."},
+    {"store", "map_size_gib", SETTING_GIB, AT(config, map_size), 1, 16384, NULL, "64", false,
+     "Address space kept for the store, the most that it can grow to; costs nothing until used."},
+
+    {"challenges", "key_file", SETTING_FILE, AT(config, challenge_key_file), 0, 0, NULL, "\"keys/challenge.key\"", false,
+     "Key of the hashes under which challenge passwords are kept; mode 0600."},
+
+    {"log", "level", SETTING_CHOICE, AT(config, log_level), 0, 0, level_words, "\"info\"", false,
+     "Lines above this level are not written."},
+    {"log", "format", SETTING_CHOICE, AT(config, log_json), 0, 0, format_words, "\"logfmt\"", false,
+     "How a line is written."},
+
+    {"authorities", "name", SETTING_TEXT, AT(config_authority, name), 1, 0, NULL, NULL, true,
+     "Name by which endpoints refer to it."},
+    {"authorities", "certificate", SETTING_FILE, AT(config_authority, certificate), 0, 0, NULL, NULL, true,
+     "Certificate of the authority, PEM or DER."},
+    {"authorities", "key", SETTING_FILE, AT(config_authority, key), 0, 0, NULL, NULL, true,
+     "Its private key, PEM, mode 0600."},
+    {"authorities", "passphrase_file", SETTING_FILE, AT(config_authority, passphrase_file), 0, 0, NULL, NULL, false,
+     "File whose first line is the passphrase of the keys."},
+    {"authorities", "chain", SETTING_FILES, LIST(config_authority, chain), 0, 0, NULL, NULL, false,
+     "Certificates of the issuers above, nearest first."},
+    {"authorities", "ra_certificate", SETTING_FILE, AT(config_authority, ra_certificate), 0, 0, NULL, NULL, false,
+     "Certificate of the RA key, which opens and signs messages so that the authority's key need not."},
+    {"authorities", "ra_key", SETTING_FILE, AT(config_authority, ra_key), 0, 0, NULL, NULL, false,
+     "Private key of the RA certificate."},
+    {"authorities", "ra_signing_certificate", SETTING_FILE, AT(config_authority, ra_signing_certificate), 0, 0, NULL, NULL,
+     false, "Of an RA pair as NDES has it: the certificate that signs."},
+    {"authorities", "ra_signing_key", SETTING_FILE, AT(config_authority, ra_signing_key), 0, 0, NULL, NULL, false,
+     "Private key of the RA that signs."},
+    {"authorities", "ra_encryption_certificate", SETTING_FILE, AT(config_authority, ra_encryption_certificate), 0, 0, NULL,
+     NULL, false, "Of an RA pair: the certificate to which clients encrypt."},
+    {"authorities", "ra_encryption_key", SETTING_FILE, AT(config_authority, ra_encryption_key), 0, 0, NULL, NULL, false,
+     "Private key of the RA that decrypts."},
+    {"authorities", "ca_decrypts", SETTING_BOOL, AT(config_authority, ca_decrypts), 0, 0, NULL, "false", false,
+     "May the authority's own key open messages? RSA only; needed by endpoints with ra = \"none\"."},
+    {"authorities", "digest", SETTING_TEXT, AT(config_authority, digest), 0, 0, signing_words, "\"SHA-256\"", false,
+     "Digest of the authority's signatures when its key is RSA; an EC key uses that of its curve."},
+    {"authorities", "issuer_url", SETTING_HTTP_URL, AT(config_authority, issuer_url), 0, 0, NULL, NULL, false,
+     "Where the authority's certificate can be fetched; written into certificates."},
+    {"authorities", "crl", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, false, "The revocation list."},
+
+    {"authorities.crl", "url", SETTING_HTTP_URL, AT(config_authority, crl_url), 0, 0, NULL, NULL, false,
+     "Where the list can be fetched; written into certificates."},
+    {"authorities.crl", "validity", SETTING_DURATION, AT(config_authority, crl_validity), 10 * MINUTE, 366 * DAY, NULL,
+     "\"24h\"", false, "How long a list stands."},
+    {"authorities.crl", "period", SETTING_DURATION, AT(config_authority, crl_period), MINUTE, 366 * DAY, NULL, "\"1h\"", false,
+     "A new list is made this often, and at once after a revocation."},
+
+    {"templates", "name", SETTING_TEXT, AT(template, name), 1, 0, NULL, NULL, true,
+     "Name by which endpoints and challenges refer to it."},
+    {"templates", "subject", SETTING_STRINGS, LIST(template, subject), 0, 0, NULL, NULL, false,
+     "Patterns that the attributes of the requested subject must match; one ending in ! must be met."},
+    {"templates", "subject_build", SETTING_STRING, AT(template, subject_build), 0, 0, NULL, NULL, false,
+     "Builds the subject anew, with wildcards such as ${csr.cn}."},
+    {"templates", "subject_surplus", SETTING_CHOICE, AT(template, subject_surplus), 0, 0, surplus_words, "\"refuse\"", false,
+     "What happens with an attribute that no pattern lets through."},
+    {"templates", "empty_subject", SETTING_BOOL, AT(template, empty_subject), 0, 0, NULL, "false", false,
+     "Allows a certificate with alternative names only."},
+    {"templates", "san", SETTING_STRINGS, LIST(template, san), 0, 0, NULL, NULL, false,
+     "Patterns for subject alternative names: DNS:, email:, URI:, IP:, UPN:; one ending in ! must be met."},
+    {"templates", "san_build", SETTING_STRINGS, LIST(template, san_build), 0, 0, NULL, NULL, false,
+     "Alternative names to build, with the same wildcards."},
+    {"templates", "san_surplus", SETTING_CHOICE, AT(template, san_surplus), 0, 0, surplus_words, "\"refuse\"", false,
+     "What happens with a name that no pattern lets through."},
+    {"templates", "rsa", SETTING_RANGE, offsetof(struct template, rsa_min), 2 * sizeof(unsigned), 0, 2048, 8192, NULL,
+     "[2048, 4096]", false, "Smallest and largest RSA key in bits; [] allows none."},
+    {"templates", "curves", SETTING_SET, AT(template, curves), 0, 0, curve_words, "[\"P-256\", \"P-384\"]", false,
+     "Curves of EC keys; [] allows none."},
+    {"templates", "key_usage", SETTING_SET, AT(template, key_usage), 0, 0, usage_words, "\"both\"", false,
+     "Key usage given at most."},
+    {"templates", "ext_key_usage", SETTING_OIDS, AT(template, eku), 0, 0, NULL, "[\"clientAuth\"]", false,
+     "Extended key usages given at most, by name or dotted OID."},
+    {"templates", "usage_surplus", SETTING_CHOICE, AT(template, usage_surplus), 0, 0, surplus_words, "\"drop\"", false,
+     "What happens with a usage beyond that."},
+    {"templates", "honour_requested_usage", SETTING_BOOL, AT(template, honour_requested_usage), 0, 0, NULL, "true", false,
+     "Narrows the usages to those that the request asks for."},
+    {"templates", "validity", SETTING_DURATION, AT(template, validity), 5 * MINUTE, LONGEST_DEVICE_VALIDITY, NULL, "\"365d\"",
+     false, "Life of a certificate; never beyond its issuer's."},
+    {"templates", "min_validity", SETTING_DURATION, AT(template, min_validity), 0, LONGEST_DEVICE_VALIDITY, NULL, "\"1d\"",
+     false, "Refuse rather than issue for less, when the authority itself ends soon."},
+    {"templates", "backdate", SETTING_DURATION, AT(template, backdate), 0, DAY, NULL, "\"1h\"", false,
+     "The certificate begins this long ago, for devices whose clock is slow."},
+    {"templates", "renew_before", SETTING_DURATION, AT(template, renew_before), 0, LONGEST_DEVICE_VALIDITY, NULL, "\"60d\"",
+     false, "The renewal window opens this long before the end."},
+    {"templates", "renew_grace", SETTING_DURATION, AT(template, renew_grace), 0, 366 * DAY, NULL, "\"0s\"", false,
+     "Renewal is still allowed this long after the end."},
+    {"templates", "extensions", SETTING_OIDS, AT(template, extensions), 0, 0, NULL, NULL, false,
+     "Other extensions of the request that are passed on, dotted OIDs."},
+    {"templates", "ms_sid", SETTING_BOOL, AT(template, ms_sid), 0, 0, NULL, "false", false,
+     "Passes Microsoft's SID extension on. Whoever may choose it may become anybody in the domain."},
+
+    {"endpoints", "path", SETTING_TEXT, AT(config_endpoint, path), 1, 0, NULL, NULL, true,
+     "URL path, such as \"/scep\"; also the endpoint's name everywhere."},
+    {"endpoints", "aliases", SETTING_STRINGS, offsetof(struct config_endpoint, alias),
+     sizeof(((struct config_endpoint *)0)->alias), offsetof(struct config_endpoint, alias_n), 0, 0, NULL, NULL, false,
+     "Further paths that mean the same."},
+    {"endpoints", "authority", SETTING_TEXT, AT(config_endpoint, authority), 1, 0, NULL, NULL, true,
+     "Name of the authority that issues."},
+    {"endpoints", "template", SETTING_TEXT, AT(config_endpoint, template_name), 1, 0, NULL, NULL, true,
+     "Name of the template."},
+    {"endpoints", "ra", SETTING_CHOICE, AT(config_endpoint, ra), 0, 0, ra_words, "\"single\"", false,
+     "Whose keys messages are for: one RA certificate, NDES's pair, or the authority itself."},
+    {"endpoints", "challenge", SETTING_SET, AT(config_endpoint, challenges), 0, 0, challenge_words, "\"one-time\"", false,
+     "Kinds of challenge passwords that are accepted."},
+    {"endpoints", "static_challenge_file", SETTING_FILE, AT(config_endpoint, static_challenge_file), 0, 0, NULL, NULL, false,
+     "File whose first line is the static challenge, 8 characters or more; mode 0600."},
+    {"endpoints", "approval", SETTING_CHOICE, AT(config_endpoint, manual), 0, 0, approval_words, "\"automatic\"", false,
+     "With manual, requests wait until scepctl request approve."},
+    {"endpoints", "pending_ttl", SETTING_DURATION, AT(config_endpoint, pending_ttl), MINUTE, 366 * DAY, NULL, "\"7d\"", false,
+     "A waiting request expires after this time."},
+    {"endpoints", "issue_to_anyone_without_a_challenge", SETTING_BOOL, AT(config_endpoint, anonymous), 0, 0, NULL, "false",
+     false, "Needed for challenge = \"none\" with automatic approval: whoever reaches the port gets a certificate."},
+    {"endpoints", "renewal", SETTING_BOOL, AT(config_endpoint, renewal), 0, 0, NULL, "true", false,
+     "Lets a certificate issued here renew itself."},
+    {"endpoints", "renewal_challenge", SETTING_CHOICE, AT(config_endpoint, renewal_challenge), 0, 0, renewal_words,
+     "\"ignore\"", false, "What becomes of a challenge in a renewal: not looked at, checked if there, or needed."},
+    {"endpoints", "any_signer_key", SETTING_BOOL, AT(config_endpoint, any_signer_key), 0, 0, NULL, "false", false,
+     "Accepts messages signed with another key than the requested one, as some proxies send them."},
+    {"endpoints", "digests", SETTING_SET, AT(config_endpoint, digests), 0, 0, digest_words,
+     "[\"SHA-1\", \"SHA-256\", \"SHA-384\", \"SHA-512\"]", false, "Digests that messages may use."},
+    {"endpoints", "ciphers", SETTING_SET, AT(config_endpoint, ciphers), 0, 0, cipher_words,
+     "[\"3DES\", \"AES-128\", \"AES-192\", \"AES-256\"]", false, "Ciphers that messages may use."},
+    {"endpoints", "legacy", SETTING_BOOL, AT(config_endpoint, legacy), 0, 0, NULL, "false", false,
+     "Allows MD5 and DES to be listed, for devices that know nothing better."},
+    {"endpoints", "include_chain", SETTING_BOOL, AT(config_endpoint, include_chain), 0, 0, NULL, "false", false,
+     "Sends the authority's certificates along with the issued one."},
+    {"endpoints", "absent_content", SETTING_BOOL, AT(config_endpoint, absent_content), 0, 0, NULL, "false", false,
+     "Sends PENDING and FAILURE without any content, for clients that stumble over an empty one."},
+    {NULL, NULL, SETTING_TEXT, 0, 0, 0, 0, 0, NULL, NULL, false, NULL},
+};
+/* clang-format on */
+
+const char *setting_type_name(enum setting_type type)
+{
+    switch (type) {
+    case SETTING_TEXT:
+    case SETTING_STRING:
+        return "text";
+    case SETTING_STRINGS:
+        return "list of texts";
+    case SETTING_PATH:
+        return "path";
+    case SETTING_FILE:
+        return "file";
+    case SETTING_FILES:
+        return "list of files";
+    case SETTING_URL:
+        return "http or https URL";
+    case SETTING_HTTP_URL:
+        return "http URL";
+    case SETTING_BOOL:
+        return "true or false";
+    case SETTING_INT:
+        return "number";
+    case SETTING_GIB:
+        return "number of GiB";
+    case SETTING_SECONDS:
+    case SETTING_DURATION:
+        return "duration";
+    case SETTING_CHOICE:
+        return "word";
+    case SETTING_SET:
+        return "word or list of words";
+    case SETTING_RANGE:
+        return "list of two numbers";
+    case SETTING_OIDS:
+        return "list of names or OIDs";
+    case SETTING_GROUP:
+        return "section";
+    }
+    return "";
+}
+
+/* The largest unit that leaves no rest. */
+static void duration_text(int64_t t, char *out, size_t cap)
+{
+    if (t % DAY == 0 && t)
+        snprintf(out, cap, "%lldd", (long long)(t / DAY));
+    else if (t % HOUR == 0 && t)
+        snprintf(out, cap, "%lldh", (long long)(t / HOUR));
+    else if (t % MINUTE == 0 && t)
+        snprintf(out, cap, "%lldm", (long long)(t / MINUTE));
+    else
+        snprintf(out, cap, "%llds", (long long)t);
+}
+
+const char *setting_range_text(const struct setting *s, char *out, size_t cap)
+{
+    out[0] = '\0';
+    if (s->words) {
+        for (const struct setting_word *w = s->words; w->word; w++) {
+            size_t n = strlen(out);
+            snprintf(out + n, cap - n, "%s%s", n ? ", " : "", w->word);
+        }
+    } else if (s->type == SETTING_SECONDS || s->type == SETTING_DURATION) {
+        char low[32], high[32];
+        duration_text(s->min, low, sizeof low);
+        duration_text(s->max, high, sizeof high);
+        snprintf(out, cap, "%s to %s", low, high);
+    } else if (s->type == SETTING_INT || s->type == SETTING_GIB || s->type == SETTING_RANGE) {
+        snprintf(out, cap, "%lld to %lld", (long long)s->min, (long long)s->max);
+    }
+    return out;
+}
+
+const struct setting *config_schema_section(const char *section)
+{
+    for (const struct setting *s = config_schema; s->key; s++)
+        if (strcmp(s->section, section) == 0)
+            return s;
+    return NULL;
+}
