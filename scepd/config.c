@@ -21,9 +21,11 @@ void config_mistake(struct loader *l, const config_setting_t *at, const char *fm
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    const char *file = at && config_setting_source_file(at) ? config_setting_source_file(at) : l->file;
+    const char *file =
+        at && config_setting_source_file(at) ? config_setting_source_file(at) : l->file;
     if (at && config_setting_source_line(at) > 0)
-        snprintf(message, sizeof message, "%s:%u: %s", file, (unsigned)config_setting_source_line(at), text);
+        snprintf(message, sizeof message, "%s:%u: %s", file,
+                 (unsigned)config_setting_source_line(at), text);
     else
         snprintf(message, sizeof message, "%s: %s", file, text);
     l->problems++;
@@ -45,7 +47,8 @@ struct place {
     char *owner;
 };
 
-static void wrong(const struct place *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void wrong(const struct place *p, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 
 static void wrong(const struct place *p, const char *fmt, ...)
 {
@@ -79,9 +82,11 @@ static bool number_of(const struct place *p, const config_setting_t *at, int64_t
         wrong(p, "must be a %s without quotes", setting_type_name(p->row->type));
         return false;
     }
-    int64_t value = type == CONFIG_TYPE_INT ? config_setting_get_int(at) : config_setting_get_int64(at);
+    int64_t value =
+        type == CONFIG_TYPE_INT ? config_setting_get_int(at) : config_setting_get_int64(at);
     if (value < p->row->min || value > p->row->max) {
-        wrong(p, "= %lld is out of range: %lld to %lld", (long long)value, (long long)p->row->min, (long long)p->row->max);
+        wrong(p, "= %lld is out of range: %lld to %lld", (long long)value, (long long)p->row->min,
+              (long long)p->row->max);
         return false;
     }
     *out = value;
@@ -94,7 +99,8 @@ static bool texts_only(const struct place *p)
     int type = config_setting_type(p->at);
     bool good = type == CONFIG_TYPE_ARRAY || type == CONFIG_TYPE_LIST;
     for (int i = 0; good && i < config_setting_length(p->at); i++)
-        good = config_setting_type(config_setting_get_elem(p->at, (unsigned)i)) == CONFIG_TYPE_STRING;
+        good =
+            config_setting_type(config_setting_get_elem(p->at, (unsigned)i)) == CONFIG_TYPE_STRING;
     if (!good)
         wrong(p, "must be a %s: [\"...\", \"...\"]", setting_type_name(p->row->type));
     return good;
@@ -107,7 +113,8 @@ static void load_text(const struct place *p)
     if (!value)
         return;
     if (strlen(value) >= p->row->size) {
-        wrong(p, "= \"%s\" is too long: %zu octets, at most %zu", shown(value, quoted), strlen(value), p->row->size - 1);
+        wrong(p, "= \"%s\" is too long: %zu octets, at most %zu", shown(value, quoted),
+              strlen(value), p->row->size - 1);
         return;
     }
     if ((int64_t)strlen(value) < p->row->min) {
@@ -117,7 +124,8 @@ static void load_text(const struct place *p)
     for (const struct setting_word *w = p->row->words; w; w++) {
         if (!w->word) {
             char range[256];
-            wrong(p, "= \"%s\" is none of: %s", shown(value, quoted), setting_range_text(p->row, range, sizeof range));
+            wrong(p, "= \"%s\" is none of: %s", shown(value, quoted),
+                  setting_range_text(p->row, range, sizeof range));
             return;
         }
         if (strcmp(w->word, value) == 0)
@@ -171,7 +179,8 @@ static bool complete_path(const struct place *p, const char *value, char out[CON
     if (value[0] == '\0')
         wrong(p, "must not be empty");
     else if (n >= CONFIG_PATH)
-        wrong(p, "= \"%s\" is too long: %d octets with its directory, at most %d", shown(value, quoted), n, CONFIG_PATH - 1);
+        wrong(p, "= \"%s\" is too long: %d octets with its directory, at most %d",
+              shown(value, quoted), n, CONFIG_PATH - 1);
     else
         return true;
     return false;
@@ -206,7 +215,7 @@ static void load_files(const struct place *p)
 {
     if (!texts_only(p))
         return;
-    char (*list)[CONFIG_PATH] = (char (*)[CONFIG_PATH])(void *)p->field;
+    char(*list)[CONFIG_PATH] = (char(*)[CONFIG_PATH])(void *)p->field;
     size_t *count = (size_t *)(void *)(p->owner + p->row->count_offset);
     size_t most = p->row->size / CONFIG_PATH, n = (size_t)config_setting_length(p->at);
     if (n > most) {
@@ -215,7 +224,8 @@ static void load_files(const struct place *p)
     }
     for (size_t i = 0; i < n; i++) {
         char path[CONFIG_PATH];
-        if (!complete_path(p, config_setting_get_string_elem(p->at, (int)i), path) || !file_exists(p, path))
+        if (!complete_path(p, config_setting_get_string_elem(p->at, (int)i), path) ||
+            !file_exists(p, path))
             continue;
         memcpy(list[(*count)++], path, strlen(path) + 1);
     }
@@ -230,8 +240,10 @@ static void load_url(const struct place *p)
     bool http = strncmp(value, "http://", 7) == 0, https = strncmp(value, "https://", 8) == 0;
     const char *host = value + (https ? 8 : 7);
     if (https && p->row->type == SETTING_HTTP_URL) {
-        wrong(p, "= \"%s\" must begin with http://: the list and the certificate are signed themselves, and what "
-                 "fetches them often speaks no https",
+        wrong(p,
+              "= \"%s\" must begin with http://: the list and the certificate are signed "
+              "themselves, and what "
+              "fetches them often speaks no https",
               shown(value, quoted));
         return;
     }
@@ -272,7 +284,8 @@ static void load_duration(const struct place *p)
     int type = config_setting_type(p->at);
     if (type == CONFIG_TYPE_INT || type == CONFIG_TYPE_INT64) {
         wrong(p, "= %lld: a duration is a text with a unit: \"30d\", \"12h\", \"90m\"",
-              (long long)(type == CONFIG_TYPE_INT ? config_setting_get_int(p->at) : config_setting_get_int64(p->at)));
+              (long long)(type == CONFIG_TYPE_INT ? config_setting_get_int(p->at)
+                                                  : config_setting_get_int64(p->at)));
         return;
     }
     const char *value = text_of(p);
@@ -281,12 +294,15 @@ static void load_duration(const struct place *p)
     int64_t seconds = text_duration(value);
     if (seconds < 0) {
         bool digits = value[0] && strspn(value, "0123456789") == strlen(value);
-        wrong(p, digits ? "= \"%s\": a duration needs a unit: 30d, 12h, 90m" : "= \"%s\" is no duration like 30d, 12h, 90m",
+        wrong(p,
+              digits ? "= \"%s\": a duration needs a unit: 30d, 12h, 90m"
+                     : "= \"%s\" is no duration like 30d, 12h, 90m",
               shown(value, quoted));
         return;
     }
     if (seconds < p->row->min || seconds > p->row->max) {
-        wrong(p, "= \"%s\" is out of range: %s", shown(value, quoted), setting_range_text(p->row, range, sizeof range));
+        wrong(p, "= \"%s\" is out of range: %s", shown(value, quoted),
+              setting_range_text(p->row, range, sizeof range));
         return;
     }
     if (p->row->type == SETTING_SECONDS)
@@ -306,8 +322,8 @@ static bool word_value(const struct place *p, const char *word, unsigned *out)
         }
         suggest_offer(&near, w->word);
     }
-    wrong(p, "= \"%s\" is none of: %s%s", shown(word, quoted), setting_range_text(p->row, range, sizeof range),
-          suggest_text(&near, hint, sizeof hint));
+    wrong(p, "= \"%s\" is none of: %s%s", shown(word, quoted),
+          setting_range_text(p->row, range, sizeof range), suggest_text(&near, hint, sizeof hint));
     return false;
 }
 
@@ -433,10 +449,14 @@ static void load_value(const struct place *p)
 }
 
 /* How messages speak of a section: 'endpoint "/scep"', 'listen'. */
-static const char *section_label(const char *section, const config_setting_t *group, char *out, size_t cap)
+static const char *section_label(const char *section, const config_setting_t *group, char *out,
+                                 size_t cap)
 {
-    static const struct { const char *section, *thing, *name; } list[] = {
-        {"authorities", "authority", "name"}, {"templates", "template", "name"}, {"endpoints", "endpoint", "path"}};
+    static const struct {
+        const char *section, *thing, *name;
+    } list[] = {{"authorities", "authority", "name"},
+                {"templates", "template", "name"},
+                {"endpoints", "endpoint", "path"}};
     for (size_t i = 0; i < sizeof list / sizeof list[0]; i++) {
         const char *name;
         char quoted[SHOWN_VALUE];
@@ -454,7 +474,8 @@ static const char *section_label(const char *section, const config_setting_t *gr
 
 static const struct setting *row_of(const char *section, const char *key, struct suggest *near)
 {
-    for (const struct setting *s = config_schema_section(section); s && s->key && !strcmp(s->section, section); s++) {
+    for (const struct setting *s = config_schema_section(section);
+         s && s->key && !strcmp(s->section, section); s++) {
         if (strcmp(s->key, key) == 0)
             return s;
         suggest_offer(near, s->key);
@@ -462,14 +483,16 @@ static const struct setting *row_of(const char *section, const char *key, struct
     return NULL;
 }
 
-static void load_member(struct loader *l, const config_setting_t *at, const struct setting *row, char *owner)
+static void load_member(struct loader *l, const config_setting_t *at, const struct setting *row,
+                        char *owner)
 {
     struct place p = {.l = l, .at = at, .row = row, .field = owner + row->offset, .owner = owner};
     load_value(&p);
 }
 
 /* The default of one setting goes through the same reader as a written one. */
-static void load_fallback(struct loader *l, const config_setting_t *group, const struct setting *row, char *owner)
+static void load_fallback(struct loader *l, const config_setting_t *group,
+                          const struct setting *row, char *owner)
 {
     char line[256];
     config_t conf;
@@ -486,8 +509,10 @@ static void load_fallback(struct loader *l, const config_setting_t *group, const
     config_destroy(&conf);
 }
 
-/* Reads one group: unknown settings, what is there, what is missing.  `group` NULL: all defaults. */
-static void load_section(struct loader *l, const char *section, const config_setting_t *group, void *owner)
+/* Reads one group: unknown settings, what is there, what is missing.  `group` NULL: all defaults.
+ */
+static void load_section(struct loader *l, const char *section, const config_setting_t *group,
+                         void *owner)
 {
     char label[160], hint[128], quoted[SHOWN_VALUE], inner[64];
     section_label(section, group, label, sizeof label);
@@ -498,8 +523,8 @@ static void load_section(struct loader *l, const char *section, const config_set
             config_mistake(l, at, "unknown setting \"%s\" in %s%s", shown(near.word, quoted), label,
                            suggest_text(&near, hint, sizeof hint));
     }
-    for (const struct setting *row = config_schema_section(section); row && row->key && !strcmp(row->section, section);
-         row++) {
+    for (const struct setting *row = config_schema_section(section);
+         row && row->key && !strcmp(row->section, section); row++) {
         const config_setting_t *at = group ? config_setting_get_member(group, row->key) : NULL;
         if (row->type == SETTING_GROUP && section[0]) {
             snprintf(inner, sizeof inner, "%s.%s", section, row->key);
@@ -530,8 +555,8 @@ static void load_single(struct loader *l, const config_setting_t *root, const ch
 }
 
 /* A section of the top that is a list of groups.  Returns how many were read. */
-static size_t load_list(struct loader *l, const config_setting_t *root, const char *section, void *first, size_t size,
-                        size_t most, const config_setting_t **where)
+static size_t load_list(struct loader *l, const config_setting_t *root, const char *section,
+                        void *first, size_t size, size_t most, const config_setting_t **where)
 {
     const config_setting_t *at = config_setting_get_member(root, section);
     if (!at) {
@@ -539,7 +564,8 @@ static size_t load_list(struct loader *l, const config_setting_t *root, const ch
         return 0;
     }
     if (!config_setting_is_list(at) || config_setting_length(at) == 0) {
-        config_mistake(l, at, "%s must be a list of one or more groups: %s = ( { ... }, { ... } );", section, section);
+        config_mistake(l, at, "%s must be a list of one or more groups: %s = ( { ... }, { ... } );",
+                       section, section);
         return 0;
     }
     size_t n = (size_t)config_setting_length(at);
@@ -550,7 +576,8 @@ static size_t load_list(struct loader *l, const config_setting_t *root, const ch
     for (size_t i = 0; i < n; i++) {
         where[i] = config_setting_get_elem(at, (unsigned)i);
         if (!config_setting_is_group(where[i]))
-            config_mistake(l, where[i], "element %zu of %s must be a group: { ... }", i + 1, section);
+            config_mistake(l, where[i], "element %zu of %s must be a group: { ... }", i + 1,
+                           section);
         else
             load_section(l, section, where[i], (char *)first + i * size);
     }
@@ -565,12 +592,12 @@ static void load_root(struct loader *l, const config_setting_t *root)
     load_single(l, root, "store");
     load_single(l, root, "challenges");
     load_single(l, root, "log");
-    c->authority_n = load_list(l, root, "authorities", c->authority, sizeof c->authority[0], CONFIG_MAX_AUTHORITIES,
-                               l->authority);
-    c->template_n =
-        load_list(l, root, "templates", c->template, sizeof c->template[0], CONFIG_MAX_TEMPLATES, l->template);
-    c->endpoint_n =
-        load_list(l, root, "endpoints", c->endpoint, sizeof c->endpoint[0], CONFIG_MAX_ENDPOINTS, l->endpoint);
+    c->authority_n = load_list(l, root, "authorities", c->authority, sizeof c->authority[0],
+                               CONFIG_MAX_AUTHORITIES, l->authority);
+    c->template_n = load_list(l, root, "templates", c->template, sizeof c->template[0],
+                              CONFIG_MAX_TEMPLATES, l -> template);
+    c->endpoint_n = load_list(l, root, "endpoints", c->endpoint, sizeof c->endpoint[0],
+                              CONFIG_MAX_ENDPOINTS, l->endpoint);
 }
 
 /* The complete path of the file and of its directory. */
@@ -588,7 +615,8 @@ static bool find_directory(struct loader *l)
         return false;
     }
     if (strlen(full) >= sizeof l->c->file) {
-        config_mistake(l, NULL, "has too long a path: %zu octets, at most %zu", strlen(full), sizeof l->c->file - 1);
+        config_mistake(l, NULL, "has too long a path: %zu octets, at most %zu", strlen(full),
+                       sizeof l->c->file - 1);
         return false;
     }
     memcpy(l->c->file, full, strlen(full) + 1);
@@ -614,7 +642,8 @@ struct config *config_load(const char *file, config_complain complain, void *ctx
         const char *where = config_error_file(&conf) ? config_error_file(&conf) : file;
         char message[1200];
         if (config_error_type(&conf) == CONFIG_ERR_PARSE)
-            snprintf(message, sizeof message, "%s:%d: %s", where, config_error_line(&conf), config_error_text(&conf));
+            snprintf(message, sizeof message, "%s:%d: %s", where, config_error_line(&conf),
+                     config_error_text(&conf));
         else
             snprintf(message, sizeof message, "%s: cannot be read: %s", file, strerror(errno));
         l.problems++;

@@ -1,4 +1,5 @@
-/* Rules between settings: names, references, and combinations that would not work or not be safe. */
+/* Rules between settings: names, references, and combinations that would not work or not be safe.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -12,7 +13,7 @@
 #include "scepd/config_internal.h"
 #include "scepd/suggest.h"
 
-#define STATIC_CHALLENGE_MIN 8   /* below this it is guessed over the network */
+#define STATIC_CHALLENGE_MIN 8 /* below this it is guessed over the network */
 #define STATIC_CHALLENGE_MAX 256
 
 bool config_static_challenge(const char *path, struct buf *out, struct err *err)
@@ -27,8 +28,8 @@ bool config_static_challenge(const char *path, struct buf *out, struct err *err)
         goto out;
     }
     if (st.st_mode & 077) {
-        err_set(err, ERR_CONFIG, "%s has mode %04o: others can read the challenge (chmod 600)", path,
-                (unsigned)(st.st_mode & 07777));
+        err_set(err, ERR_CONFIG, "%s has mode %04o: others can read the challenge (chmod 600)",
+                path, (unsigned)(st.st_mode & 07777));
         goto out;
     }
     const char *end = memchr(text, '\n', (size_t)n);
@@ -36,8 +37,9 @@ bool config_static_challenge(const char *path, struct buf *out, struct err *err)
     if (length && text[length - 1] == '\r')
         length--;
     if (length < STATIC_CHALLENGE_MIN || length > STATIC_CHALLENGE_MAX)
-        err_set(err, ERR_CONFIG, "the first line of %s has %zu characters: a static challenge needs %d to %d", path, length,
-                STATIC_CHALLENGE_MIN, STATIC_CHALLENGE_MAX);
+        err_set(err, ERR_CONFIG,
+                "the first line of %s has %zu characters: a static challenge needs %d to %d", path,
+                length, STATIC_CHALLENGE_MIN, STATIC_CHALLENGE_MAX);
     else if (!buf_append(out, text, length))
         err_memory(err);
     else
@@ -49,13 +51,16 @@ out:
     return done;
 }
 
-static void check_pair(struct loader *l, const config_setting_t *at, const char *name, const char *certificate,
-                       const char *certificate_key, const char *key, const char *key_key)
+static void check_pair(struct loader *l, const config_setting_t *at, const char *name,
+                       const char *certificate, const char *certificate_key, const char *key,
+                       const char *key_key)
 {
     if (certificate[0] && !key[0])
-        config_mistake(l, config_at(at, certificate_key), "authority \"%s\": %s needs %s", name, certificate_key, key_key);
+        config_mistake(l, config_at(at, certificate_key), "authority \"%s\": %s needs %s", name,
+                       certificate_key, key_key);
     if (!certificate[0] && key[0])
-        config_mistake(l, config_at(at, key_key), "authority \"%s\": %s needs %s", name, key_key, certificate_key);
+        config_mistake(l, config_at(at, key_key), "authority \"%s\": %s needs %s", name, key_key,
+                       certificate_key);
 }
 
 /* Was the setting written, or its reading already complained about? */
@@ -74,15 +79,20 @@ static void check_authority(struct loader *l, size_t i)
     if (written(at, "ra_certificate") != written(at, "ra_key"))
         check_pair(l, at, a->name, a->ra_certificate, "ra_certificate", a->ra_key, "ra_key");
     if (written(at, "ra_signing_certificate") != written(at, "ra_signing_key"))
-        check_pair(l, at, a->name, a->ra_signing_certificate, "ra_signing_certificate", a->ra_signing_key, "ra_signing_key");
+        check_pair(l, at, a->name, a->ra_signing_certificate, "ra_signing_certificate",
+                   a->ra_signing_key, "ra_signing_key");
     if (written(at, "ra_encryption_certificate") != written(at, "ra_encryption_key"))
-        check_pair(l, at, a->name, a->ra_encryption_certificate, "ra_encryption_certificate", a->ra_encryption_key,
-                   "ra_encryption_key");
+        check_pair(l, at, a->name, a->ra_encryption_certificate, "ra_encryption_certificate",
+                   a->ra_encryption_key, "ra_encryption_key");
     if (written(at, "ra_signing_certificate") != written(at, "ra_encryption_certificate"))
-        config_mistake(l, at, "authority \"%s\": a pair needs ra_signing_certificate and ra_encryption_certificate", a->name);
+        config_mistake(
+            l, at,
+            "authority \"%s\": a pair needs ra_signing_certificate and ra_encryption_certificate",
+            a->name);
     if (a->crl_period && a->crl_validity && a->crl_period >= a->crl_validity)
         config_mistake(l, config_at(crl, "period"),
-                       "authority \"%s\": crl.period must be shorter than crl.validity, or there is a time without a list",
+                       "authority \"%s\": crl.period must be shorter than crl.validity, or there "
+                       "is a time without a list",
                        a->name);
 }
 
@@ -98,11 +108,13 @@ static void check_template(struct loader *l, size_t i)
     if (!t->subject_n && !t->subject_build && !t->empty_subject && !written(at, "subject"))
         config_mistake(l, at, "template \"%s\" needs \"subject\" or \"subject_build\"", t->name);
     if (t->rsa_max == 0 && t->curves == 0 && !written(at, "rsa") == !written(at, "curves"))
-        config_mistake(l, at, "template \"%s\" allows no key: rsa and curves are both empty", t->name);
+        config_mistake(l, at, "template \"%s\" allows no key: rsa and curves are both empty",
+                       t->name);
     if (t->validity && t->renew_before >= t->validity)
-        config_mistake(l, config_at(at, written(at, "renew_before") ? "renew_before" : "validity"),
-                       "template \"%s\": renew_before (%lld d) must be shorter than validity (%lld d)", t->name,
-                       (long long)(t->renew_before / 86400), (long long)(t->validity / 86400));
+        config_mistake(
+            l, config_at(at, written(at, "renew_before") ? "renew_before" : "validity"),
+            "template \"%s\": renew_before (%lld d) must be shorter than validity (%lld d)",
+            t->name, (long long)(t->renew_before / 86400), (long long)(t->validity / 86400));
     if (t->validity && t->min_validity > t->validity)
         config_mistake(l, config_at(at, written(at, "min_validity") ? "min_validity" : "validity"),
                        "template \"%s\": min_validity must not be longer than validity", t->name);
@@ -110,41 +122,53 @@ static void check_template(struct loader *l, size_t i)
         config_mistake(l, at, "template \"%s\": %s", t->name, err.text);
 }
 
-static void check_challenge(struct loader *l, const struct config_endpoint *e, const config_setting_t *at)
+static void check_challenge(struct loader *l, const struct config_endpoint *e,
+                            const config_setting_t *at)
 {
     bool is_static = e->challenges & CHALLENGE_STATIC;
     struct buf secret = {0};
     struct err err = {0};
     if (is_static && !written(at, "static_challenge_file"))
-        config_mistake(l, config_at(at, "challenge"), "endpoint \"%s\": challenge = \"static\" needs static_challenge_file",
+        config_mistake(l, config_at(at, "challenge"),
+                       "endpoint \"%s\": challenge = \"static\" needs static_challenge_file",
                        e->path);
     if (!is_static && written(at, "static_challenge_file"))
         config_mistake(l, config_at(at, "static_challenge_file"),
-                       "endpoint \"%s\": static_challenge_file is only for challenge = \"static\"", e->path);
-    if (e->static_challenge_file[0] && !config_static_challenge(e->static_challenge_file, &secret, &err))
-        config_mistake(l, config_at(at, "static_challenge_file"), "endpoint \"%s\": %s", e->path, err.text);
+                       "endpoint \"%s\": static_challenge_file is only for challenge = \"static\"",
+                       e->path);
+    if (e->static_challenge_file[0] &&
+        !config_static_challenge(e->static_challenge_file, &secret, &err))
+        config_mistake(l, config_at(at, "static_challenge_file"), "endpoint \"%s\": %s", e->path,
+                       err.text);
     buf_wipe(&secret);
     if (e->challenges == CHALLENGE_NONE && !e->manual && !e->anonymous)
         config_mistake(l, config_at(at, "challenge"),
-                       "endpoint \"%s\" would give a certificate to whoever reaches it: challenge = \"none\" needs "
+                       "endpoint \"%s\" would give a certificate to whoever reaches it: challenge "
+                       "= \"none\" needs "
                        "approval = \"manual\", or issue_to_anyone_without_a_challenge = true",
                        e->path);
 }
 
-static void check_algorithms(struct loader *l, const struct config_endpoint *e, const config_setting_t *at)
+static void check_algorithms(struct loader *l, const struct config_endpoint *e,
+                             const config_setting_t *at)
 {
     if (!e->legacy && (e->digests & ALG_BIT(DIGEST_MD5)))
-        config_mistake(l, config_at(at, "digests"), "endpoint \"%s\": MD5 is taken only with legacy = true", e->path);
+        config_mistake(l, config_at(at, "digests"),
+                       "endpoint \"%s\": MD5 is taken only with legacy = true", e->path);
     if (!e->legacy && (e->ciphers & ALG_BIT(CIPHER_DES)))
-        config_mistake(l, config_at(at, "ciphers"), "endpoint \"%s\": DES is taken only with legacy = true", e->path);
+        config_mistake(l, config_at(at, "ciphers"),
+                       "endpoint \"%s\": DES is taken only with legacy = true", e->path);
     if (!e->digests && written(at, "digests"))
-        config_mistake(l, config_at(at, "digests"), "endpoint \"%s\": digests must name one or more", e->path);
+        config_mistake(l, config_at(at, "digests"),
+                       "endpoint \"%s\": digests must name one or more", e->path);
     if (!e->ciphers && written(at, "ciphers"))
-        config_mistake(l, config_at(at, "ciphers"), "endpoint \"%s\": ciphers must name one or more", e->path);
+        config_mistake(l, config_at(at, "ciphers"),
+                       "endpoint \"%s\": ciphers must name one or more", e->path);
 }
 
 /* The authority that an endpoint names, NULL after a complaint. */
-static const struct config_authority *check_authority_reference(struct loader *l, const struct config_endpoint *e,
+static const struct config_authority *check_authority_reference(struct loader *l,
+                                                                const struct config_endpoint *e,
                                                                 const config_setting_t *at)
 {
     char hint[128];
@@ -155,12 +179,14 @@ static const struct config_authority *check_authority_reference(struct loader *l
         suggest_offer(&near, l->c->authority[i].name);
     }
     if (e->authority[0])
-        config_mistake(l, config_at(at, "authority"), "endpoint \"%s\": there is no authority \"%s\"%s", e->path,
-                       e->authority, suggest_text(&near, hint, sizeof hint));
+        config_mistake(l, config_at(at, "authority"),
+                       "endpoint \"%s\": there is no authority \"%s\"%s", e->path, e->authority,
+                       suggest_text(&near, hint, sizeof hint));
     return NULL;
 }
 
-static void check_template_reference(struct loader *l, const struct config_endpoint *e, const config_setting_t *at)
+static void check_template_reference(struct loader *l, const struct config_endpoint *e,
+                                     const config_setting_t *at)
 {
     char hint[128];
     struct suggest near = suggest_start(e->template_name);
@@ -170,51 +196,63 @@ static void check_template_reference(struct loader *l, const struct config_endpo
         suggest_offer(&near, l->c->template[i].name);
     }
     if (e->template_name[0])
-        config_mistake(l, config_at(at, "template"), "endpoint \"%s\": there is no template \"%s\"%s", e->path,
-                       e->template_name, suggest_text(&near, hint, sizeof hint));
+        config_mistake(l, config_at(at, "template"),
+                       "endpoint \"%s\": there is no template \"%s\"%s", e->path, e->template_name,
+                       suggest_text(&near, hint, sizeof hint));
 }
 
 /* Does the authority have the keys for the endpoint's shape? */
-static void check_shape(struct loader *l, const struct config_endpoint *e, const config_setting_t *at,
-                        const struct config_authority *a, const config_setting_t *a_at)
+static void check_shape(struct loader *l, const struct config_endpoint *e,
+                        const config_setting_t *at, const struct config_authority *a,
+                        const config_setting_t *a_at)
 {
     if (e->ra == RA_SINGLE && !written(a_at, "ra_certificate"))
-        config_mistake(l, config_at(at, "ra"), "endpoint \"%s\": ra = \"single\" needs ra_certificate in authority \"%s\"",
+        config_mistake(l, config_at(at, "ra"),
+                       "endpoint \"%s\": ra = \"single\" needs ra_certificate in authority \"%s\"",
                        e->path, a->name);
     if (e->ra == RA_PAIR && !written(a_at, "ra_signing_certificate"))
         config_mistake(l, config_at(at, "ra"),
-                       "endpoint \"%s\": ra = \"pair\" needs ra_signing_certificate and ra_encryption_certificate in "
+                       "endpoint \"%s\": ra = \"pair\" needs ra_signing_certificate and "
+                       "ra_encryption_certificate in "
                        "authority \"%s\"",
                        e->path, a->name);
     if (e->ra == RA_NONE && !a->ca_decrypts)
-        config_mistake(l, config_at(at, "ra"), "endpoint \"%s\": ra = \"none\" needs ca_decrypts = true in authority \"%s\"",
-                       e->path, a->name);
+        config_mistake(
+            l, config_at(at, "ra"),
+            "endpoint \"%s\": ra = \"none\" needs ca_decrypts = true in authority \"%s\"", e->path,
+            a->name);
 }
 
-static void check_path(struct loader *l, const struct config_endpoint *e, const config_setting_t *at, const char *path)
+static void check_path(struct loader *l, const struct config_endpoint *e,
+                       const config_setting_t *at, const char *path)
 {
     static const char allowed[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~!$&'()*+,;=:@/";
     size_t n = strlen(path);
     char quoted[160];
     text_printable(view_str(path), quoted, sizeof quoted);
-    if (path[0] != '/' || n < 2 || path[n - 1] == '/' || strspn(path, allowed) != n || strstr(path, "//"))
-        config_mistake(l, at, "path \"%s\" must begin with /, must not end in / and has only characters of a plain URL path",
+    if (path[0] != '/' || n < 2 || path[n - 1] == '/' || strspn(path, allowed) != n ||
+        strstr(path, "//"))
+        config_mistake(l, at,
+                       "path \"%s\" must begin with /, must not end in / and has only characters "
+                       "of a plain URL path",
                        quoted);
-    else if (n >= sizeof e->path || n >= sizeof ((struct enroll_policy *)0)->endpoint)
+    else if (n >= sizeof e->path || n >= sizeof((struct enroll_policy *)0)->endpoint)
         config_mistake(l, at, "path \"%s\" is too long: %zu octets, at most %zu", quoted, n,
-                       sizeof ((struct enroll_policy *)0)->endpoint - 1);
+                       sizeof((struct enroll_policy *)0)->endpoint - 1);
 }
 
 /* Does an endpoint before `i`, or a path of `i` before `self`, have this path already? */
-static void check_unique(struct loader *l, size_t i, const char *path, size_t self, const config_setting_t *at)
+static void check_unique(struct loader *l, size_t i, const char *path, size_t self,
+                         const config_setting_t *at)
 {
     for (size_t k = 0; k <= i; k++) {
         const struct config_endpoint *e = &l->c->endpoint[k];
         size_t last = k < i ? e->alias_n + 1 : self; /* 0 is the path, then the aliases */
         for (size_t n = 0; n < last; n++)
             if (strcmp(path, n == 0 ? e->path : e->alias[n - 1]) == 0) {
-                config_mistake(l, at, "path \"%s\" is taken already by endpoint \"%s\"", path, e->path);
+                config_mistake(l, at, "path \"%s\" is taken already by endpoint \"%s\"", path,
+                               e->path);
                 return;
             }
     }

@@ -1,5 +1,5 @@
-/* From the settings to what serves: authorities with their certificates, policies of the endpoints, and the
- * list of keys for the signer. */
+/* From the settings to what serves: authorities with their certificates, policies of the endpoints,
+ * and the list of keys for the signer. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +16,8 @@ static const struct template *template_by_name(const struct config *c, const cha
 }
 
 /* The templates that endpoints of this authority use: the limits of its signer. */
-static size_t templates_of(const struct config *c, const char *authority, const struct template **out)
+static size_t templates_of(const struct config *c, const char *authority,
+                           const struct template **out)
 {
     size_t n = 0;
     for (size_t i = 0; i < c->endpoint_n; i++) {
@@ -37,8 +38,8 @@ static const char *or_null(const char *text)
     return text[0] ? text : NULL;
 }
 
-static bool load_authority(const struct config *c, const struct config_authority *a, struct signer_spec *spec,
-                           struct authority **out, struct err *err)
+static bool load_authority(const struct config *c, const struct config_authority *a,
+                           struct signer_spec *spec, struct authority **out, struct err *err)
 {
     const struct template *templates[CONFIG_MAX_ENDPOINTS];
     struct authority_files files = {
@@ -62,14 +63,16 @@ static bool load_authority(const struct config *c, const struct config_authority
     };
     for (size_t i = 0; i < a->chain_n; i++)
         files.chain[i] = a->chain[i];
+    for (size_t i = 0; i < c->endpoint_n; i++)
+        files.legacy |= c->endpoint[i].legacy && strcmp(c->endpoint[i].authority, a->name) == 0;
     size_t n = templates_of(c, a->name, templates);
     if (!authority_load(&files, templates, n, spec, out, err))
         return err_prefix(err, "authority \"%s\"", a->name);
     return true;
 }
 
-static bool static_hash(const struct config_endpoint *e, const struct challenge_key *key, uint8_t hash[STORE_HASH],
-                        struct err *err)
+static bool static_hash(const struct config_endpoint *e, const struct challenge_key *key,
+                        uint8_t hash[STORE_HASH], struct err *err)
 {
     struct buf secret = {0};
     bool done = config_static_challenge(e->static_challenge_file, &secret, err);
@@ -79,8 +82,8 @@ static bool static_hash(const struct config_endpoint *e, const struct challenge_
     return done || err_prefix(err, "endpoint \"%s\"", e->path);
 }
 
-static bool load_policy(const struct config *c, const struct config_endpoint *e, const struct config_rooms *r,
-                        struct enroll_policy *p, struct err *err)
+static bool load_policy(const struct config *c, const struct config_endpoint *e,
+                        const struct config_rooms *r, struct enroll_policy *p, struct err *err)
 {
     memcpy(p->endpoint, e->path, strlen(e->path) + 1); /* config_check: it fits */
     for (size_t i = 0; i < c->authority_n; i++)
@@ -93,7 +96,8 @@ static bool load_policy(const struct config *c, const struct config_endpoint *e,
     p->renewal = e->renewal;
     p->renewal_challenge = e->renewal_challenge;
     p->any_signer_key = e->any_signer_key;
-    return !(e->challenges & CHALLENGE_STATIC) || static_hash(e, &r->challenge_key, p->static_hash, err);
+    return !(e->challenges & CHALLENGE_STATIC) ||
+           static_hash(e, &r->challenge_key, p->static_hash, err);
 }
 
 bool config_rooms_load(const struct config *c, struct config_rooms *out, struct err *err)

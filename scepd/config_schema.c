@@ -9,8 +9,9 @@
 #include "scepd/config.h"
 
 #define AT(owner, field) offsetof(struct owner, field), sizeof(((struct owner *)0)->field), 0
-#define LIST(owner, field) \
-    offsetof(struct owner, field), sizeof(((struct owner *)0)->field), offsetof(struct owner, field##_n)
+#define LIST(owner, field)                                             \
+    offsetof(struct owner, field), sizeof(((struct owner *)0)->field), \
+        offsetof(struct owner, field##_n)
 
 #define MINUTE INT64_C(60)
 #define HOUR (60 * MINUTE)
@@ -24,9 +25,13 @@ static const struct setting_word level_words[] = {
     {"info", LOG_LEVEL_INFO},   {"debug", LOG_LEVEL_DEBUG},     {NULL, 0},
 };
 static const struct setting_word format_words[] = {{"logfmt", false}, {"json", true}, {NULL, 0}};
-static const struct setting_word surplus_words[] = {{"refuse", SURPLUS_REFUSE}, {"drop", SURPLUS_DROP}, {NULL, 0}};
+static const struct setting_word surplus_words[] = {
+    {"refuse", SURPLUS_REFUSE}, {"drop", SURPLUS_DROP}, {NULL, 0}};
 static const struct setting_word curve_words[] = {
-    {"P-256", ALG_BIT(CURVE_P256)}, {"P-384", ALG_BIT(CURVE_P384)}, {"P-521", ALG_BIT(CURVE_P521)}, {NULL, 0},
+    {"P-256", ALG_BIT(CURVE_P256)},
+    {"P-384", ALG_BIT(CURVE_P384)},
+    {"P-521", ALG_BIT(CURVE_P521)},
+    {NULL, 0},
 };
 static const struct setting_word usage_words[] = {
     {"both", KU_DIGITAL_SIGNATURE | KU_KEY_ENCIPHERMENT},
@@ -39,11 +44,16 @@ static const struct setting_word usage_words[] = {
     {"keyAgreement", KU_KEY_AGREEMENT},
     {NULL, 0},
 };
-static const struct setting_word ra_words[] = {{"single", RA_SINGLE}, {"pair", RA_PAIR}, {"none", RA_NONE}, {NULL, 0}};
+static const struct setting_word ra_words[] = {
+    {"single", RA_SINGLE}, {"pair", RA_PAIR}, {"none", RA_NONE}, {NULL, 0}};
 static const struct setting_word challenge_words[] = {
-    {"none", CHALLENGE_NONE}, {"one-time", CHALLENGE_ONE_TIME}, {"static", CHALLENGE_STATIC}, {NULL, 0},
+    {"none", CHALLENGE_NONE},
+    {"one-time", CHALLENGE_ONE_TIME},
+    {"static", CHALLENGE_STATIC},
+    {NULL, 0},
 };
-static const struct setting_word approval_words[] = {{"automatic", false}, {"manual", true}, {NULL, 0}};
+static const struct setting_word approval_words[] = {
+    {"automatic", false}, {"manual", true}, {NULL, 0}};
 static const struct setting_word renewal_words[] = {
     {"ignore", RENEWAL_CHALLENGE_IGNORE},
     {"check", RENEWAL_CHALLENGE_CHECK},
@@ -51,16 +61,22 @@ static const struct setting_word renewal_words[] = {
     {NULL, 0},
 };
 static const struct setting_word digest_words[] = {
-    {"MD5", ALG_BIT(DIGEST_MD5)},       {"SHA-1", ALG_BIT(DIGEST_SHA1)},     {"SHA-224", ALG_BIT(DIGEST_SHA224)},
-    {"SHA-256", ALG_BIT(DIGEST_SHA256)}, {"SHA-384", ALG_BIT(DIGEST_SHA384)}, {"SHA-512", ALG_BIT(DIGEST_SHA512)},
+    {"MD5", ALG_BIT(DIGEST_MD5)},
+    {"SHA-1", ALG_BIT(DIGEST_SHA1)},
+    {"SHA-224", ALG_BIT(DIGEST_SHA224)},
+    {"SHA-256", ALG_BIT(DIGEST_SHA256)},
+    {"SHA-384", ALG_BIT(DIGEST_SHA384)},
+    {"SHA-512", ALG_BIT(DIGEST_SHA512)},
     {NULL, 0},
 };
 static const struct setting_word cipher_words[] = {
-    {"DES", ALG_BIT(CIPHER_DES)},        {"3DES", ALG_BIT(CIPHER_DES3)},      {"AES-128", ALG_BIT(CIPHER_AES128)},
-    {"AES-192", ALG_BIT(CIPHER_AES192)}, {"AES-256", ALG_BIT(CIPHER_AES256)}, {NULL, 0},
+    {"DES", ALG_BIT(CIPHER_DES)},        {"3DES", ALG_BIT(CIPHER_DES3)},
+    {"AES-128", ALG_BIT(CIPHER_AES128)}, {"AES-192", ALG_BIT(CIPHER_AES192)},
+    {"AES-256", ALG_BIT(CIPHER_AES256)}, {NULL, 0},
 };
 /* Of the authority's own signatures: nothing that relying parties refuse. */
-static const struct setting_word signing_words[] = {{"SHA-256", 0}, {"SHA-384", 0}, {"SHA-512", 0}, {NULL, 0}};
+static const struct setting_word signing_words[] = {
+    {"SHA-256", 0}, {"SHA-384", 0}, {"SHA-512", 0}, {NULL, 0}};
 
 /* clang-format off */
 const struct setting config_schema[] = {

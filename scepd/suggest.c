@@ -40,7 +40,8 @@ void suggest_offer(struct suggest *s, const char *candidate)
     if (n == 0 || n > SUGGEST_LONGEST || m > SUGGEST_LONGEST)
         return;
     /* The beginning of a long word counts as near: "pass" for "passphrase-file". */
-    unsigned d = n >= 3 && strncmp(s->word, candidate, n) == 0 ? 1 : edits(s->word, n, candidate, m);
+    unsigned d =
+        n >= 3 && strncmp(s->word, candidate, n) == 0 ? 1 : edits(s->word, n, candidate, m);
     unsigned allowed = n <= 3 ? 1 : n <= 6 ? 2 : 3;
     if (d <= allowed && (!s->best || d < s->distance)) {
         s->best = candidate;
