@@ -22,3 +22,7 @@ static inline struct view frame_view(const ASN1_STRING *s)
 {
     return s ? view_of(ASN1_STRING_get0_data(s), (size_t)ASN1_STRING_length(s)) : view_of(NULL, 0);
 }
+
+/* Where `bytes`, decoded from *rest, stand in it: *rest goes on behind them.  Decoded values are copies; this
+ * gives views that live as long as the input.  Empty when `bytes` is. */
+struct view frame_locate(struct view *rest, struct view bytes);
