@@ -1,6 +1,19 @@
 /* Extensions that CSRs ask for and certificates carry, as plain values. */
 #pragma once
 
+/* OpenSSL's macros of the same names hold other values: included first, then undone, so that no later include
+ * can change what these names mean. */
+#include <openssl/x509v3.h>
+#undef KU_DIGITAL_SIGNATURE
+#undef KU_NON_REPUDIATION
+#undef KU_KEY_ENCIPHERMENT
+#undef KU_DATA_ENCIPHERMENT
+#undef KU_KEY_AGREEMENT
+#undef KU_KEY_CERT_SIGN
+#undef KU_CRL_SIGN
+#undef KU_ENCIPHER_ONLY
+#undef KU_DECIPHER_ONLY
+
 #include "base/view.h"
 #include "pkcs7/der.h"
 #include "pkcs7/san.h"
