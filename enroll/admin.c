@@ -1,0 +1,128 @@
+#include <string.h>
+
+#include "audit.h"
+#include "base/hex.h"
+#include "base/text.h"
+#include "enroll/enroll.h"
+
+/* How long a used up or expired challenge can still be asked about. */
+#define CHALLENGE_KEPT ((int64_t)90 * 86400)
+
+static bool commit_or_abort(struct store_write *w, bool ok, struct err *err)
+{
+    if (ok)
+        return store_write_commit(w, err);
+    store_write_abort(w);
+    return false;
+}
+
+/* ---- requests ---- */
+
+static bool may_decide(const struct store_request *r, int64_t now, struct err *err)
+{
+    char then[32];
+    if (r->state == REQUEST_PENDING && now < r->expires_at)
+        return true;
+    bool expired = r->state == REQUEST_PENDING || r->state == REQUEST_EXPIRED;
+    text_time(expired ? r->expires_at : r->decided_at, then);
+    return expired
+               ? err_set(err, ERR_CONFLICT, "request %s expired %s", r->id, then)
+               : err_set(err, ERR_CONFLICT, "request %s was %s by %s %s", r->id,
+                         r->state == REQUEST_DENIED ? "denied" : "approved", r->decided_by, then);
+}
+
+static bool decide_in(struct store_write *w, const char *id, bool approve, const char *by,
+                      const char *note, int64_t now, struct store_request *r, struct err *err)
+{
+    struct store_audit audit;
+    if (!store_write_request_get(w, id, r, err) || !may_decide(r, now, err) ||
+        !store_request_decide(w, id, approve, by, note ? note : "", now, err))
+        return false;
+    audit_fill(&audit, now, approve ? "request.approved" : "request.denied", by, id, "%.300s %s%s",
+               r->subject, note && *note ? "note: " : "", note ? note : "");
+    return store_audit_put(w, &audit, err);
+}
+
+bool enroll_request_decide(struct store *s, const char *id, bool approve, const char *by,
+                           const char *note, int64_t now, struct store_request *out,
+                           struct err *err)
+{
+    struct store_request found = {0}, r = {0};
+    struct store_write *w = NULL;
+    bool ok = store_request_get(s, id, &found, err) && store_write_begin(s, &w, err) &&
+              commit_or_abort(w, decide_in(w, found.id, approve, by, note, now, &r, err), err);
+    store_request_clear(&r);
+    ok = ok && store_request_get(s, found.id, out, err);
+    store_request_clear(&found);
+    return ok;
+}
+
+/* ---- certificates ---- */
+
+static bool revoke_in(struct store_write *w, const struct store_cert *c, enum crl_reason reason,
+                      const char *by, int64_t now, struct err *err)
+{
+    char serial[2 * STORE_SERIAL_MAX + 1];
+    struct store_audit audit;
+    bool release = reason == CRL_REMOVE_FROM_CRL; /* RFC 5280 section 5.3.1: ends a hold */
+    hex_encode(view_of(c->serial, c->serial_len), serial);
+    audit_fill(&audit, now, release ? "certificate.released" : "certificate.revoked", by, serial,
+               "%.300s reason=%d", c->subject, (int)reason);
+    return (release ? store_cert_release(w, c->id, err)
+                    : store_cert_revoke(w, c->id, reason, now, err)) &&
+           store_audit_put(w, &audit, err);
+}
+
+bool enroll_cert_revoke(struct store *s, uint64_t cert_id, enum crl_reason reason, const char *by,
+                        int64_t now, struct err *err)
+{
+    struct store_cert c = {0};
+    struct store_write *w = NULL;
+    bool ok = store_cert_by_id(s, cert_id, &c, err) && store_write_begin(s, &w, err) &&
+              commit_or_abort(w, revoke_in(w, &c, reason, by, now, err), err);
+    store_cert_clear(&c);
+    return ok;
+}
+
+/* ---- challenges ---- */
+
+static bool revoke_challenge_in(struct store_write *w, const struct store_challenge *c,
+                                const char *by, int64_t now, struct err *err)
+{
+    struct store_audit audit;
+    audit_fill(&audit, now, "challenge.revoked", by, c->id, "%s%s used=%u",
+               *c->label ? "label=" : "", c->label, c->used);
+    return store_challenge_revoke(w, c->id, now, err) && store_audit_put(w, &audit, err);
+}
+
+bool enroll_challenge_revoke(struct store *s, const char *id, const char *by, int64_t now,
+                             struct err *err)
+{
+    struct store_challenge c;
+    struct store_write *w = NULL;
+    return store_challenge_by_id(s, id, &c, err) && store_write_begin(s, &w, err) &&
+           commit_or_abort(w, revoke_challenge_in(w, &c, by, now, err), err);
+}
+
+/* ---- periodic ---- */
+
+bool enroll_housekeep(struct store *s, int64_t now, struct err *err)
+{
+    struct store_write *w = NULL;
+    uint64_t expired = 0, purged = 0;
+    if (!store_write_begin(s, &w, err))
+        return false;
+    bool ok = store_request_expire(w, now, &expired, err) &&
+              store_challenge_purge(w, now - CHALLENGE_KEPT, &purged, err);
+    if (ok && expired) {
+        struct store_audit audit;
+        audit_fill(&audit, now, "request.expired", "housekeeping", "",
+                   "%llu requests that nobody approved", (unsigned long long)expired);
+        ok = store_audit_put(w, &audit, err);
+    }
+    if (ok && !expired && !purged) {
+        store_write_abort(w); /* nothing to wait for the disk for */
+        return true;
+    }
+    return commit_or_abort(w, ok, err);
+}

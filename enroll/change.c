@@ -1,0 +1,344 @@
+#include "change.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "audit.h"
+#include "base/hex.h"
+#include "base/text.h"
+
+void enroll_change_free(struct enroll_change *c)
+{
+    if (!c)
+        return;
+    store_cert_clear(&c->cert);
+    store_request_clear(&c->waiting);
+    if (c->p)
+        buf_clear(&c->p->csr);
+    free(c->p);
+    free(c);
+}
+
+/* ---- building ---- */
+
+static void fill_tx(struct enroll_change *c, enum tx_state state)
+{
+    const struct enroll_private *p = c->p;
+    struct store_tx *t = &c->tx;
+    memcpy(t->endpoint, c->endpoint, sizeof t->endpoint);
+    memcpy(t->transaction, c->transaction, sizeof t->transaction);
+    t->state = state;
+    memcpy(t->identity, p->identity, STORE_HASH);
+    memcpy(t->key_hash, p->key_hash, STORE_HASH);
+    memcpy(t->signer_hash, p->signer_hash, STORE_HASH);
+    memcpy(t->signer_key_hash, p->signer_key_hash, STORE_HASH);
+    t->created_at = c->now;
+    t->changed_at = c->now;
+    snprintf(t->request, sizeof t->request, "%s", c->request);
+    if (p->known) {
+        t->reuse_refused = p->expected.reuse_refused;
+        if (*c->request && strcmp(p->expected.request, c->request) == 0)
+            t->created_at = p->expected.created_at;
+    }
+}
+
+static bool fill_cert(struct enroll_change *c, const struct enroll_policy *policy,
+                      const struct issued *issued, struct err *err)
+{
+    const struct enroll_private *p = c->p;
+    struct store_cert *k = &c->cert;
+    memcpy(k->authority, policy->authority->key_id, sizeof k->authority);
+    memcpy(k->serial, issued->serial, sizeof issued->serial);
+    k->serial_len = sizeof issued->serial;
+    k->state = CERT_ACTIVE;
+    k->not_before = issued->not_before;
+    k->not_after = issued->not_after;
+    k->issued_at = c->now;
+    memcpy(k->der_hash, issued->der_hash, STORE_HASH);
+    memcpy(k->key_hash, p->key_hash, STORE_HASH);
+    memcpy(k->subject_hash, issued->subject_hash, STORE_HASH);
+    snprintf(k->subject, sizeof k->subject, "%s", issued->subject);
+    snprintf(k->san, sizeof k->san, "%s", issued->san);
+    snprintf(k->template_name, sizeof k->template_name, "%s", policy->template->name);
+    memcpy(k->endpoint, c->endpoint, sizeof k->endpoint);
+    snprintf(k->challenge, sizeof k->challenge, "%s",
+             p->renews && !p->one_time ? p->original_challenge : c->challenge);
+    snprintf(k->challenge_label, sizeof k->challenge_label, "%s", p->challenge_label);
+    memcpy(k->transaction, c->transaction, sizeof k->transaction);
+    k->renews = p->renews;
+    return buf_append(&k->der, issued->der.p, issued->der.n) || err_memory(err);
+}
+
+static bool fill_waiting(struct enroll_change *c, const struct enroll_policy *policy,
+                         const struct scep_message *m, struct err *err)
+{
+    struct enroll_private *p = c->p;
+    struct store_request *r = &c->waiting;
+    snprintf(r->id, sizeof r->id, "%s", c->request);
+    r->state = REQUEST_PENDING;
+    memcpy(r->endpoint, c->endpoint, sizeof r->endpoint);
+    memcpy(r->transaction, c->transaction, sizeof r->transaction);
+    snprintf(r->template_name, sizeof r->template_name, "%s", policy->template->name);
+    memcpy(r->subject, p->subject, sizeof r->subject);
+    memcpy(r->san, p->san, sizeof r->san);
+    memcpy(r->key, p->key, sizeof r->key);
+    memcpy(r->peer, c->peer, sizeof r->peer);
+    memcpy(r->challenge, c->challenge, sizeof r->challenge);
+    memcpy(r->challenge_hash, p->challenge_hash, STORE_HASH);
+    r->created_at = c->now;
+    r->expires_at = c->now + policy->pending_ttl;
+    r->csr = p->csr;
+    p->csr = (struct buf){0};
+    return buf_append(&r->signer, m->signer->der.p, m->signer->der.n) || err_memory(err);
+}
+
+static void audit_issued(struct enroll_change *c)
+{
+    const struct enroll_private *p = c->p;
+    const struct store_cert *k = &c->cert;
+    char serial[2 * STORE_SERIAL_MAX + 1], again[64] = "";
+    hex_encode(view_of(k->serial, k->serial_len), serial);
+    if (p->renewed_before)
+        snprintf(again, sizeof again, " renewed_before_by=#%llu",
+                 (unsigned long long)p->renewed_before);
+    audit_fill(&c->audit, c->now, p->renews ? "certificate.renewed" : "certificate.issued",
+               c->endpoint, serial,
+               "%.200s%s%.60s transaction=%.80s template=%s challenge=%s peer=%s%s%s%s%s%s",
+               k->subject, *k->san ? " " : "", k->san, c->transaction, k->template_name,
+               *c->challenge ? c->challenge : "-", c->peer, *c->request ? " request=" : "",
+               c->request, again, *p->unknown ? " not_issued=" : "", p->unknown);
+}
+
+static void audit_refused(struct enroll_change *c, const char *event, const char *object,
+                          const char *detail)
+{
+    audit_fill(&c->audit, c->now, event, c->endpoint, object, "transaction=%.80s peer=%s %s",
+               c->transaction, c->peer, detail);
+}
+
+static bool fill(struct enroll_change *c, const struct enroll_policy *policy,
+                 const struct scep_message *m, const struct enroll_decision *d,
+                 const struct issued *issued, struct err *err)
+{
+    switch (c->p->kind) {
+    case CHANGE_ISSUE:
+        if (!issued)
+            return err_set(err, ERR_CONFIG, "a change that issues lacks its certificate");
+        if (!fill_cert(c, policy, issued, err))
+            return false;
+        fill_tx(c, TX_ISSUED);
+        audit_issued(c);
+        break;
+    case CHANGE_PEND:
+        if (!fill_waiting(c, policy, m, err))
+            return false;
+        fill_tx(c, TX_PENDING);
+        audit_fill(&c->audit, c->now, "request.pending", c->endpoint, c->request,
+                   "%.300s %s transaction=%.80s peer=%s", c->waiting.subject, c->waiting.key,
+                   c->transaction, c->peer);
+        break;
+    case CHANGE_CHALLENGE_REFUSED:
+        audit_refused(c, "challenge.refused", c->challenge, d->detail);
+        break;
+    case CHANGE_TRANSACTION_REFUSED:
+        audit_refused(c, "transaction.refused", c->transaction, d->detail);
+        break;
+    case CHANGE_POLL:
+    case CHANGE_NONE:
+        break;
+    }
+    return true;
+}
+
+bool enroll_change_new(const struct enroll_policy *policy, const struct scep_message *m,
+                       const struct enroll_peer *peer, struct enroll_decision *d,
+                       const struct issued *issued, int64_t now, struct enroll_change **out,
+                       struct err *err)
+{
+    if (!d->priv || d->priv->kind == CHANGE_NONE) {
+        *out = NULL;
+        return true;
+    }
+    struct enroll_change *c = calloc(1, sizeof *c);
+    if (!c)
+        return err_memory(err);
+    c->p = d->priv;
+    d->priv = NULL;
+    c->now = now;
+    snprintf(c->endpoint, sizeof c->endpoint, "%s", policy->endpoint);
+    snprintf(c->transaction, sizeof c->transaction, "%s", m->transaction_id);
+    snprintf(c->peer, sizeof c->peer, "%s", peer->address ? peer->address : "");
+    snprintf(c->challenge, sizeof c->challenge, "%s", d->challenge);
+    snprintf(c->request, sizeof c->request, "%s", d->request);
+    if (!fill(c, policy, m, d, issued, err)) {
+        enroll_change_free(c);
+        return false;
+    }
+    *out = c;
+    return true;
+}
+
+/* ---- checking again, inside the write ---- */
+
+static bool changed(struct err *err, const char *what)
+{
+    return err_set(err, ERR_CONFLICT, "%s since the decision", what);
+}
+
+/* A record that is gone is a change of the world, no fault. */
+static bool missing(struct err *err, const char *what)
+{
+    return err->kind == ERR_NOT_FOUND ? changed(err, what) : false;
+}
+
+static bool transaction_unchanged(const struct enroll_change *c, struct store_write *w,
+                                  struct err *err)
+{
+    struct store_tx t;
+    struct err why = {0};
+    bool known = store_write_tx_get(w, c->endpoint, c->transaction, &t, &why);
+    if (!known && why.kind != ERR_NOT_FOUND) {
+        *err = why;
+        return false;
+    }
+    const struct store_tx *e = &c->p->expected;
+    bool same = known == c->p->known &&
+                (!known || (t.state == e->state && t.cert_id == e->cert_id &&
+                            t.changed_at == e->changed_at && !strcmp(t.request, e->request)));
+    return same || changed(err, "the transaction was answered");
+}
+
+static bool challenge_unused(const struct enroll_change *c, struct store_write *w, struct err *err)
+{
+    struct presented p = {.kind = PRESENTED_ONE_TIME};
+    if (!c->p->one_time)
+        return true;
+    if (!store_write_challenge_by_hash(w, c->p->challenge_hash, &p.challenge, err))
+        return missing(err, "the challenge was forgotten");
+    struct err why;
+    return presented_usable(&p, c->p->key_hash, c->p->burn_at, &why) ||
+           changed(err, "the challenge was used");
+}
+
+static bool renewed_still_good(const struct enroll_change *c, struct store_write *w,
+                               struct err *err)
+{
+    struct store_cert old = {0};
+    if (!c->p->renews)
+        return true;
+    if (!store_write_cert_by_id(w, c->p->renews, &old, err))
+        return missing(err, "the old certificate was forgotten");
+    bool good = old.state == CERT_ACTIVE || old.state == CERT_SUPERSEDED;
+    store_cert_clear(&old);
+    return good || changed(err, "the old certificate was revoked");
+}
+
+static bool request_still_approved(const struct enroll_change *c, struct store_write *w,
+                                   struct err *err)
+{
+    struct store_request r = {0};
+    if (!*c->request)
+        return true;
+    if (!store_write_request_get(w, c->request, &r, err))
+        return missing(err, "the request was forgotten");
+    bool approved = r.state == REQUEST_APPROVED;
+    store_request_clear(&r);
+    return approved || changed(err, "the request was decided");
+}
+
+static bool key_still_unused(const struct enroll_change *c, struct store_write *w, struct err *err)
+{
+    bool used;
+    char other[STORE_SUBJECT_MAX];
+    if (!store_write_key_used_elsewhere(w, c->cert.key_hash, c->cert.subject_hash, &used, other,
+                                        err))
+        return false;
+    return !used || changed(err, "the key was used");
+}
+
+/* ---- writing ---- */
+
+static bool put_tx(struct enroll_change *c, struct store_write *w, struct err *err)
+{
+    return store_tx_put(w, &c->tx, c->p->known ? &c->p->expected : NULL, err);
+}
+
+static bool burn(const struct enroll_change *c, struct store_write *w, struct err *err)
+{
+    const struct store_use use = {.at = c->p->burn_at,
+                                  .transaction = c->transaction,
+                                  .subject = c->cert.subject,
+                                  .peer = c->peer,
+                                  .key_hash = c->p->key_hash};
+    return !c->p->one_time || store_challenge_burn(w, c->p->challenge_hash, &use, err);
+}
+
+/* Everything is checked before the first verb; only the serial number can still be taken when it
+ * comes, and that verb stands first. */
+static bool apply_issue(struct enroll_change *c, struct store_write *w, struct err *err)
+{
+    if (!transaction_unchanged(c, w, err) || !challenge_unused(c, w, err) ||
+        !renewed_still_good(c, w, err) || !request_still_approved(c, w, err) ||
+        !key_still_unused(c, w, err))
+        return false;
+    c->cert.id = 0;
+    struct err why = {0};
+    if (!store_cert_put(w, &c->cert, &why))
+        return why.kind == ERR_EXISTS ? changed(err, "the serial number was given")
+                                      : (*err = why, false);
+    c->dirty = true;
+    c->tx.cert_id = c->cert.id;
+    return burn(c, w, err) && put_tx(c, w, err) &&
+           (!c->p->renews || store_cert_renewed(w, c->p->renews, c->cert.id, err)) &&
+           (!*c->request || store_request_issued(w, c->request, c->cert.id, err)) &&
+           store_audit_put(w, &c->audit, err);
+}
+
+static bool apply_pend(struct enroll_change *c, struct store_write *w, struct err *err)
+{
+    struct err why = {0};
+    if (!transaction_unchanged(c, w, err))
+        return false;
+    if (!store_request_put(w, &c->waiting, &why))
+        return why.kind == ERR_EXISTS ? changed(err, "the request's id was given")
+                                      : (*err = why, false);
+    c->dirty = true;
+    return put_tx(c, w, err) && store_audit_put(w, &c->audit, err);
+}
+
+static bool apply_refused(struct enroll_change *c, struct store_write *w, struct err *err)
+{
+    bool counted = c->p->kind == CHANGE_CHALLENGE_REFUSED
+                       ? store_challenge_refused(w, c->p->challenge_hash, c->now, c->peer, err)
+                       : store_tx_reuse_refused(w, c->endpoint, c->transaction, err);
+    if (!counted)
+        return missing(err, "what was misused was forgotten");
+    c->dirty = true;
+    return store_audit_put(w, &c->audit, err);
+}
+
+static bool apply_poll(struct enroll_change *c, struct store_write *w, struct err *err)
+{
+    return store_request_polled(w, c->request, c->now, err) ||
+           missing(err, "the request was forgotten");
+}
+
+bool enroll_change_apply(struct enroll_change *c, struct store_write *w, struct err *err)
+{
+    c->dirty = false;
+    switch (c->p->kind) {
+    case CHANGE_ISSUE:
+        return apply_issue(c, w, err);
+    case CHANGE_PEND:
+        return apply_pend(c, w, err);
+    case CHANGE_POLL:
+        return apply_poll(c, w, err);
+    case CHANGE_CHALLENGE_REFUSED:
+    case CHANGE_TRANSACTION_REFUSED:
+        return apply_refused(c, w, err);
+    case CHANGE_NONE:
+        break;
+    }
+    return true;
+}

@@ -1,0 +1,138 @@
+#include "decision.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "pkcs7/alg.h"
+#include "token.h"
+
+/* ---- the plan ---- */
+
+static bool hash_subject(const struct name *subject, uint8_t out[STORE_HASH], struct err *err)
+{
+    struct der w;
+    struct buf der = {0};
+    der_init(&w, 512);
+    name_build(subject, &w);
+    bool ok = der_take(&w, &der, err) && digest_compute(DIGEST_SHA256, buf_view(&der), out, err);
+    buf_clear(&der);
+    return ok;
+}
+
+bool ask_plan(struct ask *a, const char *signer_subject, struct err *err)
+{
+    struct enroll_private *p = a->p;
+    const char *label = presented_label(&a->presented), *id = presented_id(&a->presented);
+    if (signer_subject) {
+        /* names that were built from the first challenge are built the same again */
+        label = a->signer.challenge_label;
+        id = a->signer.challenge;
+    }
+    struct template_context context = {
+        .endpoint = a->policy->endpoint,
+        .transaction = a->m->transaction_id,
+        .peer = a->peer->address,
+        .challenge_label = *label ? label : NULL,
+        .challenge_id = *id ? id : NULL,
+        .signer_subject = signer_subject,
+        .now = a->now,
+    };
+    if (!template_plan(a->policy->template, a->csr, &context, a->plan, err) ||
+        !hash_subject(&a->plan->subject, p->subject_hash, err))
+        return false;
+    name_text(&a->plan->subject, p->subject, sizeof p->subject);
+    san_text(&a->plan->san, p->san, sizeof p->san);
+    pubkey_text(&a->csr->key, p->key);
+    snprintf(p->unknown, sizeof p->unknown, "%s", a->csr->ext.unknown);
+    return true;
+}
+
+/* ---- the key ---- */
+
+static bool key_of(const struct cert *c, const uint8_t key_hash[STORE_HASH], bool *same,
+                   struct err *err)
+{
+    struct pubkey key;
+    *same = false;
+    if (!c)
+        return true;
+    if (!pubkey_parse(c->spki, &key, err))
+        return err_set(err, ERR_CRYPTO,
+                       "a certificate of the authority has a key that cannot be read");
+    *same = hash_eq(key.sha256, key_hash);
+    return true;
+}
+
+static bool key_of_authority(const struct authority *authority, const uint8_t key_hash[STORE_HASH],
+                             bool *same, struct err *err)
+{
+    const struct cert *certs[4 + AUTHORITY_MAX_CHAIN] = {
+        authority->cert, authority->ra, authority->ra_signing, authority->ra_encryption};
+    for (size_t i = 0; i < authority->chain_n; i++)
+        certs[4 + i] = authority->chain[i];
+    *same = false;
+    for (size_t i = 0; i < sizeof certs / sizeof certs[0] && !*same; i++)
+        if (!key_of(certs[i], key_hash, same, err))
+            return false;
+    return true;
+}
+
+bool ask_key_unused(struct ask *a, struct err *err)
+{
+    bool used;
+    char other[STORE_SUBJECT_MAX];
+    if (!key_of_authority(a->policy->authority, a->p->key_hash, &used, err))
+        return false;
+    if (used)
+        return err_refuse(err, REASON_KEY_REUSED, "the key is one of authority %s itself",
+                          a->policy->authority->name);
+    if (!store_key_used_elsewhere(a->ctx->store, a->p->key_hash, a->p->subject_hash, &used, other,
+                                  err))
+        return false;
+    if (used)
+        return err_refuse(err, REASON_KEY_REUSED, "the key has a certificate for \"%.200s\"",
+                          other);
+    return true;
+}
+
+/* ---- the verdict ---- */
+
+void ask_take_challenge(struct ask *a, int64_t burn_at)
+{
+    struct enroll_private *p = a->p;
+    p->one_time = a->presented.kind == PRESENTED_ONE_TIME;
+    p->burn_at = burn_at;
+    if (p->one_time)
+        memcpy(p->challenge_hash, a->presented.challenge.hash, STORE_HASH);
+    snprintf(p->challenge_label, sizeof p->challenge_label, "%s", presented_label(&a->presented));
+}
+
+static bool pend(struct ask *a, struct err *err)
+{
+    if (!csr_without_challenge(a->csr, &a->p->csr, err) || !token_id("req_", a->d->request, err))
+        return false;
+    a->p->kind = CHANGE_PEND;
+    a->d->verdict = ENROLL_PEND;
+    return true;
+}
+
+bool decide_initial(struct ask *a, struct err *err)
+{
+    const struct enroll_policy *policy = a->policy;
+    const uint8_t *key = a->p->key_hash;
+    /* RFC 8894 section 2.3: a signer that is nobody yet signs with the key of the request.  Its
+     * subject may differ (section 2.3 says SHOULD, and devices do not). */
+    if (!a->ours && !policy->any_signer_key && !hash_eq(a->p->signer_key_hash, key))
+        return err_refuse(err, REASON_CSR_SIGNER,
+                          "the message is signed with another key than the request's");
+    if (!ask_plan(a, NULL, err) || !ask_key_unused(a, err))
+        return false;
+    if (policy->challenges && !presented_judge(&a->presented, policy, a->plan, key, a->now, err))
+        return false;
+    ask_take_challenge(a, a->now);
+    if (policy->manual)
+        return pend(a, err);
+    a->p->kind = CHANGE_ISSUE;
+    a->d->verdict = ENROLL_ISSUE;
+    return true;
+}

@@ -1,0 +1,155 @@
+#include "presented.h"
+
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "binding.h"
+
+static bool by_hash(const struct enroll_context *ctx, const uint8_t hash[STORE_HASH],
+                    struct presented *out, struct err *err)
+{
+    struct err why = {0};
+    if (store_challenge_by_hash(ctx->store, hash, &out->challenge, &why)) {
+        out->kind = PRESENTED_ONE_TIME;
+        return true;
+    }
+    if (why.kind != ERR_NOT_FOUND) {
+        *err = why;
+        return false;
+    }
+    out->kind = PRESENTED_UNKNOWN;
+    return true;
+}
+
+bool presented_find(const struct enroll_context *ctx, const struct enroll_policy *policy,
+                    const struct csr *csr, struct presented *out, struct err *err)
+{
+    *out = (struct presented){.kind = PRESENTED_NONE};
+    /* a field left empty in a device's profile is no challenge */
+    if (!policy->challenges || !csr->has_challenge || csr->challenge.n == 0)
+        return true;
+    static const uint8_t failed[STORE_HASH] = {0};
+    uint8_t hash[STORE_HASH];
+    challenge_hash(ctx->challenge_key, buf_view(&csr->challenge), hash);
+    bool ok = true;
+    if (memcmp(hash, failed, sizeof hash) == 0)
+        ok = err_set(err, ERR_CRYPTO, "HMAC-SHA256 failed");
+    else if ((policy->challenges & CHALLENGE_STATIC) &&
+             text_secret_eq(view_of(hash, sizeof hash), view_of(policy->static_hash, STORE_HASH)))
+        out->kind = PRESENTED_STATIC;
+    else if (policy->challenges & CHALLENGE_ONE_TIME)
+        ok = by_hash(ctx, hash, out, err);
+    else
+        out->kind = PRESENTED_UNKNOWN;
+    OPENSSL_cleanse(hash, sizeof hash);
+    return ok;
+}
+
+bool presented_kept(const struct enroll_context *ctx, const struct store_request *r,
+                    struct presented *out, struct err *err)
+{
+    *out = (struct presented){.kind = PRESENTED_NONE};
+    if (!*r->challenge)
+        return true;
+    if (strcmp(r->challenge, STATIC_CHALLENGE_ID) == 0) {
+        out->kind = PRESENTED_STATIC;
+        return true;
+    }
+    return by_hash(ctx, r->challenge_hash, out, err);
+}
+
+const char *presented_id(const struct presented *p)
+{
+    switch (p->kind) {
+    case PRESENTED_STATIC:
+        return STATIC_CHALLENGE_ID;
+    case PRESENTED_ONE_TIME:
+        return p->challenge.id;
+    case PRESENTED_NONE:
+    case PRESENTED_UNKNOWN:
+        break;
+    }
+    return "";
+}
+
+const char *presented_label(const struct presented *p)
+{
+    return p->kind == PRESENTED_ONE_TIME ? p->challenge.label : "";
+}
+
+bool presented_usable(const struct presented *p, const uint8_t key_hash[STORE_HASH], int64_t when,
+                      struct err *err)
+{
+    const struct store_challenge *c = &p->challenge;
+    char then[32], made[32];
+    if (p->kind != PRESENTED_ONE_TIME)
+        return true;
+    text_time(c->created_at, made);
+    if (c->revoked_at) {
+        text_time(c->revoked_at, then);
+        return err_refuse(err, REASON_CHALLENGE_REVOKED, "%s, made %s, was revoked %s", c->id, made,
+                          then);
+    }
+    if (c->uses && c->used >= c->uses) {
+        bool same = memcmp(c->used_by_key, key_hash, STORE_HASH) == 0;
+        text_time(c->used_at, then);
+        return err_refuse(
+            err, REASON_CHALLENGE_USED,
+            "%s was used %s by transaction %.64s from %s for %.64s (%s key); %u of %u uses", c->id,
+            then, c->used_by_transaction, c->used_by_peer, c->used_by_subject,
+            same ? "the same" : "another", c->used, c->uses);
+    }
+    if (c->expires_at && when >= c->expires_at) {
+        text_time(c->expires_at, then);
+        return err_refuse(err, REASON_CHALLENGE_EXPIRED, "%s, made %s, expired %s", c->id, made,
+                          then);
+    }
+    return true;
+}
+
+static bool bound(const struct store_challenge *c, const struct enroll_policy *policy,
+                  const struct cert_plan *plan, struct err *err)
+{
+    if (*c->endpoint && strcmp(c->endpoint, policy->endpoint) != 0)
+        return err_refuse(err, REASON_CHALLENGE_BOUND, "%s is for endpoint %s, used at %s", c->id,
+                          c->endpoint, policy->endpoint);
+    if (*c->template_name && strcmp(c->template_name, policy->template->name) != 0)
+        return err_refuse(err, REASON_CHALLENGE_BOUND,
+                          "%s is for template %s, the endpoint's is %s", c->id, c->template_name,
+                          policy->template->name);
+    char text[NAME_TEXT_MAX];
+    if (*c->subject && !binding_subject(c->subject, &plan->subject)) {
+        name_text(&plan->subject, text, sizeof text);
+        return err_refuse(err, REASON_CHALLENGE_BOUND,
+                          "%s is for subject \"%.100s\", the request has \"%.120s\"", c->id,
+                          c->subject, text);
+    }
+    if (*c->san && !binding_san(c->san, &plan->san)) {
+        san_text(&plan->san, text, sizeof text);
+        return err_refuse(err, REASON_CHALLENGE_BOUND,
+                          "%s is for \"%.100s\", the request has \"%.120s\"", c->id, c->san, text);
+    }
+    return true;
+}
+
+bool presented_judge(const struct presented *p, const struct enroll_policy *policy,
+                     const struct cert_plan *plan, const uint8_t key_hash[STORE_HASH], int64_t when,
+                     struct err *err)
+{
+    switch (p->kind) {
+    case PRESENTED_NONE:
+        return err_refuse(err, REASON_CHALLENGE_MISSING,
+                          "endpoint %s wants a challengePassword and there is none",
+                          policy->endpoint);
+    case PRESENTED_UNKNOWN:
+        return err_refuse(err, REASON_CHALLENGE_UNKNOWN,
+                          "no challenge at endpoint %s is like the one sent", policy->endpoint);
+    case PRESENTED_STATIC:
+        return true;
+    case PRESENTED_ONE_TIME:
+        break;
+    }
+    return presented_usable(p, key_hash, when, err) && bound(&p->challenge, policy, plan, err);
+}
