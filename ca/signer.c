@@ -1,0 +1,62 @@
+#include "ca/signer.h"
+
+#include "signer_internal.h"
+
+/* The caller's side: each verb becomes one request; whether it is done here or by the child is the
+ * lane's affair. */
+
+static bool sign(struct signer *s, const struct signer_request *r, struct buf *signature,
+                 struct err *err)
+{
+    struct buf out = {0};
+    bool ok = s->call(s, r, &out, err);
+    if (ok) {
+        buf_clear(signature);
+        *signature = out;
+        out = (struct buf){0};
+    }
+    buf_clear(&out);
+    return ok;
+}
+
+bool signer_sign_certificate(struct signer *s, unsigned key, struct view tbs, struct buf *signature,
+                             struct err *err)
+{
+    struct signer_request r = {.op = SIGNER_OP_CERTIFICATE, .key = key, .data = tbs};
+    return sign(s, &r, signature, err);
+}
+
+bool signer_sign_crl(struct signer *s, unsigned key, struct view tbs, struct buf *signature,
+                     struct err *err)
+{
+    struct signer_request r = {.op = SIGNER_OP_CRL, .key = key, .data = tbs};
+    return sign(s, &r, signature, err);
+}
+
+bool signer_sign_attributes(struct signer *s, unsigned key, enum digest digest,
+                            struct view attributes, struct buf *signature, struct err *err)
+{
+    struct signer_request r = {
+        .op = SIGNER_OP_ATTRIBUTES, .key = key, .digest = digest, .data = attributes};
+    return sign(s, &r, signature, err);
+}
+
+bool signer_decrypt(struct signer *s, unsigned key, enum key_padding padding, enum digest oaep,
+                    struct view encrypted, uint8_t *content_key, size_t key_len, struct err *err)
+{
+    struct signer_request r = {.op = SIGNER_OP_DECRYPT,
+                               .key = key,
+                               .digest = oaep,
+                               .padding = padding,
+                               .key_len = key_len,
+                               .data = encrypted};
+    struct buf out = {0};
+    bool ok = s->call(s, &r, &out, err);
+    if (ok && out.n != key_len)
+        ok = err_set(err, ERR_SIGNER, "the signer gave a key of %zu octets in place of %zu", out.n,
+                     key_len);
+    if (ok)
+        memcpy(content_key, out.p, key_len);
+    buf_wipe(&out);
+    return ok;
+}

@@ -1,0 +1,315 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <unistd.h>
+
+#include "signer_wire.h"
+
+/* The process that holds the keys: one thread per lane, each receiving a packet, having it checked
+ * and done by signer_execute, and answering.  Nothing that comes in ends it; it ends when its lanes
+ * do. */
+
+#define MAX_PASSED 4 /* descriptors in one packet that are received in order to be closed */
+
+struct lane {
+    int fd;
+    struct signer_worker *worker; /* owned */
+    const struct log *log;
+    pthread_t thread;
+    uint8_t packet[SIGNER_MAX_PACKET];
+};
+
+struct packet {
+    size_t n;
+    bool truncated;
+    int passed[MAX_PASSED];
+    size_t passed_n;
+};
+
+/* ---- receiving ---- */
+
+static void take_descriptors(struct msghdr *m, struct packet *p)
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+            continue;
+        size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < n; i++) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
+            if (p->passed_n < MAX_PASSED)
+                p->passed[p->passed_n++] = fd;
+            else
+                close(fd);
+        }
+    }
+}
+
+/* A packet of no octets looks like the end of the lane; only the end hangs up. */
+static bool hung_up(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = 0};
+    return poll(&p, 1, 0) == 1 && (p.revents & (POLLHUP | POLLERR | POLLNVAL));
+}
+
+/* False at the end of the lane. */
+static bool receive(struct lane *lane, struct packet *p)
+{
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(MAX_PASSED * sizeof(int))];
+    } control;
+    for (;;) {
+        struct iovec iov = {lane->packet, sizeof lane->packet};
+        struct msghdr m = {.msg_iov = &iov,
+                           .msg_iovlen = 1,
+                           .msg_control = control.bytes,
+                           .msg_controllen = sizeof control.bytes};
+        ssize_t n = recvmsg(lane->fd, &m, MSG_CMSG_CLOEXEC);
+        if (n < 0 && (errno == EINTR || errno == ENOBUFS || errno == ENOMEM))
+            continue;
+        if (n < 0)
+            return false;
+        *p = (struct packet){.n = (size_t)n,
+                             .truncated = (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0};
+        take_descriptors(&m, p);
+        return n > 0 || !hung_up(lane->fd);
+    }
+}
+
+/* ---- the memory file of a CRL ---- */
+
+/* Sealed, in memory (not huge pages, which may be missing when touched) and without holes: nothing
+ * about it can change or fault while it is read. */
+static bool map_crl(int fd, struct view *out, struct err *err)
+{
+    struct stat st;
+    struct statfs fs;
+    int seals = fcntl(fd, F_GET_SEALS);
+    if (seals < 0 || (seals & SIGNER_SEALS) != SIGNER_SEALS)
+        return err_set(err, ERR_SIGNER, "the signer refused: a CRL in a file that is not sealed");
+    if (fstat(fd, &st) != 0 || fstatfs(fd, &fs) != 0 || fs.f_type != TMPFS_MAGIC)
+        return err_set(err, ERR_SIGNER, "the signer refused: a CRL in another file than memory");
+    if (st.st_size <= 0 || st.st_size > (off_t)SIGNER_MAX_CRL || st.st_blocks * 512 < st.st_size)
+        return err_set(err, ERR_SIGNER,
+                       "the signer refused: a CRL of %lld octets, at most %u are taken",
+                       (long long)st.st_size, SIGNER_MAX_CRL);
+    void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (p == MAP_FAILED)
+        return err_errno(err, "cannot map a CRL");
+    *out = view_of(p, (size_t)st.st_size);
+    return true;
+}
+
+/* ---- one request ---- */
+
+static bool unpack(const struct lane *lane, const struct packet *p, struct request_head *head,
+                   struct err *err)
+{
+    if (p->n < sizeof *head || p->truncated)
+        return err_set(err, ERR_SIGNER, "the signer refused: a packet of %s octets",
+                       p->truncated ? "too many" : "too few");
+    memcpy(head, lane->packet, sizeof *head);
+    if (head->magic != SIGNER_MAGIC || head->length != p->n - sizeof *head)
+        return err_set(err, ERR_SIGNER, "the signer refused: a malformed packet");
+    bool is_crl = head->op == SIGNER_OP_CRL;
+    if (p->passed_n != (is_crl ? 1u : 0u) || (is_crl && head->length != 0))
+        return err_set(err, ERR_SIGNER, "the signer refused: a request with %zu descriptors",
+                       p->passed_n);
+    return true;
+}
+
+static bool serve(struct lane *lane, const struct packet *p, struct request_head *head,
+                  struct buf *result, struct err *err)
+{
+    if (!unpack(lane, p, head, err))
+        return false;
+    struct signer_request r = {
+        .op = (enum signer_op)head->op,
+        .key = head->key,
+        .digest = (enum digest)head->digest,
+        .padding = (enum key_padding)head->padding,
+        .key_len = head->key_len,
+        .data = {lane->packet + sizeof *head, head->length},
+    };
+    struct view crl = {0};
+    if (head->op == SIGNER_OP_CRL) {
+        if (!map_crl(p->passed[0], &crl, err))
+            return false;
+        r.data = crl;
+    }
+    bool ok = signer_execute(lane->worker, &r, result, err);
+    if (crl.p)
+        munmap((void *)(uintptr_t)crl.p, crl.n);
+    return ok;
+}
+
+static bool answer(struct lane *lane, uint32_t sequence, struct view result, const struct err *err)
+{
+    struct view payload = err ? view_str(err->text) : result;
+    struct reply_head head = {.magic = SIGNER_MAGIC,
+                              .sequence = sequence,
+                              .kind = err ? (uint32_t)err->kind : ERR_NONE,
+                              .reason = err ? (uint32_t)err->reason : REASON_NONE,
+                              .length = (uint32_t)payload.n};
+    struct iovec iov[2] = {{&head, sizeof head}, {(void *)(uintptr_t)payload.p, payload.n}};
+    struct msghdr m = {.msg_iov = iov, .msg_iovlen = 2};
+    ssize_t n;
+    do
+        n = sendmsg(lane->fd, &m, MSG_NOSIGNAL);
+    while (n < 0 && (errno == EINTR || errno == ENOBUFS || errno == ENOMEM));
+    return n >= 0;
+}
+
+static void *lane_main(void *ctx)
+{
+    struct lane *lane = ctx;
+    struct buf result = {0};
+    struct packet p;
+    for (bool open = true; open && receive(lane, &p);) {
+        struct request_head head = {0};
+        struct err err = {0};
+        bool ok = serve(lane, &p, &head, &result, &err);
+        for (size_t i = 0; i < p.passed_n; i++)
+            close(p.passed[i]);
+        if (!ok && err.kind != ERR_REFUSED)
+            log_event(lane->log, LOG_LEVEL_WARNING, "signer.refused", "%s", err.text);
+        open = answer(lane, head.sequence, buf_view(&result), ok ? NULL : &err);
+        explicit_bzero(result.p, result.n); /* it may be a content key */
+        buf_reset(&result);
+    }
+    buf_wipe(&result);
+    close(lane->fd);
+    return NULL;
+}
+
+/* ---- the process ---- */
+
+static void ignore_signals(void)
+{
+    /* The parent decides when the signer ends: a Ctrl-C in the terminal reaches both. */
+    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2};
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
+        sigaction(ignored[i], &ignore, NULL);
+    struct sigaction normal = {.sa_handler = SIG_DFL};
+    sigaction(SIGCHLD, &normal, NULL);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static int by_number(const void *a, const void *b)
+{
+    int x = *(const int *)a, y = *(const int *)b;
+    return (x > y) - (x < y);
+}
+
+/* Only standard error (for the log), the lanes and the pipe stay. */
+static bool close_others(const struct signer_child *c, struct err *err)
+{
+    int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (nothing < 0 || dup2(nothing, STDIN_FILENO) < 0 || dup2(nothing, STDOUT_FILENO) < 0)
+        return err_errno(err, "cannot open /dev/null");
+    int *keep = calloc(c->lanes + 1, sizeof *keep);
+    if (!keep)
+        return err_memory(err);
+    memcpy(keep, c->lane, c->lanes * sizeof *keep);
+    keep[c->lanes] = c->ready;
+    qsort(keep, c->lanes + 1, sizeof *keep, by_number);
+    unsigned from = STDERR_FILENO + 1;
+    for (unsigned i = 0; i <= c->lanes; i++) {
+        if ((unsigned)keep[i] > from)
+            close_range(from, (unsigned)keep[i] - 1, 0);
+        from = (unsigned)keep[i] + 1;
+    }
+    close_range(from, ~0u, 0);
+    free(keep);
+    return true;
+}
+
+/* Before a key is in memory: nobody may look into this process, and it gains nothing by exec. */
+static bool harden(const struct signer_child *c, struct err *err)
+{
+    struct rlimit none = {0, 0};
+    if (prctl(PR_SET_DUMPABLE, 0) != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+        prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || setrlimit(RLIMIT_CORE, &none) != 0)
+        return err_errno(err, "cannot protect the signer process");
+    if (getppid() != c->parent) /* gone before the death signal was set */
+        return err_set(err, ERR_SIGNER, "the parent of the signer process has ended");
+    prctl(PR_SET_NAME, "scepd-signer");
+    return true;
+}
+
+static bool start_lanes(const struct signer_child *c, const struct signer_keys *keys,
+                        struct lane *lanes, struct err *err)
+{
+    for (unsigned i = 0; i < c->lanes; i++) {
+        lanes[i].fd = c->lane[i];
+        lanes[i].log = c->log;
+        if (!signer_worker_new(keys, &lanes[i].worker, err))
+            return false;
+        int number = pthread_create(&lanes[i].thread, NULL, lane_main, &lanes[i]);
+        if (number != 0) {
+            errno = number;
+            return err_errno(err, "cannot start a thread of the signer");
+        }
+    }
+    return true;
+}
+
+static void tell(const struct signer_child *c, const struct err *err)
+{
+    struct signer_ready ready = {.magic = SIGNER_MAGIC};
+    if (err)
+        ready.err = *err;
+    ssize_t n;
+    do
+        n = write(c->ready, &ready, sizeof ready);
+    while (n < 0 && errno == EINTR);
+    close(c->ready);
+}
+
+static bool start(const struct signer_child *c, struct signer_keys **keys, struct lane **lanes,
+                  struct err *err)
+{
+    if (!harden(c, err) || !close_others(c, err) || !signer_keys_load(c->spec, keys, err))
+        return false;
+    *lanes = calloc(c->lanes, sizeof **lanes);
+    if (!*lanes)
+        return err_memory(err);
+    if (!start_lanes(c, *keys, *lanes, err))
+        return false;
+    /* From here on it needs neither files nor new threads: the place for the system call filter. */
+    if (mlockall(MCL_CURRENT | MCL_ONFAULT) != 0)
+        log_event(c->log, LOG_LEVEL_DEBUG, "signer.memory",
+                  "the signer's memory cannot be locked and may be swapped out");
+    return true;
+}
+
+void signer_child_run(const struct signer_child *c)
+{
+    struct err err = {0};
+    struct signer_keys *keys = NULL;
+    struct lane *lanes = NULL;
+    ignore_signals();
+    if (!start(c, &keys, &lanes, &err)) {
+        tell(c, &err);
+        _exit(1);
+    }
+    tell(c, NULL);
+    for (unsigned i = 0; i < c->lanes; i++)
+        pthread_join(lanes[i].thread, NULL);
+    /* No clean-up: exit handlers belong to the parent, and the memory goes with the process. */
+    _exit(0);
+}

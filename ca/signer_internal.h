@@ -1,0 +1,58 @@
+/* What the two kinds of signer share: one request as plain values, the loaded keys, and the one
+ * function that checks a request and does it. */
+#pragma once
+
+#include "ca/signer.h"
+
+#define SIGNER_MAX_PACKET (64u << 10) /* header and payload: twice the largest certificate (CERT_MAX_SIZE) */
+#define SIGNER_MAX_CRL (1u << 30)     /* 20 million entries */
+#define SIGNER_MAX_RESULT 1024        /* a signature or plaintext of RSA-8192 */
+#define SIGNER_MAX_CONTENT_KEY 64     /* octets; AES-256 has 32 */
+
+enum signer_op { SIGNER_OP_CERTIFICATE = 1, SIGNER_OP_CRL, SIGNER_OP_ATTRIBUTES, SIGNER_OP_DECRYPT };
+
+struct signer_request {
+    enum signer_op op;
+    unsigned key;
+    enum digest digest;        /* of attributes; of OAEP */
+    enum key_padding padding;  /* decrypt */
+    size_t key_len;            /* decrypt */
+    struct view data;          /* borrowed */
+};
+
+/* Either kind: `call` reaches the keys. */
+struct signer {
+    bool (*call)(struct signer *s, const struct signer_request *r, struct buf *out, struct err *err);
+    /* local */
+    struct signer_keys *keys;     /* owned */
+    struct signer_worker *worker; /* owned */
+    /* a lane to the child */
+    int fd;                       /* -1: broken */
+    uint32_t sequence;
+};
+
+/* ---- signer_keys.c ---- */
+
+/* All keys of a spec, loaded and tried; read only, shared by threads. */
+struct signer_keys;
+bool signer_keys_load(const struct signer_spec *spec, struct signer_keys **out, struct err *err);
+void signer_keys_free(struct signer_keys *k);
+
+/* One thread's prepared operations; borrows the keys. */
+struct signer_worker;
+bool signer_worker_new(const struct signer_keys *keys, struct signer_worker **out, struct err *err);
+void signer_worker_free(struct signer_worker *w);
+
+/* Checks the request against the permit table and the key's limits, then does it.  Every value in it may be
+ * hostile.  `out` (reset first) gets the signature or the content key. */
+bool signer_execute(struct signer_worker *w, const struct signer_request *r, struct buf *out, struct err *err);
+
+/* ---- signer_check.c ---- */
+
+/* Finds the signature algorithm inside a TBSCertificate that has passed the lint; ERR_SIGNER unless it is
+ * exactly one that `key` makes. */
+bool check_certificate_algorithm(struct view tbs, const struct pubkey *key, struct sigalg *out, struct err *err);
+/* A TBSCertList of version 2 in the name of `subject` (RFC 5280 section 5.1.2), read shallowly in constant memory. */
+bool check_crl(struct view tbs, struct view subject, const struct pubkey *key, struct sigalg *out, struct err *err);
+/* The signed attributes of a CMS SignerInfo (RFC 5652 section 5.4). */
+bool check_attributes(struct view attributes, struct err *err);
