@@ -12,7 +12,7 @@ struct init_plan {
     const char *organization;       /* or NULL */
     const char *ca_key;             /* "rsa2048" ... "p384" */
     const char *root_key;           /* NULL: the CA is its own root */
-    const char *ra_key;             /* "rsa2048" ... */
+    const char *ra_key;             /* "rsa2048" ...; NULL: no RA */
     bool ra_pair;                   /* NDES's two RA certificates besides */
     bool ca_decrypts;               /* keyEncipherment in the CA's key usage */
     const char *passphrase_file;    /* or NULL */

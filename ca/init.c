@@ -1,0 +1,300 @@
+#include "ca/init.h"
+
+#include <openssl/err.h>
+#include <openssl/rand.h>
+#include <openssl/x509.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ca/keyfile.h"
+#include "ca/lint.h"
+#include "init_files.h"
+#include "tbs.h"
+
+#define DAY ((int64_t)86400)
+#define YEAR (365 * DAY)
+#define BACKDATE DAY   /* clocks of fresh devices; and leaves are never older than their CA */
+#define NAME_MAX_CN 64 /* RFC 5280 Appendix A: ub-common-name */
+
+/* One certificate to be made.  Issuers stand before what they issue. */
+struct item {
+    const char *file;   /* without ca/ and .pem, keys/ and .key */
+    const char *suffix; /* of the common name */
+    const char *kind;   /* of the key */
+    enum cert_role role;
+    struct item *issuer; /* NULL: itself */
+    uint32_t key_usage;
+    int64_t path_len, validity;
+    const char *crl_url, *issuer_url;
+    /* made */
+    EVP_PKEY *key;        /* owned */
+    struct cert *cert;    /* owned */
+    struct pubkey pubkey; /* points into spki */
+    struct buf spki;      /* owned */
+    struct name subject;  /* owned */
+};
+
+enum { ITEM_ROOT, ITEM_CA, ITEM_RA, ITEM_RA_SIGNING, ITEM_RA_ENCRYPTION, ITEMS };
+
+static bool crypto_failed(struct err *err, const char *what)
+{
+    char text[160] = "no detail";
+    unsigned long code = ERR_peek_last_error();
+    if (code)
+        ERR_error_string_n(code, text, sizeof text);
+    ERR_clear_error();
+    return err_set(err, ERR_CRYPTO, "%s: %s", what, text);
+}
+
+/* ---- the plan ---- */
+
+static bool is_rsa(const char *kind)
+{
+    return strncmp(kind, "rsa", 3) == 0;
+}
+
+static bool check_plan(const struct init_plan *p, struct err *err)
+{
+    if (!p->directory || !p->name || !p->name[0] || !p->ca_key)
+        return err_set(err, ERR_CONFIG, "an authority needs a directory, a name and a kind of key");
+    if (p->ca_decrypts && !is_rsa(p->ca_key))
+        return err_set(err, ERR_CONFIG,
+                       "a CA key of kind %s cannot decrypt: leave that to an RA, or take rsa2048",
+                       p->ca_key);
+    if (p->ra_key && !is_rsa(p->ra_key))
+        return err_set(err, ERR_CONFIG, "an RA decrypts and needs an RSA key, not %s: take rsa2048",
+                       p->ra_key);
+    if (p->ra_pair && !p->ra_key)
+        return err_set(err, ERR_CONFIG, "an RA pair needs a kind of key");
+    return true;
+}
+
+static int64_t or_default(int64_t validity, int64_t years)
+{
+    return validity ? validity : years * YEAR;
+}
+
+/* certificates.md's roles: what each is for and how long it lasts. */
+static void fill_items(const struct init_plan *p, struct item *item)
+{
+    const uint32_t ca = KU_KEY_CERT_SIGN | KU_CRL_SIGN;
+    const uint32_t both = KU_DIGITAL_SIGNATURE | KU_KEY_ENCIPHERMENT;
+    const uint32_t issuing =
+        ca | KU_DIGITAL_SIGNATURE | (p->ca_decrypts ? (uint32_t)KU_KEY_ENCIPHERMENT : 0);
+    struct item *root = p->root_key ? &item[ITEM_ROOT] : NULL, *issuer = &item[ITEM_CA];
+
+    item[ITEM_ROOT] = (struct item){.file = "root",
+                                    .suffix = " Root",
+                                    .kind = p->root_key,
+                                    .role = ROLE_ROOT,
+                                    .key_usage = ca,
+                                    .path_len = -1,
+                                    .validity = or_default(p->root_validity, 20)};
+    item[ITEM_CA] = (struct item){.file = "ca",
+                                  .suffix = "",
+                                  .kind = p->ca_key,
+                                  .role = root ? ROLE_ISSUING_CA : ROLE_ROOT,
+                                  .issuer = root,
+                                  .key_usage = issuing,
+                                  .path_len = 0,
+                                  .validity = or_default(p->ca_validity, 10),
+                                  .crl_url = root ? p->crl_url : NULL,
+                                  .issuer_url = root ? p->issuer_url : NULL};
+    item[ITEM_RA] = (struct item){.file = "ra",
+                                  .suffix = " RA",
+                                  .kind = p->ra_key,
+                                  .role = ROLE_RA,
+                                  .issuer = issuer,
+                                  .key_usage = both,
+                                  .path_len = -1,
+                                  .validity = or_default(p->ra_validity, 2)};
+    item[ITEM_RA_SIGNING] = item[ITEM_RA_ENCRYPTION] = item[ITEM_RA];
+    item[ITEM_RA_SIGNING].file = "ra-signing";
+    item[ITEM_RA_SIGNING].suffix = " RA Signing";
+    item[ITEM_RA_SIGNING].role = ROLE_RA_SIGNING;
+    item[ITEM_RA_SIGNING].key_usage = KU_DIGITAL_SIGNATURE;
+    item[ITEM_RA_ENCRYPTION].file = "ra-encryption";
+    item[ITEM_RA_ENCRYPTION].suffix = " RA Encryption";
+    item[ITEM_RA_ENCRYPTION].role = ROLE_RA_ENCRYPTION;
+    item[ITEM_RA_ENCRYPTION].key_usage = KU_KEY_ENCIPHERMENT;
+    if (!p->ra_pair)
+        item[ITEM_RA_SIGNING].kind = item[ITEM_RA_ENCRYPTION].kind = NULL;
+}
+
+/* ---- one certificate ---- */
+
+static bool make_subject(const struct init_plan *p, struct item *i, struct err *err)
+{
+    char cn[NAME_MAX_CN * 4 + 32];
+    int n = snprintf(cn, sizeof cn, "%s%s", p->name, i->suffix);
+    if (n < 0 || (size_t)n >= sizeof cn)
+        return err_set(err, ERR_CONFIG, "the name is too long: at most %zu characters are possible",
+                       NAME_MAX_CN - strlen(i->suffix));
+    bool ok = !p->organization || name_add(&i->subject, name_type_by_key("O"), p->organization,
+                                           REASON_SUBJECT_FORBIDDEN, err);
+    ok = ok && name_add(&i->subject, name_type_by_key("CN"), cn, REASON_SUBJECT_FORBIDDEN, err) &&
+         name_check(&i->subject, REASON_SUBJECT_FORBIDDEN, err);
+    if (!ok && err->kind == ERR_REFUSED) {
+        err->kind = ERR_CONFIG;
+        err->reason = REASON_NONE;
+    }
+    return ok;
+}
+
+static bool make_key(struct item *i, struct err *err)
+{
+    uint8_t *der = NULL;
+    if (!key_generate(i->kind, &i->key, err))
+        return false;
+    int n = i2d_PUBKEY(i->key, &der);
+    bool ok = n > 0 ? buf_append(&i->spki, der, (size_t)n) || err_memory(err)
+                    : crypto_failed(err, "cannot encode a public key");
+    OPENSSL_free(der);
+    return ok && pubkey_parse(buf_view(&i->spki), &i->pubkey, err);
+}
+
+static struct sigalg sigalg_of(const struct pubkey *key)
+{
+    if (key->type == KEY_RSA)
+        return (struct sigalg){SIG_RSA_PKCS1, DIGEST_SHA256, 0};
+    return (struct sigalg){SIG_ECDSA, key->curve == CURVE_P384 ? DIGEST_SHA384 : DIGEST_SHA256, 0};
+}
+
+static bool sign(EVP_PKEY *key, enum digest digest, struct view tbs, struct buf *out,
+                 struct err *err)
+{
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    size_t n = (size_t)EVP_PKEY_get_size(key);
+    bool ok = buf_reserve(out, n) || err_memory(err);
+    if (ok && (!ctx || EVP_DigestSignInit(ctx, NULL, digest_md(digest), NULL, key) != 1 ||
+               EVP_DigestSign(ctx, out->p, &n, tbs.p, tbs.n) != 1))
+        ok = crypto_failed(err, "cannot sign a certificate");
+    EVP_MD_CTX_free(ctx);
+    if (ok)
+        out->n = n;
+    return ok;
+}
+
+/* RFC 5280 section 4.2.1.1: a root names no authority key; everybody else copies the issuer's
+ * identifier. */
+static bool plan_tbs(const struct init_plan *p, const struct item *i, const struct item *issuer,
+                     uint8_t serial[16], uint8_t issuer_key_id[KEY_ID_SIZE], struct tbs *t,
+                     struct err *err)
+{
+    if (RAND_bytes(serial, 16) != 1)
+        return crypto_failed(err, "cannot draw a serial number");
+    serial[0] = (uint8_t)((serial[0] & 0x3f) | 0x40); /* positive and always 16 octets */
+    *t = (struct tbs){
+        .serial = view_of(serial, 16),
+        .sigalg = sigalg_of(&issuer->pubkey),
+        .not_before = p->now - BACKDATE,
+        .not_after = p->now + i->validity,
+        .subject = &i->subject,
+        .key = &i->pubkey,
+        .is_ca = i->role == ROLE_ROOT || i->role == ROLE_ISSUING_CA,
+        .path_len = i->path_len,
+        .key_usage = i->key_usage,
+        .crl_url = i->crl_url,
+        .issuer_url = i->issuer_url,
+    };
+    if (issuer == i)
+        return true;
+    if (t->not_after > issuer->cert->not_after)
+        t->not_after = issuer->cert->not_after;
+    if (!key_identifier(&issuer->pubkey, issuer_key_id, err))
+        return false;
+    t->authority_key_id = view_of(issuer_key_id, KEY_ID_SIZE);
+    return true;
+}
+
+/* The longest validity of a role is the lint's own rule. */
+static bool lint_item(const struct init_plan *p, const struct item *i, struct err *err)
+{
+    struct lint_limits limits = {.role = i->role,
+                                 .issuer = i->issuer ? i->issuer->cert : NULL,
+                                 .key_usage = i->key_usage,
+                                 .max_validity = INT64_MAX,
+                                 .now = p->now};
+    if (cert_lint(i->cert, &limits, err))
+        return true;
+    err_prefix(err, "the certificate \"%s\"", i->file);
+    err->kind = ERR_CONFIG; /* what was asked for cannot be made */
+    err->reason = REASON_NONE;
+    return false;
+}
+
+static bool make_certificate(const struct init_plan *p, struct item *i, struct err *err)
+{
+    struct item *issuer = i->issuer ? i->issuer : i;
+    uint8_t serial[16], issuer_key_id[KEY_ID_SIZE];
+    struct tbs t;
+    struct der w = {0};
+    struct buf issuer_name = {0}, tbs = {0}, signature = {0}, der = {0};
+    bool ok = false;
+    if (!make_subject(p, i, err) || !make_key(i, err) ||
+        !plan_tbs(p, i, issuer, serial, issuer_key_id, &t, err))
+        goto out;
+    der_init(&w, 256);
+    name_build(&issuer->subject, &w);
+    if (!der_take(&w, &issuer_name, err))
+        goto out;
+    t.issuer = buf_view(&issuer_name);
+    ok = tbs_build(&t, &tbs, err) &&
+         sign(issuer->key, t.sigalg.digest, buf_view(&tbs), &signature, err) &&
+         certificate_assemble(buf_view(&tbs), t.sigalg, buf_view(&signature), &der, err) &&
+         cert_parse(buf_view(&der), &i->cert, err) && lint_item(p, i, err) &&
+         cert_signature_verify(i->cert, issuer->key, err);
+out:
+    buf_clear(&issuer_name);
+    buf_clear(&tbs);
+    buf_clear(&signature);
+    buf_clear(&der);
+    return ok;
+}
+
+static void item_clear(struct item *i)
+{
+    EVP_PKEY_free(i->key);
+    cert_free(i->cert);
+    buf_clear(&i->spki);
+    name_clear(&i->subject);
+}
+
+/* ---- the whole ---- */
+
+static bool save_item(struct init_files *files, const struct init_plan *p, const struct item *i,
+                      struct err *err)
+{
+    struct buf pem = {0};
+    bool ok = cert_pem(buf_view(&i->cert->der), &pem, err) &&
+              init_files_key(files, i->file, i->key, p->passphrase_file, err) &&
+              init_files_certificate(files, i->file, buf_view(&pem), err);
+    buf_clear(&pem);
+    return ok;
+}
+
+bool authority_init(const struct init_plan *p, struct err *err)
+{
+    struct item item[ITEMS] = {0};
+    struct init_files files = {0};
+    bool ok = false;
+    if (!check_plan(p, err))
+        return false;
+    fill_items(p, item);
+    if (!init_files_begin(&files, p->directory, err))
+        goto out;
+    for (size_t i = 0; i < ITEMS; i++)
+        if (item[i].kind && !init_files_absent(&files, item[i].file, err))
+            goto out;
+    for (size_t i = 0; i < ITEMS; i++)
+        if (item[i].kind &&
+            (!make_certificate(p, &item[i], err) || !save_item(&files, p, &item[i], err)))
+            goto out;
+    ok = init_files_commit(&files, err);
+out:
+    init_files_end(&files);
+    for (size_t i = 0; i < ITEMS; i++)
+        item_clear(&item[i]);
+    return ok;
+}
