@@ -6,6 +6,8 @@
 #include <string.h>
 #include <time.h>
 
+#include <openssl/rsa.h>
+
 #include "fuzz.h"
 #include "scepd/client.h"
 #include "service_fixture.h"
