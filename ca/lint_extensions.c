@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "lint_internal.h"
+#include "ms_sid.h"
 
 ASN1_VALUE *lint_decode(struct view value, const ASN1_ITEM *item, const char *rule, struct err *err)
 {
@@ -217,14 +218,14 @@ static bool policies_sound(const CERTIFICATEPOLICIES *policies, bool is_ca)
     return n > 0;
 }
 
-static bool lint_policies(struct lint *l, struct view value, struct err *err)
+static bool lint_policies(struct view value, bool is_ca, struct err *err)
 {
     ASN1_VALUE *v = lint_decode(value, ASN1_ITEM_rptr(CERTIFICATEPOLICIES), "C34", err);
 
     if (!v)
         return false;
     bool ok =
-        policies_sound((const CERTIFICATEPOLICIES *)v, l->is_ca_role) ||
+        policies_sound((const CERTIFICATEPOLICIES *)v, is_ca) ||
         err_refuse(
             err, REASON_INTERNAL,
             "C34: certificatePolicies with a policy twice, a qualifier, or anyPolicy in a leaf");
@@ -233,43 +234,48 @@ static bool lint_policies(struct lint *l, struct view value, struct err *err)
     return ok;
 }
 
-/* MS-WCCE sections 2.2.2.7.7.1 and 2.2.2.7.7.2: a BMPString; SEQUENCE { OID, INTEGERs }. */
-static bool lint_ms_template(const char *oid, struct view value, struct err *err)
+/* SEQUENCE { OID, INTEGER major, INTEGER minor OPTIONAL } */
+static bool is_template_id(const ASN1_STRING *sequence)
 {
-    bool by_name = strcmp(oid, OID_MS_TEMPLATE_NAME) == 0;
-    ASN1_VALUE *v = lint_decode(value, ASN1_ITEM_rptr(ASN1_ANY), "C35", err);
+    const unsigned char *p = ASN1_STRING_get0_data(sequence);
+    ASN1_SEQUENCE_ANY *fields = d2i_ASN1_SEQUENCE_ANY(NULL, &p, ASN1_STRING_length(sequence));
+    int n = fields ? sk_ASN1_TYPE_num(fields) : 0;
+    bool ok = n >= 1 && n <= 3;
 
-    if (!v)
-        return false;
-    int type = ASN1_TYPE_get((const ASN1_TYPE *)v);
-    bool ok = type == (by_name ? V_ASN1_BMPSTRING : V_ASN1_SEQUENCE);
-    if (ok && !by_name) {
-        const ASN1_STRING *content = ((const ASN1_TYPE *)v)->value.sequence;
-        const unsigned char *p = ASN1_STRING_get0_data(content);
-        ASN1_SEQUENCE_ANY *fields = d2i_ASN1_SEQUENCE_ANY(NULL, &p, ASN1_STRING_length(content));
-        int n = fields ? sk_ASN1_TYPE_num(fields) : 0;
-        ok = n >= 1 && n <= 3;
-        for (int i = 0; ok && i < n; i++)
-            ok = ASN1_TYPE_get(sk_ASN1_TYPE_value(fields, i)) ==
-                 (i == 0 ? V_ASN1_OBJECT : V_ASN1_INTEGER);
-        sk_ASN1_TYPE_pop_free(fields, ASN1_TYPE_free);
-        ERR_clear_error();
-    }
-    if (!ok)
-        err_refuse(err, REASON_INTERNAL,
-                   "C35: the Microsoft template extension %s is not of its own type", oid);
-    ok = ok && lint_same(value, v, ASN1_ITEM_rptr(ASN1_ANY), err);
-    ASN1_item_free(v, ASN1_ITEM_rptr(ASN1_ANY));
+    for (int i = 0; ok && i < n; i++)
+        ok = ASN1_TYPE_get(sk_ASN1_TYPE_value(fields, i)) ==
+             (i == 0 ? V_ASN1_OBJECT : V_ASN1_INTEGER);
+    sk_ASN1_TYPE_pop_free(fields, ASN1_TYPE_free);
+    ERR_clear_error();
     return ok;
 }
 
-static bool lint_any_value(struct view value, struct err *err)
+/* MS-WCCE sections 2.2.2.7.7.1 and 2.2.2.7.7.2. */
+static bool lint_ms_template(const char *oid, const ASN1_TYPE *v, struct err *err)
 {
-    ASN1_VALUE *v = lint_decode(value, ASN1_ITEM_rptr(ASN1_ANY), "C1", err);
+    bool ok = strcmp(oid, OID_MS_TEMPLATE_NAME) == 0
+                  ? ASN1_TYPE_get(v) == V_ASN1_BMPSTRING
+                  : ASN1_TYPE_get(v) == V_ASN1_SEQUENCE && is_template_id(v->value.sequence);
 
+    return ok || err_refuse(err, REASON_INTERNAL,
+                            "C35: the Microsoft template extension %s is not of its own type", oid);
+}
+
+bool lint_extra_value(const char *oid, struct view value, bool is_ca, struct err *err)
+{
+    char sid[MS_SID_MAX];
+    bool is_template = strcmp(oid, OID_MS_TEMPLATE_NAME) == 0 || strcmp(oid, OID_MS_TEMPLATE) == 0;
+
+    if (strcmp(oid, OID_POLICIES) == 0)
+        return lint_policies(value, is_ca, err);
+    if (strcmp(oid, OID_MS_SID) == 0)
+        return ms_sid_parse(value, sid) ||
+               err_refuse(err, REASON_INTERNAL, "C31: the SID extension is malformed");
+    ASN1_VALUE *v = lint_decode(value, ASN1_ITEM_rptr(ASN1_ANY), is_template ? "C35" : "C1", err);
     if (!v)
         return false;
-    bool ok = lint_same(value, v, ASN1_ITEM_rptr(ASN1_ANY), err);
+    bool ok = (!is_template || lint_ms_template(oid, (const ASN1_TYPE *)v, err)) &&
+              lint_same(value, v, ASN1_ITEM_rptr(ASN1_ANY), err);
     ASN1_item_free(v, ASN1_ITEM_rptr(ASN1_ANY));
     return ok;
 }
@@ -285,21 +291,14 @@ static bool lint_extra(struct lint *l, const char *oid, struct view value, struc
         if (!view_eq(value, view_of(null, sizeof null)))
             return err_refuse(err, REASON_INTERNAL, "C40: ocsp-nocheck is not NULL");
     } else if (!l->limits->extensions || !eku_has(l->limits->extensions, oid)) {
-        return err_refuse(err, REASON_USAGE_FORBIDDEN,
-                          known ? "C37: extension %s is passed on by no template"
-                                : "C22: extension %s is not known here",
-                          oid);
-    } else if (strcmp(oid, OID_POLICIES) == 0) {
-        if (!lint_policies(l, value, err))
-            return false;
-    } else if (strcmp(oid, OID_MS_SID) == 0) {
-        l->ms_sid = value;
-    } else if (known) {
-        if (!lint_ms_template(oid, value, err))
-            return false;
-    } else if (!lint_any_value(value, err)) {
+        return err_refuse(err, REASON_USAGE_FORBIDDEN, "%s %s %s",
+                          known ? "C37: extension" : "C22: extension", oid,
+                          known ? "is passed on by no template" : "is not known here");
+    } else if (!lint_extra_value(oid, value, l->is_ca_role, err)) {
         return false;
     }
+    if (strcmp(oid, OID_MS_SID) == 0)
+        l->ms_sid = value;
     size_t i = l->tbs.extra_n;
     if (i < TBS_MAX_EXTRA)
         memcpy(l->extra_oid[i], oid, OID_TEXT_MAX);

@@ -33,6 +33,8 @@ bool lint_issuer(struct lint *l, struct err *err);
 bool lint_key_ids(struct lint *l, struct err *err);
 /* lint_extensions.c: reads all of them, C22, C23, C32 to C37 */
 bool lint_extensions(struct lint *l, struct err *err);
+/* The value of an extension beside the fixed set, as a template passes it on: C31, C34, C35, C1. */
+bool lint_extra_value(const char *oid, struct view value, bool is_ca, struct err *err);
 /* lint_alt_names.c: C14, C29 to C31 */
 bool lint_alt_names(struct lint *l, struct view value, struct err *err);
 bool lint_alt_names_fit(struct lint *l, bool critical, struct err *err);

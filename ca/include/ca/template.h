@@ -14,13 +14,15 @@ struct template {
     char name[64];
     /* Subject.  `subject` patterns like "CN=*" or "OU=Sales": each attribute of the request must match one of
      * them (surplus: refused or dropped), and each one marked required must be met.  With `subject_build` the
-     * subject is built anew from it instead: "CN=${csr.cn},O=Example". */
+     * subject is built anew from it instead: "CN=${csr.cn},O=Example"; patterns of an attribute then limit what
+     * its wildcard may take. */
     char *subject[TEMPLATE_MAX_PATTERNS];           /* owned; "CN=*", required ones end in '!': "CN=*!" */
     size_t subject_n;
     char *subject_build;                            /* owned or NULL */
     enum template_surplus subject_surplus;
     bool empty_subject;                             /* allowed if a SAN remains */
-    /* SAN patterns "DNS:*.example.org"; '!' as above.  `san_build` like "DNS:${csr.cn}.example.org". */
+    /* SAN patterns "DNS:*.example.org"; '!' as above.  `san_build` like "DNS:${csr.cn}.example.org" stands first;
+     * with it and without patterns the request's own names are read by wildcards alone. */
     char *san[TEMPLATE_MAX_PATTERNS];
     size_t san_n;
     char *san_build[TEMPLATE_MAX_PATTERNS];
