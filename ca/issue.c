@@ -1,0 +1,209 @@
+#include "ca/issue.h"
+
+#include <openssl/err.h>
+#include <openssl/rand.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "ca/lint.h"
+#include "tbs.h"
+
+#define SERIAL_SIZE sizeof((struct issued *)0)->serial
+
+void issued_clear(struct issued *i)
+{
+    buf_clear(&i->der);
+    memset(i, 0, sizeof *i);
+}
+
+/* A 127-bit field with 126 random bits: always positive, always 16 octets.  That it is unique is
+ * the store's index, not luck. */
+static bool draw_serial(uint8_t serial[SERIAL_SIZE], struct err *err)
+{
+    if (RAND_bytes(serial, (int)SERIAL_SIZE) != 1) {
+        ERR_clear_error();
+        return err_set(err, ERR_CRYPTO, "no random octets for a serial");
+    }
+    serial[0] = (uint8_t)((serial[0] & 0x3f) | 0x40);
+    return true;
+}
+
+/* Inside the issuer's own validity: no path validator checks the nesting, and every certificate
+ * would fail on the authority's last day. */
+static bool clamp_times(const struct authority *a, const struct cert_plan *plan, int64_t now,
+                        struct tbs *t, struct err *err)
+{
+    const struct cert *issuer = a->cert;
+    char end[32], needed[32];
+
+    t->not_before = plan->not_before > issuer->not_before ? plan->not_before : issuer->not_before;
+    t->not_after = plan->not_after < issuer->not_after ? plan->not_after : issuer->not_after;
+    text_time(issuer->not_after, end);
+    if (issuer->not_before > now) {
+        text_time(issuer->not_before, end);
+        return err_refuse(err, REASON_AUTHORITY_EXPIRED, "the authority is not valid before %s",
+                          end);
+    }
+    if (t->not_after <= now || t->not_after < plan->min_not_after) {
+        text_time(plan->min_not_after, needed);
+        return err_refuse(
+            err, REASON_AUTHORITY_EXPIRED,
+            "the authority ends at %s; the template's shortest certificate would end at %s", end,
+            needed);
+    }
+    return true;
+}
+
+static bool add_extras(const struct cert_plan *plan, struct tbs *t, struct err *err)
+{
+    static const uint8_t null[] = {DER_NULL, 0};
+    bool ok = true;
+
+    for (size_t i = 0; ok && i < plan->extension_n; i++)
+        ok = tbs_extra_add(t, plan->extension[i].oid, plan->extension[i].value);
+    if (ok && eku_has(&plan->eku, EKU_OCSP_SIGNING)) /* RFC 6960 section 4.2.2.2.1 */
+        ok = tbs_extra_add(t, OID_OCSP_NOCHECK, view_of(null, sizeof null));
+    return ok || err_set(err, ERR_CONFIG, "the plan has an extension twice, or more than %d",
+                         TBS_MAX_EXTRA);
+}
+
+/* Everything of the certificate but its serial and times: borrowed from the authority and the plan.
+ */
+static bool fill_tbs(const struct authority *a, const struct cert_plan *plan, struct tbs *t,
+                     struct err *err)
+{
+    t->sigalg = a->sigalg;
+    t->issuer = a->cert->subject;
+    t->subject = &plan->subject;
+    t->key = plan->key;
+    t->path_len = -1;
+    t->key_usage = plan->key_usage;
+    t->eku = &plan->eku;
+    t->authority_key_id = view_of(a->key_id, sizeof a->key_id);
+    t->san = &plan->san;
+    t->crl_url = a->crl_url;
+    t->issuer_url = a->issuer_url;
+    return add_extras(plan, t, err);
+}
+
+static bool differs(struct err *err, const char *what)
+{
+    return err_set(err, ERR_CRYPTO, "the certificate that was signed differs from its plan: %s",
+                   what);
+}
+
+/* The bytes read back: names, key, times and usage must be the plan's (C69). */
+static bool compare_values(const struct cert *cert, const struct tbs *t,
+                           const struct cert_plan *plan, const struct extensions *x,
+                           const struct name *subject, struct err *err)
+{
+    struct pubkey key;
+
+    if (!name_eq(subject, &plan->subject))
+        return differs(err, "subject");
+    if (!san_eq(&x->san, &plan->san))
+        return differs(err, "subjectAltName");
+    if (!pubkey_parse(cert->spki, &key, err))
+        return false;
+    if (memcmp(key.sha256, plan->key->sha256, sizeof key.sha256) != 0)
+        return differs(err, "key");
+    if (cert->not_before != t->not_before || cert->not_after != t->not_after ||
+        !view_eq(cert->serial, t->serial))
+        return differs(err, "serial or validity");
+    if (x->is_ca || x->key_usage != plan->key_usage || x->eku.n != plan->eku.n)
+        return differs(err, "usage");
+    for (size_t i = 0; i < plan->eku.n; i++)
+        if (strcmp(x->eku.oid[i], plan->eku.oid[i]) != 0)
+            return differs(err, "extended key usage");
+    return true;
+}
+
+static bool compare(const struct cert *cert, const struct tbs *t, const struct cert_plan *plan,
+                    struct err *err)
+{
+    struct extensions x = {0};
+    struct name subject = {0};
+    bool ok = extensions_parse(cert->extensions, REASON_INTERNAL, &x, err) &&
+              name_parse(cert->subject, REASON_INTERNAL, &subject, err) &&
+              compare_values(cert, t, plan, &x, &subject, err);
+
+    name_clear(&subject);
+    extensions_clear(&x);
+    return ok;
+}
+
+/* The limits are the plan itself: nothing may be there that was not planned. */
+static bool lint(const struct authority *a, const struct cert *cert, const struct cert_plan *plan,
+                 int64_t now, struct err *err)
+{
+    struct eku passed = {.n = 0};
+    struct lint_limits limits = {
+        .role = ROLE_DEVICE,
+        .issuer = a->cert,
+        .key_usage = plan->key_usage,
+        .eku = &plan->eku,
+        .extensions = &passed,
+        .max_validity = plan->not_after - plan->not_before,
+        .now = now,
+        .key_checked = true, /* by template_plan, and compared with the plan above */
+    };
+
+    for (size_t i = 0; i < plan->extension_n; i++)
+        eku_add(&passed, plan->extension[i].oid);
+    return cert_lint(cert, &limits, err);
+}
+
+static bool fill_issued(const struct cert *cert, const struct tbs *t, const struct cert_plan *plan,
+                        struct issued *out, struct err *err)
+{
+    if (!digest_compute(DIGEST_SHA256, cert->subject, out->subject_hash, err))
+        return false;
+    memcpy(out->serial, t->serial.p, sizeof out->serial);
+    memcpy(out->der_hash, cert->sha256, sizeof out->der_hash);
+    out->not_before = t->not_before;
+    out->not_after = t->not_after;
+    name_text(&plan->subject, out->subject, sizeof out->subject);
+    san_text(&plan->san, out->san, sizeof out->san);
+    return true;
+}
+
+static bool sign(const struct authority *a, struct signer *signer, const struct tbs *t,
+                 struct buf *der, struct err *err)
+{
+    struct buf tbs = {0}, signature = {0};
+    bool ok =
+        tbs_build(t, &tbs, err) &&
+        signer_sign_certificate(signer, (unsigned)a->key_ca, buf_view(&tbs), &signature, err) &&
+        certificate_assemble(buf_view(&tbs), t->sigalg, buf_view(&signature), der, err);
+
+    buf_clear(&tbs);
+    buf_clear(&signature);
+    return ok;
+}
+
+bool ca_issue(const struct authority *a, struct signer *signer, const struct cert_plan *plan,
+              int64_t now, struct issued *out, struct err *err)
+{
+    struct issued issued = {.not_before = 0};
+    struct tbs t = {.path_len = -1};
+    struct cert *cert = NULL;
+    uint8_t serial[SERIAL_SIZE];
+    bool ok = false;
+
+    if (!clamp_times(a, plan, now, &t, err) || !fill_tbs(a, plan, &t, err) ||
+        !draw_serial(serial, err))
+        return false;
+    t.serial = view_of(serial, sizeof serial);
+    if (!sign(a, signer, &t, &issued.der, err) || !cert_parse(buf_view(&issued.der), &cert, err) ||
+        !compare(cert, &t, plan, err) || !lint(a, cert, plan, now, err) ||
+        !cert_signature_verify(cert, a->public_key, err) ||
+        !fill_issued(cert, &t, plan, &issued, err))
+        goto out;
+    *out = issued;
+    issued = (struct issued){.not_before = 0};
+    ok = true;
+out:
+    cert_free(cert);
+    issued_clear(&issued);
+    return ok;
+}
