@@ -29,7 +29,9 @@ const char *http_peer(const struct http_request *r);        /* address, no port 
 struct http_reply {
     int status;
     const char *content_type;     /* never NULL */
-    struct view body;             /* copied */
+    struct view body;             /* copied, unless `release` is set: then borrowed until release(release_ctx) */
+    void (*release)(void *release_ctx);
+    void *release_ctx;
     struct { const char *name, *value; } header[8]; /* name NULL ends */
     bool close;                   /* close the connection after it */
 };
@@ -44,6 +46,11 @@ typedef void (*http_handler)(void *ctx, struct http_request *r);
 typedef void (*http_refused)(void *ctx, const char *peer, int status, const char *why);
 bool http_server_new(struct event_base *base, const struct http_limits *l, http_handler handler, http_refused refused,
                      void *ctx, const struct log *log, struct http_server **out, struct err *err);
+/* A socket bound to a numeric address ("" or "*": all), not yet listening: may be made as root, before all else. */
+bool http_bind(const char *address, int port, int *out, struct err *err);
+/* Takes the socket. */
+bool http_server_listen_fd(struct http_server *s, int fd, struct err *err);
+/* Both. */
 bool http_server_listen(struct http_server *s, const char *address, int port, struct err *err);
 int http_server_port(const struct http_server *s);           /* the bound one, when 0 was asked */
 unsigned http_server_in_flight(const struct http_server *s);
