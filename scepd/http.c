@@ -264,7 +264,8 @@ bool http_server_new(struct event_base *base, const struct http_limits *l, http_
     }
     evhttp_set_max_headers_size(s->evhttp, l->max_header);
     evhttp_set_max_body_size(s->evhttp, l->max_body);
-    evhttp_set_timeout(s->evhttp, l->request_timeout);
+    /* Per read and write, so only a safety net: the deadline for the whole is http_conn.c's. */
+    evhttp_set_timeout(s->evhttp, 2 * l->request_timeout + 1);
     evhttp_set_default_content_type(s->evhttp, NULL);
     /* All of them, so that the refusal is ours: evhttp's own 501 leaves a CONNECT open and without
      * a length. */

@@ -56,6 +56,7 @@ bool http_check(struct evhttp_request *r, int *status, const char **why)
 {
     struct seen seen = {0};
     *status = 400;
+    *why = NULL;
     if (r->major != 1) {
         *status = 505;
         *why = "only HTTP/1.0 and HTTP/1.1 are spoken here";

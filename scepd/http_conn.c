@@ -127,16 +127,36 @@ static void on_resume(evutil_socket_t fd, short what, void *ctx)
     update_listener(c);
 }
 
-/* Out of descriptors, most of the time: without a pause libevent would try again at once, for ever.
- */
-static void on_accept_error(struct evconnlistener *listener, void *ctx)
+struct owner_search {
+    const struct evconnlistener *listener;
+    struct http_conns *found;
+};
+
+static int is_owner(const struct event_base *base, const struct event *e, void *ctx)
 {
-    struct http_conns *c = ctx;
-    struct timeval pause = {0, PAUSE_MS * 1000};
+    struct owner_search *search = ctx;
+    if (event_get_callback(e) != on_sweep)
+        return 0;
+    struct http_conns *c = event_get_callback_arg(e);
+    if (c->listener != search->listener)
+        return 0;
+    search->found = c;
+    return 1;
+}
+
+/* Out of descriptors, most of the time: without a pause libevent would try again at once, for ever.
+ * The context is evhttp's, so that ours is found by way of the base. */
+static void on_accept_error(struct evconnlistener *listener, void *evhttp)
+{
     int error = errno;
-    if (!c->paused)
-        log_event(c->log, LOG_LEVEL_ERROR, "http.accept", "cannot accept connections: %s",
-                  strerror(error));
+    struct timeval pause = {0, PAUSE_MS * 1000};
+    struct owner_search search = {listener, NULL};
+    event_base_foreach_event(evconnlistener_get_base(listener), is_owner, &search);
+    struct http_conns *c = search.found;
+    if (!c)
+        return;
+    log_event(c->log, LOG_LEVEL_ERROR, "http.accept", "cannot accept connections: %s",
+              strerror(error));
     c->paused = true;
     update_listener(c);
     event_add(c->resume, &pause);
