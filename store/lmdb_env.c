@@ -1,0 +1,215 @@
+/* Opening and closing the LMDB environment with its tables. */
+#include "backend.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* Address space, not disk: the file grows as records come.  So large that growth, which needs a
+ * moment without any transaction, is exceptional. */
+#define MAP_DEFAULT (UINT64_C(64) << 30)
+/* Transactions that may read at the same time in all processes together; 126 by default is too few.
+ */
+#define READERS_MAX 512
+/* Room for the tables of later formats, so that an old program can still look at the format number.
+ */
+#define TABLES_MAX 64
+
+static const char *const table_names[TABLE_COUNT] = {
+    [TABLE_META] = "meta",
+    [TABLE_SETTING] = "setting",
+    [TABLE_CERT] = "cert",
+    [TABLE_CERT_DER] = "cert_der",
+    [TABLE_CERT_SERIAL] = "cert_serial",
+    [TABLE_CERT_KEY] = "cert_key",
+    [TABLE_REVOKED] = "revoked",
+    [TABLE_CRL] = "crl",
+    [TABLE_CHALLENGE] = "challenge",
+    [TABLE_CHALLENGE_ID] = "challenge_id",
+    [TABLE_CHALLENGE_END] = "challenge_end",
+    [TABLE_TX] = "tx",
+    [TABLE_REQUEST] = "request",
+    [TABLE_REQUEST_DATA] = "request_data",
+    [TABLE_PENDING] = "pending",
+    [TABLE_AUDIT] = "audit",
+};
+
+static bool format_check(struct txn *t, struct err *err)
+{
+    struct key k = meta_format();
+    uint64_t format;
+    if (!txn_counter(t, key_view(&k), &format, err))
+        return false;
+    if (format > STORE_FORMAT)
+        return err_set(
+            err, ERR_STORE,
+            "store %s has format %llu and this program knows formats up to %d: use a newer one",
+            t->s->path, (unsigned long long)format, STORE_FORMAT);
+    if (format == 0)
+        return err_set(err, ERR_STORE, "store %s has no format number", t->s->path);
+    return true;
+}
+
+static int table_open(struct txn *t, enum table table, bool create)
+{
+    return mdb_dbi_open(t->mdb, table_names[table], create ? MDB_CREATE : 0, &t->s->dbi[table]);
+}
+
+/* The format first: a newer one may have other tables. */
+static bool tables_open(struct txn *t, bool *empty, struct err *err)
+{
+    int rc = table_open(t, TABLE_META, false);
+    *empty = rc == MDB_NOTFOUND;
+    if (rc == MDB_NOTFOUND)
+        return true;
+    if (rc != 0)
+        return env_error(t->s, rc, "opening table meta", err);
+    if (!format_check(t, err))
+        return false;
+    for (int i = TABLE_META + 1; i < TABLE_COUNT; i++) {
+        rc = table_open(t, (enum table)i, false);
+        if (rc == MDB_NOTFOUND)
+            return err_set(err, ERR_STORE, "store %s has no table %s", t->s->path, table_names[i]);
+        if (rc != 0)
+            return env_error(t->s, rc, "opening a table", err);
+    }
+    return true;
+}
+
+static bool tables_find(struct store *s, bool *empty, struct err *err)
+{
+    struct txn t;
+    if (!txn_read(s, &t, err))
+        return false;
+    bool ok = tables_open(&t, empty, err);
+    if (ok && !*empty) { /* only a commit keeps the handles */
+        int rc = mdb_txn_commit(t.mdb);
+        t.mdb = NULL;
+        ok = rc == 0 || env_error(s, rc, "opening the tables", err);
+    }
+    txn_read_end(&t);
+    return ok;
+}
+
+/* Two processes may do this at once: the second finds everything there. */
+static bool tables_make(struct store *s, struct err *err)
+{
+    struct txn t;
+    if (!txn_write(s, &t, err))
+        return false;
+    bool empty, ok = tables_open(&t, &empty, err);
+    for (int i = 0; ok && empty && i < TABLE_COUNT; i++) {
+        int rc = table_open(&t, (enum table)i, true);
+        ok = rc == 0 || env_error(s, rc, "making a table", err);
+    }
+    if (ok && empty) {
+        struct key k = meta_format();
+        uint8_t format[8];
+        u64_octets(STORE_FORMAT, format);
+        ok = txn_put(&t, TABLE_META, PUT_NEW, key_view(&k), view_of(format, sizeof format), err);
+    }
+    if (ok)
+        return txn_write_commit(&t, err);
+    txn_write_abort(&t);
+    return false;
+}
+
+/* What was asked for, or what an earlier growth has made of it. */
+static int map_size_settle(MDB_env *env)
+{
+    MDB_envinfo asked, kept;
+    int rc = mdb_env_info(env, &asked);
+    if (rc == 0)
+        rc = mdb_env_set_mapsize(env, 0);
+    if (rc == 0)
+        rc = mdb_env_info(env, &kept);
+    if (rc == 0 && kept.me_mapsize < asked.me_mapsize)
+        rc = mdb_env_set_mapsize(env, asked.me_mapsize);
+    return rc;
+}
+
+static int env_start(struct store *s, uint64_t map_size)
+{
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t size = map_size ? (map_size + page - 1) / page * page : MAP_DEFAULT;
+    int rc = mdb_env_create(&s->env);
+    if (rc == 0)
+        rc = mdb_env_set_mapsize(s->env, size);
+    if (rc == 0)
+        rc = mdb_env_set_maxreaders(s->env, READERS_MAX);
+    if (rc == 0)
+        rc = mdb_env_set_maxdbs(s->env, TABLES_MAX);
+    if (rc == 0) /* no NOSYNC, NOMETASYNC, WRITEMAP: durable means durable, and a full disk must be
+                    no SIGBUS */
+        rc = mdb_env_open(s->env, s->path, MDB_NOTLS, 0600);
+    return rc == 0 ? map_size_settle(s->env) : rc;
+}
+
+bool env_open(struct store *s, uint64_t map_size, bool create, struct err *err)
+{
+    int rc = env_start(s, map_size);
+    if (rc != 0) {
+        env_error(s, rc, "opening", err);
+        if (rc == ENOMEM)
+            err_prefix(err, "cannot map the store: choose a smaller map_size");
+        env_close(s);
+        return false;
+    }
+    bool empty;
+    bool ok = env_free_dead_readers(s, err) && tables_find(s, &empty, err);
+    if (ok && empty)
+        ok = create ? tables_make(s, err)
+                    : err_set(err, ERR_NOT_FOUND, "store %s is empty", s->path);
+    if (!ok)
+        env_close(s);
+    return ok;
+}
+
+void env_close(struct store *s)
+{
+    if (s->env)
+        mdb_env_close(s->env);
+    s->env = NULL;
+}
+
+/* ---- how full ---- */
+
+/* The list of free pages is LMDB's table 0: each value is a count and as many page numbers. */
+static int free_pages(struct txn *t, uint64_t *out)
+{
+    MDB_cursor *c;
+    MDB_val k, v;
+    uint64_t pages = 0;
+    int rc = mdb_cursor_open(t->mdb, 0, &c);
+    if (rc != 0)
+        return rc;
+    while ((rc = mdb_cursor_get(c, &k, &v, MDB_NEXT)) == 0) {
+        size_t n;
+        memcpy(&n, v.mv_data, sizeof n);
+        pages += n;
+    }
+    mdb_cursor_close(c);
+    *out = pages;
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+bool env_usage(struct store *s, uint64_t *used, uint64_t *map, struct err *err)
+{
+    struct txn t;
+    MDB_envinfo info;
+    MDB_stat stat;
+    uint64_t unused = 0;
+    if (!txn_read(s, &t, err))
+        return false;
+    int rc = free_pages(&t, &unused);
+    if (rc == 0)
+        rc = mdb_env_info(s->env, &info);
+    if (rc == 0)
+        rc = mdb_env_stat(s->env, &stat);
+    txn_read_end(&t);
+    if (rc != 0)
+        return env_error(s, rc, "asking for its size", err);
+    *used = (info.me_last_pgno + 1 - unused) * stat.ms_psize;
+    *map = info.me_mapsize;
+    return true;
+}

@@ -1,0 +1,69 @@
+/* What the domain files share: each record's reader and writer and the keys of its indexes.  Readers
+ * fill *out only when they succeed. */
+#pragma once
+
+#include "backend.h"
+#include "record.h"
+
+/* ---- certificates ---- */
+
+/* Everything but `der`, which lies in a table of its own. */
+bool cert_read(struct view record, struct store_cert *out, struct err *err);
+bool cert_write(const struct store_cert *c, struct buf *out, struct err *err);
+/* ERR_NOT_FOUND when there is none. */
+bool cert_load(struct txn *t, uint64_t id, struct store_cert *out, struct err *err);
+bool cert_save(struct txn *t, const struct store_cert *c, struct err *err);
+struct key cert_serial_key(struct view serial, const uint8_t authority[20]);
+struct key cert_key_key(const uint8_t key_hash[STORE_HASH], uint64_t id);
+
+struct key revoked_key(const uint8_t authority[20], uint64_t id);
+bool revoked_read(struct view record, struct store_revoked *out, struct err *err);
+
+/* `der` is copied. */
+bool crl_read(struct view record, struct store_crl *out, struct err *err);
+
+/* ---- challenges ---- */
+
+bool challenge_read(struct view record, struct store_challenge *out, struct err *err);
+bool challenge_load(struct txn *t, const uint8_t hash[STORE_HASH], struct store_challenge *out, struct err *err);
+/* The moment after which it serves no more: expiry, last use or revocation; 0 while there is none. */
+int64_t challenge_end(const struct store_challenge *c);
+struct key challenge_end_key(const struct store_challenge *c);
+
+/* ---- transactions ---- */
+
+bool tx_key(const struct store *s, const char *endpoint, const char *transaction, struct key *out, struct err *err);
+bool tx_read(struct view record, struct store_tx *out, struct err *err);
+/* *found tells whether there is one. */
+bool tx_load(struct txn *t, struct view key, struct store_tx *out, bool *found, struct err *err);
+bool tx_write(const struct store_tx *tx, struct buf *out, struct err *err);
+
+/* ---- requests ---- */
+
+/* Everything but csr and signer. */
+bool request_read(struct view record, struct store_request *out, struct err *err);
+/* csr and signer, copied. */
+bool request_data_read(struct view record, struct store_request *out, struct err *err);
+struct key request_pending_key(const struct store_request *r);
+
+/* ---- audit ---- */
+
+bool audit_read(struct view record, struct store_audit *out, struct err *err);
+/* The chain value of `a` (its own is not looked at) after `previous`. */
+bool audit_chain(const struct store *s, const struct store_audit *a, const uint8_t previous[STORE_HASH],
+                 uint8_t out[STORE_HASH], struct err *err);
+struct audit_head {
+    uint64_t seq; /* of the newest entry, 0: none */
+    uint8_t chain[STORE_HASH];
+};
+bool audit_head_load(struct txn *t, struct audit_head *out, struct err *err);
+
+/* ---- others ---- */
+
+bool setting_read(struct view record, struct buf *out, struct err *err);
+
+bool store_sha256(const struct store *s, struct view in, uint8_t out[STORE_HASH], struct err *err);
+
+/* Finds the one record whose text id is `id` or begins with it, in a table with text ids as keys; an exact match
+ * wins.  ERR_NOT_FOUND, or ERR_CONFLICT when several match. */
+bool id_find(struct txn *t, enum table table, const char *id, const char *what, struct view *value, struct err *err);

@@ -1,0 +1,470 @@
+/* Do records and indexes agree, in both directions, and is the audit chain whole?  All in one
+ * snapshot. */
+#include "records.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/hex.h"
+
+struct verify {
+    struct txn t;
+    void (*each)(void *ctx, const struct store_problem *p);
+    void *ctx;
+    uint64_t problems;
+    struct audit_head audit; /* as the entries walked so far make it */
+};
+
+__attribute__((format(printf, 2, 3))) static void problem(struct verify *v, const char *fmt, ...)
+{
+    struct store_problem p;
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(p.text, sizeof p.text, fmt, ap);
+    va_end(ap);
+    v->problems++;
+    v->each(v->ctx, &p);
+}
+
+/* A reader said no: damage is a problem to report, anything else ends the verification. */
+static bool unreadable(struct verify *v, enum table table, struct view key, const struct err *err)
+{
+    static const char *const names[TABLE_COUNT] = {
+        [TABLE_SETTING] = "setting",     [TABLE_CERT] = "certificate",
+        [TABLE_REVOKED] = "revocation",  [TABLE_CRL] = "CRL",
+        [TABLE_CHALLENGE] = "challenge", [TABLE_TX] = "transaction",
+        [TABLE_REQUEST] = "request",     [TABLE_REQUEST_DATA] = "request data",
+        [TABLE_AUDIT] = "audit entry",
+    };
+    char hex[2 * KEY_MAX + 1];
+    hex_encode(view_of(key.p, key.n < KEY_MAX ? key.n : KEY_MAX), hex);
+    if (err->kind != ERR_STORE)
+        return false;
+    problem(v, "%s with key %s: %s", names[table] ? names[table] : "record", hex, err->text);
+    return true;
+}
+
+static bool index_has(struct verify *v, enum table table, struct key key, struct view expected,
+                      bool *yes, struct err *err)
+{
+    struct view value;
+    if (!txn_get(&v->t, table, key_view(&key), &value, err))
+        return false;
+    *yes = value.p && view_eq(value, expected);
+    return true;
+}
+
+static bool exists(struct verify *v, enum table table, struct view key, bool *yes, struct err *err)
+{
+    struct view value;
+    if (!txn_get(&v->t, table, key, &value, err))
+        return false;
+    *yes = value.p != NULL;
+    return true;
+}
+
+/* ---- certificates ---- */
+
+static bool cert_der_check(struct verify *v, const struct store_cert *c, struct err *err)
+{
+    struct key id = key_id(c->id);
+    struct view der;
+    uint8_t hash[STORE_HASH];
+    if (!txn_get(&v->t, TABLE_CERT_DER, key_view(&id), &der, err))
+        return false;
+    if (!der.p) {
+        problem(v, "certificate %llu has no DER", (unsigned long long)c->id);
+        return true;
+    }
+    if (!store_sha256(v->t.s, der, hash, err))
+        return false;
+    if (memcmp(hash, c->der_hash, STORE_HASH) != 0)
+        problem(v, "certificate %llu: its DER does not have the hash in its record",
+                (unsigned long long)c->id);
+    return true;
+}
+
+static bool cert_index_check(struct verify *v, const struct store_cert *c, struct err *err)
+{
+    struct key id = key_id(c->id);
+    struct key serial = cert_serial_key(view_of(c->serial, c->serial_len), c->authority);
+    struct view subject = view_of(c->subject_hash, STORE_HASH);
+    bool by_serial, by_key;
+    if (!index_has(v, TABLE_CERT_SERIAL, serial, key_view(&id), &by_serial, err) ||
+        !index_has(v, TABLE_CERT_KEY, cert_key_key(c->key_hash, c->id), subject, &by_key, err))
+        return false;
+    if (!by_serial)
+        problem(v, "certificate %llu is not found by its serial", (unsigned long long)c->id);
+    if (!by_key)
+        problem(v, "certificate %llu is not found by its key", (unsigned long long)c->id);
+    return true;
+}
+
+static bool cert_revoked_check(struct verify *v, const struct store_cert *c, struct err *err)
+{
+    struct key k = revoked_key(c->authority, c->id);
+    struct view record;
+    struct store_revoked r;
+    bool revoked = c->state == CERT_REVOKED || c->state == CERT_HELD;
+    if (!txn_get(&v->t, TABLE_REVOKED, key_view(&k), &record, err))
+        return false;
+    if (revoked != (record.p != NULL)) {
+        problem(v, "certificate %llu is %s and %s among the revoked ones",
+                (unsigned long long)c->id, revoked ? "revoked" : "not revoked",
+                record.p ? "stands" : "does not stand");
+        return true;
+    }
+    if (!record.p)
+        return true;
+    if (!revoked_read(record, &r, err))
+        return unreadable(v, TABLE_REVOKED, key_view(&k), err);
+    if (!view_eq(view_of(r.serial, r.serial_len), view_of(c->serial, c->serial_len)) ||
+        r.revoked_at != c->revoked_at || r.not_after != c->not_after ||
+        r.reason != c->revocation_reason || r.shard != c->shard)
+        problem(v, "certificate %llu differs from its revocation", (unsigned long long)c->id);
+    return true;
+}
+
+static bool cert_check(void *ctx, struct view key, struct view value, bool *stop, struct err *err)
+{
+    struct verify *v = ctx;
+    struct store_cert c;
+    if (!cert_read(value, &c, err))
+        return unreadable(v, TABLE_CERT, key, err);
+    struct key id = key_id(c.id), successor = key_id(c.renewed_by);
+    if (!view_eq(key, key_view(&id)))
+        problem(v, "certificate %llu stands under another number", (unsigned long long)c.id);
+    bool there = true;
+    if (c.renewed_by && !exists(v, TABLE_CERT, key_view(&successor), &there, err))
+        return false;
+    if (!there || (c.state == CERT_SUPERSEDED && !c.renewed_by))
+        problem(v, "certificate %llu was renewed by one that does not exist",
+                (unsigned long long)c.id);
+    return cert_der_check(v, &c, err) && cert_index_check(v, &c, err) &&
+           cert_revoked_check(v, &c, err);
+}
+
+/* An index entry must be the one that the record it names asks for.  Damaged records are reported
+ * by cert_check. */
+static bool cert_entry_check(struct verify *v, uint64_t id, struct view key, enum table table,
+                             struct err *err)
+{
+    struct store_cert c;
+    struct key expected;
+    static const char *const names[TABLE_COUNT] = {
+        [TABLE_CERT_DER] = "DER",
+        [TABLE_CERT_SERIAL] = "serial",
+        [TABLE_CERT_KEY] = "key",
+        [TABLE_REVOKED] = "revocation",
+    };
+    if (!cert_load(&v->t, id, &c, err)) {
+        if (err->kind == ERR_NOT_FOUND)
+            problem(v, "a %s belongs to certificate %llu, which does not exist", names[table],
+                    (unsigned long long)id);
+        return err->kind == ERR_NOT_FOUND || err->kind == ERR_STORE;
+    }
+    if (table == TABLE_CERT_SERIAL)
+        expected = cert_serial_key(view_of(c.serial, c.serial_len), c.authority);
+    else if (table == TABLE_CERT_KEY)
+        expected = cert_key_key(c.key_hash, id);
+    else if (table == TABLE_REVOKED)
+        expected = revoked_key(c.authority, id);
+    else
+        expected = key_id(id);
+    if (!view_eq(key, key_view(&expected)))
+        problem(v, "certificate %llu has a second %s entry", (unsigned long long)id, names[table]);
+    return true;
+}
+
+static bool der_entry(void *ctx, struct view key, struct view value, bool *stop, struct err *err)
+{
+    return cert_entry_check(ctx, key.n == 8 ? octets_u64(key.p) : 0, key, TABLE_CERT_DER, err);
+}
+
+static bool serial_entry(void *ctx, struct view key, struct view value, bool *stop, struct err *err)
+{
+    return cert_entry_check(ctx, value.n == 8 ? octets_u64(value.p) : 0, key, TABLE_CERT_SERIAL,
+                            err);
+}
+
+/* The id stands at the end of the key. */
+static uint64_t id_at_end(struct view key)
+{
+    return key.n > 8 ? octets_u64(key.p + key.n - 8) : 0;
+}
+
+static bool key_entry(void *ctx, struct view key, struct view value, bool *stop, struct err *err)
+{
+    return cert_entry_check(ctx, id_at_end(key), key, TABLE_CERT_KEY, err);
+}
+
+static bool revoked_entry(void *ctx, struct view key, struct view value, bool *stop,
+                          struct err *err)
+{
+    return cert_entry_check(ctx, id_at_end(key), key, TABLE_REVOKED, err);
+}
+
+static bool crl_check(void *ctx, struct view key, struct view value, bool *stop, struct err *err)
+{
+    struct verify *v = ctx;
+    struct store_crl c = {0};
+    uint64_t newest;
+    struct key number = {.n = 0};
+    key_bytes(&number, "N", 1); /* meta_crl_number: authority and shard as in this table */
+    key_bytes(&number, key.p, key.n);
+    if (!crl_read(value, &c, err))
+        return unreadable(v, TABLE_CRL, key, err);
+    bool ok = txn_counter(&v->t, key_view(&number), &newest, err);
+    if (ok && c.number > newest)
+        problem(v, "CRL %llu has a number above %llu, the last one given",
+                (unsigned long long)c.number, (unsigned long long)newest);
+    store_crl_clear(&c);
+    return ok;
+}
+
+/* ---- challenges ---- */
+
+static bool challenge_check(void *ctx, struct view key, struct view value, bool *stop,
+                            struct err *err)
+{
+    struct verify *v = ctx;
+    struct store_challenge c;
+    if (!challenge_read(value, &c, err))
+        return unreadable(v, TABLE_CHALLENGE, key, err);
+    struct key id = {.n = 0};
+    key_bytes(&id, c.id, strlen(c.id));
+    bool by_id, ends = true;
+    if (!index_has(v, TABLE_CHALLENGE_ID, id, key, &by_id, err) ||
+        (challenge_end(&c) &&
+         !index_has(v, TABLE_CHALLENGE_END, challenge_end_key(&c), view_of(NULL, 0), &ends, err)))
+        return false;
+    if (!view_eq(key, view_of(c.hash, STORE_HASH)))
+        problem(v, "challenge %s stands under another hash", c.id);
+    if (!by_id)
+        problem(v, "challenge %s is not found by its id", c.id);
+    if (!ends)
+        problem(v, "challenge %s is not found by its end", c.id);
+    return true;
+}
+
+/* The challenge of an index entry; `*there` is false when it is reported already or damaged. */
+static bool challenge_of(struct verify *v, struct view hash, const char *index,
+                         struct store_challenge *out, bool *there, struct err *err)
+{
+    *there = hash.n == STORE_HASH && challenge_load(&v->t, hash.p, out, err);
+    if (*there || (hash.n == STORE_HASH && err->kind == ERR_STORE))
+        return true;
+    if (hash.n == STORE_HASH && err->kind != ERR_NOT_FOUND)
+        return false;
+    problem(v, "an entry by %s belongs to a challenge that does not exist", index);
+    return true;
+}
+
+static bool challenge_id_entry(void *ctx, struct view key, struct view value, bool *stop,
+                               struct err *err)
+{
+    struct verify *v = ctx;
+    struct store_challenge c;
+    bool there;
+    if (!challenge_of(v, value, "id", &c, &there, err))
+        return false;
+    if (there && !view_eq(key, view_str(c.id)))
+        problem(v, "challenge %s has a second id", c.id);
+    return true;
+}
+
+static bool challenge_end_entry(void *ctx, struct view key, struct view value, bool *stop,
+                                struct err *err)
+{
+    struct verify *v = ctx;
+    struct store_challenge c;
+    bool there;
+    if (!challenge_of(v, key.n > 8 ? view_of(key.p + 8, key.n - 8) : view_of(NULL, 0), "end", &c,
+                      &there, err))
+        return false;
+    struct key expected;
+    if (there && (expected = challenge_end_key(&c), !view_eq(key, key_view(&expected))))
+        problem(v, "challenge %s has a second end", c.id);
+    return true;
+}
+
+/* ---- transactions and requests ---- */
+
+static bool tx_check(void *ctx, struct view key, struct view value, bool *stop, struct err *err)
+{
+    struct verify *v = ctx;
+    struct store_tx tx;
+    struct key expected, cert;
+    bool certificate = true, request = true;
+    if (!tx_read(value, &tx, err))
+        return unreadable(v, TABLE_TX, key, err);
+    if (!tx_key(v->t.s, tx.endpoint, tx.transaction, &expected, err))
+        return false;
+    cert = key_id(tx.cert_id);
+    if ((tx.state == TX_ISSUED && !exists(v, TABLE_CERT, key_view(&cert), &certificate, err)) ||
+        (tx.request[0] && !exists(v, TABLE_REQUEST, view_str(tx.request), &request, err)))
+        return false;
+    if (!view_eq(key, key_view(&expected)))
+        problem(v, "transaction %.64s stands under another key", tx.transaction);
+    if (!certificate)
+        problem(v, "transaction %.64s was answered with certificate %llu, which does not exist",
+                tx.transaction, (unsigned long long)tx.cert_id);
+    if (!request)
+        problem(v, "transaction %.64s waits for request %s, which does not exist", tx.transaction,
+                tx.request);
+    return true;
+}
+
+static bool request_tx_check(struct verify *v, const struct store_request *r, struct err *err)
+{
+    struct store_tx tx;
+    struct key k;
+    bool found;
+    if (!tx_key(v->t.s, r->endpoint, r->transaction, &k, err))
+        return false;
+    if (!tx_load(&v->t, key_view(&k), &tx, &found, err))
+        return err->kind == ERR_STORE; /* reported by tx_check */
+    if (!found || tx.state != TX_PENDING || strcmp(tx.request, r->id) != 0)
+        problem(v, "request %s is pending and its transaction is not", r->id);
+    return true;
+}
+
+static bool request_check(void *ctx, struct view key, struct view value, bool *stop,
+                          struct err *err)
+{
+    struct verify *v = ctx;
+    struct store_request r;
+    bool data, queued, pending;
+    if (!request_read(value, &r, err))
+        return unreadable(v, TABLE_REQUEST, key, err);
+    pending = r.state == REQUEST_PENDING;
+    if (!exists(v, TABLE_REQUEST_DATA, view_str(r.id), &data, err) ||
+        !index_has(v, TABLE_PENDING, request_pending_key(&r), view_of(NULL, 0), &queued, err) ||
+        (pending && !request_tx_check(v, &r, err)))
+        return false;
+    if (!view_eq(key, view_str(r.id)))
+        problem(v, "request %s stands under another id", r.id);
+    if (!data)
+        problem(v, "request %s has no data", r.id);
+    if (queued != pending)
+        problem(v, "request %s %s pending and %s in the queue", r.id, pending ? "is" : "is not",
+                queued ? "stands" : "does not stand");
+    return true;
+}
+
+static bool request_data_check(void *ctx, struct view key, struct view value, bool *stop,
+                               struct err *err)
+{
+    struct verify *v = ctx;
+    struct store_request r = {.id = ""};
+    bool there;
+    if (!request_data_read(value, &r, err))
+        return unreadable(v, TABLE_REQUEST_DATA, key, err);
+    store_request_clear(&r);
+    if (!exists(v, TABLE_REQUEST, key, &there, err))
+        return false;
+    if (!there)
+        problem(v, "data belong to request %.*s, which does not exist", (int)key.n,
+                (const char *)key.p);
+    return true;
+}
+
+static bool pending_entry(void *ctx, struct view key, struct view value, bool *stop,
+                          struct err *err)
+{
+    struct verify *v = ctx;
+    struct view record, id = key.n > 8 ? view_of(key.p + 8, key.n - 8) : view_of(NULL, 0);
+    struct store_request r;
+    if (!txn_get(&v->t, TABLE_REQUEST, id, &record, err))
+        return false;
+    if (record.p && !request_read(record, &r, err))
+        return err->kind == ERR_STORE; /* reported by request_check */
+    struct key expected;
+    if (!record.p || (expected = request_pending_key(&r), !view_eq(key, key_view(&expected))))
+        problem(v, "the queue of pending requests names %.*s wrongly", (int)id.n,
+                (const char *)id.p);
+    return true;
+}
+
+/* ---- audit and settings ---- */
+
+static bool setting_check(void *ctx, struct view key, struct view value, bool *stop,
+                          struct err *err)
+{
+    struct buf b = {0};
+    if (!setting_read(value, &b, err))
+        return unreadable(ctx, TABLE_SETTING, key, err);
+    buf_clear(&b);
+    return true;
+}
+
+static bool audit_check(void *ctx, struct view key, struct view value, bool *stop, struct err *err)
+{
+    struct verify *v = ctx;
+    struct store_audit a;
+    uint8_t chain[STORE_HASH];
+    struct key expected = key_id(v->audit.seq + 1);
+    if (!audit_read(value, &a, err)) {
+        v->audit.seq++;
+        return unreadable(v, TABLE_AUDIT, key, err);
+    }
+    if (!view_eq(key, key_view(&expected)))
+        problem(v, "audit entry %llu is missing", (unsigned long long)v->audit.seq + 1);
+    if (!audit_chain(v->t.s, &a, v->audit.chain, chain, err))
+        return false;
+    if (memcmp(chain, a.chain, STORE_HASH) != 0)
+        problem(v, "the audit chain is broken at entry %llu", (unsigned long long)a.seq);
+    v->audit.seq = key.n == 8 ? octets_u64(key.p) : v->audit.seq + 1;
+    memcpy(v->audit.chain, a.chain, STORE_HASH);
+    return true;
+}
+
+static bool audit_end_check(struct verify *v, struct err *err)
+{
+    struct audit_head head;
+    if (!audit_head_load(&v->t, &head, err)) {
+        if (err->kind == ERR_STORE)
+            problem(v, "%s", err->text);
+        return err->kind == ERR_STORE;
+    }
+    if (head.seq != v->audit.seq || memcmp(head.chain, v->audit.chain, STORE_HASH) != 0)
+        problem(v, "the audit log ends at entry %llu and should end at %llu",
+                (unsigned long long)v->audit.seq, (unsigned long long)head.seq);
+    return true;
+}
+
+bool store_verify(struct store *s, void (*each)(void *ctx, const struct store_problem *p),
+                  void *ctx, uint64_t *problems, struct err *err)
+{
+    static const struct {
+        enum table table;
+        walk_fn check;
+    } steps[] = {
+        {TABLE_CERT, cert_check},
+        {TABLE_CERT_DER, der_entry},
+        {TABLE_CERT_SERIAL, serial_entry},
+        {TABLE_CERT_KEY, key_entry},
+        {TABLE_REVOKED, revoked_entry},
+        {TABLE_CRL, crl_check},
+        {TABLE_CHALLENGE, challenge_check},
+        {TABLE_CHALLENGE_ID, challenge_id_entry},
+        {TABLE_CHALLENGE_END, challenge_end_entry},
+        {TABLE_TX, tx_check},
+        {TABLE_REQUEST, request_check},
+        {TABLE_REQUEST_DATA, request_data_check},
+        {TABLE_PENDING, pending_entry},
+        {TABLE_SETTING, setting_check},
+        {TABLE_AUDIT, audit_check},
+    };
+    struct verify v = {.each = each, .ctx = ctx};
+    if (!txn_read(s, &v.t, err))
+        return false;
+    bool ok = true;
+    for (size_t i = 0; ok && i < sizeof steps / sizeof steps[0]; i++)
+        ok = txn_walk(&v.t, steps[i].table, view_of(NULL, 0), steps[i].check, &v, err);
+    ok = ok && audit_end_check(&v, err);
+    txn_read_end(&v.t);
+    if (ok)
+        *problems = v.problems;
+    return ok;
+}

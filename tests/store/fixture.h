@@ -1,0 +1,97 @@
+/* A store in a directory of its own, and records to put into it. */
+#pragma once
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "store/store.h"
+
+#define MAP_SMALL (UINT64_C(64) << 20) /* sanitizers and valgrind have little address space */
+
+static char dir[256];
+static struct store *st;
+static struct err err;
+
+static inline void dir_new(void)
+{
+    const char *tmp = getenv("TMPDIR");
+    snprintf(dir, sizeof dir, "%s/store-XXXXXX", tmp ? tmp : "/tmp");
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+}
+
+static inline void dir_remove(void)
+{
+    char file[300];
+    snprintf(file, sizeof file, "%s/data.mdb", dir);
+    unlink(file);
+    snprintf(file, sizeof file, "%s/lock.mdb", dir);
+    unlink(file);
+    rmdir(dir);
+}
+
+static inline struct store *store_at(const char *path, uint64_t map_size)
+{
+    struct store *s = NULL;
+    struct store_options o = {.path = path, .map_size = map_size, .create = true};
+    ck_assert_msg(store_open(&o, &s, &err), "%s", err.text);
+    return s;
+}
+
+static inline void setup(void)
+{
+    err_clear(&err);
+    dir_new();
+    st = store_at(dir, MAP_SMALL);
+}
+
+static inline void teardown(void)
+{
+    store_close(st);
+    st = NULL;
+    dir_remove();
+}
+
+static inline void reopen(void)
+{
+    store_close(st);
+    st = store_at(dir, MAP_SMALL);
+}
+
+static inline struct store_write *begin(void)
+{
+    struct store_write *w = NULL;
+    ck_assert_msg(store_write_begin(st, &w, &err), "%s", err.text);
+    return w;
+}
+
+static inline void commit(struct store_write *w)
+{
+    ck_assert_msg(store_write_commit(w, &err), "%s", err.text);
+}
+
+#define ok(expression) ck_assert_msg(expression, "%s", err.text)
+/* Fails, with exactly this kind, and forgets it. */
+#define fails(expression, expected)                                                                \
+    do {                                                                                           \
+        err_clear(&err);                                                                           \
+        ck_assert(!(expression));                                                                  \
+        ck_assert_msg(err.kind == (expected), "%s: %s", err_kind_name(err.kind), err.text);        \
+        ck_assert_uint_gt(strlen(err.text), 0);                                                    \
+        err_clear(&err);                                                                           \
+    } while (0)
+
+static const uint8_t authority_a[20] = "authority A.........", authority_b[20] = "authority B.........";
+
+
+static inline void hash_of(unsigned n, char kind, uint8_t out[STORE_HASH])
+{
+    memset(out, 0, STORE_HASH);
+    out[0] = (uint8_t)(n * 37);
+    out[1] = (uint8_t)kind;
+    out[2] = (uint8_t)(n >> 16);
+    out[3] = (uint8_t)(n >> 8);
+    out[4] = (uint8_t)n;
+}
