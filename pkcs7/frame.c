@@ -147,6 +147,14 @@ bool frame_check(struct view in, size_t max, enum frame_encoding encoding, enum 
     return true;
 }
 
+bool frame_check_part(struct view in, size_t max, enum reason malformed, struct err *err)
+{
+    if (frame_check(in, max, FRAME_DER, malformed, err))
+        return true;
+    err->reason = malformed;
+    return false;
+}
+
 ASN1_VALUE *frame_decode(struct view in, const ASN1_ITEM *item, enum reason malformed,
                          const char *what, struct err *err)
 {

@@ -13,6 +13,9 @@ enum frame_encoding { FRAME_DER, FRAME_BER }; /* BER: indefinite lengths and con
  * end.  REASON_MESSAGE_TRUNCATED when it ends too early or has a tail, else `malformed`. */
 bool frame_check(struct view in, size_t max, enum frame_encoding encoding, enum reason malformed, struct err *err);
 
+/* The same in DER for a part of something larger: a cut or a tail is `malformed`, too. */
+bool frame_check_part(struct view in, size_t max, enum reason malformed, struct err *err);
+
 /* Decodes one whole value; every byte must be consumed.  Returns owned (ASN1_item_free), or NULL with `malformed`. */
 ASN1_VALUE *frame_decode(struct view in, const ASN1_ITEM *item, enum reason malformed, const char *what,
                          struct err *err);

@@ -37,6 +37,8 @@ struct client_ca {
     struct cert *issuer;          /* the CA itself */
 };
 bool client_get_ca(struct client *c, struct client_ca *out, struct err *err);
+/* The same from an answer in hand: body and media type. */
+bool client_ca_from_answer(struct view body, const char *type, struct client_ca *out, struct err *err);
 void client_ca_clear(struct client_ca *ca);
 
 /* ---- our side ---- */

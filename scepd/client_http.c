@@ -220,18 +220,13 @@ static bool choose(struct client_ca *ca, struct err *err)
     return ca->reply_signer || cert_parse(buf_view(&ca->issuer->der), &ca->reply_signer, err);
 }
 
-bool client_get_ca(struct client *c, struct client_ca *out, struct err *err)
+bool client_ca_from_answer(struct view body, const char *type, struct client_ca *out,
+                           struct err *err)
 {
-    long status;
-    const char *type;
-    struct view id = c->ca_identifier ? view_str(c->ca_identifier) : view_of(NULL, 0);
-    if (!perform(c, "GetCACert", id, NULL, &status, &type, err) ||
-        !expect_ok(c, "GetCACert", status, err))
-        return false;
     struct client_ca ca = {0};
     bool single = type && strncmp(type, "application/x-x509-ca-cert", 26) == 0;
-    bool ok = single ? buf_append(&ca.certs.der[0], c->body.p, c->body.n)
-                     : scep_certs_parse(buf_view(&c->body), &ca.certs, err);
+    bool ok = single ? buf_append(&ca.certs.der[0], body.p, body.n) || err_memory(err)
+                     : scep_certs_parse(body, &ca.certs, err);
     if (ok && single)
         ca.certs.n = 1;
     if (ok && choose(&ca, err)) {
@@ -240,6 +235,16 @@ bool client_get_ca(struct client *c, struct client_ca *out, struct err *err)
     }
     client_ca_clear(&ca);
     return err_prefix(err, "GetCACert");
+}
+
+bool client_get_ca(struct client *c, struct client_ca *out, struct err *err)
+{
+    long status;
+    const char *type;
+    struct view id = c->ca_identifier ? view_str(c->ca_identifier) : view_of(NULL, 0);
+    return perform(c, "GetCACert", id, NULL, &status, &type, err) &&
+           expect_ok(c, "GetCACert", status, err) &&
+           client_ca_from_answer(buf_view(&c->body), type, out, err);
 }
 
 void client_ca_clear(struct client_ca *ca)

@@ -1,0 +1,94 @@
+/* Templates for OpenSSL's ASN.1 decoder, in which names, keys, algorithms and extensions stay raw: fields marked
+ * "TLV" hold the whole encoding, "content" an INTEGER's octets as they stand.  All of it in asn1_pkix.c.
+ * Private to pkcs7/. */
+#pragma once
+
+#include <openssl/asn1t.h>
+#include <openssl/safestack.h>
+#include <openssl/x509.h>
+
+/* RFC 5280 section 4.1 */
+typedef struct {
+    ASN1_STRING *tbs;    /* TLV */
+    ASN1_STRING *sigalg; /* TLV */
+    ASN1_BIT_STRING *signature;
+} PKIX_CERT;
+DECLARE_ASN1_ITEM(PKIX_CERT)
+
+typedef struct {
+    ASN1_TIME *not_before, *not_after;
+} PKIX_VALIDITY;
+DECLARE_ASN1_ITEM(PKIX_VALIDITY)
+
+typedef struct {
+    ASN1_INTEGER *version;      /* NULL: v1 */
+    ASN1_OCTET_STRING *serial;  /* content */
+    ASN1_STRING *sigalg;        /* TLV */
+    ASN1_STRING *issuer;        /* TLV */
+    PKIX_VALIDITY *validity;
+    ASN1_STRING *subject;       /* TLV */
+    ASN1_STRING *spki;          /* TLV */
+    ASN1_BIT_STRING *issuer_id, *subject_id;
+    ASN1_STRING *extensions;    /* TLV of the SEQUENCE OF, NULL if none */
+} PKIX_TBS_CERT;
+DECLARE_ASN1_ITEM(PKIX_TBS_CERT)
+
+typedef struct {
+    X509_ALGOR *algorithm;
+    ASN1_BIT_STRING *key;
+} PKIX_SPKI;
+DECLARE_ASN1_ITEM(PKIX_SPKI)
+
+/* RFC 8017 appendix A.1.1 */
+typedef struct {
+    ASN1_OCTET_STRING *n, *e; /* content */
+} PKIX_RSA_KEY;
+DECLARE_ASN1_ITEM(PKIX_RSA_KEY)
+
+/* RFC 2986 section 4 */
+typedef struct {
+    ASN1_STRING *info;   /* TLV */
+    ASN1_STRING *sigalg; /* TLV */
+    ASN1_BIT_STRING *signature;
+} PKIX_CSR;
+DECLARE_ASN1_ITEM(PKIX_CSR)
+
+typedef struct {
+    ASN1_OBJECT *type;
+    STACK_OF(ASN1_TYPE) *values;
+} PKIX_ATTRIBUTE;
+DECLARE_ASN1_ITEM(PKIX_ATTRIBUTE)
+DEFINE_STACK_OF(PKIX_ATTRIBUTE)
+
+typedef struct {
+    ASN1_INTEGER *version;
+    ASN1_STRING *subject; /* TLV */
+    ASN1_STRING *spki;    /* TLV */
+    STACK_OF(PKIX_ATTRIBUTE) *attributes; /* NULL when left out, as some devices do */
+} PKIX_CSR_INFO;
+DECLARE_ASN1_ITEM(PKIX_CSR_INFO)
+
+typedef struct {
+    ASN1_OBJECT *type;
+    ASN1_BOOLEAN critical;
+    ASN1_OCTET_STRING *value;
+} PKIX_EXTENSION;
+DECLARE_ASN1_ITEM(PKIX_EXTENSION)
+DEFINE_STACK_OF(PKIX_EXTENSION)
+
+typedef STACK_OF(PKIX_EXTENSION) PKIX_EXTENSIONS;
+DECLARE_ASN1_ITEM(PKIX_EXTENSIONS)
+
+typedef struct {
+    ASN1_OBJECT *type;
+    ASN1_TYPE *value;
+} PKIX_NAME_ATTR;
+DECLARE_ASN1_ITEM(PKIX_NAME_ATTR)
+DEFINE_STACK_OF(PKIX_NAME_ATTR)
+
+typedef STACK_OF(PKIX_NAME_ATTR) PKIX_RDN;
+DECLARE_ASN1_ITEM(PKIX_RDN)
+DEFINE_STACK_OF(PKIX_RDN)
+
+typedef STACK_OF(PKIX_RDN) PKIX_NAME;
+DECLARE_ASN1_ITEM(PKIX_NAME)

@@ -1,0 +1,276 @@
+#include "envelope.h"
+
+#include <stdio.h>
+
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/objects.h>
+#include <openssl/rsa.h>
+
+#include "asn1_cms.h"
+#include "base/hex.h"
+#include "frame.h"
+#include "pkcs7/name.h"
+
+bool envelope_refuse(struct err *err)
+{
+    return err_refuse(err, REASON_MESSAGE_NOT_FOR_US,
+                      "the envelope does not open with our key to what its type says");
+}
+
+/* ---- the content cipher ---- */
+
+static bool cipher_refused(enum cipher c, unsigned ciphers, struct err *err)
+{
+    char accepted[64] = "";
+    size_t n = 0;
+    for (enum cipher i = 0; i < CIPHER_COUNT && n < sizeof accepted; i++)
+        if (ciphers & ALG_BIT(i))
+            n += (size_t)snprintf(accepted + n, sizeof accepted - n, " %s", cipher_name(i));
+    return err_refuse(err, REASON_ALGORITHM_REFUSED, "cipher %s; accepted:%s", cipher_name(c),
+                      *accepted ? accepted : " none");
+}
+
+static bool read_cipher(const X509_ALGOR *alg, unsigned ciphers, enum cipher *out, struct view *iv,
+                        struct err *err)
+{
+    const ASN1_OBJECT *oid;
+    const void *value;
+    int type;
+    enum cipher c;
+    X509_ALGOR_get0(&oid, &type, &value, alg);
+    if (!cipher_by_nid(OBJ_obj2nid(oid), &c)) {
+        char text[80];
+        OBJ_obj2txt(text, sizeof text, oid, 1);
+        return err_refuse(err, REASON_ALGORITHM_REFUSED, "cipher %s is not known", text);
+    }
+    if (!(ciphers & ALG_BIT(c)))
+        return cipher_refused(c, ciphers, err);
+    *iv = type == V_ASN1_OCTET_STRING ? frame_view(value) : view_of(NULL, 0);
+    if (iv->n != cipher_block_size(c))
+        return err_refuse(err, REASON_MESSAGE_MALFORMED, "%s needs an IV of %zu octets, not of %zu",
+                          cipher_name(c), cipher_block_size(c), iv->n);
+    *out = c;
+    return true;
+}
+
+/* Asks for the cipher before a private key works for it: DES is only there with the legacy
+ * provider. */
+static bool cipher_start(enum cipher c, EVP_CIPHER_CTX **out, struct err *err)
+{
+    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    if (!ctx)
+        return err_memory(err);
+    if (!EVP_DecryptInit_ex2(ctx, cipher_evp(c), NULL, NULL, NULL)) {
+        EVP_CIPHER_CTX_free(ctx);
+        ERR_clear_error();
+        return err_refuse(err, REASON_ALGORITHM_REFUSED,
+                          "cipher %s is not available in this installation", cipher_name(c));
+    }
+    *out = ctx;
+    return true;
+}
+
+/* ---- the key transport ---- */
+
+/* RFC 4055 section 4.1, with the one restriction that both hashes are the same. */
+static bool read_oaep(int type, const void *value, enum digest *out, struct err *err)
+{
+    *out = DIGEST_SHA1; /* the defaults */
+    if (type == V_ASN1_UNDEF || type == V_ASN1_NULL)
+        return true;
+    RSA_OAEP_PARAMS *p =
+        type == V_ASN1_SEQUENCE
+            ? (void *)frame_decode(frame_view(value), ASN1_ITEM_rptr(RSA_OAEP_PARAMS),
+                                   REASON_MESSAGE_MALFORMED, "the OAEP parameters", err)
+            : NULL;
+    if (!p)
+        return err_refuse(err, REASON_MESSAGE_MALFORMED, "the OAEP parameters cannot be decoded");
+    enum digest hash = DIGEST_SHA1, mgf = DIGEST_SHA1;
+    bool known = !p->hashFunc || digest_by_nid(OBJ_obj2nid(p->hashFunc->algorithm), &hash);
+    if (p->maskGenFunc) {
+        X509_ALGOR *inner = NULL;
+        const ASN1_TYPE *t = p->maskGenFunc->parameter;
+        if (OBJ_obj2nid(p->maskGenFunc->algorithm) == NID_mgf1 && t && t->type == V_ASN1_SEQUENCE)
+            inner = (void *)frame_decode(frame_view(t->value.sequence), ASN1_ITEM_rptr(X509_ALGOR),
+                                         REASON_MESSAGE_MALFORMED, "MGF1's hash", err);
+        known = known && inner && digest_by_nid(OBJ_obj2nid(inner->algorithm), &mgf);
+        X509_ALGOR_free(inner);
+    }
+    /* A label is nobody's use; the default is the empty one. */
+    bool label = p->pSourceFunc && (!p->pSourceFunc->parameter ||
+                                    p->pSourceFunc->parameter->type != V_ASN1_OCTET_STRING ||
+                                    p->pSourceFunc->parameter->value.octet_string->length != 0);
+    RSA_OAEP_PARAMS_free(p);
+    if (!known || hash == DIGEST_MD5 || hash != mgf || label)
+        return err_refuse(err, REASON_ALGORITHM_REFUSED,
+                          "RSAES-OAEP with these parameters (one SHA for hash and MGF1, no label)");
+    *out = hash;
+    return true;
+}
+
+static bool read_padding(const X509_ALGOR *alg, enum key_padding *out, enum digest *oaep,
+                         struct err *err)
+{
+    const ASN1_OBJECT *oid;
+    const void *value;
+    int type;
+    X509_ALGOR_get0(&oid, &type, &value, alg);
+    *oaep = DIGEST_SHA1;
+    switch (OBJ_obj2nid(oid)) {
+    case NID_rsaEncryption:
+        *out = PADDING_PKCS1;
+        return true;
+    case NID_rsaesOaep:
+        *out = PADDING_OAEP;
+        return read_oaep(type, value, oaep, err);
+    default: {
+        char text[80];
+        OBJ_obj2txt(text, sizeof text, oid, 1);
+        return err_refuse(err, REASON_ALGORITHM_REFUSED, "key transport by %s", text);
+    }
+    }
+}
+
+static bool is_ours(const struct cms_key_trans *kt, const struct scep_keys *keys, int *key,
+                    struct err *err)
+{
+    struct scep_recipient who = {.ski = frame_view(kt->ski)};
+    struct buf serial = {0};
+    bool ok = true;
+    *key = -1;
+    if (!kt->issuer_serial == !kt->ski)
+        return err_refuse(err, REASON_MESSAGE_MALFORMED, "a RecipientInfo names no recipient");
+    if (kt->issuer_serial) {
+        who.issuer = frame_view(kt->issuer_serial->issuer);
+        ok = cms_integer(kt->issuer_serial->serial, &serial, &who.serial, err);
+    }
+    if (ok)
+        *key = keys->find(keys->ctx, &who);
+    buf_clear(&serial);
+    return ok;
+}
+
+static void describe(const struct cms_key_trans *kt, char *out, size_t cap)
+{
+    char issuer[128] = "a key identifier", serial[64] = "";
+    if (kt->issuer_serial) {
+        name_der_text(frame_view(kt->issuer_serial->issuer), issuer, sizeof issuer);
+        struct view v = frame_view(kt->issuer_serial->serial);
+        if (2 * v.n < sizeof serial)
+            hex_encode(v, serial);
+    }
+    snprintf(out, cap, "%s %s", issuer, serial);
+}
+
+/* The first recipient that is one of ours.  Kinds other than KeyTransRecipientInfo are passed over:
+ * they are CHOICEs with tags of their own (RFC 5652 section 6.2). */
+static bool find_recipient(const struct cms_enveloped_data *e, const struct scep_keys *keys,
+                           int *key, struct cms_key_trans **out, struct err *err)
+{
+    int n = sk_ASN1_TYPE_num(e->recipients);
+    char other[200] = "no RSA recipient";
+    if (n > SCEP_MAX_RECIPIENTS)
+        return err_refuse(err, REASON_MESSAGE_MALFORMED, "%d recipients, at most %d allowed", n,
+                          SCEP_MAX_RECIPIENTS);
+    for (int i = 0; i < n; i++) {
+        const ASN1_TYPE *t = sk_ASN1_TYPE_value(e->recipients, i);
+        if (t->type != V_ASN1_SEQUENCE)
+            continue;
+        struct cms_key_trans *kt =
+            (void *)frame_decode(frame_view(t->value.sequence), ASN1_ITEM_rptr(SCEPD_KEY_TRANS),
+                                 REASON_MESSAGE_MALFORMED, "a RecipientInfo", err);
+        bool ok = kt && is_ours(kt, keys, key, err);
+        if (ok && *key >= 0) {
+            *out = kt;
+            return true;
+        }
+        if (ok)
+            describe(kt, other, sizeof other);
+        ASN1_item_free((ASN1_VALUE *)kt, ASN1_ITEM_rptr(SCEPD_KEY_TRANS));
+        if (!ok)
+            return false;
+    }
+    return err_refuse(err, REASON_MESSAGE_NOT_FOR_US, "the envelope is for %s, not for us", other);
+}
+
+/* ---- the content ---- */
+
+/* PKCS#7 padding without a branch on the plaintext: the size without it, or all of it. */
+static size_t unpadded(const uint8_t *p, size_t n, size_t block, bool *intact)
+{
+    unsigned pad = p[n - 1];
+    unsigned bad = (unsigned)(pad == 0) | (unsigned)(pad > block);
+    for (size_t i = 0; i < block; i++)
+        bad |= (unsigned)(i < pad) & (unsigned)(p[n - 1 - i] != pad);
+    *intact = !bad;
+    return n - (pad & (bad - 1u));
+}
+
+static bool decrypt_content(EVP_CIPHER_CTX *ctx, size_t block, const uint8_t *key, struct view iv,
+                            struct view in, struct buf *out, bool *intact, struct err *err)
+{
+    int n = 0;
+    if (!buf_reserve(out, in.n + block))
+        return err_memory(err);
+    if (!EVP_DecryptInit_ex2(ctx, NULL, key, iv.p, NULL) || !EVP_CIPHER_CTX_set_padding(ctx, 0) ||
+        !EVP_DecryptUpdate(ctx, out->p, &n, in.p, (int)in.n) || (size_t)n != in.n) {
+        ERR_clear_error();
+        return err_set(err, ERR_CRYPTO, "the content cipher failed");
+    }
+    out->n = unpadded(out->p, in.n, block, intact);
+    return true;
+}
+
+static bool open_with(struct scep_message *m, const struct cms_key_trans *kt, enum cipher cipher,
+                      struct view iv, struct view content, const struct scep_keys *keys, int key,
+                      bool *intact, struct err *err)
+{
+    enum key_padding padding;
+    enum digest oaep;
+    EVP_CIPHER_CTX *ctx = NULL;
+    uint8_t content_key[EVP_MAX_KEY_LENGTH];
+    size_t key_size = cipher_key_size(cipher), block = cipher_block_size(cipher);
+    if (!read_padding(kt->algorithm, &padding, &oaep, err) || !cipher_start(cipher, &ctx, err))
+        return false;
+    m->cipher = cipher;
+    m->padding = padding;
+    m->key = key;
+    buf_wipe(&m->plain);
+    bool ok = keys->decrypt(keys->ctx, key, padding, oaep, frame_view(kt->key), content_key,
+                            key_size, err) &&
+              decrypt_content(ctx, block, content_key, iv, content, &m->plain, intact, err);
+    OPENSSL_cleanse(content_key, sizeof content_key);
+    EVP_CIPHER_CTX_free(ctx);
+    return ok;
+}
+
+bool envelope_open(struct scep_message *m, unsigned ciphers, const struct scep_keys *keys,
+                   bool *intact, struct err *err)
+{
+    /* RFC 8894 section 3.1: what a request says is never sent unencrypted. */
+    if (m->content.n == 0)
+        return err_refuse(err, REASON_MESSAGE_MALFORMED, "the message has no envelope");
+    struct cms_enveloped_data *e =
+        (void *)cms_decode(buf_view(&m->content), NID_pkcs7_enveloped,
+                           ASN1_ITEM_rptr(SCEPD_ENVELOPED_DATA), "the EnvelopedData", err);
+    if (!e)
+        return false;
+    struct cms_key_trans *kt = NULL;
+    enum cipher cipher = CIPHER_AES128;
+    struct view iv = {0}, content = frame_view(e->encrypted->content);
+    int key;
+    bool ok = read_cipher(e->encrypted->cipher, ciphers, &cipher, &iv, err);
+    /* RFC 8894 section 3.2.2 */
+    if (ok && OBJ_obj2nid(e->encrypted->type) != NID_pkcs7_data)
+        ok = err_refuse(err, REASON_MESSAGE_MALFORMED, "the encrypted content is not id-data");
+    if (ok && (content.n == 0 || content.n % cipher_block_size(cipher) != 0))
+        ok = err_refuse(err, REASON_MESSAGE_MALFORMED,
+                        "the encrypted content has %zu octets, not whole blocks of %zu", content.n,
+                        cipher_block_size(cipher));
+    ok = ok && find_recipient(e, keys, &key, &kt, err) &&
+         open_with(m, kt, cipher, iv, content, keys, key, intact, err);
+    ASN1_item_free((ASN1_VALUE *)kt, ASN1_ITEM_rptr(SCEPD_KEY_TRANS));
+    ASN1_item_free((ASN1_VALUE *)e, ASN1_ITEM_rptr(SCEPD_ENVELOPED_DATA));
+    return ok;
+}

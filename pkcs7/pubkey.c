@@ -1,0 +1,309 @@
+#include "pkcs7/pubkey.h"
+
+#include <stdio.h>
+
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
+#include <openssl/err.h>
+#include <openssl/objects.h>
+#include <openssl/param_build.h>
+#include <openssl/rsa.h>
+
+#include "asn1_pkix.h"
+#include "frame.h"
+
+#define SPKI_MAX_SIZE 4096 /* RSA-8192 takes about 1,100 octets */
+#define RSA_MAX_BITS 8192  /* the largest any authority uses; verifying grows quadratically */
+#define RSA_MAX_EXPONENT_BITS 256 /* NIST SP 800-56B: below 2^256 */
+
+static const struct curve_row {
+    const char *name, *group;
+    int nid;
+    unsigned bits;
+    size_t point; /* octets, uncompressed */
+} curves[] = {
+    [CURVE_P256] = {"P-256", "prime256v1", NID_X9_62_prime256v1, 256, 65},
+    [CURVE_P384] = {"P-384", "secp384r1", NID_secp384r1, 384, 97},
+    [CURVE_P521] = {"P-521", "secp521r1", NID_secp521r1, 521, 133},
+};
+
+static unsigned bit_length(struct view v)
+{
+    unsigned bits = (unsigned)(8 * (v.n - 1));
+    for (unsigned top = v.p[0]; top; top >>= 1)
+        bits++;
+    return bits;
+}
+
+/* The magnitude of a positive INTEGER's content octets. */
+static bool positive(struct view content, const char *what, struct view *out, struct err *err)
+{
+    if (content.n == 0)
+        return err_refuse(err, REASON_CSR_MALFORMED, "RSA %s is empty", what);
+    if (content.p[0] & 0x80)
+        return err_refuse(err, REASON_CSR_MALFORMED, "RSA %s is negative", what);
+    if (content.p[0] == 0) {
+        content = view_of(content.p + 1, content.n - 1);
+        if (content.n == 0)
+            return err_refuse(err, REASON_CSR_MALFORMED, "RSA %s is zero", what);
+        if (!(content.p[0] & 0x80))
+            return err_refuse(err, REASON_CSR_MALFORMED, "RSA %s is padded: not DER", what);
+    }
+    *out = content;
+    return true;
+}
+
+static bool rsa_numbers(const PKIX_RSA_KEY *rsa, struct pubkey *key, struct err *err)
+{
+    struct view rest = key->bits_content, n, e;
+    if (!positive(frame_view(rsa->n), "modulus", &n, err) ||
+        !positive(frame_view(rsa->e), "exponent", &e, err))
+        return false;
+    key->bits = bit_length(n);
+    if (key->bits > RSA_MAX_BITS)
+        return err_refuse(err, REASON_KEY_SMALL, "RSA key of %u bits, more than %d", key->bits,
+                          RSA_MAX_BITS);
+    if (bit_length(e) > RSA_MAX_EXPONENT_BITS)
+        return err_refuse(err, REASON_KEY_SMALL, "RSA exponent of %u bits, more than %d",
+                          bit_length(e), RSA_MAX_EXPONENT_BITS);
+    key->n = frame_locate(&rest, n);
+    key->e = frame_locate(&rest, e);
+    return true;
+}
+
+static bool rsa_parse(const X509_ALGOR *alg, struct pubkey *key, struct err *err)
+{
+    if (alg->parameter && alg->parameter->type != V_ASN1_NULL)
+        return err_refuse(err, REASON_KEY_TYPE, "rsaEncryption with parameters other than NULL");
+    if (!frame_check_part(key->bits_content, SPKI_MAX_SIZE, REASON_CSR_MALFORMED, err))
+        return err_prefix(err, "RSAPublicKey");
+    PKIX_RSA_KEY *rsa = (PKIX_RSA_KEY *)frame_decode(
+        key->bits_content, ASN1_ITEM_rptr(PKIX_RSA_KEY), REASON_CSR_MALFORMED, "RSAPublicKey", err);
+    if (!rsa)
+        return false;
+    key->type = KEY_RSA;
+    bool ok = rsa_numbers(rsa, key, err);
+    ASN1_item_free((ASN1_VALUE *)rsa, ASN1_ITEM_rptr(PKIX_RSA_KEY));
+    return ok;
+}
+
+/* RFC 5480 section 2.1.1: a named curve; explicit parameters have been used for forgeries. */
+static bool find_curve(const X509_ALGOR *alg, enum key_curve *out, struct err *err)
+{
+    if (!alg->parameter || alg->parameter->type != V_ASN1_OBJECT)
+        return err_refuse(err, REASON_KEY_TYPE, "EC key without a named curve");
+    int nid = OBJ_obj2nid(alg->parameter->value.object);
+    for (size_t i = 0; i < sizeof curves / sizeof *curves; i++) {
+        if (curves[i].nid == nid) {
+            *out = (enum key_curve)i;
+            return true;
+        }
+    }
+    char text[80];
+    OBJ_obj2txt(text, sizeof text, alg->parameter->value.object, 1);
+    return err_refuse(err, REASON_KEY_TYPE, "EC key on curve %s, not on P-256, P-384 or P-521",
+                      text);
+}
+
+static bool ec_parse(const X509_ALGOR *alg, struct pubkey *key, struct err *err)
+{
+    if (!find_curve(alg, &key->curve, err))
+        return false;
+    const struct curve_row *curve = &curves[key->curve];
+    struct view point = key->bits_content;
+    if (point.n == 0 || point.p[0] != 0x04)
+        return err_refuse(err, REASON_KEY_TYPE, "EC point is not in uncompressed form");
+    if (point.n != curve->point)
+        return err_refuse(err, REASON_KEY_TYPE, "EC point of %zu octets, %s has %zu", point.n,
+                          curve->name, curve->point);
+    key->type = KEY_EC;
+    key->bits = curve->bits;
+    key->point = point;
+    return true;
+}
+
+static bool key_parse(const PKIX_SPKI *spki, struct pubkey *key, struct err *err)
+{
+    if (spki->key->flags & 0x07)
+        return err_refuse(err, REASON_CSR_MALFORMED, "public key is not of whole octets");
+    size_t n = (size_t)spki->key->length;
+    key->bits_content = view_of(key->spki.p + key->spki.n - n, n); /* the last octets in DER */
+    switch (OBJ_obj2nid(spki->algorithm->algorithm)) {
+    case NID_rsaEncryption:
+        return rsa_parse(spki->algorithm, key, err);
+    case NID_X9_62_id_ecPublicKey:
+        return ec_parse(spki->algorithm, key, err);
+    default:
+        break;
+    }
+    char text[80];
+    OBJ_obj2txt(text, sizeof text, spki->algorithm->algorithm, 1);
+    return err_refuse(err, REASON_KEY_TYPE, "key algorithm %s, neither RSA nor EC", text);
+}
+
+static bool hash_canonical(struct pubkey *key, struct err *err)
+{
+    struct der w;
+    der_init(&w, key->spki.n + 16);
+    pubkey_build(key, &w);
+    bool ok = !w.failed ? digest_compute(DIGEST_SHA256, der_content(&w), key->sha256, err)
+                        : err_memory(err);
+    der_clear(&w);
+    return ok;
+}
+
+bool pubkey_parse(struct view in, struct pubkey *out, struct err *err)
+{
+    if (!frame_check_part(in, SPKI_MAX_SIZE, REASON_CSR_MALFORMED, err))
+        return err_prefix(err, "public key");
+    PKIX_SPKI *spki = (PKIX_SPKI *)frame_decode(in, ASN1_ITEM_rptr(PKIX_SPKI), REASON_CSR_MALFORMED,
+                                                "SubjectPublicKeyInfo", err);
+    if (!spki)
+        return false;
+    struct pubkey key = {.spki = in};
+    bool ok = key_parse(spki, &key, err) && hash_canonical(&key, err);
+    ASN1_item_free((ASN1_VALUE *)spki, ASN1_ITEM_rptr(PKIX_SPKI));
+    if (ok)
+        *out = key;
+    return ok;
+}
+
+void pubkey_build(const struct pubkey *key, struct der *w)
+{
+    size_t whole = der_mark(w);
+    if (key->type == KEY_RSA) {
+        size_t bits = der_mark(w);
+        der_uint(w, key->e);
+        der_uint(w, key->n);
+        der_wrap(w, DER_SEQUENCE, bits);
+        der_raw(w, view_of("", 1)); /* no unused bits */
+        der_wrap(w, DER_BIT_STRING, bits);
+        size_t algorithm = der_mark(w);
+        der_tlv(w, DER_NULL, view_of(NULL, 0));
+        der_oid_nid(w, NID_rsaEncryption);
+        der_wrap(w, DER_SEQUENCE, algorithm);
+    } else {
+        der_bits(w, key->point);
+        size_t algorithm = der_mark(w);
+        der_oid_nid(w, curves[key->curve].nid);
+        der_oid_nid(w, NID_X9_62_id_ecPublicKey);
+        der_wrap(w, DER_SEQUENCE, algorithm);
+    }
+    der_wrap(w, DER_SEQUENCE, whole);
+}
+
+static EVP_PKEY *from_params(const char *algorithm, OSSL_PARAM_BLD *build)
+{
+    OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(build);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, algorithm, NULL);
+    EVP_PKEY *key = NULL;
+    if (!params || !ctx || EVP_PKEY_fromdata_init(ctx) != 1 ||
+        EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_PUBLIC_KEY, params) != 1)
+        key = NULL;
+    EVP_PKEY_CTX_free(ctx);
+    OSSL_PARAM_free(params);
+    return key;
+}
+
+/* An exponent of 1 signs everything, an even number is no RSA key at all: a signature by such a key
+ * proves nothing, so that it is refused before one is looked at. */
+static bool rsa_sane(const struct pubkey *key, struct err *err)
+{
+    if (!(key->n.p[key->n.n - 1] & 1))
+        return err_refuse(err, REASON_KEY_WEAK, "RSA modulus is even");
+    if (!(key->e.p[key->e.n - 1] & 1))
+        return err_refuse(err, REASON_KEY_WEAK, "RSA exponent is even");
+    if (key->e.n == 1 && key->e.p[0] == 1)
+        return err_refuse(err, REASON_KEY_WEAK, "RSA exponent is 1");
+    return true;
+}
+
+static EVP_PKEY *rsa_load(const struct pubkey *key)
+{
+    BIGNUM *n = BN_bin2bn(key->n.p, (int)key->n.n, NULL);
+    BIGNUM *e = BN_bin2bn(key->e.p, (int)key->e.n, NULL);
+    OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
+    EVP_PKEY *out = NULL;
+    if (n && e && build && OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_N, n) &&
+        OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_E, e))
+        out = from_params("RSA", build);
+    OSSL_PARAM_BLD_free(build);
+    BN_free(n);
+    BN_free(e);
+    return out;
+}
+
+static EVP_PKEY *ec_load(const struct pubkey *key)
+{
+    OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
+    EVP_PKEY *out = NULL;
+    if (build &&
+        OSSL_PARAM_BLD_push_utf8_string(build, OSSL_PKEY_PARAM_GROUP_NAME, curves[key->curve].group,
+                                        0) &&
+        OSSL_PARAM_BLD_push_octet_string(build, OSSL_PKEY_PARAM_PUB_KEY, key->point.p,
+                                         key->point.n))
+        out = from_params("EC", build); /* also checks that the point is on the curve */
+    OSSL_PARAM_BLD_free(build);
+    return out;
+}
+
+bool pubkey_load(const struct pubkey *key, EVP_PKEY **out, struct err *err)
+{
+    if (key->type == KEY_RSA && !rsa_sane(key, err))
+        return false;
+    EVP_PKEY *loaded = key->type == KEY_RSA ? rsa_load(key) : ec_load(key);
+    if (loaded) {
+        *out = loaded;
+        return true;
+    }
+    ERR_clear_error();
+    if (key->type == KEY_EC)
+        return err_refuse(err, REASON_KEY_WEAK, "EC point is not on %s", curves[key->curve].name);
+    return err_set(err, ERR_CRYPTO, "public key cannot be loaded");
+}
+
+static bool fits(EVP_PKEY *key, struct sigalg alg)
+{
+    return EVP_PKEY_is_a(key, alg.scheme == SIG_ECDSA ? "EC" : "RSA");
+}
+
+static bool verify(EVP_MD_CTX *ctx, EVP_PKEY *key, struct sigalg alg, struct view data,
+                   struct view sig)
+{
+    EVP_PKEY_CTX *pctx;
+    if (EVP_DigestVerifyInit(ctx, &pctx, digest_md(alg.digest), NULL, key) != 1)
+        return false;
+    if (alg.scheme == SIG_RSA_PSS &&
+        (EVP_PKEY_CTX_set_rsa_padding(pctx, RSA_PKCS1_PSS_PADDING) != 1 ||
+         EVP_PKEY_CTX_set_rsa_pss_saltlen(pctx, alg.pss_salt) != 1))
+        return false;
+    return EVP_DigestVerify(ctx, sig.p, sig.n, data.p, data.n) == 1;
+}
+
+bool pubkey_verify(EVP_PKEY *key, struct sigalg alg, struct view data, struct view sig,
+                   struct err *err)
+{
+    if (!fits(key, alg))
+        return err_refuse(err, REASON_SIGNATURE_BAD,
+                          "signature algorithm does not belong to the type of the key");
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    if (!ctx)
+        return err_memory(err);
+    bool good = verify(ctx, key, alg, data, sig);
+    EVP_MD_CTX_free(ctx);
+    ERR_clear_error();
+    return good || err_refuse(err, REASON_SIGNATURE_BAD, "signature does not verify");
+}
+
+const char *key_curve_name(enum key_curve c)
+{
+    return curves[c].name;
+}
+
+void pubkey_text(const struct pubkey *key, char out[16])
+{
+    if (key->type == KEY_RSA)
+        snprintf(out, 16, "RSA-%u", key->bits);
+    else
+        snprintf(out, 16, "%s", curves[key->curve].name);
+}

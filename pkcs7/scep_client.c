@@ -1,0 +1,71 @@
+/* Requests, as a client writes them (RFC 8894 section 3.3). */
+#include "pkcs7/scep.h"
+
+#include <stdio.h>
+
+#include "scep_write.h"
+
+static bool build_envelope(const struct scep_request *r, struct buf *out, struct err *err)
+{
+    struct pubkey key;
+    struct envelope_parts p = {.content = r->content,
+                               .cipher = r->cipher,
+                               .issuer = r->recipient->issuer,
+                               .serial_tlv = r->recipient->serial_tlv,
+                               .padding = r->padding,
+                               .oaep = r->digest};
+    if (!pubkey_parse(r->recipient->spki, &key, err))
+        return false;
+    if (key.type != KEY_RSA)
+        return err_refuse(err, REASON_ALGORITHM_REFUSED,
+                          "the server's certificate has an EC key, to which nothing can be "
+                          "encrypted");
+    bool ok = pubkey_load(&key, &p.key, err) && envelope_build(&p, out, err);
+    EVP_PKEY_free(p.key);
+    return ok;
+}
+
+bool scep_request_build(const struct scep_request *r, const struct scep_keys *keys, struct buf *out,
+                        struct err *err)
+{
+    char type[12];
+    struct buf envelope = {0};
+    if (!build_envelope(r, &envelope, err))
+        return false;
+    struct signed_parts p = {.content = buf_view(&envelope),
+                             .digest = r->digest,
+                             .signer_cert = r->signer_cert,
+                             .signer_key = r->signer_key,
+                             .signing_time = r->signing_time};
+    snprintf(type, sizeof type, "%d", (int)r->type);
+    signed_parts_add(&p, ATTR_MESSAGE_TYPE, DER_PRINTABLE_STRING, view_str(type));
+    signed_parts_add(&p, ATTR_TRANSACTION_ID, DER_PRINTABLE_STRING, view_str(r->transaction_id));
+    signed_parts_add(&p, ATTR_SENDER_NONCE, DER_OCTET_STRING, view_of(r->nonce, SCEP_NONCE_SIZE));
+    bool ok = signed_data_build(&p, keys, out, err);
+    buf_clear(&envelope);
+    return ok;
+}
+
+bool scep_issuer_and_subject_build(struct view issuer, struct view subject, struct buf *out,
+                                   struct err *err)
+{
+    struct der w;
+    der_init(&w, issuer.n + subject.n + 16);
+    size_t all = der_mark(&w);
+    der_raw(&w, subject);
+    der_raw(&w, issuer);
+    der_wrap(&w, DER_SEQUENCE, all);
+    return der_take(&w, out, err);
+}
+
+bool scep_issuer_and_serial_build(struct view issuer, struct view serial, struct buf *out,
+                                  struct err *err)
+{
+    struct der w;
+    der_init(&w, issuer.n + serial.n + 16);
+    size_t all = der_mark(&w);
+    der_tlv(&w, DER_INTEGER, serial);
+    der_raw(&w, issuer);
+    der_wrap(&w, DER_SEQUENCE, all);
+    return der_take(&w, out, err);
+}

@@ -1,0 +1,178 @@
+/* What a client encrypted (RFC 8894 sections 3.3.1, 3.3.3 and 3.3.4), by message type.
+ *
+ * Why this is no oracle.  Anybody who recorded a message can sign its envelope anew, changed as he
+ * likes, and watch the answers; inside is a challenge password.  RSA tells him nothing, since
+ * keys->decrypt puts random octets in place of a key it could not decode.  CBC lets him cut, paste
+ * and flip, so any answer that depends on the form of the plaintext (padding, a tag, a length, a
+ * character out of range) would in time spell it out.  Therefore an answer may depend on it only
+ * where the sender is shown to have written the plaintext himself:
+ *
+ * - A PKCS#10 passes only with its self-signature, which none but its author could make; changed
+ *   anywhere it does not verify.  One that is refused keeps its reason only if its key is that of
+ * the message's signer (who has then signed envelope and request with one key, and nobody can put a
+ *   key of his own into a plaintext that he cannot read), or if its self-signature verifies (as in
+ * a renewal, with a new key).  All else, from a wrong padding to a tag that is not one, is one
+ *   reason and one text.
+ * - GetCert and GetCRL carry no proof.  An unreadable one gets the reason of an unknown
+ * certificate, as one has that reads but names nothing here; to be told apart it must hold a whole
+ * issuer name of ours.
+ * - A CertPoll is accepted whatever it holds, and the transaction says what it asks for.  Issuer
+ * and subject are for the log: no answer may depend on them. */
+#include "pkcs7/scep.h"
+
+#include "asn1_cms.h"
+#include "envelope.h"
+#include "frame.h"
+
+/* ---- PKCSReq and RenewalReq ---- */
+
+static bool self_signature_verifies(const struct csr_outline *o, struct view spki)
+{
+    struct err ignored;
+    struct sigalg alg;
+    struct pubkey key;
+    EVP_PKEY *pkey = NULL;
+    bool ok = sigalg_parse(frame_view(o->algorithm), DIGEST_SHA256, &alg, &ignored) &&
+              pubkey_parse(spki, &key, &ignored) && pubkey_load(&key, &pkey, &ignored) &&
+              pubkey_verify(pkey, alg, frame_view(o->info), frame_view(o->signature), &ignored);
+    EVP_PKEY_free(pkey);
+    return ok;
+}
+
+/* Did whoever signed the message, or holds the key of the request, write this plaintext? */
+static bool sender_wrote(const struct scep_message *m, struct view plain)
+{
+    struct err ignored;
+    struct csr_outline *o = NULL;
+    struct csr_outline_info *info = NULL;
+    bool yes = false;
+    if (!frame_check(plain, CSR_MAX_SIZE, FRAME_BER, REASON_CSR_MALFORMED, &ignored))
+        return false;
+    o = (void *)frame_decode(plain, ASN1_ITEM_rptr(SCEPD_CSR_OUTLINE), REASON_CSR_MALFORMED,
+                             "the request", &ignored);
+    if (o)
+        info = (void *)frame_decode(frame_view(o->info), ASN1_ITEM_rptr(SCEPD_CSR_OUTLINE_INFO),
+                                    REASON_CSR_MALFORMED, "the request", &ignored);
+    if (info) {
+        struct view spki = frame_view(info->spki);
+        yes = view_eq(spki, m->signer_key.spki) || self_signature_verifies(o, spki);
+    }
+    ASN1_item_free((ASN1_VALUE *)info, ASN1_ITEM_rptr(SCEPD_CSR_OUTLINE_INFO));
+    ASN1_item_free((ASN1_VALUE *)o, ASN1_ITEM_rptr(SCEPD_CSR_OUTLINE));
+    return yes;
+}
+
+static bool open_csr(struct scep_message *m, unsigned digests, bool intact, struct err *err)
+{
+    struct view plain = buf_view(&m->plain);
+    struct csr *csr = NULL;
+    struct err why = {0};
+    bool parsed = csr_parse(plain, digests, m->signer_pkey, m->signer_key.spki, &csr, &why);
+    if (parsed && intact) {
+        m->csr = csr;
+        return true;
+    }
+    csr_free(csr);
+    if (!parsed && (why.kind == ERR_MEMORY || (intact && sender_wrote(m, plain)))) {
+        *err = why;
+        return false;
+    }
+    return envelope_refuse(err);
+}
+
+/* ---- CertPoll, GetCert and GetCRL ---- */
+
+/* `built` is the SEQUENCE just made of two values; it becomes the plaintext, so that the views have
+ * minimal DER to point into.  Both values stand at its end. */
+static void keep_pair(struct scep_message *m, struct buf *built, size_t first, size_t first_end,
+                      struct view *second, size_t second_n)
+{
+    buf_wipe(&m->plain);
+    m->plain = *built;
+    *built = (struct buf){0};
+    struct view whole = buf_view(&m->plain);
+    m->issuer = view_of(whole.p + whole.n - first_end - first, first);
+    *second = view_of(whole.p + whole.n - second_n, second_n);
+}
+
+static bool read_issuer_subject(struct scep_message *m, struct err *err)
+{
+    struct view plain = buf_view(&m->plain);
+    struct buf built = {0};
+    if (!frame_check(plain, SCEP_MAX_MESSAGE, FRAME_BER, REASON_MESSAGE_MALFORMED, err))
+        return false;
+    struct scep_issuer_subject *v =
+        (void *)frame_decode(plain, ASN1_ITEM_rptr(SCEPD_ISSUER_SUBJECT), REASON_MESSAGE_MALFORMED,
+                             "the IssuerAndSubject", err);
+    if (!v)
+        return false;
+    struct view issuer = frame_view(v->issuer), subject = frame_view(v->subject);
+    bool ok = scep_issuer_and_subject_build(issuer, subject, &built, err);
+    if (ok)
+        keep_pair(m, &built, issuer.n, subject.n, &m->subject, subject.n);
+    ASN1_item_free((ASN1_VALUE *)v, ASN1_ITEM_rptr(SCEPD_ISSUER_SUBJECT));
+    return ok;
+}
+
+static bool read_issuer_serial(struct scep_message *m, struct err *err)
+{
+    struct view plain = buf_view(&m->plain), serial;
+    struct buf built = {0}, tlv = {0};
+    if (!frame_check(plain, SCEP_MAX_MESSAGE, FRAME_BER, REASON_MESSAGE_MALFORMED, err))
+        return false;
+    struct cms_issuer_serial *v =
+        (void *)frame_decode(plain, ASN1_ITEM_rptr(SCEPD_ISSUER_SERIAL), REASON_MESSAGE_MALFORMED,
+                             "the IssuerAndSerialNumber", err);
+    if (!v)
+        return false;
+    struct view issuer = frame_view(v->issuer);
+    bool ok = cms_integer(v->serial, &tlv, &serial, err) &&
+              scep_issuer_and_serial_build(issuer, serial, &built, err);
+    if (ok)
+        keep_pair(m, &built, issuer.n, tlv.n, &m->serial, serial.n);
+    buf_clear(&tlv);
+    ASN1_item_free((ASN1_VALUE *)v, ASN1_ITEM_rptr(SCEPD_ISSUER_SERIAL));
+    return ok;
+}
+
+static bool open_certificate_name(struct scep_message *m, bool intact, struct err *err)
+{
+    struct err ignored;
+    if (read_issuer_serial(m, &ignored) && intact)
+        return true;
+    m->issuer = m->serial = view_of(NULL, 0);
+    return err_refuse(err, REASON_CERTIFICATE_UNKNOWN,
+                      "the content of %s names no issuer and serial number",
+                      scep_type_name(m->type));
+}
+
+static void open_poll(struct scep_message *m, bool intact)
+{
+    struct err ignored;
+    if (!read_issuer_subject(m, &ignored) || !intact)
+        m->issuer = m->subject = view_of(NULL, 0);
+}
+
+bool scep_open(struct scep_message *m, unsigned ciphers, unsigned csr_digests,
+               const struct scep_keys *keys, struct err *err)
+{
+    bool intact = false;
+    if (m->is_reply)
+        return err_refuse(err, REASON_MESSAGE_UNSUPPORTED, "a CertRep is no request");
+    if (!envelope_open(m, ciphers, keys, &intact, err))
+        return false;
+    switch (m->type) {
+    case SCEP_PKCS_REQ:
+    case SCEP_RENEWAL_REQ:
+        return open_csr(m, csr_digests, intact, err);
+    case SCEP_CERT_POLL:
+        open_poll(m, intact);
+        return true;
+    case SCEP_GET_CERT:
+    case SCEP_GET_CRL:
+        return open_certificate_name(m, intact, err);
+    case SCEP_CERT_REP:
+        break;
+    }
+    return err_refuse(err, REASON_MESSAGE_UNSUPPORTED, "messageType %d", (int)m->type);
+}

@@ -1,0 +1,47 @@
+"""Debian's `scep` package (micromdm's scepclient 2.1.0): SHA-1, single DES, base64url by GET, hence the legacy endpoint."""
+
+import os
+import sys
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+from harness import AuthorityCase, need, run
+
+
+class Micromdm(AuthorityCase):
+    @staticmethod
+    def edit(conf):
+        return conf.replace('renew_before = "60d"', 'renew_before = "364d"')
+
+    def enrol(self, endpoint, name, challenge, check=True):
+        return run(need("scepclient"), "-server-url", self.a.url + endpoint, "-cn", name, "-challenge", challenge,
+                   "-private-key", self.path(name + ".key"), "-certificate", self.path(name + ".pem"), "-organization", "Test",
+                   check=check, cwd=self.dir)
+
+    def test_enrol_then_renew(self):
+        self.enrol("/scep/legacy", "mdm", self.a.challenge())
+        self.assert_good_certificate(self.path("mdm.pem"), "CN=mdm")
+        first = self.serial(self.path("mdm.pem"))
+        # With a certificate there it sends a RenewalReq signed by it.
+        os.rename(self.path("mdm.pem"), self.path("old.pem"))
+        run("cp", self.path("old.pem"), self.path("mdm.pem"))
+        self.enrol("/scep/legacy", "mdm", "")
+        self.assertNotEqual(first, self.serial(self.path("mdm.pem")))
+
+    def test_wrong_and_used_challenge(self):
+        self.assertNotEqual(self.enrol("/scep/legacy", "bad", "no-such-challenge", check=False).returncode, 0)
+        challenge = self.a.challenge()
+        self.enrol("/scep/legacy", "one", challenge)
+        self.assertNotEqual(self.enrol("/scep/legacy", "two", challenge, check=False).returncode, 0)
+        self.assertIn("reason=challenge.used", self.a.log_text())
+
+    def test_other_endpoints_refuse_des(self):
+        challenge = self.a.challenge()
+        self.assertNotEqual(self.enrol("/scep", "modern", challenge, check=False).returncode, 0)
+        self.assertIn("reason=algorithm.refused", self.a.log_text())
+        # Nothing was burnt: the challenge still serves.
+        self.enrol("/scep/legacy", "modern2", challenge)
+
+
+if __name__ == "__main__":
+    unittest.main()
