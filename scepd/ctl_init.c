@@ -1,0 +1,423 @@
+/* scepctl init: an authority in one go, all or nothing.  Everything is made in a staging directory
+ * inside the home and moved into place at the end, the configuration last: where it stands, the
+ * rest does too. */
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
+
+#include "base/hex.h"
+#include "ca/init.h"
+#include "ca/keyfile.h"
+#include "pkcs7/cert.h"
+#include "scepd/ctl.h"
+#include "scepd/ctl_init.h"
+
+#define HOME_MAX 400     /* leaves room for the names below it */
+#define STATIC_OCTETS 16 /* of the static challenge, written in hex */
+
+static const char *const moved[] = {"ca", "keys", "store", "scepd.conf"}; /* in this order */
+#define MOVED (sizeof moved / sizeof moved[0])
+
+/* ---- what is wanted ---- */
+
+static int read_kind(struct ctl *ctl, const struct ctl_args *a, const char *flag,
+                     const char *fallback, const char **out)
+{
+    static const char *const kinds[] = {"rsa2048", "rsa3072", "rsa4096", "p256", "p384", NULL};
+    const char *given = ctl_arg(a, flag);
+    int chosen = 0;
+    *out = fallback;
+    if (!given || !given[0])
+        return CTL_DONE;
+    int rc = ctl_arg_word(ctl, a, flag, kinds, &chosen);
+    *out = kinds[chosen];
+    return rc;
+}
+
+static int read_home(struct ctl *ctl, const struct ctl_args *a, char out[HOME_MAX])
+{
+    const char *given = ctl_arg(a, "home"), *env = getenv("SCEPD_HOME");
+    const char *home = given ? given : env && env[0] ? env : "/etc/scepd";
+    size_t n = strlen(home);
+    while (n > 1 && home[n - 1] == '/')
+        n--;
+    if (n == 0 || n >= HOME_MAX)
+        return ctl_fail(ctl, CTL_USAGE, NULL, "--home has %zu octets: 1 to %d are possible", n,
+                        HOME_MAX - 1);
+    memcpy(out, home, n);
+    out[n] = '\0';
+    return CTL_DONE;
+}
+
+static bool plain_host(const char *s)
+{
+    return s[0] && strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:-") ==
+                       strlen(s);
+}
+
+/* The base address: what was given without the path of the first endpoint, or made from address and
+ * port. */
+static int read_url(struct ctl *ctl, const char *given, struct init_settings *s)
+{
+    char host[256] = "";
+    if (!given) {
+        bool any = strcmp(s->bind, "0.0.0.0") == 0 || strcmp(s->bind, "::") == 0;
+        if (any && (gethostname(host, sizeof host - 1) || !plain_host(host)))
+            snprintf(host, sizeof host, "127.0.0.1");
+        const char *shown = any ? host : s->bind;
+        snprintf(s->url, sizeof s->url, strchr(shown, ':') ? "http://[%s]:%d" : "http://%s:%d",
+                 shown, s->port);
+        return CTL_DONE;
+    }
+    size_t n = strlen(given), scheme = strncmp(given, "https://", 8) == 0  ? 8
+                                       : strncmp(given, "http://", 7) == 0 ? 7
+                                                                           : 0;
+    while (n > scheme && given[n - 1] == '/')
+        n--;
+    if (n > scheme + 5 && strncmp(given + n - 5, "/scep", 5) == 0)
+        n -= 5;
+    bool plain = scheme && n > scheme && n < sizeof s->url;
+    for (size_t i = 0; plain && i < n; i++)
+        plain = isalnum((unsigned char)given[i]) || strchr("-._~:/[]%", given[i]);
+    if (!plain || given[scheme] == '/')
+        return ctl_fail(ctl, CTL_USAGE, NULL,
+                        "--url = \"%s\" is no address like http://scep.example.org", given);
+    memcpy(s->url, given, n);
+    s->url[n] = '\0';
+    return CTL_DONE;
+}
+
+/* Revocation lists and issuers' certificates are fetched by http: what verifies certificates often
+ * speaks nothing else, and https would need the certificate that is being verified. */
+static void set_public_url(struct init_settings *s)
+{
+    bool https = strncmp(s->url, "https://", 8) == 0;
+    const char *host = s->url + (https ? 8 : 0);
+    if (!https) {
+        snprintf(s->public_url, sizeof s->public_url, "%s", s->url);
+        return;
+    }
+    size_t n = strcspn(host, "/");
+    const char *colon = memchr(host, ':', host[0] == '[' ? 0 : n);
+    size_t name = colon ? (size_t)(colon - host) : n;
+    snprintf(s->public_url, sizeof s->public_url, "http://%.*s%s", (int)name, host, host + n);
+}
+
+static int read_passphrase(struct ctl *ctl, const char *path, struct init_settings *s)
+{
+    if (!path)
+        return CTL_DONE;
+    char *full = realpath(path, NULL);
+    bool fits = full && strlen(full) < sizeof s->passphrase_file;
+    int e = errno;
+    if (fits)
+        memcpy(s->passphrase_file, full, strlen(full) + 1);
+    free(full);
+    return fits ? CTL_DONE
+                : ctl_fail(ctl, CTL_USAGE, NULL, "--passphrase-file %s: %s", path,
+                           full ? "the path is too long" : strerror(e));
+}
+
+static int read_settings(struct ctl *ctl, const struct ctl_args *a, struct init_settings *s)
+{
+    const char *bind = ctl_arg(a, "bind"), *url = ctl_arg(a, "url"), *name = ctl_arg(a, "name");
+    int64_t port;
+    int rc;
+    s->demo = ctl_arg(a, "demo");
+    s->authority = s->demo ? "demo" : "main";
+    s->organization = ctl_arg(a, "organization");
+    s->ra_pair = ctl_arg(a, "ra-pair");
+    snprintf(s->name, sizeof s->name, "%s", name ? name : s->demo ? "Demo Device CA" : "Device CA");
+    snprintf(s->bind, sizeof s->bind, "%s", bind ? bind : "127.0.0.1");
+    if (name && (!name[0] || strlen(name) >= sizeof s->name))
+        return ctl_fail(ctl, CTL_USAGE, NULL, "--name has %zu octets: 1 to %zu are possible",
+                        strlen(name), sizeof s->name - 1);
+    if ((bind && strlen(bind) >= sizeof s->bind) || !plain_host(s->bind))
+        return ctl_fail(ctl, CTL_USAGE, NULL, "--bind = \"%s\" is no address", bind);
+    if ((rc = ctl_arg_number(ctl, a, "port", 1, 65535, 8080, &port)) ||
+        (rc = read_kind(ctl, a, "key", s->demo ? "rsa2048" : "p256", &s->ca_key)) ||
+        (rc = read_kind(ctl, a, "root", ctl_arg(a, "root") ? "p384" : NULL, &s->root_key)) ||
+        (rc = read_passphrase(ctl, ctl_arg(a, "passphrase-file"), s)))
+        return rc;
+    s->port = (int)port;
+    bool rsa = strncmp(s->ca_key, "rsa", 3) == 0;
+    if (ctl_arg(a, "ca-decrypts") && !rsa)
+        return ctl_fail(ctl, CTL_USAGE,
+                        "--key rsa2048, or leave --ca-decrypts out: the RA decrypts",
+                        "--ca-decrypts needs an RSA key, not %s", s->ca_key);
+    s->ca_decrypts = rsa && (s->demo || ctl_arg(a, "ca-decrypts"));
+    if (!name && !s->demo)
+        ctl_ask(ctl, "Name of the authority [Device CA]:", s->name, sizeof s->name);
+    char typed[256];
+    if (!url && !s->demo &&
+        ctl_ask(ctl, "Address under which devices reach it, such as http://scep.example.org:",
+                typed, sizeof typed))
+        url = typed;
+    if (s->name[0] == '\0')
+        snprintf(s->name, sizeof s->name, "Device CA");
+    if ((rc = read_url(ctl, url, s)))
+        return rc;
+    set_public_url(s);
+    return CTL_DONE;
+}
+
+/* ---- making ---- */
+
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    return remove(path);
+}
+
+static void remove_tree(const char *path)
+{
+    nftw(path, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+static bool make_directories(const char *home, struct err *err)
+{
+    char path[HOME_MAX];
+    memcpy(path, home, strlen(home) + 1);
+    for (char *p = path + 1;; p++) {
+        if (*p != '/' && *p != '\0')
+            continue;
+        char c = *p;
+        *p = '\0';
+        if (mkdir(path, 0755) && errno != EEXIST)
+            return err_errno(err, "cannot make %s", path);
+        *p = c;
+        if (c == '\0')
+            return true;
+    }
+}
+
+static bool write_secret(const char *path, struct err *err)
+{
+    uint8_t octets[STATIC_OCTETS];
+    char text[2 * STATIC_OCTETS + 2];
+    if (RAND_bytes(octets, sizeof octets) != 1)
+        return err_set(err, ERR_CRYPTO, "no random numbers");
+    hex_encode(view_of(octets, sizeof octets), text);
+    text[2 * STATIC_OCTETS] = '\n';
+    bool done = file_replace(path, view_of(text, 2 * STATIC_OCTETS + 1), 0600, err);
+    OPENSSL_cleanse(octets, sizeof octets);
+    OPENSSL_cleanse(text, sizeof text);
+    return done;
+}
+
+static bool make_store(const char *path, struct err *err)
+{
+    struct store *store = NULL;
+    struct store_options o = {.path = path, .create = true};
+    if (!store_open(&o, &store, err))
+        return false;
+    store_close(store);
+    return true;
+}
+
+/* Everything below `dir`. */
+static bool make_all(const struct ctl *ctl, const struct init_settings *s, const char *dir,
+                     struct err *err)
+{
+    char path[HOME_MAX + 64];
+    struct challenge_key key;
+    struct buf conf = {0};
+    struct init_plan plan = {
+        .directory = dir,
+        .name = s->name,
+        .organization = s->organization,
+        .ca_key = s->ca_key,
+        .root_key = s->root_key,
+        .ra_key = "rsa2048", /* every client in the field can encrypt to it */
+        .ra_pair = s->ra_pair,
+        .ca_decrypts = s->ca_decrypts,
+        .passphrase_file = s->passphrase_file[0] ? s->passphrase_file : NULL,
+        .now = ctl->now,
+    };
+    if (!authority_init(&plan, err))
+        return false;
+    snprintf(path, sizeof path, "%s/keys/challenge.key", dir);
+    bool good = challenge_key_load(path, true, &key, err);
+    OPENSSL_cleanse(&key, sizeof key);
+    snprintf(path, sizeof path, "%s/keys/static-challenge", dir);
+    good = good && write_secret(path, err);
+    snprintf(path, sizeof path, "%s/store", dir);
+    good = good && make_store(path, err);
+    snprintf(path, sizeof path, "%s/scepd.conf", dir);
+    good = good && (init_conf(s, &conf) || err_memory(err)) &&
+           file_replace(path, buf_view(&conf), 0644, err);
+    buf_clear(&conf);
+    return good;
+}
+
+static void complain(void *ctx, const char *message)
+{
+    err_set(ctx, ERR_CONFIG, "%s", message);
+}
+
+/* The configuration is read as the daemon will read it, before anything is put into place. */
+static bool check_all(const char *dir, struct err *err)
+{
+    char path[HOME_MAX + 64];
+    struct config_rooms rooms;
+    snprintf(path, sizeof path, "%s/scepd.conf", dir);
+    struct config *c = config_load(path, complain, err);
+    bool good = c && config_rooms_load(c, &rooms, err);
+    if (good)
+        config_rooms_clear(c, &rooms);
+    config_free(c);
+    return good;
+}
+
+static bool sync_directory(const char *path, struct err *err)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool good = fd >= 0 && fsync(fd) == 0;
+    if (!good)
+        err_errno(err, "cannot sync %s", path);
+    if (fd >= 0)
+        close(fd);
+    return good;
+}
+
+static bool move_all(const char *staging, const char *home, struct err *err)
+{
+    char from[HOME_MAX + 64], to[HOME_MAX + 64];
+    size_t done = 0;
+    for (; done < MOVED; done++) {
+        snprintf(from, sizeof from, "%s/%s", staging, moved[done]);
+        snprintf(to, sizeof to, "%s/%s", home, moved[done]);
+        if (rename(from, to)) {
+            err_errno(err, "cannot move %s into place", to);
+            break;
+        }
+    }
+    if (done == MOVED && sync_directory(home, err))
+        return true;
+    while (done--) { /* back into the staging directory, which is removed */
+        snprintf(from, sizeof from, "%s/%s", home, moved[done]);
+        snprintf(to, sizeof to, "%s/%s", staging, moved[done]);
+        rename(from, to);
+    }
+    return false;
+}
+
+static bool set_up(const struct ctl *ctl, const struct init_settings *s, const char *home,
+                   struct err *err)
+{
+    char staging[HOME_MAX + 32];
+    struct stat st;
+    bool had_home = stat(home, &st) == 0, good = false;
+    if (!make_directories(home, err))
+        return false;
+    snprintf(staging, sizeof staging, "%s/.init-XXXXXX", home);
+    if (!mkdtemp(staging)) {
+        err_errno(err, "cannot write in %s", home);
+    } else {
+        good = make_all(ctl, s, staging, err) && check_all(staging, err) &&
+               move_all(staging, home, err);
+        remove_tree(staging);
+    }
+    if (!good && !had_home)
+        rmdir(home);
+    return good;
+}
+
+/* ---- what is there already ---- */
+
+static bool stands(const char *home, const char *name)
+{
+    char path[HOME_MAX + 64];
+    struct stat st;
+    snprintf(path, sizeof path, "%s/%s", home, name);
+    return lstat(path, &st) == 0 && (!S_ISDIR(st.st_mode) || rmdir(path) != 0);
+}
+
+/* ---- telling ---- */
+
+static int tell(struct ctl *ctl, const char *home, bool made)
+{
+    char path[HOME_MAX + 64], conf[HOME_MAX + 64], print[3 * 64];
+    struct buf pem = {0};
+    struct cert *ca = NULL;
+    struct err err = {0};
+    struct ctl_show s;
+    snprintf(path, sizeof path, "%s/ca/ca.pem", home);
+    snprintf(conf, sizeof conf, "%s/scepd.conf", home);
+    bool good = file_read(path, &pem, &err) && cert_parse_any(buf_view(&pem), &ca, &err) &&
+                cert_fingerprint(ca, DIGEST_SHA256, print, &err);
+    buf_clear(&pem);
+    cert_free(ca);
+    if (!good)
+        return ctl_fail_err(ctl, &err, NULL);
+    ctl_show_start(&s, ctl);
+    ctl_show_text(&s, "made", made ? "yes" : "no");
+    ctl_show_text(&s, "configuration", conf);
+    ctl_show_text(&s, "certificate", path);
+    ctl_show_text(&s, "sha256", print);
+    ctl_show_end(&s);
+    if (!made) {
+        ctl_note(ctl, "%s is set up already: nothing was changed", home);
+        return CTL_DONE;
+    }
+    ctl_note(ctl, "Next:");
+    ctl_note(ctl, "  scepd -c %s                      starts the daemon", conf);
+    ctl_note(ctl, "  scepctl -c %s challenge new      a password for the first device", conf);
+    ctl_note(ctl, "  scepctl -c %s ca show            fingerprints for profiles", conf);
+    return CTL_DONE;
+}
+
+static void tell_more(struct ctl *ctl, const struct init_settings *s, const char *home)
+{
+    if (s->demo && !s->ca_decrypts)
+        ctl_note(ctl,
+                 "The endpoint /scep/ca is left out: it has no RA, and a %s key cannot decrypt.",
+                 s->ca_key);
+    if (s->root_key)
+        ctl_note(ctl,
+                 "Take %s/keys/root.key to a safe place, off this machine: scepd does not need it.",
+                 home);
+    if (!s->passphrase_file[0])
+        ctl_note(ctl, "The private keys are not encrypted; whoever reads %s/keys has them.", home);
+}
+
+int ctl_init(struct ctl *ctl, const struct ctl_args *a)
+{
+    struct init_settings s = {0};
+    struct err err = {0};
+    char home[HOME_MAX];
+    int rc;
+    if ((rc = read_home(ctl, a, home)))
+        return rc;
+    if (stands(home, "scepd.conf"))
+        return tell(ctl, home, false);
+    for (size_t i = 0; i < MOVED; i++)
+        if (stands(home, moved[i]))
+            return ctl_fail(ctl, CTL_CONFLICT, "move it away, or choose another --home",
+                            "%s/%s is there, but no scepd.conf: nothing was changed", home,
+                            moved[i]);
+    if ((rc = read_settings(ctl, a, &s)))
+        return rc;
+    if (ctl->dry_run) {
+        ctl_note(ctl, "would make \"%s\" (%s%s%s) in %s for %s", s.name, s.ca_key,
+                 s.root_key ? ", root " : "", s.root_key ? s.root_key : "", home, s.url);
+        return CTL_DONE;
+    }
+    if (!set_up(ctl, &s, home, &err)) {
+        if (access(home, W_OK) && errno == EACCES)
+            return ctl_fail(ctl, CTL_NOT_PERMITTED, "sudo, or --home in a directory of yours",
+                            "cannot write in %s", home);
+        return ctl_fail_err(ctl, &err, NULL);
+    }
+    if ((rc = tell(ctl, home, true)) == CTL_DONE)
+        tell_more(ctl, &s, home);
+    return rc;
+}

@@ -1,0 +1,21 @@
+/* Between ctl_init.c (makes an authority) and ctl_init_conf.c (writes its configuration). */
+#pragma once
+
+#include "base/buf.h"
+
+struct init_settings {
+    bool demo, ca_decrypts, ra_pair;
+    char name[256];
+    const char *organization;      /* or NULL */
+    const char *authority;         /* its name in the configuration */
+    const char *ca_key;
+    const char *root_key;          /* or NULL */
+    char passphrase_file[512];     /* complete, "" if none */
+    char bind[64];
+    int port;
+    char url[200];                 /* under which devices reach the daemon; leaves room for paths behind it */
+    char public_url[200];          /* the same by http: for revocation lists and issuers' certificates */
+};
+
+/* The annotated scepd.conf; false when out of memory. */
+bool init_conf(const struct init_settings *s, struct buf *out);

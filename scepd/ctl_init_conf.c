@@ -1,0 +1,149 @@
+/* The configuration that scepctl init writes: complete for what was asked, with the next wishes in
+ * comments. */
+#include "scepd/ctl_init.h"
+
+/* A path or address inside double quotes. */
+static bool append_quoted(struct buf *out, const char *text)
+{
+    bool good = true;
+    for (; *text && good; text++)
+        good = (*text != '"' && *text != '\\') || buf_append(out, "\\", 1)
+                   ? buf_append(out, text, 1)
+                   : false;
+    return good;
+}
+
+static bool append_server(const struct init_settings *s, struct buf *out)
+{
+    return buf_printf(out,
+                      "# Configuration of scepd; scepd.conf(5) explains every setting.\n"
+                      "# Relative paths are taken from the directory of this file.\n"
+                      "# scepctl config check reports every mistake at once.\n\n"
+                      "listen: {\n"
+                      "    address = \"%s\";   # \"0.0.0.0\" or \"::\" for all\n"
+                      "    port = %d;\n"
+                      "    url = \"%s\";   # under which devices reach it\n"
+                      "    max_connections = 1024;\n"
+                      "    request_timeout = \"30s\";\n"
+                      "};\n"
+                      "workers = 0;   # 0: one per core\n"
+                      "queue = 512;\n"
+                      "# user = \"scepd\";   # when root starts the daemon\n"
+                      "store: { path = \"store\"; };\n"
+                      "challenges: { key_file = \"keys/challenge.key\"; };\n"
+                      "log: { level = \"info\"; format = \"logfmt\"; };\n\n",
+                      s->bind, s->port, s->url);
+}
+
+static bool append_authority(const struct init_settings *s, struct buf *out)
+{
+    bool good = buf_printf(out,
+                           "authorities = ( {\n"
+                           "    name = \"%s\";\n"
+                           "    certificate = \"ca/ca.pem\";\n"
+                           "    key = \"keys/ca.key\";\n",
+                           s->authority);
+    if (s->passphrase_file[0])
+        good = good && buf_append_str(out, "    passphrase_file = \"") &&
+               append_quoted(out, s->passphrase_file) && buf_append_str(out, "\";\n");
+    if (s->root_key)
+        good =
+            good &&
+            buf_append_str(
+                out, "    chain = [\"ca/root.pem\"];   # keys/root.key belongs off this machine\n");
+    good = good &&
+           buf_append_str(
+               out,
+               "    # The RA opens and signs messages, so that the authority's own key need not.\n"
+               "    ra_certificate = \"ca/ra.pem\";\n"
+               "    ra_key = \"keys/ra.key\";\n");
+    if (s->ra_pair)
+        good = good &&
+               buf_append_str(out, "    ra_signing_certificate = \"ca/ra-signing.pem\";\n"
+                                   "    ra_signing_key = \"keys/ra-signing.key\";\n"
+                                   "    ra_encryption_certificate = \"ca/ra-encryption.pem\";\n"
+                                   "    ra_encryption_key = \"keys/ra-encryption.key\";\n");
+    if (s->ca_decrypts)
+        good = good && buf_append_str(
+                           out, "    ca_decrypts = true;   # for endpoints with ra = \"none\"\n");
+    return good &&
+           buf_printf(
+               out,
+               "    crl: { url = \"%s/crl/%s.crl\"; validity = \"24h\"; period = \"1h\"; };\n"
+               "    issuer_url = \"%s/ca/%s.crt\";\n"
+               "} );\n\n",
+               s->public_url, s->authority, s->public_url, s->authority);
+}
+
+static bool append_template(struct buf *out)
+{
+    return buf_append_str(
+        out, "templates = ( {\n"
+             "    name = \"device\";\n"
+             "    # What a request may ask for; a pattern ending in ! must be met.\n"
+             "    subject = [\"CN=*!\", \"O=*\", \"OU=*\", \"C=*\", \"ST=*\", \"L=*\", "
+             "\"serialNumber=*\", \"emailAddress=*\",\n"
+             "               \"UID=*\", \"unstructuredName=*\", \"DC=*\"];\n"
+             "    # subject_build = \"CN=${csr.cn},O=Example\";   # builds it anew instead\n"
+             "    san = [\"DNS:*\", \"email:*\", \"URI:*\", \"IP:*\", \"UPN:*\"];\n"
+             "    rsa = [2048, 4096];\n"
+             "    curves = [\"P-256\", \"P-384\"];\n"
+             "    key_usage = \"both\";   # \"signing\", \"encryption\"\n"
+             "    ext_key_usage = [\"clientAuth\"];\n"
+             "    validity = \"365d\";\n"
+             "    backdate = \"1h\";\n"
+             "    renew_before = \"60d\";\n"
+             "} );\n\n");
+}
+
+static bool append_endpoint(struct buf *out, bool first, const char *authority, const char *rest)
+{
+    return buf_printf(out, "%s    { authority = \"%s\"; template = \"device\"; %s }",
+                      first ? "" : ",\n", authority, rest);
+}
+
+static bool append_endpoints(const struct init_settings *s, struct buf *out)
+{
+    const char *a = s->authority;
+    bool good =
+        buf_append_str(out, "# Each endpoint is a URL path with its own rules.\nendpoints = (\n") &&
+        append_endpoint(out, true, a, "path = \"/scep\"; challenge = \"one-time\";");
+    if (s->demo) {
+        good = good && append_endpoint(out, false, a,
+                                       "path = \"/scep/static\"; challenge = \"static\"; "
+                                       "static_challenge_file = \"keys/static-challenge\";");
+        if (s->ca_decrypts)
+            good = good &&
+                   append_endpoint(out, false, a,
+                                   "path = \"/scep/ca\"; ra = \"none\"; challenge = \"one-time\";");
+        good = good &&
+               append_endpoint(out, false, a,
+                               "path = \"/scep/manual\"; challenge = \"none\"; approval = "
+                               "\"manual\"; pending_ttl = \"7d\";") &&
+               append_endpoint(
+                   out, false, a,
+                   "path = \"/scep/legacy\"; challenge = \"one-time\"; legacy = true;\n"
+                   "      digests = [\"MD5\", \"SHA-1\", \"SHA-256\", \"SHA-384\", \"SHA-512\"];\n"
+                   "      ciphers = [\"DES\", \"3DES\", \"AES-128\", \"AES-192\", \"AES-256\"];");
+    }
+    if (s->ra_pair)
+        good = good &&
+               append_endpoint(out, false, a,
+                               "path = \"/scep/ndes\"; ra = \"pair\"; challenge = \"one-time\";\n"
+                               "      aliases = [\"/certsrv/mscep/mscep.dll\"];");
+    good = good && buf_append_str(out, "\n");
+    if (!s->demo)
+        good = good &&
+               buf_append_str(
+                   out,
+                   "    # path = \"/scep/static\"; challenge = \"static\"; static_challenge_file = "
+                   "\"keys/static-challenge\";\n"
+                   "    # path = \"/scep/manual\"; challenge = \"none\"; approval = \"manual\";\n");
+    return good && buf_append_str(out, ");\n");
+}
+
+bool init_conf(const struct init_settings *s, struct buf *out)
+{
+    return append_server(s, out) && append_authority(s, out) && append_template(out) &&
+           append_endpoints(s, out);
+}

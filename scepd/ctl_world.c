@@ -1,0 +1,138 @@
+/* What scepctl finds around it: configuration, store, the person, the terminal. */
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "scepd/ctl.h"
+
+static void complain(void *ctx, const char *message)
+{
+    char clean[1800];
+    size_t *problems = ctx;
+    ctl_clean(message, clean, sizeof clean);
+    fprintf(stderr, "%s\n", clean);
+    ++*problems;
+}
+
+int ctl_need_config(struct ctl *ctl)
+{
+    size_t problems = 0;
+    if (ctl->config)
+        return CTL_DONE;
+    config_find(ctl->config_option, ctl->config_path);
+    if (access(ctl->config_path, R_OK)) {
+        int e = errno;
+        if (e == EACCES)
+            return ctl_fail(ctl, CTL_NOT_PERMITTED, "run it as root or as the user of scepd",
+                            "cannot read %s", ctl->config_path);
+        return ctl_fail(ctl, CTL_FAILED,
+                        "scepctl init makes an authority; -c FILE names a configuration elsewhere",
+                        "cannot read %s: %s", ctl->config_path, strerror(e));
+    }
+    ctl->config = config_load(ctl->config_path, complain, &problems);
+    if (ctl->config)
+        return CTL_DONE;
+    return ctl_fail(ctl, CTL_FAILED, NULL, "%zu problem%s in the configuration", problems,
+                    problems == 1 ? "" : "s");
+}
+
+/* Root becomes the owner of the store before opening it: a file made by root in it would lock the
+ * daemon out. */
+static int become_owner(const struct ctl *ctl, const char *path)
+{
+    struct stat st;
+    if (geteuid() != 0 || stat(path, &st) || st.st_uid == 0)
+        return CTL_DONE;
+    if (setgroups(1, &st.st_gid) || setgid(st.st_gid) || setuid(st.st_uid))
+        return ctl_fail(ctl, CTL_NOT_PERMITTED, NULL, "cannot become user %u, who owns %s: %s",
+                        (unsigned)st.st_uid, path, strerror(errno));
+    return CTL_DONE;
+}
+
+int ctl_need_store(struct ctl *ctl)
+{
+    struct err err = {0};
+    int rc = ctl_need_config(ctl);
+    if (rc || ctl->store)
+        return rc;
+    const char *path = ctl->config->store_path;
+    if ((rc = become_owner(ctl, path)))
+        return rc;
+    if (access(path, R_OK | W_OK | X_OK) && errno == EACCES)
+        return ctl_fail(ctl, CTL_NOT_PERMITTED, "run it as root or as the owner of that directory",
+                        "cannot open the store %s", path);
+    struct store_options o = {.path = path, .map_size = ctl->config->map_size};
+    if (!store_open(&o, &ctl->store, &err))
+        return ctl_fail_err(ctl, &err, NULL);
+    return CTL_DONE;
+}
+
+/* The user who logged in, whatever su and sudo did since; -1 when there was no login. */
+static long login_uid(void)
+{
+    unsigned uid = (unsigned)-1;
+    FILE *f = fopen("/proc/self/loginuid", "re");
+    if (f) {
+        if (fscanf(f, "%u", &uid) != 1)
+            uid = (unsigned)-1;
+        fclose(f);
+    }
+    return uid == (unsigned)-1 ? -1 : (long)uid;
+}
+
+void ctl_actor(char out[64])
+{
+    const char *sudo = getenv("SUDO_USER");
+    long login = login_uid();
+    uid_t uid = login >= 0 ? (uid_t)login : getuid();
+    const struct passwd *pw = getpwuid(uid);
+    /* SUDO_USER is believed only from root: anybody else could write anything there. */
+    if (login < 0 && getuid() == 0 && sudo && getpwnam(sudo))
+        ctl_clean(sudo, out, 64);
+    else if (pw)
+        ctl_clean(pw->pw_name, out, 64);
+    else
+        snprintf(out, 64, "uid %u", (unsigned)uid);
+}
+
+static bool can_ask(const struct ctl *ctl)
+{
+    return !ctl->no_input && isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
+}
+
+bool ctl_ask(const struct ctl *ctl, const char *question, char *out, size_t cap)
+{
+    if (!can_ask(ctl))
+        return false;
+    fprintf(stderr, "%s ", question);
+    fflush(stderr);
+    if (!fgets(out, (int)cap, stdin))
+        return false;
+    out[strcspn(out, "\r\n")] = '\0';
+    return out[0] != '\0';
+}
+
+int ctl_confirm(struct ctl *ctl, const char *question)
+{
+    char answer[16], asked[160];
+    if (ctl->yes)
+        return CTL_DONE;
+    if (!can_ask(ctl))
+        return ctl_fail(ctl, CTL_USAGE, "add --yes (-y)",
+                        "a confirmation is needed and nobody can be asked here");
+    snprintf(asked, sizeof asked, "%s [y/N]", question);
+    if (ctl_ask(ctl, asked, answer, sizeof answer) && (answer[0] == 'y' || answer[0] == 'Y'))
+        return CTL_DONE;
+    return ctl_fail(ctl, CTL_USAGE, NULL, "not confirmed: nothing was changed");
+}
+
+void ctl_clear(struct ctl *ctl)
+{
+    store_close(ctl->store);
+    config_free(ctl->config);
+}

@@ -1,0 +1,270 @@
+/* scepctl: administers a scepd authority, whether the daemon runs or not. */
+#include <locale.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "scepd/ctl.h"
+#include "scepd/suggest.h"
+
+#define NO_FLAGS NULL
+#define END                        \
+    {                              \
+        NULL, 0, NULL, false, NULL \
+    }
+
+static const struct ctl_flag init_flags[] = {
+    {"home", 0, "DIR", false, "where everything is made ($SCEPD_HOME, /etc/scepd)"},
+    {"name", 0, "TEXT", false, "common name of the authority"},
+    {"organization", 0, "TEXT", false, "organization in its name"},
+    {"url", 0, "URL", false, "address under which devices reach the daemon"},
+    {"bind", 0, "ADDRESS", false, "address to listen on (127.0.0.1)"},
+    {"port", 0, "N", false, "port to listen on (8080)"},
+    {"key", 0, "KIND", false, "rsa2048, rsa3072, rsa4096, p256 (default), p384"},
+    {"root", 0, "KIND", true, "a root above the authority, with a key of this kind (p384)"},
+    {"ra-pair", 0, NULL, false,
+     "also two RA certificates as NDES has them, and an endpoint for them"},
+    {"ca-decrypts", 0, NULL, false, "the authority's own key may open messages (RSA only)"},
+    {"passphrase-file", 0, "FILE", false,
+     "encrypt the private keys; its first line is the passphrase"},
+    {"demo", 0, NULL, false, "five endpoints to try everything; the key is rsa2048 then"},
+    END,
+};
+static const struct ctl_flag challenge_new_flags[] = {
+    {"count", 0, "N", false, "how many (1)"},
+    {"expires", 0, "TIME", false, "life: 30d, 12h, 90m, or never (1h)"},
+    {"uses", 0, "N", false, "how many certificates each is good for, 0 for any number (1)"},
+    {"subject", 0, "PATTERN", false, "only for a subject that matches: CN=ipad-0113"},
+    {"san", 0, "NAME", false, "only for this alternative name: DNS:host.example.org"},
+    {"template", 0, "NAME", false, "only for this template"},
+    {"endpoint", 0, "PATH", false, "only at this endpoint"},
+    {"label", 0, "TEXT", false, "a note; templates may write it into names"},
+    {"format", 0, "FORM", false, "groups (default), or hex16 as NDES has it"},
+    END,
+};
+static const struct ctl_flag challenge_list_flags[] = {
+    {"state", 0, "STATE", false, "active, used, expired, revoked"},
+    {"limit", 0, "N", false, "at most so many (50); 0 for all"},
+    END,
+};
+static const struct ctl_flag request_list_flags[] = {
+    {"state", 0, "STATE", false, "pending, approved, denied, issued, expired"},
+    {"limit", 0, "N", false, "at most so many (50); 0 for all"},
+    END,
+};
+static const struct ctl_flag note_flags[] = {
+    {"note", 0, "TEXT", false, "a word on why; kept with the request"},
+    END,
+};
+static const struct ctl_flag cert_list_flags[] = {
+    {"state", 0, "STATE", false, "active, revoked, held, superseded, expired"},
+    {"search", 's', "TEXT", false, "a part of the subject or an alternative name, any case"},
+    {"expires-within", 0, "TIME", false, "valid now, and ending within this time"},
+    {"endpoint", 0, "PATH", false, "issued at this endpoint"},
+    {"template", 0, "NAME", false, "issued by this template"},
+    {"limit", 0, "N", false, "at most so many (50); 0 for all"},
+    END,
+};
+static const struct ctl_flag der_flags[] = {{"der", 0, NULL, false, "DER instead of PEM"}, END};
+static const struct ctl_flag revoke_flags[] = {
+    {"reason", 0, "REASON", false,
+     "unspecified (default), key-compromise, affiliation-changed, superseded, cessation, hold, "
+     "privilege-withdrawn"},
+    END,
+};
+static const struct ctl_flag ca_export_flags[] = {
+    {"chain", 0, NULL, false, "with the issuers above, nearest first"},
+    {"der", 0, NULL, false, "DER instead of PEM"},
+    END,
+};
+static const struct ctl_flag audit_flags[] = {
+    {"from", 0, "N", false, "begin at this number"},
+    {"limit", 0, "N", false, "at most so many (50); 0 for all"},
+    END,
+};
+
+/* clang-format off */
+const struct ctl_verb ctl_verbs[] = {
+    {"init", "", "", 0, 0, "make an authority: keys, certificates, configuration, store", init_flags,
+     {"sudo scepctl init --name \"Example Device CA\" --url http://scep.example.org",
+      "scepctl init --home ./demo --demo", "scepctl init --home /srv/scepd --key p384 --root --passphrase-file pass"},
+     ctl_init},
+    {"ca", "show", "[NAME]", 0, 1, "the authority's certificates, fingerprints and revocation list", NO_FLAGS,
+     {"scepctl ca show", "scepctl ca show --json", NULL}, ctl_ca_show},
+    {"ca", "export", "[NAME]", 0, 1, "the authority's certificate", ca_export_flags,
+     {"scepctl ca export > ca.pem", "scepctl ca export --chain > chain.pem", "scepctl ca export --der > ca.crt"},
+     ctl_ca_export},
+    {"challenge", "new", "", 0, 0, "make challenge passwords: on standard output alone, one a line", challenge_new_flags,
+     {"scepctl challenge new", "scepctl challenge new --expires 2d --subject CN=ipad-0113",
+      "scepctl challenge new --count 200 --expires 7d -q > passwords"}, ctl_challenge_new},
+    {"challenge", "list", "", 0, 0, "challenges, never their passwords", challenge_list_flags,
+     {"scepctl challenge list --state active", "scepctl challenge list --json", NULL}, ctl_challenge_list},
+    {"challenge", "show", "ID", 1, 1, "one challenge: its bounds and its last use", NO_FLAGS,
+     {"scepctl challenge show chl_4h7t2m", NULL, NULL}, ctl_challenge_show},
+    {"challenge", "revoke", "ID...", 1, CTL_MAX_IDS, "make challenges worthless", NO_FLAGS,
+     {"scepctl challenge revoke chl_4h7t2m", NULL, NULL}, ctl_challenge_revoke},
+    {"request", "list", "", 0, 0, "requests that needed or need approval", request_list_flags,
+     {"scepctl request list --state pending", "scepctl request list --json", NULL}, ctl_request_list},
+    {"request", "show", "ID", 1, 1, "one request", NO_FLAGS,
+     {"scepctl request show req_8k2m1c", NULL, NULL}, ctl_request_show},
+    {"request", "approve", "ID...", 1, CTL_MAX_IDS, "let the device have its certificate at its next poll", note_flags,
+     {"scepctl request approve req_8k2m1c", "scepctl request approve req_8k2m1c --note \"called Anna\"", NULL},
+     ctl_request_approve},
+    {"request", "deny", "ID...", 1, CTL_MAX_IDS, "refuse; the device is told at its next poll", note_flags,
+     {"scepctl request deny req_8k2m1c --note \"not our device\"", NULL, NULL}, ctl_request_deny},
+    {"cert", "list", "", 0, 0, "certificates, newest first", cert_list_flags,
+     {"scepctl cert list --expires-within 30d", "scepctl cert list -s ipad-0113",
+      "scepctl cert list --state revoked --limit 0 --json"}, ctl_cert_list},
+    {"cert", "show", "SERIAL|FILE|-", 1, 1, "one certificate by the beginning of its serial, or of a file", NO_FLAGS,
+     {"scepctl cert show 5c1f09", "scepctl cert show ./device.pem", "openssl x509 -in x.der -inform DER | scepctl cert show -"},
+     ctl_cert_show},
+    {"cert", "export", "SERIAL", 1, 1, "one certificate", der_flags,
+     {"scepctl cert export 5c1f09 > device.pem", "scepctl cert export 5c1f09 --der > device.crt", NULL}, ctl_cert_export},
+    {"cert", "revoke", "SERIAL", 1, 1, "take a certificate back for good (or hold it)", revoke_flags,
+     {"scepctl cert revoke 5c1f09 --reason key-compromise", "scepctl cert revoke 5c1f09 --dry-run",
+      "scepctl cert revoke 5c1f09 --reason superseded --yes"}, ctl_cert_revoke},
+    {"config", "check", "[FILE]", 0, 1, "every mistake of the configuration at once; exit 7 if there is any", NO_FLAGS,
+     {"scepctl config check", "scepctl config check ./scepd.conf.new", NULL}, ctl_config_check},
+    {"config", "show", "[SETTING]", 0, 1, "what the configuration says: all in short, or one value", NO_FLAGS,
+     {"scepctl config show", "scepctl config show url", NULL}, ctl_config_show},
+    {"config", "schema", "", 0, 0, "every setting with type, default and range", NO_FLAGS,
+     {"scepctl config schema", "scepctl config schema --json", NULL}, ctl_config_schema},
+    {"store", "stats", "", 0, 0, "how much is stored", NO_FLAGS, {"scepctl store stats", NULL, NULL}, ctl_store_stats},
+    {"store", "verify", "", 0, 0, "prove that records, indexes and audit log agree; exit 7 if not", NO_FLAGS,
+     {"scepctl store verify", NULL, NULL}, ctl_store_verify},
+    {"audit", "list", "", 0, 0, "what was done, by whom", audit_flags,
+     {"scepctl audit list", "scepctl audit list --from 1 --limit 0 --json", NULL}, ctl_audit_list},
+    {"client", "caps", "URL", 1, 1, "what a SCEP server says it can", ctl_client_server_flags,
+     {"scepctl client caps http://scep.example.org/scep", NULL, NULL}, ctl_client_caps},
+    {"client", "getca", "URL", 1, 1, "the certificates that a SCEP server hands out, PEM", ctl_client_server_flags,
+     {"scepctl client getca http://scep.example.org/scep > ca.pem", NULL, NULL}, ctl_client_getca},
+    {"client", "enrol", "URL", 1, 1, "get a certificate from any SCEP server", ctl_client_enrol_flags,
+     {"scepctl client enrol http://scep.example.org/scep --subject CN=my-device --key my.key --out my.pem "
+      "--challenge-file pass", NULL, NULL}, ctl_client_enrol},
+    {"client", "renew", "URL", 1, 1, "renew a certificate with itself", ctl_client_renew_flags,
+     {"scepctl client renew http://scep.example.org/scep --cert my.pem --key my.key --new-key new.key --out new.pem",
+      NULL, NULL}, ctl_client_renew},
+    {"client", "poll", "URL", 1, 1, "ask whether a waiting request was approved", ctl_client_poll_flags,
+     {"scepctl client poll http://scep.example.org/scep --subject CN=my-device --key my.key --out my.pem", NULL, NULL},
+     ctl_client_poll},
+    {NULL, NULL, NULL, 0, 0, NULL, NULL, {NULL, NULL, NULL}, NULL},
+};
+/* clang-format on */
+
+/* Singular nouns; the plural is understood. */
+static bool same_noun(const char *noun, const char *word)
+{
+    size_t n = strlen(noun);
+    return strncmp(noun, word, n) == 0 &&
+           (word[n] == '\0' || (word[n] == 's' && word[n + 1] == '\0'));
+}
+
+static const struct ctl_verb *find_noun(const char *word)
+{
+    for (const struct ctl_verb *v = ctl_verbs; v->noun; v++)
+        if (same_noun(v->noun, word))
+            return v;
+    return NULL;
+}
+
+static int unknown_noun(struct ctl *ctl, const char *word)
+{
+    char clean[96], hint[128];
+    struct suggest near = suggest_start(word);
+    for (const struct ctl_verb *v = ctl_verbs; v->noun; v++)
+        suggest_offer(&near, v->noun);
+    ctl_clean(word, clean, sizeof clean);
+    return ctl_fail(ctl, CTL_USAGE, "scepctl --help", "there is no \"%s\"%s", clean,
+                    suggest_text(&near, hint, sizeof hint));
+}
+
+static int unknown_verb(struct ctl *ctl, const struct ctl_verb *noun, const char *word)
+{
+    char clean[96], hint[128], fix[64];
+    struct suggest near = suggest_start(word);
+    for (const struct ctl_verb *v = noun; v->noun && strcmp(v->noun, noun->noun) == 0; v++)
+        suggest_offer(&near, v->verb);
+    ctl_clean(word, clean, sizeof clean);
+    snprintf(fix, sizeof fix, "scepctl %s", noun->noun);
+    return ctl_fail(ctl, CTL_USAGE, fix, "%s has no verb \"%s\"%s", noun->noun, clean,
+                    suggest_text(&near, hint, sizeof hint));
+}
+
+static int run_verb(struct ctl *ctl, const struct ctl_verb *v, int argc, char **argv)
+{
+    struct ctl_args args = {0};
+    int used, help = 0, rc = ctl_args_parse(ctl, argc, argv, v, false, &used, &args, &help);
+    char fix[96];
+    snprintf(fix, sizeof fix, "scepctl %s%s%s --help", v->noun, v->verb[0] ? " " : "", v->verb);
+    if (help == 1 || help == 2) {
+        ctl_help_verb(v, help == 2);
+        return CTL_DONE;
+    }
+    if (rc)
+        return rc;
+    if (args.id_n < v->ids_min)
+        return ctl_fail(ctl, CTL_USAGE, fix, "%s %s needs %s", v->noun, v->verb, v->ids);
+    if (args.id_n > v->ids_max) {
+        char clean[96];
+        ctl_clean(args.id[v->ids_max], clean, sizeof clean);
+        return ctl_fail(ctl, CTL_USAGE, fix, "%s%s%s does not take \"%s\"", v->noun,
+                        v->verb[0] ? " " : "", v->verb, clean);
+    }
+    return v->run(ctl, &args);
+}
+
+/* `scepctl NOUN [-h] [VERB ...]` */
+static int run_noun(struct ctl *ctl, const struct ctl_verb *noun, int argc, char **argv)
+{
+    struct ctl_args none = {0};
+    int used, help = 0;
+    if (noun->verb[0] == '\0')
+        return run_verb(ctl, noun, argc - 1, argv + 1);
+    int rc = ctl_args_parse(ctl, argc - 1, argv + 1, NULL, true, &used, &none, &help);
+    if (rc)
+        return rc;
+    if (help || 1 + used == argc) {
+        ctl_help_noun(noun->noun);
+        return CTL_DONE;
+    }
+    const char *word = argv[1 + used];
+    for (const struct ctl_verb *v = noun; v->noun && strcmp(v->noun, noun->noun) == 0; v++)
+        if (strcmp(v->verb, word) == 0)
+            return run_verb(ctl, v, argc - 2 - used, argv + 2 + used);
+    return unknown_verb(ctl, noun, word);
+}
+
+static int run(struct ctl *ctl, int argc, char **argv)
+{
+    struct ctl_args none = {0};
+    int used, help = 0,
+              rc = ctl_args_parse(ctl, argc - 1, argv + 1, NULL, true, &used, &none, &help);
+    if (rc)
+        return rc;
+    if (help == 3) {
+        printf("scepctl %s\n", SCEPD_VERSION);
+        return CTL_DONE;
+    }
+    if (help || 1 + used >= argc) {
+        ctl_help_all();
+        return CTL_DONE;
+    }
+    const struct ctl_verb *noun = find_noun(argv[1 + used]);
+    if (!noun)
+        return unknown_noun(ctl, argv[1 + used]);
+    return run_noun(ctl, noun, argc - 1 - used, argv + 1 + used);
+}
+
+int main(int argc, char **argv)
+{
+    struct ctl ctl = {.now = (int64_t)time(NULL)};
+    setlocale(LC_TIME, "");
+    ctl_actor(ctl.actor);
+    int rc = run(&ctl, argc, argv);
+    ctl_clear(&ctl);
+    /* A full disk behind a redirection must not look like success. */
+    if ((fflush(stdout) || ferror(stdout)) && rc == CTL_DONE)
+        rc = ctl_fail(&ctl, CTL_FAILED, NULL, "cannot write to standard output");
+    return rc;
+}
