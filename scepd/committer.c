@@ -1,0 +1,41 @@
+/* The committer: makes the changes of all jobs that wait durable in one transaction (group commit),
+ * then lets their answers go.  It never waits for more: the batch is what came together during the
+ * last commit. */
+#include "scepd/service_internal.h"
+
+static void settle(struct service_pool *p, struct service_job *job, bool committed,
+                   const struct err *result)
+{
+    if (committed && result->kind == ERR_NONE) {
+        service_finish(p, job);
+    } else if (result->kind == ERR_CONFLICT && job->attempts < SERVICE_ATTEMPTS) {
+        p->options.ops->clear(&job->answer);
+        job_queue_push_front(&p->work, job);
+    } else {
+        p->options.ops->commit_failed(&job->call, result, &job->answer);
+        service_finish(p, job);
+    }
+}
+
+static void commit_batch(struct service_pool *p, struct service_job **jobs, size_t n)
+{
+    struct enroll_change *changes[SERVICE_BATCH] = {0};
+    struct err results[SERVICE_BATCH] = {0};
+    struct err err = {0};
+    for (size_t i = 0; i < n; i++)
+        changes[i] = jobs[i]->answer.change;
+    bool committed = p->options.ops->commit(p->options.store, changes, results, n, &err);
+    for (size_t i = 0; i < n; i++)
+        settle(p, jobs[i], committed,
+               results[i].kind == ERR_NONE && !committed ? &err : &results[i]);
+}
+
+void *service_commit(void *pool)
+{
+    struct service_pool *p = pool;
+    struct service_job *jobs[SERVICE_BATCH];
+    size_t n;
+    while ((n = job_queue_take(&p->commit, jobs, SERVICE_BATCH)) > 0)
+        commit_batch(p, jobs, n);
+    return NULL;
+}

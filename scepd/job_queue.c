@@ -1,0 +1,79 @@
+#include "scepd/job_queue.h"
+
+void job_queue_init(struct job_queue *q, size_t bound)
+{
+    *q = (struct job_queue){.bound = bound};
+    pthread_mutex_init(&q->lock, NULL);
+    pthread_cond_init(&q->ready, NULL);
+}
+
+void job_queue_clear(struct job_queue *q)
+{
+    pthread_cond_destroy(&q->ready);
+    pthread_mutex_destroy(&q->lock);
+}
+
+bool job_queue_push(struct job_queue *q, struct service_job *job)
+{
+    pthread_mutex_lock(&q->lock);
+    bool room = q->n < q->bound;
+    if (room) {
+        job->next = NULL;
+        if (q->tail)
+            q->tail->next = job;
+        else
+            q->head = job;
+        q->tail = job;
+        q->n++;
+        pthread_cond_signal(&q->ready);
+    }
+    pthread_mutex_unlock(&q->lock);
+    return room;
+}
+
+void job_queue_push_front(struct job_queue *q, struct service_job *job)
+{
+    pthread_mutex_lock(&q->lock);
+    job->next = q->head;
+    q->head = job;
+    if (!q->tail)
+        q->tail = job;
+    q->n++;
+    pthread_cond_signal(&q->ready);
+    pthread_mutex_unlock(&q->lock);
+}
+
+size_t job_queue_take(struct job_queue *q, struct service_job **out, size_t max)
+{
+    size_t n = 0;
+    pthread_mutex_lock(&q->lock);
+    while (!q->head && !q->closed)
+        pthread_cond_wait(&q->ready, &q->lock);
+    while (q->head && n < max) {
+        out[n++] = q->head;
+        q->head = q->head->next;
+    }
+    if (!q->head)
+        q->tail = NULL;
+    q->n -= n;
+    pthread_mutex_unlock(&q->lock);
+    return n;
+}
+
+struct service_job *job_queue_drain(struct job_queue *q)
+{
+    pthread_mutex_lock(&q->lock);
+    struct service_job *all = q->head;
+    q->head = q->tail = NULL;
+    q->n = 0;
+    pthread_mutex_unlock(&q->lock);
+    return all;
+}
+
+void job_queue_close(struct job_queue *q)
+{
+    pthread_mutex_lock(&q->lock);
+    q->closed = true;
+    pthread_cond_broadcast(&q->ready);
+    pthread_mutex_unlock(&q->lock);
+}

@@ -1,0 +1,33 @@
+/* What worker.c, committer.c and service_pool.c share. */
+#pragma once
+
+#include "scepd/job_queue.h"
+
+
+struct service_worker {
+    struct service_pool *pool;
+    struct signer *lane;
+    pthread_t thread;
+};
+
+struct service_pool {
+    struct service_options options; /* `lanes` is not used any more */
+    struct job_queue work, commit;
+    struct service_worker *workers;
+    unsigned started;
+    pthread_t committer;
+    bool committing; /* its thread exists */
+    /* Jobs submitted and not yet given back: while there are any, the queues stay open, since the committer may
+     * return a job to the workers. */
+    pthread_mutex_t lock;
+    pthread_cond_t idle;
+    size_t pending;
+    bool stopping;
+};
+
+/* Gives the job back to its submitter. */
+void service_finish(struct service_pool *p, struct service_job *job);
+int64_t service_now_us(void);
+
+void *service_work(void *worker);
+void *service_commit(void *pool);

@@ -1,0 +1,131 @@
+#include "scepd/service_pool.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "scepd/service_internal.h"
+
+int64_t service_now_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+struct service_job *service_job_new(const struct scep_endpoint *endpoint,
+                                    const struct enroll_context *enroll, const char *peer,
+                                    const char *agent, void *tag)
+{
+    struct service_job *job = calloc(1, sizeof *job);
+    if (!job)
+        return NULL;
+    snprintf(job->peer, sizeof job->peer, "%s", peer ? peer : "");
+    snprintf(job->agent, sizeof job->agent, "%s", agent ? agent : "");
+    job->tag = tag;
+    job->call =
+        (struct scep_call){.endpoint = endpoint, .enroll = enroll, .peer = {job->peer, job->agent}};
+    return job;
+}
+
+void service_job_free(struct service_job *job, const struct service_ops *ops)
+{
+    if (!job)
+        return;
+    ops->clear(&job->answer);
+    buf_clear(&job->message);
+    free(job);
+}
+
+double service_job_ms(const struct service_job *job)
+{
+    return (double)(service_now_us() - job->submitted_us) / 1000;
+}
+
+void service_finish(struct service_pool *p, struct service_job *job)
+{
+    p->options.done(p->options.ctx, job);
+    pthread_mutex_lock(&p->lock);
+    if (--p->pending == 0)
+        pthread_cond_signal(&p->idle);
+    pthread_mutex_unlock(&p->lock);
+}
+
+bool service_pool_submit(struct service_pool *p, struct service_job *job)
+{
+    job->call.message = buf_view(&job->message);
+    job->submitted_us = service_now_us();
+    pthread_mutex_lock(&p->lock);
+    bool taken = !p->stopping && job_queue_push(&p->work, job);
+    p->pending += taken;
+    pthread_mutex_unlock(&p->lock);
+    return taken;
+}
+
+static bool start_threads(struct service_pool *p, const struct service_options *o)
+{
+    for (unsigned i = 0; i < o->workers; i++) {
+        p->workers[i] = (struct service_worker){.pool = p, .lane = o->lanes[i]};
+        if (pthread_create(&p->workers[i].thread, NULL, service_work, &p->workers[i]) != 0)
+            return false;
+        p->started++;
+        pthread_setname_np(p->workers[i].thread, "worker");
+    }
+    p->committing = pthread_create(&p->committer, NULL, service_commit, p) == 0;
+    if (p->committing)
+        pthread_setname_np(p->committer, "committer");
+    return p->committing;
+}
+
+bool service_pool_new(const struct service_options *o, struct service_pool **out, struct err *err)
+{
+    sigset_t all, before;
+    struct service_pool *p = calloc(1, sizeof *p);
+    struct service_worker *workers = calloc(o->workers, sizeof *workers);
+    if (!p || !workers) {
+        free(p);
+        free(workers);
+        return err_memory(err);
+    }
+    p->options = *o;
+    p->options.lanes = NULL;
+    p->workers = workers;
+    job_queue_init(&p->work, o->queue);
+    job_queue_init(&p->commit, SIZE_MAX);
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_cond_init(&p->idle, NULL);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    bool started = start_threads(p, o);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (!started) {
+        service_pool_free(p);
+        return err_set(err, ERR_MEMORY, "cannot start %u worker threads", o->workers);
+    }
+    *out = p;
+    return true;
+}
+
+void service_pool_free(struct service_pool *p)
+{
+    if (!p)
+        return;
+    pthread_mutex_lock(&p->lock);
+    p->stopping = true;
+    while (p->pending > 0)
+        pthread_cond_wait(&p->idle, &p->lock);
+    pthread_mutex_unlock(&p->lock);
+    job_queue_close(&p->work);
+    job_queue_close(&p->commit);
+    for (unsigned i = 0; i < p->started; i++)
+        pthread_join(p->workers[i].thread, NULL);
+    if (p->committing)
+        pthread_join(p->committer, NULL);
+    job_queue_clear(&p->work);
+    job_queue_clear(&p->commit);
+    pthread_cond_destroy(&p->idle);
+    pthread_mutex_destroy(&p->lock);
+    free(p->workers);
+    free(p);
+}

@@ -1,0 +1,57 @@
+/* The threads behind PKIOperations: workers do the cryptography and decide, one committer makes what they decided
+ * durable in common transactions, and only then is a job done.  Knows no HTTP: the daemon, tests and benches use it
+ * alike. */
+#pragma once
+
+#include "scepd/scep_service.h"
+
+/* Most jobs that share one transaction. */
+#define SERVICE_BATCH 64
+/* How often a job is decided anew because another changed the store in between. */
+#define SERVICE_ATTEMPTS 4
+
+struct service_job {
+    struct service_job *next;  /* in the queue that holds it */
+    void *tag;                 /* the submitter's */
+    struct buf message;        /* owned; the pkiMessage */
+    char peer[64], agent[160]; /* cut if longer */
+    struct scep_call call;     /* points into this job */
+    struct scep_answer answer; /* of a job that is done */
+    unsigned attempts;
+    bool expired;              /* waited too long; nothing was done, `answer` is empty */
+    int64_t submitted_us;      /* monotonic */
+};
+/* `message` is to be filled in by the caller; peer and agent may be NULL.  NULL when out of memory. */
+struct service_job *service_job_new(const struct scep_endpoint *endpoint, const struct enroll_context *enroll,
+                                    const char *peer, const char *agent, void *tag);
+double service_job_ms(const struct service_job *job); /* since it was submitted */
+
+/* What is done with a job; see scep_service.h and enroll.h.  Tests put their own in. */
+struct service_ops {
+    void (*prepare)(const struct scep_call *call, struct scep_answer *out);
+    void (*commit_failed)(const struct scep_call *call, const struct err *why, struct scep_answer *out);
+    bool (*commit)(struct store *s, struct enroll_change *const *changes, struct err *results, size_t n,
+                   struct err *err);
+    void (*clear)(struct scep_answer *a);
+};
+void service_job_free(struct service_job *job, const struct service_ops *ops);
+
+struct service_options {
+    const struct service_ops *ops;  /* borrowed */
+    struct store *store;            /* borrowed */
+    struct signer *const *lanes;    /* one for each worker; borrowed during service_pool_new only */
+    unsigned workers;               /* at least 1 */
+    size_t queue;                   /* jobs that may wait for a worker */
+    int deadline_ms;                /* older ones are not begun; 0: none */
+    /* Gives the job back; called on threads of the pool, exactly once for each submitted job. */
+    void (*done)(void *ctx, struct service_job *job);
+    void *ctx;
+};
+
+struct service_pool;
+/* All signals are blocked in its threads. */
+bool service_pool_new(const struct service_options *o, struct service_pool **out, struct err *err);
+/* Takes the job.  False, and the job stays the caller's, when the queue is full or the pool stops. */
+bool service_pool_submit(struct service_pool *p, struct service_job *job);
+/* Takes no more jobs, finishes those it has, ends the threads. */
+void service_pool_free(struct service_pool *p);

@@ -1,0 +1,33 @@
+/* A worker: one job after the other, from bytes to an answer. */
+#include <time.h>
+
+#include "scepd/service_internal.h"
+
+static bool too_old(const struct service_pool *p, const struct service_job *job)
+{
+    return job->attempts == 0 && p->options.deadline_ms > 0 &&
+           service_now_us() - job->submitted_us > (int64_t)p->options.deadline_ms * 1000;
+}
+
+void *service_work(void *worker)
+{
+    struct service_worker *w = worker;
+    struct service_pool *p = w->pool;
+    struct service_job *job;
+    while (job_queue_take(&p->work, &job, 1) == 1) {
+        if (too_old(p, job)) {
+            job->expired = true;
+            service_finish(p, job);
+            continue;
+        }
+        job->attempts++;
+        job->call.signer = w->lane;
+        job->call.now = time(NULL);
+        p->options.ops->prepare(&job->call, &job->answer);
+        if (job->answer.change)
+            job_queue_push(&p->commit, job);
+        else
+            service_finish(p, job);
+    }
+    return NULL;
+}
