@@ -1,0 +1,258 @@
+#include "ca_fixture.h"
+
+#include <check.h>
+#include <openssl/rand.h>
+#include <openssl/rsa.h>
+#include <openssl/x509.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "ca/keyfile.h"
+
+#define DAY 86400
+
+static struct err err;
+
+void ca_fixture_plan(struct ca_fixture *f)
+{
+    *f = (struct ca_fixture){0};
+    temporary_make(&f->dir);
+    f->plan = (struct init_plan){.directory = f->dir.path,
+                                 .name = "Fixture CA",
+                                 .organization = "Example",
+                                 .ca_key = "p256",
+                                 .ra_key = "rsa2048",
+                                 .crl_url = "http://ca.example.org/root.crl",
+                                 .issuer_url = "http://ca.example.org/root.crt",
+                                 .now = time(NULL)};
+}
+
+const char *ca_fixture_path(struct ca_fixture *f, const char *name)
+{
+    return temporary_path(&f->dir, name);
+}
+
+static const char *keep(struct ca_fixture *f, unsigned slot, const char *name)
+{
+    snprintf(f->path[slot], sizeof f->path[slot], "%s", ca_fixture_path(f, name));
+    return f->path[slot];
+}
+
+static void name_files(struct ca_fixture *f)
+{
+    struct authority_files *files = &f->files;
+    *files = (struct authority_files){.name = "fixture",
+                                      .certificate = keep(f, 0, "ca/ca.pem"),
+                                      .key = keep(f, 1, "keys/ca.key"),
+                                      .passphrase_file = f->plan.passphrase_file,
+                                      .crl_url = "http://ca.example.org/a.crl",
+                                      .issuer_url = "http://ca.example.org/a.crt",
+                                      .ca_decrypts = f->plan.ca_decrypts,
+                                      .crl_validity = 7 * DAY,
+                                      .crl_period = DAY};
+    if (f->plan.root_key) {
+        files->chain[0] = keep(f, 2, "ca/root.pem");
+        files->chain_n = 1;
+    }
+    if (f->plan.ra_key) {
+        files->ra_certificate = keep(f, 3, "ca/ra.pem");
+        files->ra_key = keep(f, 4, "keys/ra.key");
+    }
+    if (f->plan.ra_pair) {
+        files->ra_signing_certificate = keep(f, 5, "ca/ra-signing.pem");
+        files->ra_signing_key = keep(f, 6, "keys/ra-signing.key");
+        files->ra_encryption_certificate = keep(f, 7, "ca/ra-encryption.pem");
+        files->ra_encryption_key = keep(f, 8, "keys/ra-encryption.key");
+    }
+}
+
+void ca_fixture_init(struct ca_fixture *f)
+{
+    uint8_t *der = NULL;
+    ck_assert_msg(authority_init(&f->plan, &err), "%s", err.text);
+    name_files(f);
+    f->spec = calloc(1, sizeof *f->spec);
+    f->device = (struct template){.name = "device",
+                                  .key_usage = KU_DIGITAL_SIGNATURE | KU_KEY_ENCIPHERMENT,
+                                  .validity = 365 * DAY,
+                                  .backdate = 3600};
+    ck_assert(eku_add(&f->device.eku, EKU_CLIENT_AUTH));
+    ck_assert(key_generate("rsa2048", &f->device_key, &err));
+    int n = i2d_PUBKEY(f->device_key, &der);
+    ck_assert(n > 0 && buf_append(&f->device_spki, der, (size_t)n));
+    OPENSSL_free(der);
+}
+
+bool ca_fixture_load(struct ca_fixture *f, struct err *e)
+{
+    const struct template *templates[] = {&f->device};
+    return authority_load(&f->files, templates, 1, f->spec, &f->authority, e);
+}
+
+void ca_fixture_clear(struct ca_fixture *f)
+{
+    authority_free(f->authority);
+    EVP_PKEY_free(f->device_key);
+    buf_clear(&f->device_spki);
+    free(f->spec);
+    temporary_remove(&f->dir);
+    *f = (struct ca_fixture){0};
+}
+
+/* ---- device certificates ---- */
+
+void leaf_make(const struct ca_fixture *f, struct leaf *l)
+{
+    const struct authority *a = f->authority;
+    time_t now = time(NULL);
+    *l = (struct leaf){0};
+    ck_assert(
+        name_add(&l->subject, name_type_by_key("CN"), "device-1", REASON_SUBJECT_FORBIDDEN, &err));
+    ck_assert_msg(pubkey_parse(buf_view(&f->device_spki), &l->key, &err), "%s", err.text);
+    ck_assert(eku_add(&l->eku, EKU_CLIENT_AUTH));
+    ck_assert(RAND_bytes(l->serial, sizeof l->serial) == 1);
+    l->serial[0] = (uint8_t)((l->serial[0] & 0x3f) | 0x40);
+    l->tbs = (struct tbs){
+        .serial = view_of(l->serial, sizeof l->serial),
+        .sigalg = a->sigalg,
+        .issuer = a->cert->subject,
+        .not_before = now - 3600,
+        .not_after = now + 90 * DAY,
+        .subject = &l->subject,
+        .key = &l->key,
+        .path_len = -1,
+        .key_usage = KU_DIGITAL_SIGNATURE,
+        .eku = &l->eku,
+        .authority_key_id = view_of(a->key_id, sizeof a->key_id),
+        .crl_url = a->crl_url,
+        .issuer_url = a->issuer_url,
+    };
+}
+
+struct buf leaf_build(const struct leaf *l)
+{
+    struct buf out = {0};
+    ck_assert_msg(tbs_build(&l->tbs, &out, &err), "%s", err.text);
+    return out;
+}
+
+void leaf_clear(struct leaf *l)
+{
+    name_clear(&l->subject);
+}
+
+/* ---- CRLs ---- */
+
+void crl_plan_make(const struct ca_fixture *f, struct crl_plan *p)
+{
+    *p = (struct crl_plan){
+        .version = 1, .issuer = f->authority->cert->subject, .sigalg = f->authority->sigalg};
+}
+
+static void crl_entries(struct der *w, const struct crl_plan *p)
+{
+    size_t list = der_mark(w);
+    for (unsigned i = 0; i < p->entries; i++) {
+        size_t entry = der_mark(w);
+        der_time(w, time(NULL));
+        der_small(w, 1000 + i);
+        der_wrap(w, DER_SEQUENCE, entry);
+    }
+    if (p->entries || p->empty_list)
+        der_wrap(w, DER_SEQUENCE, list);
+}
+
+struct buf crl_plan_build(const struct crl_plan *p)
+{
+    struct buf out = {0};
+    struct der w;
+    der_init(&w, 1024);
+    size_t all = der_mark(&w);
+    if (p->tail)
+        der_small(&w, 1);
+    if (!p->no_extensions) {
+        static const uint8_t number[] = {DER_INTEGER, 1, 7};
+        size_t outer = der_mark(&w), list = der_mark(&w);
+        extension_build(&w, "2.5.29.20", false, view_of(number, sizeof number));
+        der_wrap(&w, DER_SEQUENCE, list);
+        der_wrap(&w, DER_CONTEXT_CONSTRUCTED(0), outer);
+    }
+    crl_entries(&w, p);
+    if (!p->no_next_update)
+        der_time(&w, time(NULL) + 7 * DAY);
+    der_time(&w, time(NULL));
+    der_raw(&w, p->issuer);
+    der_raw(&w, sigalg_der(p->sigalg));
+    der_small(&w, p->version);
+    der_wrap(&w, DER_SEQUENCE, all);
+    ck_assert_msg(der_take(&w, &out, &err), "%s", err.text);
+    return out;
+}
+
+/* ---- messages ---- */
+
+static void attribute(struct der *w, const char *oid, unsigned tag, struct view content)
+{
+    size_t all = der_mark(w), values = der_mark(w);
+    if (tag == DER_OID)
+        der_oid_text(w, (const char *)content.p);
+    else
+        der_tlv(w, tag, content);
+    der_wrap(w, DER_SET, values);
+    der_oid_text(w, oid);
+    der_wrap(w, DER_SEQUENCE, all);
+}
+
+struct buf attributes_build(bool with_digest)
+{
+    static const uint8_t digest[32] = {1, 2, 3};
+    struct buf out = {0};
+    struct der w;
+    der_init(&w, 256);
+    size_t all = der_mark(&w);
+    attribute(&w, "1.2.840.113549.1.9.3", DER_OID, view_str("1.2.840.113549.1.7.1"));
+    attribute(&w, "2.16.840.1.113733.1.9.2", DER_PRINTABLE_STRING, view_str("3"));
+    if (with_digest)
+        attribute(&w, "1.2.840.113549.1.9.4", DER_OCTET_STRING, view_of(digest, sizeof digest));
+    der_wrap_set_of(&w, all);
+    ck_assert_msg(der_take(&w, &out, &err), "%s", err.text);
+    return out;
+}
+
+static EVP_PKEY *key_of(const struct cert *c)
+{
+    struct pubkey key;
+    EVP_PKEY *pkey = NULL;
+    ck_assert_msg(pubkey_parse(c->spki, &key, &err) && pubkey_load(&key, &pkey, &err), "%s",
+                  err.text);
+    return pkey;
+}
+
+struct buf encrypt_to(const struct cert *c, enum key_padding padding, enum digest oaep,
+                      struct view secret)
+{
+    struct buf out = {0};
+    EVP_PKEY *key = key_of(c);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
+    size_t n = 1024;
+    ck_assert(buf_reserve(&out, n) && EVP_PKEY_encrypt_init(ctx) == 1);
+    if (padding == PADDING_OAEP)
+        ck_assert(EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_OAEP_PADDING) == 1 &&
+                  EVP_PKEY_CTX_set_rsa_oaep_md(ctx, digest_md(oaep)) == 1 &&
+                  EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, digest_md(oaep)) == 1);
+    ck_assert(EVP_PKEY_encrypt(ctx, out.p, &n, secret.p, secret.n) == 1);
+    out.n = n;
+    EVP_PKEY_CTX_free(ctx);
+    EVP_PKEY_free(key);
+    return out;
+}
+
+bool signed_by(const struct cert *c, struct sigalg alg, struct view data, struct view signature)
+{
+    struct err e = {0};
+    EVP_PKEY *key = key_of(c);
+    bool ok = pubkey_verify(key, alg, data, signature, &e);
+    EVP_PKEY_free(key);
+    return ok;
+}
