@@ -185,7 +185,8 @@ static void *lane_main(void *ctx)
         if (!ok && err.kind != ERR_REFUSED)
             log_event(lane->log, LOG_LEVEL_WARNING, "signer.refused", "%s", err.text);
         open = answer(lane, head.sequence, buf_view(&result), ok ? NULL : &err);
-        explicit_bzero(result.p, result.n); /* it may be a content key */
+        if (result.p)
+            explicit_bzero(result.p, result.n); /* it may be a content key */
         buf_reset(&result);
     }
     buf_wipe(&result);
