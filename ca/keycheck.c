@@ -99,6 +99,8 @@ static bool check_residues(const struct words *n, struct err *err)
 /* Squares are rare modulo these: one number in about 2^14 passes all of them. */
 static const uint8_t sieve[] = {64, 63, 65, 11, 17, 19, 23, 29, 31, 37, 41, 43};
 #define SIEVES (sizeof sieve / sizeof sieve[0])
+/* Their product: one pass over a number gives all its residues. */
+#define SIEVE_PRODUCT (64ull * 63 * 65 * 11 * 17 * 19 * 23 * 29 * 31 * 37 * 41 * 43)
 
 struct sieve_state {
     uint64_t square[SIEVES]; /* bit r: r is a square modulo sieve[i]; 65 takes r = 64 apart */
@@ -106,7 +108,8 @@ struct sieve_state {
     uint8_t a[SIEVES], n[SIEVES];
 };
 
-static void sieve_start(struct sieve_state *s, const BIGNUM *a, const BIGNUM *n)
+/* `a` and `n` modulo SIEVE_PRODUCT. */
+static void sieve_start(struct sieve_state *s, uint64_t a, uint64_t n)
 {
     *s = (struct sieve_state){0};
     for (size_t i = 0; i < SIEVES; i++) {
@@ -118,8 +121,8 @@ static void sieve_start(struct sieve_state *s, const BIGNUM *a, const BIGNUM *n)
             else
                 s->square[i] |= 1ull << r;
         }
-        s->a[i] = (uint8_t)BN_mod_word(a, m);
-        s->n[i] = (uint8_t)BN_mod_word(n, m);
+        s->a[i] = (uint8_t)(a % m);
+        s->n[i] = (uint8_t)(n % m);
     }
 }
 
@@ -186,7 +189,7 @@ out:
     return result;
 }
 
-static bool check_fermat(struct view modulus, struct err *err)
+static bool check_fermat(struct view modulus, const struct words *words, struct err *err)
 {
     bool ok = false;
     struct sieve_state s;
@@ -196,7 +199,12 @@ static bool check_fermat(struct view modulus, struct err *err)
         err_set(err, ERR_CRYPTO, "cannot compute a square root");
         goto out;
     }
-    sieve_start(&s, a, n);
+    uint64_t a_residue = BN_mod_word(a, SIEVE_PRODUCT);
+    if (a_residue >= SIEVE_PRODUCT) {
+        err_memory(err);
+        goto out;
+    }
+    sieve_start(&s, a_residue, words_mod(words, SIEVE_PRODUCT));
     for (unsigned step = 0; step <= FERMAT_ROUNDS; step++) { /* step 0: n is a square */
         if (!sieve_step(&s))
             continue;
@@ -242,7 +250,7 @@ static bool check_rsa(const struct pubkey *key, struct err *err)
         return err_refuse(err, REASON_KEY_TYPE, "the RSA modulus has %zu octets", key->n.n);
     if ((n.w[n.n - 1] & 1) == 0)
         return err_refuse(err, REASON_KEY_WEAK, "the RSA modulus is even");
-    return check_exponent(key->e, err) && check_residues(&n, err) && check_fermat(key->n, err);
+    return check_exponent(key->e, err) && check_residues(&n, err) && check_fermat(key->n, &n, err);
 }
 
 /* The curve is one of three by name, with cofactor 1: a point on it is sound.  Loading it checks

@@ -1,5 +1,7 @@
 #include "ca/signer.h"
 
+#include <openssl/rand.h>
+
 #include "signer_internal.h"
 
 /* The caller's side: each verb becomes one request; whether it is done here or by the child is the
@@ -51,6 +53,10 @@ bool signer_decrypt(struct signer *s, unsigned key, enum key_padding padding, en
                                .key_len = key_len,
                                .data = encrypted};
     struct buf out = {0};
+    /* No RSA key has made this; like any other wrong ciphertext it opens to random octets. */
+    if (key_len <= SIGNER_MAX_CONTENT_KEY && (encrypted.n == 0 || encrypted.n > SIGNER_MAX_RESULT))
+        return RAND_bytes(content_key, (int)key_len) == 1 ||
+               err_set(err, ERR_CRYPTO, "no random numbers");
     bool ok = s->call(s, &r, &out, err);
     if (ok && out.n != key_len)
         ok = err_set(err, ERR_SIGNER, "the signer gave a key of %zu octets in place of %zu", out.n,

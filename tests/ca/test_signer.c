@@ -355,6 +355,10 @@ START_TEST(wrong_padding_is_not_told)
     expect_random(s, PADDING_PKCS1, buf_view(&box), 16, secret);
     ck_assert(buf_append(&box, "x", 1));
     expect_random(s, PADDING_PKCS1, buf_view(&box), 16, secret);
+    ck_assert(buf_reserve(&box, 5000));
+    memset(box.p, 'x', 5000);
+    expect_random(s, PADDING_PKCS1, view_of(box.p, 5000), 16, secret);
+    expect_random(s, PADDING_PKCS1, view_of(box.p, 0), 16, secret);
     buf_clear(&box);
     sign_good_leaf(s);
 }
@@ -374,8 +378,8 @@ START_TEST(keys_do_only_what_they_are_for)
     refuse(s, signer_sign_certificate(s, ra_key(), buf_view(&leaf), &out, &e), &e,
            "may not sign certificates");
     refuse(s, signer_sign_crl(s, ra_key(), buf_view(&crl), &out, &e), &e, "may not sign CRLs");
-    refuse(s, signer_sign_attributes(s, ca_key(), DIGEST_SHA256, buf_view(&attrs), &out, &e),
-           &e, "may not sign messages");
+    refuse(s, signer_sign_attributes(s, ca_key(), DIGEST_SHA256, buf_view(&attrs), &out, &e), &e,
+           "may not sign messages");
     refuse(s,
            signer_decrypt(s, ca_key(), PADDING_PKCS1, DIGEST_SHA256, buf_view(&leaf), key, 16, &e),
            &e, "may not decrypt");
