@@ -87,7 +87,7 @@ static bool fill_waiting(struct enroll_change *c, const struct enroll_policy *po
     memcpy(r->challenge, c->challenge, sizeof r->challenge);
     memcpy(r->challenge_hash, p->challenge_hash, STORE_HASH);
     r->created_at = c->now;
-    r->expires_at = c->now + policy->pending_ttl;
+    r->expires_at = policy->pending_ttl ? c->now + policy->pending_ttl : 0;
     r->csr = p->csr;
     p->csr = (struct buf){0};
     return buf_append(&r->signer, m->signer->der.p, m->signer->der.n) || err_memory(err);

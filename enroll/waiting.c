@@ -88,7 +88,7 @@ static bool decide_request(struct ask *a, const struct store_request *r, struct 
     switch (r->state) {
     case REQUEST_PENDING:
         /* also before housekeeping has marked it */
-        if (a->now >= r->expires_at)
+        if (r->expires_at && a->now >= r->expires_at)
             break;
         a->p->kind = CHANGE_POLL;
         a->d->verdict = ENROLL_PEND;

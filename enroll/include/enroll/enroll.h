@@ -20,7 +20,7 @@ struct enroll_policy {
     unsigned challenges;             /* enum challenge_policy bits; 0: none needed */
     uint8_t static_hash[STORE_HASH]; /* challenge_hash of the static one */
     bool manual;                     /* an administrator approves */
-    int64_t pending_ttl;             /* seconds */
+    int64_t pending_ttl;             /* seconds; 0: waits for ever */
     bool renewal;                    /* by a certificate of ours */
     enum renewal_challenge renewal_challenge;
     bool any_signer_key;             /* proxies sign with an ephemeral key: do not compare with the CSR's */
