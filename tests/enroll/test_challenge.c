@@ -78,7 +78,8 @@ START_TEST(own_format_forgives_how_it_was_typed)
     ck_assert(same_hash("7QK4-M2XH-9RTD-VN3A", "7qk4 m2xh 9rtd vn3a"));
     ck_assert(same_hash("10K4-M2XH-9RTD-VN3A", "loK4-M2XH-9RTD-VN3A"));
     ck_assert(!same_hash("7QK4-M2XH-9RTD-VN3A", "7QK4-M2XH-9RTD-VN3B"));
-    /* one character more or less, or one that the alphabet lacks: another kind of secret, taken as it is */
+    /* one character more or less, or one that the alphabet lacks: another kind of secret, taken as
+     * it is */
     ck_assert(!same_hash("7QK4-M2XH-9RTD-VN3", "7qk4-m2xh-9rtd-vn3"));
     ck_assert(!same_hash("7QK4-M2XH-9RTD-VN3AA", "7qk4-m2xh-9rtd-vn3aa"));
     ck_assert(!same_hash("UQK4-M2XH-9RTD-VN3A", "uqk4-m2xh-9rtd-vn3a"));
@@ -117,7 +118,8 @@ START_TEST(wishes_that_cannot_be_kept_are_refused)
     memset(longer, 'a', sizeof longer - 1);
     longer[sizeof longer - 1] = '\0';
     refuse_wish((struct challenge_wish){.label = longer}, "label has 1999 octets, 127 at most");
-    refuse_wish((struct challenge_wish){.subject = longer}, "subject has 1999 octets, 1023 at most");
+    refuse_wish((struct challenge_wish){.subject = longer},
+                "subject has 1999 octets, 1023 at most");
     refuse_wish((struct challenge_wish){.subject = "NOSUCH=x"}, "cannot be read");
     refuse_wish((struct challenge_wish){.san = "host.example.org"}, "none of DNS:");
     refuse_wish((struct challenge_wish){.san = "DNS:a.example.org,b.example.org"}, "none of DNS:");

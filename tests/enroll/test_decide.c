@@ -97,8 +97,10 @@ START_TEST(challenge_used_by_another)
     const char *secret = challenge_make(&w, NULL);
     struct wish wish = {.key = key, .challenge = secret};
     struct buf der = expect_issued(&w, &wish);
-    struct wish thief = {.transaction = "tx-2", .subject = "CN=thief", .key = other, .challenge = secret};
-    expect_refused(&w, &thief, REASON_CHALLENGE_USED, "by transaction tx-1 from 10.20.4.9 for CN=ipad-1 (another key)");
+    struct wish thief = {
+        .transaction = "tx-2", .subject = "CN=thief", .key = other, .challenge = secret};
+    expect_refused(&w, &thief, REASON_CHALLENGE_USED,
+                   "by transaction tx-1 from 10.20.4.9 for CN=ipad-1 (another key)");
     expect_refused(&w, &thief, REASON_CHALLENGE_USED, NULL);
     struct store_challenge c = challenge_of(&w, secret);
     ck_assert_uint_eq(c.refused, 2);
@@ -158,7 +160,9 @@ static const struct binding {
     {.subject = "CN=ipad-*,O=Example", .asks = "CN=ipad-1,O=Other", .refused = "is for subject"},
     {.subject = "CN=ipad-1", .asks = "CN=ipad-1,CN=admin", .refused = "is for subject"},
     /* a wildcard stays inside its value */
-    {.subject = "CN=ipad-*,O=Example", .asks = "CN=ipad-1\\,O\\=Example", .refused = "is for subject"},
+    {.subject = "CN=ipad-*,O=Example",
+     .asks = "CN=ipad-1\\,O\\=Example",
+     .refused = "is for subject"},
     {.san = "DNS:a.example.org", .dns = "a.example.org"},
     {.san = "dns:*.example.org", .dns = "A.Example.Org"},
     {.san = "DNS:a.example.org", .refused = "is for \"DNS:a.example.org\""},
@@ -179,7 +183,8 @@ START_TEST(challenge_bindings)
                                   .subject = b->subject,
                                   .san = b->san,
                                   .now = NOW};
-    struct wish wish = {.key = key, .subject = b->asks, .dns = b->dns, .challenge = challenge_make(&w, &plan)};
+    struct wish wish = {
+        .key = key, .subject = b->asks, .dns = b->dns, .challenge = challenge_make(&w, &plan)};
     if (b->refused) {
         expect_refused(&w, &wish, REASON_CHALLENGE_BOUND, b->refused);
     } else {
@@ -203,7 +208,8 @@ START_TEST(static_challenge)
     ck_assert_str_eq(c.challenge, "static");
     store_cert_clear(&c);
     buf_clear(&der);
-    struct wish second = {.transaction = "tx-2", .subject = "CN=b", .key = other, .challenge = "Swordfish!"};
+    struct wish second = {
+        .transaction = "tx-2", .subject = "CN=b", .key = other, .challenge = "Swordfish!"};
     der = expect_issued(&w, &second);
     buf_clear(&der);
 }
@@ -214,9 +220,11 @@ START_TEST(static_and_one_time_together)
     w.policy.challenges = CHALLENGE_STATIC | CHALLENGE_ONE_TIME;
     challenge_hash(&w.challenge_key, view_str("Swordfish!"), w.policy.static_hash);
     struct wish a = {.transaction = "a", .subject = "CN=a", .key = key, .challenge = "Swordfish!"};
-    struct wish b = {.transaction = "b", .subject = "CN=b", .key = other, .challenge = challenge_make(&w, NULL)};
+    struct wish b = {
+        .transaction = "b", .subject = "CN=b", .key = other, .challenge = challenge_make(&w, NULL)};
     struct buf x = expect_issued(&w, &a), y = expect_issued(&w, &b);
-    struct wish c = {.transaction = "c", .subject = "CN=c", .key = new_key(), .challenge = "neither"};
+    struct wish c = {
+        .transaction = "c", .subject = "CN=c", .key = new_key(), .challenge = "neither"};
     expect_refused(&w, &c, REASON_CHALLENGE_UNKNOWN, NULL);
     EVP_PKEY_free(c.key);
     buf_clear(&x);
@@ -285,7 +293,8 @@ START_TEST(key_of_another_subject_or_of_the_authority)
     struct wish wish = {.key = key, .challenge = challenge_make(&w, NULL)};
     struct buf der = expect_issued(&w, &wish);
     const char *secret = challenge_make(&w, NULL);
-    struct wish twin = {.transaction = "tx-2", .subject = "CN=ipad-2", .key = key, .challenge = secret};
+    struct wish twin = {
+        .transaction = "tx-2", .subject = "CN=ipad-2", .key = key, .challenge = secret};
     expect_refused(&w, &twin, REASON_KEY_REUSED, "CN=ipad-1");
     twin.key = w.ca_key;
     expect_refused(&w, &twin, REASON_KEY_REUSED, "authority demo");
@@ -303,7 +312,8 @@ START_TEST(label_of_the_challenge_names_the_device)
 {
     struct challenge_wish plan = {.ttl = DAY, .uses = 1, .label = "asset-0113", .now = NOW};
     w.template.subject_build = strdup("CN=${challenge.label}");
-    struct wish wish = {.key = key, .subject = "CN=whatever", .challenge = challenge_make(&w, &plan)};
+    struct wish wish = {
+        .key = key, .subject = "CN=whatever", .challenge = challenge_make(&w, &plan)};
     struct buf der = expect_issued(&w, &wish);
     struct store_cert c = record_of(&w, &der);
     ck_assert_str_eq(c.subject, "CN=asset-0113");

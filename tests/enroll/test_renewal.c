@@ -81,7 +81,8 @@ END_TEST
 
 START_TEST(same_transaction_and_key_gives_a_new_certificate)
 {
-    /* certmonger: the very CSR of the first enrolment again, under its transaction ID, signed by the certificate */
+    /* certmonger: the very CSR of the first enrolment again, under its transaction ID, signed by
+     * the certificate */
     struct wish wish = renewal("tx-1");
     wish.type = SCEP_PKCS_REQ;
     wish.key = key;
@@ -148,19 +149,13 @@ START_TEST(signer_revoked_or_on_hold)
     revoke(&old, CRL_HOLD);
     expect_refused(&w, &wish, REASON_RENEWAL_SIGNER_REVOKED, "put on hold");
     revoke(&old, CRL_REMOVE_FROM_CRL);
-    struct half h;
     struct scep_message *m = message_new(&w, &wish);
-    h = decide_only(&w, m);
+    struct half h = decide_only(&w, m);
     ck_assert_int_eq(h.outcome.verdict, ENROLL_ISSUE);
     revoke(&old, CRL_KEY_COMPROMISE);
     /* revoked between decision and commit: not issued either */
-    struct err result = {0}, err = {0};
-    uint64_t before = certificates(&w);
-    ck_assert(enroll_commit(w.store, &h.change, &result, 1, &err));
-    ck_assert_int_eq(result.kind, ERR_CONFLICT);
-    ck_assert_uint_eq(certificates(&w), before);
-    enroll_change_free(h.change);
-    outcome_clear(&h.outcome);
+    expect_conflict(&w, &h);
+    half_clear(&h);
     scep_message_free(m);
     expect_refused(&w, &wish, REASON_RENEWAL_SIGNER_REVOKED, "(reason 1)");
     ck_assert_uint_eq(audited(&w, "certificate.revoked"), 2);
@@ -260,8 +255,10 @@ END_TEST
 
 START_TEST(key_of_somebody_else)
 {
-    struct wish stranger = {
-        .transaction = "tx-9", .subject = "CN=other", .key = fresh, .challenge = challenge_make(&w, NULL)};
+    struct wish stranger = {.transaction = "tx-9",
+                            .subject = "CN=other",
+                            .key = fresh,
+                            .challenge = challenge_make(&w, NULL)};
     struct buf der;
     stranger.challenge = NULL;
     w.policy.challenges = CHALLENGE_NONE;
@@ -304,9 +301,11 @@ START_TEST(names_built_from_the_first_challenge_stay)
 {
     struct challenge_wish plan = {.ttl = DAY, .uses = 1, .label = "asset-7", .now = w.now};
     w.template.subject_build = strdup("CN=${challenge.label}");
-    struct wish wish = {.transaction = "tx-5", .key = fresh, .challenge = challenge_make(&w, &plan)};
+    struct wish wish = {
+        .transaction = "tx-5", .key = fresh, .challenge = challenge_make(&w, &plan)};
     struct buf der = expect_issued(&w, &wish);
-    for (int i = 0; i < 2; i++) { /* also through a renewal of a renewal, when the challenge is forgotten */
+    for (int i = 0; i < 2;
+         i++) { /* also through a renewal of a renewal, when the challenge is forgotten */
         w.now += 310 * DAY;
         struct err err = {0};
         ck_assert(enroll_housekeep(w.store, w.now, &err));

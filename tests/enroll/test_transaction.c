@@ -1,4 +1,5 @@
-/* A transaction ID that is known: the same request gets the same certificate, anything else is refused. */
+/* A transaction ID that is known: the same request gets the same certificate, anything else is
+ * refused. */
 #include <string.h>
 
 #include "check_main.h"
@@ -61,7 +62,8 @@ END_TEST
 START_TEST(other_key_is_refused_recorded_and_counted)
 {
     struct wish thief = {.key = other, .challenge = challenge_make(&w, NULL)};
-    expect_refused(&w, &thief, REASON_TRANSACTION_REUSED, "tx-1 was used 2027-01-15T08:00:00Z for another key");
+    expect_refused(&w, &thief, REASON_TRANSACTION_REUSED,
+                   "tx-1 was used 2027-01-15T08:00:00Z for another key");
     expect_refused(&w, &thief, REASON_TRANSACTION_REUSED, NULL);
     ck_assert_uint_eq(transaction_of(&w, "tx-1").reuse_refused, 2);
     ck_assert_uint_eq(audited(&w, "transaction.refused"), 2);
@@ -145,8 +147,9 @@ END_TEST
 
 START_TEST(transaction_ids_are_opaque)
 {
-    static const char *const ids[] = {"a+b/c=", "SSCEP transactionId", "0",
-                                      "7777777777777777777777777777777777777777777777777777777777777777777777777"};
+    static const char *const ids[] = {
+        "a+b/c=", "SSCEP transactionId", "0",
+        "7777777777777777777777777777777777777777777777777777777777777777777777777"};
     for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++) {
         EVP_PKEY *k = new_key();
         struct wish any = {.transaction = ids[i], .key = k, .challenge = challenge_make(&w, NULL)};

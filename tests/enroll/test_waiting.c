@@ -1,4 +1,8 @@
 /* Manual approval: requests that wait, polls, and what becomes of them. */
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
+#include <openssl/param_build.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "check_main.h"
@@ -15,7 +19,8 @@ static void setup(void)
     w.policy.manual = true;
     key = new_key();
     other = new_key();
-    wish = (struct wish){.key = key, .dns = "ipad-1.example.org", .challenge = "never to be stored"};
+    wish =
+        (struct wish){.key = key, .dns = "ipad-1.example.org", .challenge = "never to be stored"};
     poll = (struct wish){.type = SCEP_CERT_POLL, .signer_key = key};
 }
 
@@ -39,7 +44,8 @@ static void decide(const char *id, bool approve, const char *note)
 {
     struct store_request r = {0};
     struct err err = {0};
-    ck_assert_msg(enroll_request_decide(w.store, id, approve, "anna", note, w.now, &r, &err), "%s", err.text);
+    ck_assert_msg(enroll_request_decide(w.store, id, approve, "anna", note, w.now, &r, &err), "%s",
+                  err.text);
     ck_assert_int_eq(r.state, approve ? REQUEST_APPROVED : REQUEST_DENIED);
     ck_assert_str_eq(r.decided_by, "anna");
     store_request_clear(&r);
@@ -148,7 +154,8 @@ START_TEST(denied_with_the_note)
     char id[32];
     expect_pending(&w, &wish, id);
     decide(id, false, "not our device");
-    expect_refused(&w, &poll, REASON_REQUEST_DENIED, "by anna 2027-01-15T08:00:00Z: not our device");
+    expect_refused(&w, &poll, REASON_REQUEST_DENIED,
+                   "by anna 2027-01-15T08:00:00Z: not our device");
     expect_refused(&w, &wish, REASON_REQUEST_DENIED, "not our device");
     ck_assert_uint_eq(audited(&w, "request.denied"), 1);
     struct wish thief = wish;
@@ -257,6 +264,56 @@ START_TEST(template_changed_while_it_waited)
 }
 END_TEST
 
+static BIGNUM *next_prime(const BIGNUM *from)
+{
+    BIGNUM *p = BN_dup(from);
+    do
+        BN_add_word(p, 2);
+    while (BN_check_prime(p, NULL, NULL) != 1);
+    return p;
+}
+
+/* RSA-2048 whose primes are neighbours. */
+static EVP_PKEY *weak_key(void)
+{
+    BN_CTX *ctx = BN_CTX_new();
+    BIGNUM *p = BN_new(), *n = BN_new(), *phi = BN_new(), *e = BN_new(), *d = NULL;
+    BN_generate_prime_ex(p, 1024, 0, NULL, NULL, NULL);
+    BIGNUM *q = next_prime(p);
+    BN_mul(n, p, q, ctx);
+    BN_copy(phi, n);
+    BN_sub(phi, phi, p);
+    BN_sub(phi, phi, q);
+    BN_add_word(phi, 1);
+    BN_set_word(e, 65537);
+    d = BN_mod_inverse(NULL, e, phi, ctx);
+    OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
+    OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_N, n);
+    OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_E, e);
+    OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_D, d);
+    OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(build);
+    EVP_PKEY_CTX *make = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+    EVP_PKEY *made = NULL;
+    EVP_PKEY_fromdata_init(make);
+    ck_assert_int_eq(EVP_PKEY_fromdata(make, &made, EVP_PKEY_KEYPAIR, params), 1);
+    EVP_PKEY_CTX_free(make);
+    OSSL_PARAM_free(params);
+    OSSL_PARAM_BLD_free(build);
+    BIGNUM *numbers[] = {p, q, n, phi, e, d};
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        BN_free(numbers[i]);
+    BN_CTX_free(ctx);
+    return made;
+}
+
+START_TEST(weak_key_is_refused_before_people_are_asked)
+{
+    wish.key = weak_key();
+    expect_refused(&w, &wish, REASON_KEY_WEAK, NULL);
+    EVP_PKEY_free(wish.key);
+}
+END_TEST
+
 /* ---- with a challenge besides ---- */
 
 START_TEST(challenge_burnt_with_the_certificate)
@@ -286,7 +343,8 @@ START_TEST(challenge_used_by_another_while_it_waited)
     w.policy.challenges = CHALLENGE_ONE_TIME;
     wish.challenge = challenge_make(&w, NULL);
     expect_pending(&w, &wish, first);
-    struct wish twin = {.transaction = "tx-2", .subject = "CN=ipad-2", .key = other, .challenge = wish.challenge};
+    struct wish twin = {
+        .transaction = "tx-2", .subject = "CN=ipad-2", .key = other, .challenge = wish.challenge};
     expect_pending(&w, &twin, second);
     decide(first, true, NULL);
     decide(second, true, NULL);
@@ -318,7 +376,8 @@ START_TEST(renewals_do_not_wait)
     decide(id, true, NULL);
     struct buf der = expect_issued(&w, &poll);
     w.now += 310 * DAY;
-    struct wish renewal = {.transaction = "tx-2", .dns = "ipad-1.example.org", .key = other, .signer = &der};
+    struct wish renewal = {
+        .transaction = "tx-2", .dns = "ipad-1.example.org", .key = other, .signer = &der};
     struct buf next = expect_issued(&w, &renewal);
     buf_clear(&der);
     buf_clear(&next);
@@ -343,6 +402,7 @@ int main(void)
     tcase_add_test(c, poll_of_nothing);
     tcase_add_test(c, template_is_asked_before_people_are);
     tcase_add_test(c, template_changed_while_it_waited);
+    tcase_add_test(c, weak_key_is_refused_before_people_are_asked);
     tcase_add_test(c, challenge_burnt_with_the_certificate);
     tcase_add_test(c, challenge_used_by_another_while_it_waited);
     tcase_add_test(c, static_challenge_waits_too);

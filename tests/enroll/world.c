@@ -63,8 +63,9 @@ static struct buf take_der(unsigned char *der, int n)
     return b;
 }
 
-static struct buf make_cert(X509_NAME *subject, X509_NAME *issuer, EVP_PKEY *key, EVP_PKEY *issuer_key,
-                            int64_t not_before, int64_t not_after, const char *san, uint8_t serial[16])
+static struct buf make_cert(X509_NAME *subject, X509_NAME *issuer, EVP_PKEY *key,
+                            EVP_PKEY *issuer_key, int64_t not_before, int64_t not_after,
+                            const char *san, uint8_t serial[16])
 {
     X509 *x = X509_new();
     uint8_t random[16];
@@ -132,7 +133,8 @@ struct scep_message *message_new(const struct world *w, const struct wish *wish)
     struct err err = {0};
     m->type = wish->type ? wish->type : SCEP_PKCS_REQ;
     m->replyable = true;
-    snprintf(m->transaction_id, sizeof m->transaction_id, "%s", wish->transaction ? wish->transaction : "tx-1");
+    snprintf(m->transaction_id, sizeof m->transaction_id, "%s",
+             wish->transaction ? wish->transaction : "tx-1");
     struct buf own = {0};
     if (!wish->signer)
         own = self_signed("CN=SCEP SIGNER", wish->signer_key ? wish->signer_key : wish->key);
@@ -166,7 +168,8 @@ static struct issued issue(const struct world *w, const struct cert_plan *plan)
     san_text(&plan->san, san, sizeof san);
     out.not_before = plan->not_before;
     out.not_after = plan->not_after;
-    out.der = make_cert(subject, issuer, key, w->ca_key, out.not_before, out.not_after, *san ? san : NULL, out.serial);
+    out.der = make_cert(subject, issuer, key, w->ca_key, out.not_before, out.not_after,
+                        *san ? san : NULL, out.serial);
     must(digest_compute(DIGEST_SHA256, buf_view(&out.der), out.der_hash, &err), &err);
     must(digest_compute(DIGEST_SHA256, buf_view(&name), out.subject_hash, &err), &err);
     name_text(&plan->subject, out.subject, sizeof out.subject);
@@ -184,7 +187,7 @@ static struct issued issue(const struct world *w, const struct cert_plan *plan)
 static void open_store(struct world *w)
 {
     struct err err = {0};
-    struct store_options o = {.path = w->dir, .map_size = 64u << 20, .create = true};
+    struct store_options o = {.path = w->dir, .map_size = w->map_size, .create = true};
     must(store_open(&o, &w->store, &err), &err);
     w->ctx = (struct enroll_context){.store = w->store, .challenge_key = &w->challenge_key};
 }
@@ -224,7 +227,12 @@ static void fill_template(struct template *t)
 
 void world_open(struct world *w)
 {
-    *w = (struct world){.now = NOW};
+    world_open_sized(w, 64u << 20);
+}
+
+void world_open_sized(struct world *w, uint64_t map_size)
+{
+    *w = (struct world){.map_size = map_size, .now = NOW};
     snprintf(w->dir, sizeof w->dir, "/tmp/scepd-enroll-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(w->dir));
     RAND_bytes(w->challenge_key.bytes, sizeof w->challenge_key.bytes);
@@ -300,8 +308,8 @@ struct half decide_only(struct world *w, const struct scep_message *m)
         h.outcome.certificate = d.certificate;
         d.certificate = (struct buf){0};
     }
-    must(enroll_change_new(&w->policy, m, &peer, &d, d.verdict == ENROLL_ISSUE ? &issued : NULL, w->now, &h.change,
-                           &err),
+    must(enroll_change_new(&w->policy, m, &peer, &d, d.verdict == ENROLL_ISSUE ? &issued : NULL,
+                           w->now, &h.change, &err),
          &err);
     h.outcome.stored = h.change != NULL;
     buf_clear(&issued.der);
@@ -310,6 +318,32 @@ struct half decide_only(struct world *w, const struct scep_message *m)
     enroll_decision_clear(&d);
     ck_assert_uint_eq(ERR_peek_error(), 0);
     return h;
+}
+
+void half_clear(struct half *h)
+{
+    outcome_clear(&h->outcome);
+    enroll_change_free(h->change);
+    *h = (struct half){0};
+}
+
+void expect_conflict(struct world *w, struct half *h)
+{
+    uint64_t before, after, issued = certificates(w);
+    struct store_write *write = NULL;
+    struct err result = {0}, err = {0};
+    must(store_generation(w->store, &before, &err), &err);
+    must(store_write_begin(w->store, &write, &err), &err);
+    ck_assert(!enroll_change_apply(h->change, write, &result));
+    ck_assert_msg(result.kind == ERR_CONFLICT, "%s: %s", err_kind_name(result.kind), result.text);
+    must(store_write_commit(write, &err), &err);
+    must(store_generation(w->store, &after, &err), &err);
+    ck_assert_uint_eq(before, after);
+    ck_assert_uint_eq(certificates(w), issued);
+    expect_sound(w);
+    result = (struct err){0};
+    must(enroll_commit(w->store, &h->change, &result, 1, &err), &err);
+    ck_assert_int_eq(result.kind, ERR_CONFLICT);
 }
 
 struct outcome ask_message(struct world *w, const struct scep_message *m)
@@ -341,7 +375,8 @@ struct buf expect_issued(struct world *w, const struct wish *wish)
 {
     uint64_t before = certificates(w);
     struct outcome o = ask(w, wish);
-    ck_assert_msg(o.verdict == ENROLL_ISSUE, "verdict %d: %s: %s", o.verdict, reason_info(o.reason)->code, o.detail);
+    ck_assert_msg(o.verdict == ENROLL_ISSUE, "verdict %d: %s: %s", o.verdict,
+                  reason_info(o.reason)->code, o.detail);
     ck_assert_uint_eq(certificates(w), before + 1);
     return o.certificate;
 }
@@ -350,7 +385,8 @@ void expect_pending(struct world *w, const struct wish *wish, char request[32])
 {
     uint64_t before = certificates(w);
     struct outcome o = ask(w, wish);
-    ck_assert_msg(o.verdict == ENROLL_PEND, "verdict %d: %s: %s", o.verdict, reason_info(o.reason)->code, o.detail);
+    ck_assert_msg(o.verdict == ENROLL_PEND, "verdict %d: %s: %s", o.verdict,
+                  reason_info(o.reason)->code, o.detail);
     ck_assert(o.stored);
     ck_assert_uint_eq(certificates(w), before);
     if (request)
@@ -362,7 +398,8 @@ void expect_repeat(struct world *w, const struct wish *wish, const struct buf *c
 {
     uint64_t before = certificates(w);
     struct outcome o = ask(w, wish);
-    ck_assert_msg(o.verdict == ENROLL_REPEAT, "verdict %d: %s: %s", o.verdict, reason_info(o.reason)->code, o.detail);
+    ck_assert_msg(o.verdict == ENROLL_REPEAT, "verdict %d: %s: %s", o.verdict,
+                  reason_info(o.reason)->code, o.detail);
     ck_assert(view_eq(buf_view(&o.certificate), buf_view(certificate)));
     ck_assert(!o.stored);
     ck_assert_uint_eq(certificates(w), before);
@@ -387,13 +424,15 @@ static uint64_t used_challenges(struct world *w)
     return total.used;
 }
 
-void expect_refused(struct world *w, const struct wish *wish, enum reason reason, const char *detail)
+void expect_refused(struct world *w, const struct wish *wish, enum reason reason,
+                    const char *detail)
 {
     uint64_t before = certificates(w), used = used_challenges(w);
     struct outcome o = ask(w, wish);
-    ck_assert_msg(o.verdict == ENROLL_REJECT, "verdict %d instead of %s", o.verdict, reason_info(reason)->code);
-    ck_assert_msg(o.reason == reason, "%s instead of %s: %s", reason_info(o.reason)->code, reason_info(reason)->code,
-                  o.detail);
+    ck_assert_msg(o.verdict == ENROLL_REJECT, "verdict %d instead of %s", o.verdict,
+                  reason_info(reason)->code);
+    ck_assert_msg(o.reason == reason, "%s instead of %s: %s", reason_info(o.reason)->code,
+                  reason_info(reason)->code, o.detail);
     ck_assert_msg(!detail || strstr(o.detail, detail), "no \"%s\" in: %s", detail, o.detail);
     ck_assert_uint_eq(certificates(w), before);
     ck_assert_uint_eq(used_challenges(w), used);

@@ -12,6 +12,7 @@
 
 struct world {
     char dir[64];
+    uint64_t map_size;
     struct store *store;
     struct enroll_context ctx;
     struct challenge_key challenge_key;
@@ -22,6 +23,7 @@ struct world {
     int64_t now;
 };
 void world_open(struct world *w);
+void world_open_sized(struct world *w, uint64_t map_size);
 void world_restart(struct world *w); /* closes and opens the store */
 void world_close(struct world *w);
 
@@ -64,6 +66,10 @@ struct half {
     struct enroll_change *change;
 };
 struct half decide_only(struct world *w, const struct scep_message *m);
+
+/* The change finds the world changed and writes nothing: the write around it may be committed. */
+void expect_conflict(struct world *w, struct half *h);
+void half_clear(struct half *h);
 
 /* Asks, and wants the verdict; the certificate is the caller's. */
 struct buf expect_issued(struct world *w, const struct wish *wish);
