@@ -251,7 +251,7 @@ bool envelope_open(struct scep_message *m, unsigned ciphers, const struct scep_k
     struct cms_key_trans *kt = NULL;
     enum cipher cipher = CIPHER_AES128;
     struct view iv = {0}, content = frame_view(e->encrypted->content);
-    int key;
+    int key = -1;
     bool ok = read_cipher(e->encrypted->cipher, ciphers, &cipher, &iv, err);
     /* RFC 8894 section 3.2.2 */
     if (ok && OBJ_obj2nid(e->encrypted->type) != NID_pkcs7_data)

@@ -110,14 +110,16 @@ static bool is_named(X509 *cert, const struct scep_recipient *who)
     if (who->ski.n)
         return ski && view_eq(who->ski,
                               view_of(ASN1_STRING_get0_data(ski), (size_t)ASN1_STRING_length(ski)));
-    uint8_t *issuer = NULL, *serial = NULL;
-    int n = i2d_X509_NAME(X509_get_issuer_name(cert), &issuer);
-    int s = i2d_ASN1_INTEGER(X509_get_serialNumber(cert), &serial);
-    ck_assert(n > 0 && s > 2 && s < 0x80);
-    bool same = view_eq(who->issuer, view_of(issuer, (size_t)n)) &&
-                view_eq(who->serial, view_of(serial + 2, (size_t)s - 2));
-    OPENSSL_free(issuer);
+    const uint8_t *p = who->issuer.p;
+    uint8_t *serial = NULL;
+    X509_NAME *issuer = d2i_X509_NAME(NULL, &p, (long)who->issuer.n);
+    int n = i2d_ASN1_INTEGER(X509_get_serialNumber(cert), &serial);
+    ck_assert(n > 2 && n < 0x80);
+    bool same = issuer && X509_NAME_cmp(issuer, X509_get_issuer_name(cert)) == 0 &&
+                view_eq(who->serial, view_of(serial + 2, (size_t)n - 2));
+    X509_NAME_free(issuer);
     OPENSSL_free(serial);
+    ERR_clear_error();
     return same;
 }
 
