@@ -176,7 +176,7 @@ END_TEST
 
 /* RFC 5652 section 5.4: what OpenSSL writes of it again is the same, so it is DER with the
  * attributes in order. */
-START_TEST(der)
+START_TEST(is_der)
 {
     uint8_t *again = NULL;
     r.status = _i == 0 ? SCEP_SUCCESS : SCEP_FAILURE;
@@ -387,7 +387,7 @@ int main(void)
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_set_timeout(c, 30);
     tcase_add_test(c, success);
-    tcase_add_loop_test(c, der, 0, 2);
+    tcase_add_loop_test(c, is_der, 0, 2);
     tcase_add_loop_test(c, algorithms, 0, 4);
     tcase_add_test(c, chain_in_order);
     tcase_add_test(c, crl);
