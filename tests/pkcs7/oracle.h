@@ -80,7 +80,7 @@ static inline X509 *oracle_cert(EVP_PKEY *key)
                 {NID_key_usage, "critical,digitalSignature,keyEncipherment"},
                 {NID_subject_alt_name, "DNS:leaf.example.org"},
                 {NID_subject_key_identifier, "hash"},
-                {NID_authority_key_identifier, "keyid"}};
+                {NID_authority_key_identifier, "keyid:always"}};
     for (size_t i = 0; i < sizeof exts / sizeof *exts; i++) {
         X509_EXTENSION *e = X509V3_EXT_conf_nid(NULL, &ctx, exts[i].nid, exts[i].value);
         ck_assert_ptr_nonnull(e);
