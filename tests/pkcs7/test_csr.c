@@ -156,6 +156,38 @@ START_TEST(identity_is_the_wish)
 }
 END_TEST
 
+START_TEST(from_real_clients)
+{
+    static const struct {
+        const char *file, *subject, *san, *challenge, *more;
+    } csrs[] = {
+        {"certmonger", "CN=certmonger-dev", "DNS:cm.example.test", "secret",
+         "1.2.840.113549.1.9.20"},
+        {"jscep", "CN=jscep-get,O=Interop", "DNS:jscep-get.example.test", "secret", ""},
+        {"micromdm", "C=US,O=scep-client,OU=MDM,CN=micromdm-dev", "", "secret", ""},
+        {"micromdm-renewal", "C=US,O=scep-client,OU=MDM,CN=micromdm-dev", "", "secret", ""},
+        {"sscep", "O=Interop,CN=sscep-dev", "DNS:sscep.example.test", "secret", ""},
+        {"strongswan", "CN=strongswan-dev,O=Interop", "DNS:strongswan.example.test", "secret", ""},
+        {"strongswan-renewal", "CN=strongswan-dev,O=Interop", "", "", ""},
+        {"strongswan6", "CN=strongswan6-dev,O=Interop", "DNS:strongswan6.example.test", "secret",
+         ""},
+    };
+    for (size_t i = 0; i < sizeof csrs / sizeof *csrs; i++) {
+        char text[200];
+        snprintf(text, sizeof text, "csr/%s.der", csrs[i].file);
+        struct csr *csr = parse(oracle_file(text));
+        name_text(&csr->subject, text, sizeof text);
+        ck_assert_str_eq(text, csrs[i].subject);
+        san_text(&csr->ext.san, text, sizeof text);
+        ck_assert_str_eq(text, csrs[i].san);
+        ck_assert(view_eq(buf_view(&csr->challenge), view_str(csrs[i].challenge)));
+        ck_assert_str_eq(csr->unknown_attributes, csrs[i].more);
+        ck_assert_uint_eq(csr->key.bits, 2048);
+        csr_free(csr);
+    }
+}
+END_TEST
+
 /* ---- piece by piece ---- */
 
 struct attribute {
@@ -518,6 +550,7 @@ int main(void)
     tcase_add_test(c, digests_by_policy);
     tcase_add_test(c, a_key_that_is_loaded_already);
     tcase_add_test(c, identity_is_the_wish);
+    tcase_add_test(c, from_real_clients);
     tcase_add_test(c, piece_by_piece_is_good);
     tcase_add_test(c, attributes_in_any_order);
     tcase_add_test(c, versions);
