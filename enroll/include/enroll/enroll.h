@@ -45,7 +45,7 @@ struct enroll_decision {
     struct buf certificate;          /* REPEAT: the one issued before */
     struct store_cert repeated;      /* REPEAT: its record (der moved to `certificate`) */
     bool renewal;
-    /* private to enroll/: what enroll_plan_* needs */
+    /* private to enroll/: what the change needs */
     struct enroll_private *priv;
 };
 void enroll_decision_clear(struct enroll_decision *d);
