@@ -323,6 +323,10 @@ START_TEST(references)
     refused("path = \"/two\"", "path = \"two\"",
             "20: path \"two\" must begin with /, must not end in / and has only characters of a "
             "plain URL path\n");
+    refused("path = \"/two\"",
+            "path = \"/0123456789012345678901234567890123456789012345678901234567890123\"",
+            "20: path \"/0123456789012345678901234567890123456789012345678901234567890123\" is too "
+            "long: 65 octets, at most 63\n");
     refused("path = \"/two\"", "path = \"/tw\\x1bo\"",
             "20: path \"/tw\\x1bo\" must begin with /, must not end in / and has only characters "
             "of a plain URL path\n");

@@ -323,7 +323,9 @@ class Grammar(WithAuthority):
                 self.assertIn("Examples:", self.exits(DONE, ctl(noun, verb, "--help")).stdout)
                 self.assertNotIn("Examples:", self.exits(DONE, ctl(noun, verb, "-h")).stdout)
         self.assertIn("Examples:", self.exits(DONE, ctl("init", "--help")).stdout)
-        self.assertRegex(self.exits(DONE, ctl("--version")).stdout, r"^scepctl \d")
+        for args in (["--version"], ["cert", "--version"], ["cert", "list", "--version"]):
+            self.assertRegex(self.exits(DONE, ctl(*args)).stdout, r"^scepctl \d")
+        self.exits(USAGE, ctl("client", "enrol", "http://127.0.0.1:1/scep", "--dry-run"))
 
     def test_typing_mistakes(self):
         for args, hint in ((["crt"], "cert"), (["cert", "lst"], "list"), (["cert", "list", "--serach", "x"], "--search"),
@@ -367,6 +369,14 @@ class Grammar(WithAuthority):
         self.assertRegex(r.stdout, r'bad.conf:\d+: unknown setting "wrokers"')
         self.exits(FAILED, ctl("-c", bad, "cert", "list"))
 
+    def test_no_store(self):
+        os.rename(self.home + "/store", self.home + "/away")
+        try:
+            r = self.exits(NOT_FOUND, self.ctl("cert", "list"))
+        finally:
+            os.rename(self.home + "/away", self.home + "/store")
+        self.assertIn("scepctl init", r.stderr)
+
     def test_full_disk(self):
         with open("/dev/full", "w") as full:
             r = subprocess.run([SCEPCTL, "--help"], stdout=full, stderr=subprocess.PIPE, text=True)
@@ -376,12 +386,13 @@ class Grammar(WithAuthority):
     def test_not_permitted(self):
         if os.geteuid() == 0:
             other = dict(user=65534, group=65534, extra_groups=[])
-            os.chmod(self.home, 0o700)
+            os.chmod(self.home, 0o755)
         else:
             other = {}
             os.chmod(self.home, 0o000)
         try:
-            self.exits(NOT_PERMITTED, self.ctl("cert", "list", cwd="/", **other))
+            r = self.exits(NOT_PERMITTED, self.ctl("cert", "list", cwd="/", **other))
+            self.assertIn("fix: run it as root", r.stderr)
         finally:
             os.chmod(self.home, 0o755)
 
