@@ -28,7 +28,8 @@ static bool find_transaction(struct ask *a, struct err *err)
                                &a->p->expected, &why);
     if (a->p->known || why.kind == ERR_NOT_FOUND)
         return true;
-    return err_pass(err, &why);
+    *err = why;
+    return false;
 }
 
 /* A certificate that is byte for byte one of the store's was issued here: its issuer's name alone
@@ -40,7 +41,8 @@ static bool find_signer(struct ask *a, struct err *err)
     a->ours = store_cert_by_der(a->ctx->store, signer->serial, signer->sha256, &a->signer, &why);
     if (a->ours || why.kind == ERR_NOT_FOUND)
         return true;
-    return err_pass(err, &why);
+    *err = why;
+    return false;
 }
 
 static void take_request(struct ask *a)
@@ -97,7 +99,7 @@ static bool decide_known_issued(struct ask *a, bool *answered, struct err *err)
     if (!store_cert_by_id(a->ctx->store, a->p->expected.cert_id, &c, &why))
         return why.kind == ERR_NOT_FOUND
                    ? err_set(err, ERR_STORE, "the certificate of a transaction is missing")
-                   : err_pass(err, &why);
+                   : (*err = why, false);
     bool ok = decide_issued(a, &a->p->expected, &c, answered, err);
     store_cert_clear(&c);
     return ok;
@@ -173,7 +175,8 @@ static bool decide_new(struct ask *a, struct err *err)
         a->p->renews = a->p->renewed_before = 0;
         return decide_initial(a, err);
     }
-    return err_pass(err, &why);
+    *err = why;
+    return false;
 }
 
 static bool decide(struct ask *a, struct err *err)

@@ -6,7 +6,6 @@
 
 #include "base/text.h"
 #include "binding.h"
-#include "decision.h"
 
 static bool by_hash(const struct enroll_context *ctx, const uint8_t hash[STORE_HASH],
                     struct presented *out, struct err *err)
@@ -17,7 +16,8 @@ static bool by_hash(const struct enroll_context *ctx, const uint8_t hash[STORE_H
         return true;
     }
     if (why.kind != ERR_NOT_FOUND) {
-        return err_pass(err, &why);
+        *err = why;
+        return false;
     }
     out->kind = PRESENTED_UNKNOWN;
     return true;

@@ -119,14 +119,12 @@ static void *run(void *ctx)
     return NULL;
 }
 
-void fixture_start(struct http_fixture *f, const struct http_limits *limits)
+void fixture_serve(struct http_fixture *f, const struct http_limits *limits, http_handler handler,
+                   http_refused refused, void *ctx)
 {
     struct err err = {0};
     signal(SIGPIPE, SIG_IGN); /* as the daemon does */
-    f->log = (struct log){LOG_LEVEL_DEBUG, on_log, f};
-    f->base = event_base_new();
-    ck_assert(
-        http_server_new(f->base, limits, on_request, on_refused, f, &f->log, &f->server, &err));
+    ck_assert(http_server_new(f->base, limits, handler, refused, ctx, &f->log, &f->server, &err));
     ck_assert_msg(http_server_listen(f->server, "127.0.0.1", 0, &err), "%s", err.text);
     f->port = http_server_port(f->server);
     ck_assert_int_gt(f->port, 0);
@@ -136,16 +134,33 @@ void fixture_start(struct http_fixture *f, const struct http_limits *limits)
     ck_assert_int_eq(pthread_create(&f->thread, NULL, run, f), 0);
 }
 
-void fixture_stop(struct http_fixture *f)
+void fixture_start(struct http_fixture *f, const struct http_limits *limits)
+{
+    f->log = (struct log){LOG_LEVEL_DEBUG, on_log, f};
+    f->base = event_base_new();
+    fixture_serve(f, limits, on_request, on_refused, f);
+}
+
+void fixture_join(struct http_fixture *f)
 {
     ck_assert_int_eq(write(f->stop_pipe[1], "x", 1), 1);
     pthread_join(f->thread, NULL);
     ck_assert_uint_eq(f->in_flight, 0);
+}
+
+void fixture_free(struct http_fixture *f)
+{
     event_free(f->stop);
     http_server_free(f->server);
-    event_base_free(f->base);
     close(f->stop_pipe[0]);
     close(f->stop_pipe[1]);
+}
+
+void fixture_stop(struct http_fixture *f)
+{
+    fixture_join(f);
+    fixture_free(f);
+    event_base_free(f->base);
 }
 
 int client_connect(const struct http_fixture *f)

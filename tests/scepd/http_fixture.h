@@ -20,8 +20,14 @@ struct http_fixture {
 
 /* Answers: /echo tells what came, /slow does so after 300 ms, /big is 32 MB, /shared is a borrowed body. */
 void fixture_start(struct http_fixture *f, const struct http_limits *limits);
+/* The same with a handler, a base and a log of the caller's. */
+void fixture_serve(struct http_fixture *f, const struct http_limits *limits, http_handler handler, http_refused refused,
+                   void *ctx);
 /* Drains, ends the thread and frees; fails when something stays in flight. */
 void fixture_stop(struct http_fixture *f);
+/* Its two halves, without the base: the thread ends, the server goes. */
+void fixture_join(struct http_fixture *f);
+void fixture_free(struct http_fixture *f);
 
 struct http_got {
     int status;

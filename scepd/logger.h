@@ -1,0 +1,28 @@
+/* Where log lines go: stderr, one write for each, as logfmt or as JSON with the same names.  Under journald, lines
+ * carry its priority prefix and no time of their own. */
+#pragma once
+
+#include "base/log.h"
+
+struct logger {
+    struct log log; /* hand this down */
+    bool json, journal;
+    int fd;
+};
+void logger_init(struct logger *l, int fd, enum log_level max, bool json);
+
+/* Lines that anybody can provoke are limited per second; what was left out is counted. */
+#define LOG_LIMIT_PER_SECOND 100
+
+struct log_limit {
+    int64_t second;
+    unsigned passed, dropped;
+};
+/* May a line be written now?  When a second with dropped lines is over, one line tells how many. */
+bool log_limit_pass(struct log_limit *l, const struct log *log, int64_t now);
+/* Tells what was dropped, if anything, although no line follows. */
+void log_limit_flush(struct log_limit *l, const struct log *log, int64_t now);
+
+/* libevent's own warnings.  It knows one sink for the whole process and no context, so this keeps one pointer;
+ * NULL ends it. */
+void log_take_libevent(const struct log *log);

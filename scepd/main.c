@@ -1,0 +1,136 @@
+/* scepd: the arguments, the configuration, then the daemon. */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "scepd/daemon.h"
+
+/* Exit codes that scepctl has as well. */
+enum { EXIT_USAGE = 2, EXIT_PROBLEMS = 7 };
+
+struct arguments {
+    const char *config, *listen;
+    bool check;
+};
+
+static const char help[] =
+    "usage: scepd [-c FILE] [--listen ADDRESS:PORT]\n"
+    "       scepd [-c FILE] --check-config\n"
+    "\n"
+    "The SCEP daemon; stays in the foreground and logs to stderr.\n"
+    "\n"
+    "  -c, --config FILE       the configuration; else $SCEPD_CONF, $SCEPD_HOME/scepd.conf,\n"
+    "                          /etc/scepd/scepd.conf\n"
+    "      --listen ADDR:PORT  instead of listen.address and listen.port\n"
+    "      --check-config      tells every mistake in the configuration; exit code 7 if there is "
+    "one\n"
+    "      --version\n"
+    "  -h, --help\n";
+
+/* -1: go on; else the exit code. */
+static int parse(int argc, char **argv, struct arguments *out)
+{
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'}, {"listen", required_argument, NULL, 'l'},
+        {"check-config", no_argument, NULL, 'k'}, {"version", no_argument, NULL, 'v'},
+        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
+    };
+    int c;
+    while ((c = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
+        switch (c) {
+        case 'c':
+            out->config = optarg;
+            break;
+        case 'l':
+            out->listen = optarg;
+            break;
+        case 'k':
+            out->check = true;
+            break;
+        case 'v':
+            printf("scepd %s\n", SCEPD_VERSION);
+            return EXIT_SUCCESS;
+        case 'h':
+            fputs(help, stdout);
+            return EXIT_SUCCESS;
+        default:
+            fprintf(stderr, "fix: scepd --help lists the options\n");
+            return EXIT_USAGE;
+        }
+    }
+    if (optind < argc) {
+        fprintf(stderr, "scepd: unexpected argument \"%s\"\nfix: scepd --help lists the options\n",
+                argv[optind]);
+        return EXIT_USAGE;
+    }
+    return -1;
+}
+
+/* "127.0.0.1:8080", "[::1]:8080", ":8080". */
+static bool set_listen(struct config *c, const char *text)
+{
+    const char *colon = strrchr(text, ':');
+    if (!colon)
+        return false;
+    size_t n = (size_t)(colon - text);
+    char *end;
+    long port = strtol(colon + 1, &end, 10);
+    if (n >= 2 && text[0] == '[' && text[n - 1] == ']') {
+        text++;
+        n -= 2;
+    }
+    if (colon[1] == '\0' || *end || port < 0 || port > 65535 || n >= sizeof c->address)
+        return false;
+    memcpy(c->address, text, n);
+    c->address[n] = '\0';
+    c->port = (int)port;
+    return true;
+}
+
+static void complain(void *count, const char *message)
+{
+    ++*(unsigned *)count;
+    fprintf(stderr, "%s\n", message);
+}
+
+static int check(const struct config *c, const char *file, unsigned problems)
+{
+    struct err err = {0};
+    if (c && !daemon_check(c, &err))
+        complain(&problems, err.text);
+    if (problems) {
+        fprintf(stderr, "%s: %u problem%s\n", file, problems, problems == 1 ? "" : "s");
+        return EXIT_PROBLEMS;
+    }
+    printf("%s: no problems, %zu endpoints, %zu authorities\n", file, c->endpoint_n,
+           c->authority_n);
+    return EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments arguments = {0};
+    char file[512];
+    unsigned problems = 0;
+    int code = parse(argc, argv, &arguments);
+    if (code >= 0)
+        return code;
+    config_find(arguments.config, file);
+    struct config *c = config_load(file, complain, &problems);
+    if (arguments.check) {
+        code = check(c, file, problems);
+    } else if (!c) {
+        fprintf(stderr, "scepd: not started, %u problem%s in %s\n", problems,
+                problems == 1 ? "" : "s", file);
+        code = EXIT_FAILURE;
+    } else if (arguments.listen && !set_listen(c, arguments.listen)) {
+        fprintf(stderr, "scepd: --listen %s: not ADDRESS:PORT\nfix: --listen 127.0.0.1:8080\n",
+                arguments.listen);
+        code = EXIT_USAGE;
+    } else {
+        code = daemon_run(c, SCEPD_VERSION);
+    }
+    config_free(c);
+    return code;
+}

@@ -1,0 +1,150 @@
+#include "scepd/routes.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* The longest path that is looked for. */
+#define MAX_PATH 512
+/* Every endpoint with its aliases; of each authority the CRL and all certificates, twice for the
+ * two with a URL. */
+#define MAX_ROUTES                                       \
+    (CONFIG_MAX_ENDPOINTS * (ENDPOINT_MAX_ALIASES + 1) + \
+     CONFIG_MAX_AUTHORITIES * (AUTHORITY_MAX_CHAIN + 4))
+
+struct entry {
+    char *path; /* owned, normalised */
+    struct route route;
+};
+
+struct routes {
+    struct entry entry[MAX_ROUTES];
+    size_t n;
+};
+
+static bool normalise(const char *path, char out[MAX_PATH])
+{
+    size_t n = strlen(path);
+    while (n > 0 && path[n - 1] == '/')
+        n--;
+    if (n >= MAX_PATH)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        out[i] = (char)tolower((unsigned char)path[i]);
+    out[n] = '\0';
+    return true;
+}
+
+static bool cut_suffix(char *path, const char *suffix)
+{
+    size_t n = strlen(path), k = strlen(suffix);
+    if (n < k || strcmp(path + n - k, suffix) != 0)
+        return false;
+    path[n - k] = '\0';
+    return true;
+}
+
+static const struct entry *find(const struct routes *r, const char *normalised)
+{
+    for (size_t i = 0; i < r->n; i++)
+        if (strcmp(r->entry[i].path, normalised) == 0)
+            return &r->entry[i];
+    return NULL;
+}
+
+static bool add(struct routes *r, const char *path, struct route route, struct err *err)
+{
+    char text[MAX_PATH];
+    if (!normalise(path, text))
+        return err_set(err, ERR_CONFIG, "the path %s is too long: at most %d octets", path,
+                       MAX_PATH - 1);
+    const struct entry *old = find(r, text);
+    if (old && old->route.kind == route.kind && old->route.index == route.index &&
+        old->route.chain == route.chain)
+        return true;
+    if (old)
+        return err_set(err, ERR_CONFIG,
+                       "the path %s would lead to two things: paths differ by more than case",
+                       path);
+    char *copy = strdup(text);
+    if (!copy)
+        return err_memory(err);
+    r->entry[r->n++] = (struct entry){copy, route};
+    return true;
+}
+
+/* The path of an http URL in a configuration; addresses elsewhere do no harm here. */
+static bool add_url(struct routes *r, const char *url, struct route route, struct err *err)
+{
+    const char *host = strstr(url, "://");
+    const char *path = host ? strchr(host + 3, '/') : NULL;
+    return !path || path[1] == '\0' || add(r, path, route, err);
+}
+
+static bool add_endpoint(struct routes *r, const struct config_endpoint *e, size_t index,
+                         struct err *err)
+{
+    struct route route = {ROUTE_ENDPOINT, index, 0};
+    bool ok = add(r, e->path, route, err);
+    for (size_t i = 0; ok && i < e->alias_n; i++)
+        ok = add(r, e->alias[i], route, err);
+    return ok;
+}
+
+static bool add_authority(struct routes *r, const struct config_authority *a, size_t index,
+                          struct err *err)
+{
+    struct route crl = {ROUTE_CRL, index, 0};
+    char path[128];
+    snprintf(path, sizeof path, "/crl/%s.crl", a->name);
+    if (!add(r, path, crl, err) || !add_url(r, a->crl_url, crl, err))
+        return false;
+    for (size_t i = 0; i <= a->chain_n; i++) {
+        struct route certificate = {ROUTE_CERTIFICATE, index, i};
+        if (i == 0)
+            snprintf(path, sizeof path, "/ca/%s.crt", a->name);
+        else
+            snprintf(path, sizeof path, "/ca/%s-%zu.crt", a->name, i);
+        if (!add(r, path, certificate, err))
+            return false;
+    }
+    return add_url(r, a->issuer_url, (struct route){ROUTE_CERTIFICATE, index, 0}, err);
+}
+
+bool routes_new(const struct config *c, struct routes **out, struct err *err)
+{
+    struct routes *r = calloc(1, sizeof *r);
+    bool ok = r || err_memory(err);
+    for (size_t i = 0; ok && i < c->endpoint_n; i++)
+        ok = add_endpoint(r, &c->endpoint[i], i, err);
+    for (size_t i = 0; ok && i < c->authority_n; i++)
+        ok = add_authority(r, &c->authority[i], i, err);
+    if (ok)
+        *out = r;
+    else
+        routes_free(r);
+    return ok;
+}
+
+void routes_free(struct routes *r)
+{
+    for (size_t i = 0; r && i < r->n; i++)
+        free(r->entry[i].path);
+    free(r);
+}
+
+const struct route *routes_find(const struct routes *r, const char *path)
+{
+    char text[MAX_PATH];
+    if (!normalise(path, text))
+        return NULL;
+    const struct entry *e = find(r, text);
+    if (!e && cut_suffix(text, "/pkiclient.exe")) {
+        e = find(r, text);
+        if (!e && cut_suffix(text, "/cgi-bin"))
+            e = find(r, text);
+        if (e && e->route.kind != ROUTE_ENDPOINT)
+            e = NULL;
+    }
+    return e ? &e->route : NULL;
+}

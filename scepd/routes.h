@@ -1,0 +1,24 @@
+/* Which URL path is what.  Paths are compared without case and without a slash at their end; a suffix that clients
+ * append of their own (/pkiclient.exe, /cgi-bin/pkiclient.exe) is ignored. */
+#pragma once
+
+#include "scepd/config.h"
+
+enum route_kind {
+    ROUTE_ENDPOINT,    /* SCEP; `index` of the endpoint */
+    ROUTE_CRL,         /* of authority `index`: /crl/NAME.crl and the path of its crl url */
+    ROUTE_CERTIFICATE, /* of authority `index`: /ca/NAME.crt and the path of its issuer_url; with `chain` n > 0 the
+                          n-th certificate above it: /ca/NAME-n.crt */
+};
+
+struct route {
+    enum route_kind kind;
+    size_t index, chain;
+};
+
+struct routes;
+/* ERR_CONFIG when two things have the same path. */
+bool routes_new(const struct config *c, struct routes **out, struct err *err);
+void routes_free(struct routes *r);
+/* NULL when there is none.  Valid as long as `r`. */
+const struct route *routes_find(const struct routes *r, const char *path);

@@ -1,0 +1,362 @@
+#include "scepd/scep_http.h"
+
+#include <stdio.h>
+#include <strings.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/text.h"
+
+static const char type_text[] = "text/plain";
+
+/* Of a 503: long enough for a queue to empty, short enough for somebody who waits. */
+#define RETRY_AFTER "5"
+/* CRLs and CA certificates may stay in caches for this long. */
+#define CACHE_A_MINUTE "max-age=60"
+
+#define KNOWN_OPERATIONS "GetCACaps, GetCACert, GetNextCACert and PKIOperation"
+
+/* ---- log lines ---- */
+
+static void request_fields(struct log_line *l, const struct http_request *r)
+{
+    static const char *const methods[] = {"GET", "HEAD", "POST"};
+    log_str(l, "method", methods[http_method(r)]);
+    log_str(l, "path", http_path(r));
+    log_str(l, "peer", http_peer(r));
+    log_str(l, "agent", http_header(r, "User-Agent"));
+}
+
+static void log_refused(struct scep_http *s, const struct http_request *r, int status,
+                        enum reason reason, const char *detail)
+{
+    struct log_line l;
+    if (!log_limit_pass(&s->refused_limit, s->log, time(NULL)))
+        return;
+    log_begin(&l, s->log, LOG_LEVEL_NOTICE, "http.refused");
+    log_str(&l, "reason", reason_info(reason)->code);
+    request_fields(&l, r);
+    log_int(&l, "status", status);
+    log_end(&l, "%s", detail);
+}
+
+/* What was answered from memory. */
+static void log_answered(struct scep_http *s, const struct http_request *r, const char *what,
+                         size_t n)
+{
+    struct log_line l;
+    if (!log_limit_pass(&s->answered_limit, s->log, time(NULL)))
+        return;
+    log_begin(&l, s->log, LOG_LEVEL_INFO, "http.answered");
+    log_str(&l, "op", what);
+    request_fields(&l, r);
+    log_int(&l, "status", 200);
+    log_int(&l, "out", (int64_t)n);
+    log_end(&l, "%s", "");
+}
+
+void scep_http_refused(void *scep_http, const char *peer, int status, const char *why)
+{
+    struct scep_http *s = scep_http;
+    struct log_line l;
+    enum reason reason = status == 405   ? REASON_HTTP_METHOD
+                         : status == 413 ? REASON_HTTP_TOO_LONG
+                         : status == 503 ? REASON_BUSY
+                                         : REASON_HTTP_MALFORMED;
+    if (!log_limit_pass(&s->refused_limit, s->log, time(NULL)))
+        return;
+    log_begin(&l, s->log, LOG_LEVEL_NOTICE, "http.refused");
+    log_str(&l, "reason", reason_info(reason)->code);
+    log_str(&l, "peer", peer);
+    log_int(&l, "status", status);
+    log_end(&l, "%s", why);
+}
+
+void scep_http_tick(struct scep_http *s, int64_t now)
+{
+    log_limit_flush(&s->refused_limit, s->log, now);
+    log_limit_flush(&s->answered_limit, s->log, now);
+}
+
+/* ---- replies ---- */
+
+static void reply_busy(struct scep_http *s, struct http_request *r, const char *detail)
+{
+    static const char text[] = "the server is busy: try again later\n";
+    log_refused(s, r, 503, REASON_BUSY, detail);
+    struct http_reply reply = {
+        .status = 503,
+        .content_type = type_text,
+        .body = view_str(text),
+        .header = {{"Retry-After", RETRY_AFTER}, {"Cache-Control", "no-store"}}};
+    http_reply(r, &reply);
+}
+
+static void reply_method(struct scep_http *s, struct http_request *r, const char *allow)
+{
+    static const char text[] = "the method is not allowed here\n";
+    log_refused(s, r, 405, REASON_HTTP_METHOD, allow);
+    struct http_reply reply = {.status = 405,
+                               .content_type = type_text,
+                               .body = view_str(text),
+                               .header = {{"Allow", allow}, {"Cache-Control", "no-store"}}};
+    http_reply(r, &reply);
+}
+
+static void reply_memory(struct scep_http *s, struct http_request *r, const char *what,
+                         const char *type, const char *cache, struct view body)
+{
+    log_answered(s, r, what, body.n);
+    struct http_reply reply = {
+        .status = 200, .content_type = type, .body = body, .header = {{"Cache-Control", cache}}};
+    http_reply(r, &reply);
+}
+
+static void reply_crl(struct scep_http *s, struct http_request *r, size_t authority)
+{
+    struct published *crl = upkeep_crl_get1(s->upkeep, authority);
+    if (!crl) {
+        reply_busy(s, r, "there is no CRL yet");
+        return;
+    }
+    log_answered(s, r, "CRL", published_view(crl).n);
+    struct http_reply reply = {.status = 200,
+                               .content_type = "application/pkix-crl",
+                               .body = published_view(crl),
+                               .release = published_release,
+                               .release_ctx = crl,
+                               .header = {{"Cache-Control", CACHE_A_MINUTE}}};
+    http_reply(r, &reply);
+}
+
+static void reply_certificate(struct scep_http *s, struct http_request *r,
+                              const struct route *route)
+{
+    const struct authority *a = s->authorities[route->index];
+    const struct cert *cert = route->chain ? a->chain[route->chain - 1] : a->cert;
+    reply_memory(s, r, "certificate", "application/pkix-cert", CACHE_A_MINUTE,
+                 buf_view(&cert->der));
+}
+
+/* ---- operations (RFC 8894 section 4.1) ---- */
+
+enum operation { OP_NONE, OP_CAPS, OP_CA_CERT, OP_NEXT_CA_CERT, OP_PKI, OP_UNKNOWN };
+
+/* `text` gets what was asked for, cut if needed. */
+static enum operation operation_of(const struct http_request *r, char text[64])
+{
+    static const struct {
+        const char *name;
+        enum operation operation;
+    } known[] = {{"GetCACaps", OP_CAPS},
+                 {"GetCACert", OP_CA_CERT},
+                 {"GetNextCACert", OP_NEXT_CA_CERT},
+                 {"PKIOperation", OP_PKI}};
+    struct buf name = {0};
+    enum operation found = OP_NONE;
+    *text = '\0';
+    if (http_query_get(http_raw_query(r), "operation", &name) && name.n > 0) {
+        found = OP_UNKNOWN;
+        text_printable(buf_view(&name), text, 64);
+        for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+            if (name.n == strlen(known[i].name) &&
+                strncasecmp((char *)name.p, known[i].name, name.n) == 0)
+                found = known[i].operation;
+    }
+    buf_clear(&name);
+    return found;
+}
+
+/* A GET of a PKIOperation carries the message in its query; clients encode it in many ways. */
+static bool message_of_get(const struct http_request *r, struct buf *out, struct err *err)
+{
+    struct buf text = {0};
+    bool ok;
+    if (http_query_get(http_raw_query(r), "message", &text))
+        ok = http_query_base64(buf_view(&text), out, err);
+    else
+        ok = err_refuse(err, REASON_HTTP_MALFORMED,
+                        "there is no parameter \"message\", or a bad escape is in it");
+    buf_clear(&text);
+    return ok;
+}
+
+/* DER begins with a SEQUENCE; some clients post base64 instead. */
+static bool message_of_post(const struct http_request *r, struct buf *out, struct err *err)
+{
+    struct view body = http_body(r);
+    struct err not_base64 = {0};
+    if (body.n == 0)
+        return err_refuse(err, REASON_HTTP_MALFORMED, "the body is empty");
+    if (body.p[0] != 0x30 && http_query_base64(body, out, &not_base64))
+        return true;
+    buf_reset(out);
+    return buf_append(out, body.p, body.n) || err_memory(err);
+}
+
+static void pki_operation(struct scep_http *s, struct http_request *r,
+                          const struct scep_endpoint *e)
+{
+    struct err err = {0};
+    struct service_job *job =
+        service_job_new(e, s->enroll, http_peer(r), http_header(r, "User-Agent"), r);
+    if (!job) {
+        reply_busy(s, r, "out of memory");
+        return;
+    }
+    bool ok = http_method(r) == HTTP_POST ? message_of_post(r, &job->message, &err)
+                                          : message_of_get(r, &job->message, &err);
+    if (ok && service_pool_submit(s->pool, job))
+        return;
+    if (ok || err.kind != ERR_REFUSED) {
+        reply_busy(s, r, ok ? "the queue is full" : err.text);
+    } else {
+        log_refused(s, r, 400, err.reason, err.text);
+        http_reply_text(r, 400, "%s", err.text);
+    }
+    service_job_free(job, s->ops);
+}
+
+static void refuse_operation(struct scep_http *s, struct http_request *r, const char *asked)
+{
+    log_refused(s, r, 400, REASON_HTTP_OPERATION, *asked ? asked : "no operation");
+    http_reply_text(r, 400,
+                    "%s: this is a SCEP endpoint, it knows the operations " KNOWN_OPERATIONS,
+                    *asked ? "unknown operation" : "no operation");
+}
+
+static void get_operation(struct scep_http *s, struct http_request *r,
+                          const struct scep_endpoint *e, enum operation op, const char *asked)
+{
+    switch (op) {
+    case OP_CAPS:
+        reply_memory(s, r, "GetCACaps", type_text, "no-store", buf_view(&e->caps));
+        return;
+    case OP_CA_CERT:
+        reply_memory(s, r, "GetCACert", e->ca_cert_type, "no-store", buf_view(&e->ca_cert));
+        return;
+    case OP_NEXT_CA_CERT:
+        log_refused(s, r, 404, REASON_HTTP_OPERATION,
+                    "GetNextCACert: there is no next CA certificate");
+        http_reply_text(r, 404, "there is no next CA certificate");
+        return;
+    case OP_PKI:
+        if (http_method(r) == HTTP_GET)
+            pki_operation(s, r, e);
+        else
+            reply_method(s, r, "GET, POST");
+        return;
+    case OP_NONE:
+    case OP_UNKNOWN:
+        refuse_operation(s, r, asked);
+        return;
+    }
+}
+
+static void endpoint_request(struct scep_http *s, struct http_request *r,
+                             const struct scep_endpoint *e)
+{
+    char asked[64];
+    enum operation op = operation_of(r, asked);
+    bool from_memory = op == OP_CAPS || op == OP_CA_CERT || op == OP_NEXT_CA_CERT;
+    /* A POST is a PKIOperation whatever it says, unless it has no body and asks for something else.
+     */
+    if (http_method(r) == HTTP_POST && !(from_memory && http_body(r).n == 0))
+        pki_operation(s, r, e);
+    else
+        get_operation(s, r, e, op, asked);
+}
+
+void scep_http_request(void *scep_http, struct http_request *r)
+{
+    struct scep_http *s = scep_http;
+    const struct route *route = routes_find(s->routes, http_path(r));
+    if (!route) {
+        log_refused(s, r, 404, REASON_HTTP_PATH, reason_info(REASON_HTTP_PATH)->text);
+        http_reply_text(r, 404, "%s", reason_info(REASON_HTTP_PATH)->text);
+    } else if (route->kind == ROUTE_ENDPOINT) {
+        endpoint_request(s, r, &s->endpoints[route->index]);
+    } else if (http_method(r) == HTTP_POST) {
+        reply_method(s, r, "GET, HEAD");
+    } else if (route->kind == ROUTE_CRL) {
+        reply_crl(s, r, route->index);
+    } else {
+        reply_certificate(s, r, route);
+    }
+}
+
+/* ---- what comes back ---- */
+
+void scep_http_done(void *scep_http, struct service_job *job)
+{
+    struct scep_http *s = scep_http;
+    const uint64_t one = 1;
+    job_queue_push(&s->finished, job);
+    if (write(s->wake, &one, sizeof one) != sizeof one)
+        return; /* the counter is full: the loop is to wake up already */
+}
+
+static void send_answer(struct scep_http *s, struct service_job *job)
+{
+    struct http_request *r = job->tag;
+    const struct scep_answer *a = &job->answer;
+    if (job->expired) {
+        reply_busy(s, r, "the request waited too long for a worker");
+        return;
+    }
+    struct http_reply reply = {.status = a->status,
+                               .content_type = a->content_type,
+                               .body = buf_view(&a->body),
+                               .header = {{"Cache-Control", "no-store"}}};
+    if (a->status == 503) {
+        reply.header[1].name = "Retry-After";
+        reply.header[1].value = RETRY_AFTER;
+    }
+    http_reply(r, &reply);
+    scep_answer_log(a, &job->call, s->log, service_job_ms(job));
+}
+
+static void on_woken(evutil_socket_t fd, short what, void *scep_http)
+{
+    struct scep_http *s = scep_http;
+    uint64_t count;
+    if (read(fd, &count, sizeof count) != sizeof count)
+        return;
+    struct service_job *job = job_queue_drain(&s->finished), *next;
+    for (; job; job = next) {
+        next = job->next;
+        send_answer(s, job);
+        service_job_free(job, s->ops);
+    }
+}
+
+bool scep_http_init(struct scep_http *s, struct event_base *base, struct err *err)
+{
+    job_queue_init(&s->finished, SIZE_MAX);
+    s->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (s->wake < 0) {
+        job_queue_clear(&s->finished);
+        return err_errno(err, "cannot make an eventfd");
+    }
+    s->woken = event_new(base, s->wake, EV_READ | EV_PERSIST, on_woken, s);
+    if (!s->woken || event_add(s->woken, NULL) != 0) {
+        scep_http_clear(s);
+        return err_memory(err);
+    }
+    return true;
+}
+
+void scep_http_clear(struct scep_http *s)
+{
+    struct service_job *job = job_queue_drain(&s->finished), *next;
+    for (; job; job = next) {
+        next = job->next;
+        service_job_free(job, s->ops);
+    }
+    if (s->woken)
+        event_free(s->woken);
+    s->woken = NULL;
+    close(s->wake);
+    job_queue_clear(&s->finished);
+}

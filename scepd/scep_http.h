@@ -1,0 +1,36 @@
+/* SCEP over HTTP: takes whole requests from http.h, answers from memory what needs no thought, hands PKIOperations to
+ * the service pool and sends what comes back.  Loop thread only, but for scep_http_done. */
+#pragma once
+
+#include "scepd/http.h"
+#include "scepd/job_queue.h"
+#include "scepd/logger.h"
+#include "scepd/routes.h"
+#include "scepd/upkeep.h"
+
+struct scep_http {
+    const struct routes *routes;            /* all borrowed */
+    const struct scep_endpoint *endpoints;
+    struct authority *const *authorities;
+    const struct enroll_context *enroll;
+    struct service_pool *pool;
+    const struct service_ops *ops;
+    struct upkeep *upkeep;
+    const struct log *log;
+    /* private */
+    struct log_limit refused_limit, answered_limit;
+    struct job_queue finished;
+    int wake;                               /* eventfd */
+    struct event *woken;
+};
+
+/* The other fields are set before; `pool` may follow before the first request. */
+bool scep_http_init(struct scep_http *s, struct event_base *base, struct err *err);
+void scep_http_clear(struct scep_http *s);
+/* For http_server_new, with the struct as context. */
+void scep_http_request(void *scep_http, struct http_request *r);
+void scep_http_refused(void *scep_http, const char *peer, int status, const char *why);
+/* For service_options: done, with the struct as context.  Any thread. */
+void scep_http_done(void *scep_http, struct service_job *job);
+/* Once a second: tells about lines that were left out. */
+void scep_http_tick(struct scep_http *s, int64_t now);

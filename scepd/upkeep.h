@@ -1,0 +1,26 @@
+/* What happens in the background, by one thread with its own lane to the signer: CRLs are published when due and
+ * their bytes handed to whoever serves them; the store is kept tidy every minute. */
+#pragma once
+
+#include "ca/crl.h"
+
+/* One published CRL, shared by those who send it. */
+struct published;
+struct view published_view(const struct published *p);
+void published_release(void *published); /* NULL allowed */
+
+struct upkeep_options {
+    struct authority *const *authorities; /* borrowed */
+    size_t authority_n;
+    struct signer *lane;                  /* borrowed */
+    struct store *store;                  /* borrowed */
+    const struct log *log;
+};
+
+struct upkeep;
+/* Publishes or loads every CRL before it returns; failures are logged and tried again later.  Then starts the
+ * thread. */
+bool upkeep_new(const struct upkeep_options *o, struct upkeep **out, struct err *err);
+void upkeep_free(struct upkeep *u);
+/* The newest CRL of an authority, to be released; NULL when there is none.  Any thread. */
+struct published *upkeep_crl_get1(struct upkeep *u, size_t authority);

@@ -1,0 +1,141 @@
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "check_main.h"
+#include "scepd/logger.h"
+
+static struct logger logger;
+static int ends[2];
+static char seen[65536];
+
+static void start(bool json)
+{
+    ck_assert_int_eq(pipe(ends), 0);
+    logger_init(&logger, ends[1], LOG_LEVEL_INFO, json);
+}
+
+static const char *read_back(void)
+{
+    close(ends[1]);
+    size_t n = 0;
+    ssize_t k;
+    while ((k = read(ends[0], seen + n, sizeof seen - 1 - n)) > 0)
+        n += (size_t)k;
+    seen[n] = '\0';
+    close(ends[0]);
+    return seen;
+}
+
+static void write_one(void)
+{
+    struct log_line l;
+    log_begin(&l, &logger.log, LOG_LEVEL_NOTICE, "scep.request");
+    log_str(&l, "tx", "0042");
+    log_str(&l, "subject", "CN=\"x\" \\ y\n\xff");
+    log_int(&l, "status", 200);
+    log_ms(&l, "ms", 4.1);
+    log_end(&l, "a = b \"c\"");
+}
+
+START_TEST(logfmt)
+{
+    start(false);
+    write_one();
+    log_event(&logger.log, LOG_LEVEL_DEBUG, "e", "above the level");
+    const char *s = read_back();
+    ck_assert_ptr_eq(strstr(s, "ts=20"), s);
+    ck_assert_ptr_nonnull(strstr(s, "Z level=notice event=scep.request tx=0042 subject="));
+    ck_assert_ptr_eq(strchr(s, '\n'), s + strlen(s) - 1);
+}
+END_TEST
+
+START_TEST(json)
+{
+    start(true);
+    write_one();
+    json_error_t error;
+    json_t *o = json_loads(read_back(), 0, &error);
+    ck_assert_msg(o != NULL, "%s: %s", error.text, seen);
+    ck_assert_str_eq(json_string_value(json_object_get(o, "event")), "scep.request");
+    ck_assert_str_eq(json_string_value(json_object_get(o, "tx")), "0042"); /* no number */
+    ck_assert_str_eq(json_string_value(json_object_get(o, "subject")), "CN=\"x\" \\ y\\x0a\\xff");
+    ck_assert_int_eq(json_integer_value(json_object_get(o, "status")), 200);
+    ck_assert(json_is_real(json_object_get(o, "ms")));
+    ck_assert_str_eq(json_string_value(json_object_get(o, "msg")), "a = b \"c\"");
+    ck_assert_ptr_nonnull(strstr(seen, "\"ms\":4.1"));
+    ck_assert_ptr_eq(strchr(seen, '\n'), seen + strlen(seen) - 1);
+    json_decref(o);
+}
+END_TEST
+
+/* The longest line there is, full of what must be escaped. */
+START_TEST(json_of_a_long_line)
+{
+    char value[1000];
+    struct log_line l;
+    memset(value, '"', sizeof value - 1);
+    value[sizeof value - 1] = '\0';
+    start(true);
+    log_begin(&l, &logger.log, LOG_LEVEL_NOTICE, "e");
+    for (int i = 0; i < 10; i++) {
+        char key[8];
+        snprintf(key, sizeof key, "k%d", i);
+        log_str(&l, key, value);
+    }
+    log_end(&l, "end");
+    json_error_t error;
+    json_t *o = json_loads(read_back(), 0, &error);
+    ck_assert_msg(o != NULL, "%s", error.text);
+    ck_assert_str_eq(json_string_value(json_object_get(o, "k0")), value);
+    ck_assert_str_eq(json_string_value(json_object_get(o, "msg")), "end");
+    json_decref(o);
+}
+END_TEST
+
+START_TEST(journald_gets_priorities_and_no_time)
+{
+    struct stat st;
+    char stream[64];
+    ck_assert_int_eq(pipe(ends), 0);
+    ck_assert_int_eq(fstat(ends[1], &st), 0);
+    snprintf(stream, sizeof stream, "%llu:%llu", (unsigned long long)st.st_dev,
+             (unsigned long long)st.st_ino);
+    setenv("JOURNAL_STREAM", stream, 1);
+    logger_init(&logger, ends[1], LOG_LEVEL_INFO, false);
+    log_event(&logger.log, LOG_LEVEL_ERROR, "e", "x");
+    log_event(&logger.log, LOG_LEVEL_INFO, "e", "x");
+    ck_assert_str_eq(read_back(), "<3>level=error event=e msg=x\n<6>level=info event=e msg=x\n");
+}
+END_TEST
+
+START_TEST(a_flood_is_counted)
+{
+    struct log_limit limit = {0};
+    unsigned passed = 0;
+    start(false);
+    for (int i = 0; i < LOG_LIMIT_PER_SECOND + 23; i++)
+        passed += log_limit_pass(&limit, &logger.log, 1000);
+    ck_assert_uint_eq(passed, LOG_LIMIT_PER_SECOND);
+    ck_assert(log_limit_pass(&limit, &logger.log, 1001));
+    log_limit_flush(&limit, &logger.log, 1002); /* nothing more to tell */
+    const char *s = read_back();
+    ck_assert_ptr_nonnull(strstr(s, "event=log.dropped count=23 "));
+    ck_assert_ptr_eq(strchr(s, '\n'), s + strlen(s) - 1);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("scepd/logger");
+    TCase *c = tcase_create("logger");
+    tcase_add_test(c, logfmt);
+    tcase_add_test(c, json);
+    tcase_add_test(c, json_of_a_long_line);
+    tcase_add_test(c, journald_gets_priorities_and_no_time);
+    tcase_add_test(c, a_flood_is_counted);
+    suite_add_tcase(s, c);
+    return check_main(s);
+}

@@ -1,0 +1,137 @@
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "check_main.h"
+#include "scepd/routes.h"
+
+static struct config config;
+static char alias[] = "/certsrv/mscep/mscep.dll";
+static struct routes *routes;
+
+static void add_endpoint(const char *path)
+{
+    snprintf(config.endpoint[config.endpoint_n++].path, sizeof config.endpoint[0].path, "%s", path);
+}
+
+static void add_authority(const char *name, size_t chain_n, const char *crl_url,
+                          const char *issuer_url)
+{
+    struct config_authority *a = &config.authority[config.authority_n++];
+    snprintf(a->name, sizeof a->name, "%s", name);
+    snprintf(a->crl_url, sizeof a->crl_url, "%s", crl_url);
+    snprintf(a->issuer_url, sizeof a->issuer_url, "%s", issuer_url);
+    a->chain_n = chain_n;
+}
+
+static void setup(void)
+{
+    struct err err = {0};
+    memset(&config, 0, sizeof config);
+    add_endpoint("/scep");
+    add_endpoint("/scep/Static");
+    add_endpoint("/cgi-bin/pkiclient.exe");
+    config.endpoint[0].alias[config.endpoint[0].alias_n++] = alias;
+    add_authority("demo", 2, "http://pki.example.org/pub/Devices.crl", "http://pki.example.org");
+    add_authority("other", 0, "", "http://pki.example.org/ca/other.crt");
+    ck_assert_msg(routes_new(&config, &routes, &err), "%s", err.text);
+}
+
+static void teardown(void)
+{
+    routes_free(routes);
+}
+
+struct expected {
+    const char *path;
+    int kind; /* -1: none */
+    size_t index, chain;
+};
+
+static const struct expected expected[] = {
+    {"/scep", ROUTE_ENDPOINT, 0, 0},
+    {"/scep/", ROUTE_ENDPOINT, 0, 0},
+    {"/SCEP", ROUTE_ENDPOINT, 0, 0},
+    {"/scep/pkiclient.exe", ROUTE_ENDPOINT, 0, 0},
+    {"/scep/cgi-bin/pkiclient.exe", ROUTE_ENDPOINT, 0, 0},
+    {"/scep/CGI-BIN/PkiClient.exe/", ROUTE_ENDPOINT, 0, 0},
+    {"/certsrv/mscep/mscep.dll", ROUTE_ENDPOINT, 0, 0},
+    {"/CertSrv/MSCEP/mscep.dll/pkiclient.exe", ROUTE_ENDPOINT, 0, 0},
+    {"/scep/static", ROUTE_ENDPOINT, 1, 0},
+    {"/scep/static/pkiclient.exe", ROUTE_ENDPOINT, 1, 0},
+    {"/cgi-bin/pkiclient.exe", ROUTE_ENDPOINT, 2, 0},
+    {"/crl/demo.crl", ROUTE_CRL, 0, 0},
+    {"/pub/devices.crl", ROUTE_CRL, 0, 0},
+    {"/crl/other.crl", ROUTE_CRL, 1, 0},
+    {"/ca/demo.crt", ROUTE_CERTIFICATE, 0, 0},
+    {"/ca/demo-1.crt", ROUTE_CERTIFICATE, 0, 1},
+    {"/ca/demo-2.crt", ROUTE_CERTIFICATE, 0, 2},
+    {"/ca/other.crt", ROUTE_CERTIFICATE, 1, 0},
+    {"/", -1, 0, 0},
+    {"", -1, 0, 0},
+    {"/pkiclient.exe", -1, 0, 0},
+    {"/sce", -1, 0, 0},
+    {"/scep/statics", -1, 0, 0},
+    {"//scep", -1, 0, 0},
+    {"/scep/../scep", -1, 0, 0},
+    {"/ca/demo-3.crt", -1, 0, 0},
+    {"/ca/other-1.crt", -1, 0, 0},
+    {"/crl/demo.crl/pkiclient.exe", -1, 0, 0},
+    {"/scep/cgi-bin", -1, 0, 0},
+};
+
+START_TEST(paths)
+{
+    const struct expected *e = &expected[_i];
+    const struct route *r = routes_find(routes, e->path);
+    ck_assert_msg((r != NULL) == (e->kind >= 0), "%s", e->path);
+    if (!r)
+        return;
+    ck_assert_int_eq((int)r->kind, e->kind);
+    ck_assert_uint_eq(r->index, e->index);
+    ck_assert_uint_eq(r->chain, e->chain);
+}
+END_TEST
+
+START_TEST(a_very_long_path_is_none)
+{
+    char path[2000];
+    memset(path, 'a', sizeof path - 1);
+    path[0] = '/';
+    path[sizeof path - 1] = '\0';
+    ck_assert_ptr_null(routes_find(routes, path));
+}
+END_TEST
+
+START_TEST(paths_that_differ_by_case_only)
+{
+    struct routes *more = NULL;
+    struct err err = {0};
+    add_endpoint("/Scep");
+    ck_assert(!routes_new(&config, &more, &err));
+    ck_assert_int_eq(err.kind, ERR_CONFIG);
+    ck_assert_ptr_nonnull(strstr(err.text, "/Scep"));
+}
+END_TEST
+
+START_TEST(an_endpoint_in_the_place_of_a_crl)
+{
+    struct routes *more = NULL;
+    struct err err = {0};
+    add_endpoint("/crl/demo.crl");
+    ck_assert(!routes_new(&config, &more, &err));
+    ck_assert_int_eq(err.kind, ERR_CONFIG);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("scepd/routes");
+    TCase *c = tcase_create("routes");
+    tcase_add_checked_fixture(c, setup, teardown);
+    tcase_add_loop_test(c, paths, 0, sizeof expected / sizeof *expected);
+    tcase_add_test(c, a_very_long_path_is_none);
+    tcase_add_test(c, paths_that_differ_by_case_only);
+    tcase_add_test(c, an_endpoint_in_the_place_of_a_crl);
+    suite_add_tcase(s, c);
+    return check_main(s);
+}
