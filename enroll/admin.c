@@ -21,7 +21,7 @@ static bool commit_or_abort(struct store_write *w, bool ok, struct err *err)
 static bool may_decide(const struct store_request *r, int64_t now, struct err *err)
 {
     char then[32];
-    if (r->state == REQUEST_PENDING && now < r->expires_at)
+    if (r->state == REQUEST_PENDING && (!r->expires_at || now < r->expires_at))
         return true;
     bool expired = r->state == REQUEST_PENDING || r->state == REQUEST_EXPIRED;
     text_time(expired ? r->expires_at : r->decided_at, then);

@@ -47,6 +47,23 @@ static bool key_read(int fd, const char *path, struct challenge_key *out, struct
                         : err_set(err, ERR_IO, "the challenge key %s ended early", path));
 }
 
+/* A name is on disk only when its directory is: without the key every challenge would be unknown.
+ */
+static bool directory_sync(const char *path)
+{
+    char directory[4096];
+    const char *slash = strrchr(path, '/');
+    int n = slash ? snprintf(directory, sizeof directory, "%.*s/", (int)(slash - path), path)
+                  : snprintf(directory, sizeof directory, ".");
+    if (n < 0 || (size_t)n >= sizeof directory)
+        return false;
+    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool ok = fd >= 0 && fsync(fd) == 0;
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
 /* Written beside its place and linked there: two that start at once agree on one key, and a crash
  * leaves no half of one. */
 static bool key_make(const char *path, struct err *err)
@@ -62,7 +79,8 @@ static bool key_make(const char *path, struct err *err)
     }
     int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     bool ok = fd >= 0 && write(fd, key.bytes, sizeof key.bytes) == (ssize_t)sizeof key.bytes &&
-              fsync(fd) == 0 && (link(temporary, path) == 0 || errno == EEXIST);
+              fsync(fd) == 0 && (link(temporary, path) == 0 || errno == EEXIST) &&
+              directory_sync(path);
     if (!ok)
         err_errno(err, "cannot make the challenge key %s", path);
     OPENSSL_cleanse(&key, sizeof key);

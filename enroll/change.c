@@ -87,7 +87,7 @@ static bool fill_waiting(struct enroll_change *c, const struct enroll_policy *po
     memcpy(r->challenge, c->challenge, sizeof r->challenge);
     memcpy(r->challenge_hash, p->challenge_hash, STORE_HASH);
     r->created_at = c->now;
-    r->expires_at = c->now + policy->pending_ttl;
+    r->expires_at = policy->pending_ttl ? c->now + policy->pending_ttl : 0;
     r->csr = p->csr;
     p->csr = (struct buf){0};
     return buf_append(&r->signer, m->signer->der.p, m->signer->der.n) || err_memory(err);
@@ -199,8 +199,7 @@ static bool transaction_unchanged(const struct enroll_change *c, struct store_wr
     struct err why = {0};
     bool known = store_write_tx_get(w, c->endpoint, c->transaction, &t, &why);
     if (!known && why.kind != ERR_NOT_FOUND) {
-        *err = why;
-        return false;
+        return err_pass(err, &why);
     }
     const struct store_tx *e = &c->p->expected;
     bool same = known == c->p->known &&
@@ -234,19 +233,6 @@ static bool renewed_still_good(const struct enroll_change *c, struct store_write
     return good || changed(err, "the old certificate was revoked");
 }
 
-static bool request_still_approved(const struct enroll_change *c, struct store_write *w,
-                                   struct err *err)
-{
-    struct store_request r = {0};
-    if (!*c->request)
-        return true;
-    if (!store_write_request_get(w, c->request, &r, err))
-        return missing(err, "the request was forgotten");
-    bool approved = r.state == REQUEST_APPROVED;
-    store_request_clear(&r);
-    return approved || changed(err, "the request was decided");
-}
-
 static bool key_still_unused(const struct enroll_change *c, struct store_write *w, struct err *err)
 {
     bool used;
@@ -274,19 +260,19 @@ static bool burn(const struct enroll_change *c, struct store_write *w, struct er
     return !c->p->one_time || store_challenge_burn(w, c->p->challenge_hash, &use, err);
 }
 
-/* Everything is checked before the first verb; only the serial number can still be taken when it
- * comes, and that verb stands first. */
+/* A request that waited moves only together with its transaction.  Everything is checked before the
+ * first verb; only the serial number can still be taken when it comes, and that verb stands first.
+ */
 static bool apply_issue(struct enroll_change *c, struct store_write *w, struct err *err)
 {
     if (!transaction_unchanged(c, w, err) || !challenge_unused(c, w, err) ||
-        !renewed_still_good(c, w, err) || !request_still_approved(c, w, err) ||
-        !key_still_unused(c, w, err))
+        !renewed_still_good(c, w, err) || !key_still_unused(c, w, err))
         return false;
     c->cert.id = 0;
     struct err why = {0};
     if (!store_cert_put(w, &c->cert, &why))
         return why.kind == ERR_EXISTS ? changed(err, "the serial number was given")
-                                      : (*err = why, false);
+                                      : err_pass(err, &why);
     c->dirty = true;
     c->tx.cert_id = c->cert.id;
     return burn(c, w, err) && put_tx(c, w, err) &&
@@ -302,7 +288,7 @@ static bool apply_pend(struct enroll_change *c, struct store_write *w, struct er
         return false;
     if (!store_request_put(w, &c->waiting, &why))
         return why.kind == ERR_EXISTS ? changed(err, "the request's id was given")
-                                      : (*err = why, false);
+                                      : err_pass(err, &why);
     c->dirty = true;
     return put_tx(c, w, err) && store_audit_put(w, &c->audit, err);
 }

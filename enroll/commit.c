@@ -42,12 +42,6 @@ static enum round attempt(struct store *s, struct enroll_change *const *changes,
     enum round round = apply_all(changes, results, out_of_it, n, w, &applied, err);
     if (round == ROUND_DONE && applied)
         return store_write_commit(w, err) ? ROUND_DONE : ROUND_FAILED;
-    if (round == ROUND_FAILED) {
-        /* a write that is full cannot be committed; trying to is what enlarges the map */
-        struct err full = {0};
-        store_write_commit(w, &full);
-        return round;
-    }
     store_write_abort(w);
     return round;
 }
@@ -62,11 +56,11 @@ bool enroll_commit(struct store *s, struct enroll_change *const *changes, struct
         err_clear(&results[i]);
     enum round round;
     struct err why = {0};
-    bool enlarged = false;
+    bool again = false; /* a full map was enlarged when the write ended */
     for (;;) {
         round = attempt(s, changes, results, out_of_it, n, &why);
-        if (round == ROUND_FAILED && why.kind == ERR_FULL && !enlarged)
-            enlarged = true;
+        if (round == ROUND_FAILED && why.kind == ERR_FULL && !again)
+            again = true;
         else if (round != ROUND_AGAIN)
             break;
     }

@@ -28,8 +28,7 @@ static bool find_transaction(struct ask *a, struct err *err)
                                &a->p->expected, &why);
     if (a->p->known || why.kind == ERR_NOT_FOUND)
         return true;
-    *err = why;
-    return false;
+    return err_pass(err, &why);
 }
 
 /* A certificate that is byte for byte one of the store's was issued here: its issuer's name alone
@@ -41,8 +40,7 @@ static bool find_signer(struct ask *a, struct err *err)
     a->ours = store_cert_by_der(a->ctx->store, signer->serial, signer->sha256, &a->signer, &why);
     if (a->ours || why.kind == ERR_NOT_FOUND)
         return true;
-    *err = why;
-    return false;
+    return err_pass(err, &why);
 }
 
 static void take_request(struct ask *a)
@@ -99,7 +97,7 @@ static bool decide_known_issued(struct ask *a, bool *answered, struct err *err)
     if (!store_cert_by_id(a->ctx->store, a->p->expected.cert_id, &c, &why))
         return why.kind == ERR_NOT_FOUND
                    ? err_set(err, ERR_STORE, "the certificate of a transaction is missing")
-                   : (*err = why, false);
+                   : err_pass(err, &why);
     bool ok = decide_issued(a, &a->p->expected, &c, answered, err);
     store_cert_clear(&c);
     return ok;
@@ -175,8 +173,7 @@ static bool decide_new(struct ask *a, struct err *err)
         a->p->renews = a->p->renewed_before = 0;
         return decide_initial(a, err);
     }
-    *err = why;
-    return false;
+    return err_pass(err, &why);
 }
 
 static bool decide(struct ask *a, struct err *err)

@@ -52,6 +52,13 @@ struct ask {
     struct presented presented;
 };
 
+/* Hands an error on. */
+static inline bool err_pass(struct err *err, const struct err *why)
+{
+    *err = *why;
+    return false;
+}
+
 static inline bool hash_eq(const uint8_t a[STORE_HASH], const uint8_t b[STORE_HASH])
 {
     return memcmp(a, b, STORE_HASH) == 0;

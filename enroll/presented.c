@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "binding.h"
+#include "decision.h"
 
 static bool by_hash(const struct enroll_context *ctx, const uint8_t hash[STORE_HASH],
                     struct presented *out, struct err *err)
@@ -16,8 +17,7 @@ static bool by_hash(const struct enroll_context *ctx, const uint8_t hash[STORE_H
         return true;
     }
     if (why.kind != ERR_NOT_FOUND) {
-        *err = why;
-        return false;
+        return err_pass(err, &why);
     }
     out->kind = PRESENTED_UNKNOWN;
     return true;

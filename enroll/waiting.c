@@ -32,7 +32,7 @@ static bool repeat_issued(struct ask *a, struct err *err)
     if (!store_cert_by_id(a->ctx->store, a->p->expected.cert_id, &c, &why))
         return why.kind == ERR_NOT_FOUND
                    ? err_set(err, ERR_STORE, "the certificate of a transaction is missing")
-                   : (*err = why, false);
+                   : err_pass(err, &why);
     bool ok;
     if (a->now > c.not_after) {
         char then[32];
@@ -88,7 +88,7 @@ static bool decide_request(struct ask *a, const struct store_request *r, struct 
     switch (r->state) {
     case REQUEST_PENDING:
         /* also before housekeeping has marked it */
-        if (a->now >= r->expires_at)
+        if (r->expires_at && a->now >= r->expires_at)
             break;
         a->p->kind = CHANGE_POLL;
         a->d->verdict = ENROLL_PEND;
@@ -117,7 +117,7 @@ bool decide_waiting(struct ask *a, struct err *err)
     if (!store_request_get(a->ctx->store, tx->request, &r, &why))
         return why.kind == ERR_NOT_FOUND
                    ? err_set(err, ERR_STORE, "request %s of a transaction is missing", tx->request)
-                   : (*err = why, false);
+                   : err_pass(err, &why);
     snprintf(a->d->request, sizeof a->d->request, "%s", r.id);
     bool ok = decide_request(a, &r, err);
     store_request_clear(&r);

@@ -35,7 +35,8 @@ ASN1_SEQUENCE(SCEPD_SIGNED_DATA) = {
 
 ASN1_SEQUENCE(SCEPD_ISSUER_SERIAL) = {
     ASN1_SIMPLE(struct cms_issuer_serial, issuer, ASN1_SEQUENCE),
-    ASN1_SIMPLE(struct cms_issuer_serial, serial, ASN1_INTEGER),
+    ASN1_EX_TYPE(ASN1_TFLG_IMPTAG | ASN1_TFLG_UNIVERSAL, V_ASN1_INTEGER,
+                 struct cms_issuer_serial, serial, ASN1_OCTET_STRING),
 } ASN1_SEQUENCE_END_name(struct cms_issuer_serial, SCEPD_ISSUER_SERIAL)
 
 ASN1_SEQUENCE(SCEPD_SIGNER_INFO) = {
@@ -81,34 +82,15 @@ ASN1_SEQUENCE(SCEPD_ISSUER_SUBJECT) = {
     ASN1_SIMPLE(struct scep_issuer_subject, subject, ASN1_SEQUENCE),
 } ASN1_SEQUENCE_END_name(struct scep_issuer_subject, SCEPD_ISSUER_SUBJECT)
 
-ASN1_SEQUENCE(SCEPD_CSR_OUTLINE) = {
-    ASN1_SIMPLE(struct csr_outline, info, ASN1_SEQUENCE),
-    ASN1_SIMPLE(struct csr_outline, algorithm, ASN1_SEQUENCE),
-    ASN1_SIMPLE(struct csr_outline, signature, ASN1_BIT_STRING),
-} ASN1_SEQUENCE_END_name(struct csr_outline, SCEPD_CSR_OUTLINE)
+                                                                        /* clang-format on */
 
-ASN1_SEQUENCE(SCEPD_CSR_OUTLINE_INFO) = {
-    ASN1_SIMPLE(struct csr_outline_info, version, ASN1_INTEGER),
-    ASN1_SIMPLE(struct csr_outline_info, subject, ASN1_SEQUENCE),
-    ASN1_SIMPLE(struct csr_outline_info, spki, ASN1_SEQUENCE),
-    ASN1_IMP_OPT(struct csr_outline_info, attributes, ASN1_SEQUENCE, 0),
-} ASN1_SEQUENCE_END_name(struct csr_outline_info, SCEPD_CSR_OUTLINE_INFO)
-
-                                                                                        /* clang-format on */
-
-                                                                                        ASN1_VALUE
-                                                                                        *
-                                                                                        cms_decode(
-                                                                                            struct
-                                                                                            view in,
-                                                                                            int nid,
-                                                                                            const ASN1_ITEM
-                                                                                                *inner,
-                                                                                            const char
-                                                                                                *what,
-                                                                                            struct
-                                                                                            err *
-                                                                                                err)
+                                                                        ASN1_VALUE
+                                                                        *
+                                                                        cms_decode(
+                                                                            struct view in, int nid,
+                                                                            const ASN1_ITEM *inner,
+                                                                            const char *what,
+                                                                            struct err *err)
 {
     if (!frame_check(in, SCEP_MAX_MESSAGE, FRAME_BER, REASON_MESSAGE_MALFORMED, err))
         return NULL;
@@ -129,22 +111,6 @@ ASN1_SEQUENCE(SCEPD_CSR_OUTLINE_INFO) = {
                              REASON_MESSAGE_MALFORMED, what, err);
     ASN1_item_free(outer, ASN1_ITEM_rptr(SCEPD_CONTENT_INFO));
     return value;
-}
-
-bool cms_integer(const ASN1_INTEGER *i, struct buf *tlv, struct view *content, struct err *err)
-{
-    int n = i2d_ASN1_INTEGER(i, NULL);
-    buf_reset(tlv);
-    if (n <= 0 || !buf_reserve(tlv, (size_t)n))
-        return err_memory(err);
-    unsigned char *p = tlv->p;
-    tlv->n = (size_t)i2d_ASN1_INTEGER(i, &p);
-    const unsigned char *q = tlv->p;
-    long length;
-    int tag, class;
-    ASN1_get_object(&q, &length, &tag, &class, (long)tlv->n);
-    *content = view_of(q, (size_t)length);
-    return true;
 }
 
 bool cms_name_eq(struct view a, struct view b)

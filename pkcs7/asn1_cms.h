@@ -7,8 +7,8 @@
 #include <openssl/asn1t.h>
 #include <openssl/x509.h>
 
-#include "base/buf.h"
 #include "base/err.h"
+#include "base/view.h"
 
 struct cms_content_info {
     ASN1_OBJECT *type;
@@ -30,8 +30,8 @@ struct cms_signed_data {
 };
 
 struct cms_issuer_serial {
-    ASN1_STRING *issuer; /* raw Name */
-    ASN1_INTEGER *serial;
+    ASN1_STRING *issuer;       /* raw Name */
+    ASN1_OCTET_STRING *serial; /* the INTEGER's content as it stands */
 };
 
 /* The CHOICE of SignerIdentifier and RecipientIdentifier is written as two OPTIONALs: their tags
@@ -74,16 +74,6 @@ struct scep_issuer_subject {
     ASN1_STRING *issuer, *subject; /* raw Names */
 };
 
-/* Only the outline of a PKCS#10, to tell whose it is; pkcs7/csr.h reads it in full. */
-struct csr_outline {
-    ASN1_STRING *info, *algorithm; /* raw */
-    ASN1_BIT_STRING *signature;
-};
-struct csr_outline_info {
-    ASN1_INTEGER *version;
-    ASN1_STRING *subject, *spki, *attributes; /* raw; the last is [0] */
-};
-
 DECLARE_ASN1_ITEM(SCEPD_CONTENT_INFO)
 DECLARE_ASN1_ITEM(SCEPD_SIGNED_DATA)
 DECLARE_ASN1_ITEM(SCEPD_SIGNER_INFO)
@@ -91,8 +81,6 @@ DECLARE_ASN1_ITEM(SCEPD_ENVELOPED_DATA)
 DECLARE_ASN1_ITEM(SCEPD_KEY_TRANS)
 DECLARE_ASN1_ITEM(SCEPD_ISSUER_SERIAL)
 DECLARE_ASN1_ITEM(SCEPD_ISSUER_SUBJECT)
-DECLARE_ASN1_ITEM(SCEPD_CSR_OUTLINE)
-DECLARE_ASN1_ITEM(SCEPD_CSR_OUTLINE_INFO)
 /* For encoding: STACK_OF(X509_ATTRIBUTE) as the SET that was signed, order kept. */
 DECLARE_ASN1_ITEM(SCEPD_SIGNED_ATTRIBUTES)
 
@@ -100,7 +88,5 @@ DECLARE_ASN1_ITEM(SCEPD_SIGNED_ATTRIBUTES)
  * is inside, `what` its name.  Returns owned, or NULL. */
 ASN1_VALUE *cms_decode(struct view in, int nid, const ASN1_ITEM *inner, const char *what,
                        struct err *err);
-/* The content octets of an INTEGER as a minimal encoding has them; `tlv` owns them. */
-bool cms_integer(const ASN1_INTEGER *i, struct buf *tlv, struct view *content, struct err *err);
 /* Equal as bytes, or as names: some libraries encode a name anew with other string types. */
 bool cms_name_eq(struct view a, struct view b);

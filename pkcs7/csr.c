@@ -78,14 +78,19 @@ static bool verify(struct reading *r, EVP_PKEY *key, struct err *err)
     return false;
 }
 
-static bool read_signature(struct reading *r, unsigned digests, EVP_PKEY *known,
-                           struct view known_spki, struct err *err)
+static bool read_key(struct reading *r, struct err *err)
 {
     struct csr *csr = r->csr;
     struct view rest = r->info_der;
     csr->subject_der = frame_locate(&rest, frame_view(r->info->subject));
-    if (!pubkey_parse(frame_locate(&rest, frame_view(r->info->spki)), &csr->key, err) ||
-        !sigalg_parse(frame_view(r->outer->sigalg), DIGEST_COUNT, &csr->sigalg, err))
+    return pubkey_parse(frame_locate(&rest, frame_view(r->info->spki)), &csr->key, err);
+}
+
+static bool read_signature(struct reading *r, unsigned digests, EVP_PKEY *known,
+                           struct view known_spki, struct err *err)
+{
+    struct csr *csr = r->csr;
+    if (!sigalg_parse(frame_view(r->outer->sigalg), DIGEST_COUNT, &csr->sigalg, err))
         return false;
     if (!(digests & ALG_BIT(csr->sigalg.digest)))
         return err_refuse(err, REASON_ALGORITHM_REFUSED,
@@ -222,15 +227,22 @@ static bool identify(struct reading *r, struct err *err)
     return ok;
 }
 
-bool csr_parse(struct view der, unsigned digests, EVP_PKEY *known, struct view known_spki,
-               struct csr **out, struct err *err)
+/* Who verifies the self-signature; NULL: it was verified before. */
+struct verifier {
+    unsigned digests;
+    EVP_PKEY *known;
+    struct view known_spki;
+};
+
+static bool parse(struct view der, const struct verifier *v, struct csr **out, struct err *err)
 {
     if (der.n > CSR_MAX_SIZE) /* before it is copied */
         return err_refuse(err, REASON_CSR_MALFORMED,
                           "certification request of %zu octets, at most %u", der.n, CSR_MAX_SIZE);
     struct reading r = {.csr = calloc(1, sizeof *r.csr)};
     bool ok = r.csr && buf_append(&r.csr->der, der.p, der.n);
-    ok = ok ? decode(&r, err) && read_signature(&r, digests, known, known_spki, err) &&
+    ok = ok ? decode(&r, err) && read_key(&r, err) &&
+                  (!v || read_signature(&r, v->digests, v->known, v->known_spki, err)) &&
                   read_attributes(&r, err) && read_challenge(&r, err) &&
                   name_parse(r.csr->subject_der, REASON_SUBJECT_FORBIDDEN, &r.csr->subject, err) &&
                   read_extensions(&r, err) && identify(&r, err)
@@ -242,6 +254,18 @@ bool csr_parse(struct view der, unsigned digests, EVP_PKEY *known, struct view k
     }
     *out = r.csr;
     return true;
+}
+
+bool csr_parse(struct view der, unsigned digests, EVP_PKEY *known, struct view known_spki,
+               struct csr **out, struct err *err)
+{
+    const struct verifier v = {digests, known, known_spki};
+    return parse(der, &v, out, err);
+}
+
+bool csr_parse_trusted(struct view der, struct csr **out, struct err *err)
+{
+    return parse(der, NULL, out, err);
 }
 
 void csr_free(struct csr *csr)

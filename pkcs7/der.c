@@ -43,7 +43,7 @@ static uint8_t *front(struct der *w, size_t n)
         w->failed = true;
         return NULL;
     }
-    if (n > room) {
+    if (n > room || !w->start) {
         size_t size = 2 * (used + n) + START_SIZE;
         uint8_t *grown = malloc(size);
         if (!grown) {

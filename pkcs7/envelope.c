@@ -132,23 +132,15 @@ static bool read_padding(const X509_ALGOR *alg, enum key_padding *out, enum dige
     }
 }
 
-static bool is_ours(const struct cms_key_trans *kt, const struct scep_keys *keys, int *key,
-                    struct err *err)
+/* Which key of ours is named, -1 for none. */
+static int key_of(const struct cms_key_trans *kt, const struct scep_keys *keys)
 {
     struct scep_recipient who = {.ski = frame_view(kt->ski)};
-    struct buf serial = {0};
-    bool ok = true;
-    *key = -1;
-    if (!kt->issuer_serial == !kt->ski)
-        return err_refuse(err, REASON_MESSAGE_MALFORMED, "a RecipientInfo names no recipient");
     if (kt->issuer_serial) {
         who.issuer = frame_view(kt->issuer_serial->issuer);
-        ok = cms_integer(kt->issuer_serial->serial, &serial, &who.serial, err);
+        who.serial = frame_view(kt->issuer_serial->serial);
     }
-    if (ok)
-        *key = keys->find(keys->ctx, &who);
-    buf_clear(&serial);
-    return ok;
+    return keys->find(keys->ctx, &who);
 }
 
 static void describe(const struct cms_key_trans *kt, char *out, size_t cap)
@@ -180,16 +172,16 @@ static bool find_recipient(const struct cms_enveloped_data *e, const struct scep
         struct cms_key_trans *kt =
             (void *)frame_decode(frame_view(t->value.sequence), ASN1_ITEM_rptr(SCEPD_KEY_TRANS),
                                  REASON_MESSAGE_MALFORMED, "a RecipientInfo", err);
-        bool ok = kt && is_ours(kt, keys, key, err);
-        if (ok && *key >= 0) {
+        if (!kt)
+            return false;
+        bool named = kt->issuer_serial || kt->ski;
+        *key = named ? key_of(kt, keys) : -1;
+        if (*key >= 0) {
             *out = kt;
             return true;
         }
-        if (ok)
-            describe(kt, other, sizeof other);
+        describe(kt, other, sizeof other);
         ASN1_item_free((ASN1_VALUE *)kt, ASN1_ITEM_rptr(SCEPD_KEY_TRANS));
-        if (!ok)
-            return false;
     }
     return err_refuse(err, REASON_MESSAGE_NOT_FOR_US, "the envelope is for %s, not for us", other);
 }
@@ -259,7 +251,7 @@ bool envelope_open(struct scep_message *m, unsigned ciphers, const struct scep_k
     struct cms_key_trans *kt = NULL;
     enum cipher cipher = CIPHER_AES128;
     struct view iv = {0}, content = frame_view(e->encrypted->content);
-    int key;
+    int key = -1;
     bool ok = read_cipher(e->encrypted->cipher, ciphers, &cipher, &iv, err);
     /* RFC 8894 section 3.2.2 */
     if (ok && OBJ_obj2nid(e->encrypted->type) != NID_pkcs7_data)

@@ -21,20 +21,21 @@
 #include "pkcs7/scep.h"
 
 #include "asn1_cms.h"
+#include "asn1_pkix.h"
 #include "envelope.h"
 #include "frame.h"
 
 /* ---- PKCSReq and RenewalReq ---- */
 
-static bool self_signature_verifies(const struct csr_outline *o, struct view spki)
+static bool self_signature_verifies(const PKIX_CSR *csr, struct view spki)
 {
     struct err ignored;
     struct sigalg alg;
     struct pubkey key;
     EVP_PKEY *pkey = NULL;
-    bool ok = sigalg_parse(frame_view(o->algorithm), DIGEST_SHA256, &alg, &ignored) &&
+    bool ok = sigalg_parse(frame_view(csr->sigalg), DIGEST_SHA256, &alg, &ignored) &&
               pubkey_parse(spki, &key, &ignored) && pubkey_load(&key, &pkey, &ignored) &&
-              pubkey_verify(pkey, alg, frame_view(o->info), frame_view(o->signature), &ignored);
+              pubkey_verify(pkey, alg, frame_view(csr->info), frame_view(csr->signature), &ignored);
     EVP_PKEY_free(pkey);
     return ok;
 }
@@ -43,22 +44,22 @@ static bool self_signature_verifies(const struct csr_outline *o, struct view spk
 static bool sender_wrote(const struct scep_message *m, struct view plain)
 {
     struct err ignored;
-    struct csr_outline *o = NULL;
-    struct csr_outline_info *info = NULL;
+    PKIX_CSR *csr = NULL;
+    PKIX_CSR_INFO *info = NULL;
     bool yes = false;
     if (!frame_check(plain, CSR_MAX_SIZE, FRAME_BER, REASON_CSR_MALFORMED, &ignored))
         return false;
-    o = (void *)frame_decode(plain, ASN1_ITEM_rptr(SCEPD_CSR_OUTLINE), REASON_CSR_MALFORMED,
-                             "the request", &ignored);
-    if (o)
-        info = (void *)frame_decode(frame_view(o->info), ASN1_ITEM_rptr(SCEPD_CSR_OUTLINE_INFO),
+    csr = (void *)frame_decode(plain, ASN1_ITEM_rptr(PKIX_CSR), REASON_CSR_MALFORMED, "the request",
+                               &ignored);
+    if (csr)
+        info = (void *)frame_decode(frame_view(csr->info), ASN1_ITEM_rptr(PKIX_CSR_INFO),
                                     REASON_CSR_MALFORMED, "the request", &ignored);
     if (info) {
         struct view spki = frame_view(info->spki);
-        yes = view_eq(spki, m->signer_key.spki) || self_signature_verifies(o, spki);
+        yes = view_eq(spki, m->signer_key.spki) || self_signature_verifies(csr, spki);
     }
-    ASN1_item_free((ASN1_VALUE *)info, ASN1_ITEM_rptr(SCEPD_CSR_OUTLINE_INFO));
-    ASN1_item_free((ASN1_VALUE *)o, ASN1_ITEM_rptr(SCEPD_CSR_OUTLINE));
+    ASN1_item_free((ASN1_VALUE *)info, ASN1_ITEM_rptr(PKIX_CSR_INFO));
+    ASN1_item_free((ASN1_VALUE *)csr, ASN1_ITEM_rptr(PKIX_CSR));
     return yes;
 }
 
@@ -82,17 +83,20 @@ static bool open_csr(struct scep_message *m, unsigned digests, bool intact, stru
 
 /* ---- CertPoll, GetCert and GetCRL ---- */
 
-/* `built` is the SEQUENCE just made of two values; it becomes the plaintext, so that the views have
- * minimal DER to point into.  Both values stand at its end. */
-static void keep_pair(struct scep_message *m, struct buf *built, size_t first, size_t first_end,
-                      struct view *second, size_t second_n)
+/* `built` becomes the plaintext, so that the views point into DER: it ends with `second`, and
+ * `issuer` begins where the SEQUENCE's content does. */
+static void keep_pair(struct scep_message *m, struct buf *built, size_t issuer_n, size_t second_n,
+                      struct view *second)
 {
     buf_wipe(&m->plain);
     m->plain = *built;
     *built = (struct buf){0};
-    struct view whole = buf_view(&m->plain);
-    m->issuer = view_of(whole.p + whole.n - first_end - first, first);
-    *second = view_of(whole.p + whole.n - second_n, second_n);
+    const uint8_t *p = m->plain.p, *end = p + m->plain.n;
+    long length;
+    int tag, class;
+    ASN1_get_object(&p, &length, &tag, &class, (long)m->plain.n);
+    m->issuer = view_of(p, issuer_n);
+    *second = view_of(end - second_n, second_n);
 }
 
 static bool read_issuer_subject(struct scep_message *m, struct err *err)
@@ -109,15 +113,15 @@ static bool read_issuer_subject(struct scep_message *m, struct err *err)
     struct view issuer = frame_view(v->issuer), subject = frame_view(v->subject);
     bool ok = scep_issuer_and_subject_build(issuer, subject, &built, err);
     if (ok)
-        keep_pair(m, &built, issuer.n, subject.n, &m->subject, subject.n);
+        keep_pair(m, &built, issuer.n, subject.n, &m->subject);
     ASN1_item_free((ASN1_VALUE *)v, ASN1_ITEM_rptr(SCEPD_ISSUER_SUBJECT));
     return ok;
 }
 
 static bool read_issuer_serial(struct scep_message *m, struct err *err)
 {
-    struct view plain = buf_view(&m->plain), serial;
-    struct buf built = {0}, tlv = {0};
+    struct view plain = buf_view(&m->plain);
+    struct buf built = {0};
     if (!frame_check(plain, SCEP_MAX_MESSAGE, FRAME_BER, REASON_MESSAGE_MALFORMED, err))
         return false;
     struct cms_issuer_serial *v =
@@ -125,12 +129,10 @@ static bool read_issuer_serial(struct scep_message *m, struct err *err)
                              "the IssuerAndSerialNumber", err);
     if (!v)
         return false;
-    struct view issuer = frame_view(v->issuer);
-    bool ok = cms_integer(v->serial, &tlv, &serial, err) &&
-              scep_issuer_and_serial_build(issuer, serial, &built, err);
+    struct view issuer = frame_view(v->issuer), serial = frame_view(v->serial);
+    bool ok = scep_issuer_and_serial_build(issuer, serial, &built, err);
     if (ok)
-        keep_pair(m, &built, issuer.n, tlv.n, &m->serial, serial.n);
-    buf_clear(&tlv);
+        keep_pair(m, &built, issuer.n, serial.n, &m->serial);
     ASN1_item_free((ASN1_VALUE *)v, ASN1_ITEM_rptr(SCEPD_ISSUER_SERIAL));
     return ok;
 }

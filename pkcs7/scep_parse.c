@@ -168,15 +168,11 @@ static bool find_signer(const struct cms_signed_data *sd, const struct cms_signe
     if (!si->issuer_serial == !si->ski)
         return err_refuse(err, REASON_MESSAGE_MALFORMED, "the SignerInfo does not name one signer");
     struct signer_wanted w = {.ski = si->ski};
-    struct buf serial = {0};
-    bool ok = true;
     if (si->issuer_serial) {
         w.issuer = frame_view(si->issuer_serial->issuer);
-        ok = cms_integer(si->issuer_serial->serial, &serial, &w.serial, err);
+        w.serial = frame_view(si->issuer_serial->serial);
     }
-    ok = ok && search_signer(sd, &w, out, err);
-    buf_clear(&serial);
-    return ok;
+    return search_signer(sd, &w, out, err);
 }
 
 /* The key may be of any kind that pubkey.h knows; no policy is applied to the certificate. */

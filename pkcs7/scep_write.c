@@ -6,8 +6,9 @@
 #include <openssl/rand.h>
 #include <openssl/rsa.h>
 
-#define DER_OVERHEAD 1024 /* about what the structures add to certificate, content and signature \
-                           */
+#define DER_OVERHEAD                                                            \
+    1024 /* about what the structures add to certificate, content and signature \
+          */
 
 static bool crypto_failed(const char *what, struct err *err)
 {

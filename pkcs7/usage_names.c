@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <strings.h>
 
-#include <openssl/asn1.h>
 #include <openssl/err.h>
+#include <openssl/objects.h>
 
 /* RFC 5280 section 4.2.1.3, by bit. */
 static const char *const usages[] = {
@@ -44,18 +44,26 @@ void key_usage_text(uint32_t bits, char *out, size_t cap)
             used += (size_t)snprintf(out + used, cap - used, "%s%s", used ? "," : "", usages[i]);
 }
 
+/* Dotted, and the same when it is written again: "1.2." and "1.02" are read, but are no OIDs. */
+static bool is_oid(const char *name)
+{
+    char again[OID_TEXT_MAX] = "";
+    ASN1_OBJECT *oid = OBJ_txt2obj(name, 1);
+    int n = oid ? OBJ_obj2txt(again, sizeof again, oid, 1) : 0;
+    ASN1_OBJECT_free(oid);
+    ERR_clear_error();
+    return n > 0 && n < OID_TEXT_MAX && strcmp(name, again) == 0;
+}
+
 bool eku_by_name(const char *name, char oid[OID_TEXT_MAX])
 {
     for (size_t i = 0; i < sizeof purposes / sizeof *purposes; i++)
         if (strcasecmp(name, purposes[i].name) == 0)
             name = purposes[i].oid;
-    size_t n = strlen(name);
-    bool dotted = n > 0 && n < OID_TEXT_MAX && strspn(name, "0123456789.") == n &&
-                  a2d_ASN1_OBJECT(NULL, 0, name, -1) > 0;
-    ERR_clear_error();
-    if (dotted)
-        memcpy(oid, name, n + 1);
-    return dotted;
+    if (!is_oid(name))
+        return false;
+    strcpy(oid, name);
+    return true;
 }
 
 const char *eku_name(const char *oid)

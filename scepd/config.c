@@ -554,32 +554,44 @@ static void load_single(struct loader *l, const config_setting_t *root, const ch
     load_section(l, section, at, l->c);
 }
 
-/* A section of the top that is a list of groups.  Returns how many were read. */
-static size_t load_list(struct loader *l, const config_setting_t *root, const char *section,
-                        void *first, size_t size, size_t most, const config_setting_t **where)
+/* A section of the top that is a list of groups. */
+struct section_list {
+    const char *name;
+    void *first; /* struct of the first element */
+    size_t size, most;
+    const config_setting_t **where;
+    bool *bad; /* gets true for an element with mistakes; may be NULL */
+};
+
+/* Returns how many elements there are. */
+static size_t load_list(struct loader *l, const config_setting_t *root,
+                        const struct section_list *s)
 {
-    const config_setting_t *at = config_setting_get_member(root, section);
+    const config_setting_t *at = config_setting_get_member(root, s->name);
     if (!at) {
-        config_mistake(l, NULL, "the list \"%s\" is missing", section);
+        config_mistake(l, NULL, "the list \"%s\" is missing", s->name);
         return 0;
     }
     if (!config_setting_is_list(at) || config_setting_length(at) == 0) {
         config_mistake(l, at, "%s must be a list of one or more groups: %s = ( { ... }, { ... } );",
-                       section, section);
+                       s->name, s->name);
         return 0;
     }
     size_t n = (size_t)config_setting_length(at);
-    if (n > most) {
-        config_mistake(l, at, "%s has %zu elements, at most %zu", section, n, most);
-        n = most;
+    if (n > s->most) {
+        config_mistake(l, at, "%s has %zu elements, at most %zu", s->name, n, s->most);
+        n = s->most;
     }
     for (size_t i = 0; i < n; i++) {
-        where[i] = config_setting_get_elem(at, (unsigned)i);
-        if (!config_setting_is_group(where[i]))
-            config_mistake(l, where[i], "element %zu of %s must be a group: { ... }", i + 1,
-                           section);
+        unsigned before = l->problems;
+        s->where[i] = config_setting_get_elem(at, (unsigned)i);
+        if (!config_setting_is_group(s->where[i]))
+            config_mistake(l, s->where[i], "element %zu of %s must be a group: { ... }", i + 1,
+                           s->name);
         else
-            load_section(l, section, where[i], (char *)first + i * size);
+            load_section(l, s->name, s->where[i], (char *)s->first + i * s->size);
+        if (s->bad)
+            s->bad[i] = l->problems != before;
     }
     return n;
 }
@@ -587,17 +599,22 @@ static size_t load_list(struct loader *l, const config_setting_t *root, const ch
 static void load_root(struct loader *l, const config_setting_t *root)
 {
     struct config *c = l->c;
+    const struct section_list authorities = {"authorities",          c->authority,
+                                             sizeof c->authority[0], CONFIG_MAX_AUTHORITIES,
+                                             l->authority,           NULL};
+    const struct section_list templates = {"templates",           c->template,
+                                           sizeof c->template[0], CONFIG_MAX_TEMPLATES,
+                                           l -> template,         l -> template_bad};
+    const struct section_list endpoints = {"endpoints",          c->endpoint, sizeof c->endpoint[0],
+                                           CONFIG_MAX_ENDPOINTS, l->endpoint, NULL};
     load_section(l, "", root, c);
     load_single(l, root, "listen");
     load_single(l, root, "store");
     load_single(l, root, "challenges");
     load_single(l, root, "log");
-    c->authority_n = load_list(l, root, "authorities", c->authority, sizeof c->authority[0],
-                               CONFIG_MAX_AUTHORITIES, l->authority);
-    c->template_n = load_list(l, root, "templates", c->template, sizeof c->template[0],
-                              CONFIG_MAX_TEMPLATES, l -> template);
-    c->endpoint_n = load_list(l, root, "endpoints", c->endpoint, sizeof c->endpoint[0],
-                              CONFIG_MAX_ENDPOINTS, l->endpoint);
+    c->authority_n = load_list(l, root, &authorities);
+    c->template_n = load_list(l, root, &templates);
+    c->endpoint_n = load_list(l, root, &endpoints);
 }
 
 /* The complete path of the file and of its directory. */

@@ -118,7 +118,7 @@ static void check_template(struct loader *l, size_t i)
     if (t->validity && t->min_validity > t->validity)
         config_mistake(l, config_at(at, written(at, "min_validity") ? "min_validity" : "validity"),
                        "template \"%s\": min_validity must not be longer than validity", t->name);
-    if (before == l->problems && !template_check(t, &err))
+    if (!l->template_bad[i] && before == l->problems && !template_check(t, &err))
         config_mistake(l, at, "template \"%s\": %s", t->name, err.text);
 }
 
@@ -178,7 +178,7 @@ static const struct config_authority *check_authority_reference(struct loader *l
             return &l->c->authority[i];
         suggest_offer(&near, l->c->authority[i].name);
     }
-    if (e->authority[0])
+    if (e->authority[0] && l->c->authority_n)
         config_mistake(l, config_at(at, "authority"),
                        "endpoint \"%s\": there is no authority \"%s\"%s", e->path, e->authority,
                        suggest_text(&near, hint, sizeof hint));
@@ -195,7 +195,7 @@ static void check_template_reference(struct loader *l, const struct config_endpo
             return;
         suggest_offer(&near, l->c->template[i].name);
     }
-    if (e->template_name[0])
+    if (e->template_name[0] && l->c->template_n)
         config_mistake(l, config_at(at, "template"),
                        "endpoint \"%s\": there is no template \"%s\"%s", e->path, e->template_name,
                        suggest_text(&near, hint, sizeof hint));

@@ -18,6 +18,7 @@ struct loader {
     const config_setting_t *authority[CONFIG_MAX_AUTHORITIES];
     const config_setting_t *template[CONFIG_MAX_TEMPLATES];
     const config_setting_t *endpoint[CONFIG_MAX_ENDPOINTS];
+    bool template_bad[CONFIG_MAX_TEMPLATES]; /* a setting in it was complained about */
 };
 
 /* Reports a mistake in the file's line of `at` (NULL: in no line). */

@@ -64,12 +64,14 @@ struct ctl_verb {
     int (*run)(struct ctl *ctl, const struct ctl_args *args);
 };
 
+enum ctl_help { CTL_HELP_NONE, CTL_HELP_SHORT, CTL_HELP_LONG, CTL_HELP_VERSION };
+
 extern const struct ctl_flag ctl_global_flags[];
 /* Ends with a row whose noun is NULL; verbs of a noun stand together (scepctl.c). */
 extern const struct ctl_verb ctl_verbs[];
 
 /* Reads flags until the end or, with `stop_at_word`, the first word; global ones go to `ctl`.  Returns CTL_DONE, or
- * CTL_USAGE after telling why; *help is 1 for -h, 2 for --help. */
+ * CTL_USAGE after telling why; *help gets an enum ctl_help. */
 int ctl_args_parse(struct ctl *ctl, int argc, char **argv, const struct ctl_verb *verb, bool stop_at_word, int *used,
                    struct ctl_args *out, int *help);
 /* NULL when the flag was not given. */

@@ -61,9 +61,9 @@ static void set_global(struct ctl *ctl, const struct ctl_flag *f, const char *va
     else if (strcmp(name, "no-input") == 0)
         ctl->no_input = true;
     else if (strcmp(name, "help") == 0)
-        *help = by_letter ? 1 : 2;
+        *help = by_letter ? CTL_HELP_SHORT : CTL_HELP_LONG;
     else if (strcmp(name, "version") == 0)
-        *help = 3;
+        *help = CTL_HELP_VERSION;
 }
 
 static int unknown_flag(struct ctl *ctl, const char *word, const struct ctl_verb *verb)

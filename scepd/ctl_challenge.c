@@ -1,7 +1,9 @@
 /* scepctl challenge ... */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <openssl/crypto.h>
 
@@ -182,6 +184,9 @@ int ctl_challenge_new(struct ctl *ctl, const struct ctl_args *a)
         return CTL_DONE;
     }
     /* The key is root's: read before root becomes the store's owner. */
+    if (access(ctl->config->challenge_key_file, R_OK) && errno == EACCES)
+        return ctl_fail(ctl, CTL_NOT_PERMITTED, "run it as root or as the user of scepd",
+                        "cannot read %s", ctl->config->challenge_key_file);
     if (!challenge_key_load(ctl->config->challenge_key_file, false, &key, &err))
         return ctl_fail_err(ctl, &err, NULL);
     if ((rc = ctl_need_store(ctl)))

@@ -99,7 +99,7 @@ int ctl_config_show(struct ctl *ctl, const struct ctl_args *a)
 static const struct ctl_column schema_columns[] = {
     {"SETTING", "setting", CTL_TEXT, false}, {"TYPE", "type", CTL_TEXT, false},
     {"DEFAULT", "default", CTL_TEXT, true},  {"RANGE", "range", CTL_TEXT, true},
-    {"MEANING", "help", CTL_TEXT, true},
+    {NULL, "help", CTL_TEXT, false},
 };
 
 int ctl_config_schema(struct ctl *ctl, const struct ctl_args *a)

@@ -96,50 +96,60 @@ static bool append_template(struct buf *out)
              "} );\n\n");
 }
 
-static bool append_endpoint(struct buf *out, bool first, const char *authority, const char *rest)
+enum when { ALWAYS, DEMO, DEMO_DECRYPTS, PAIR };
+
+static const struct {
+    enum when when;
+    const char *path, *rest;
+} endpoints[] = {
+    {ALWAYS, "/scep", "challenge = \"one-time\";"},
+    {DEMO, "/scep/static",
+     "challenge = \"static\"; static_challenge_file = \"keys/static-challenge\";"},
+    {DEMO_DECRYPTS, "/scep/ca", "ra = \"none\"; challenge = \"one-time\";"},
+    {DEMO, "/scep/manual", "challenge = \"none\"; approval = \"manual\"; pending_ttl = \"7d\";"},
+    {DEMO, "/scep/legacy",
+     "challenge = \"one-time\"; legacy = true;\n"
+     "      digests = [\"MD5\", \"SHA-1\", \"SHA-256\", \"SHA-384\", \"SHA-512\"];\n"
+     "      ciphers = [\"DES\", \"3DES\", \"AES-128\", \"AES-192\", \"AES-256\"];"},
+    {PAIR, "/scep/ndes",
+     "ra = \"pair\"; challenge = \"one-time\";\n      aliases = [\"/certsrv/mscep/mscep.dll\"];"},
+};
+
+static bool wanted(const struct init_settings *s, enum when when)
 {
-    return buf_printf(out, "%s    { authority = \"%s\"; template = \"device\"; %s }",
-                      first ? "" : ",\n", authority, rest);
+    switch (when) {
+    case ALWAYS:
+        return true;
+    case DEMO:
+        return s->demo;
+    case DEMO_DECRYPTS:
+        return s->demo && s->ca_decrypts;
+    case PAIR:
+        return s->ra_pair;
+    }
+    return false;
 }
 
 static bool append_endpoints(const struct init_settings *s, struct buf *out)
 {
-    const char *a = s->authority;
     bool good =
-        buf_append_str(out, "# Each endpoint is a URL path with its own rules.\nendpoints = (\n") &&
-        append_endpoint(out, true, a, "path = \"/scep\"; challenge = \"one-time\";");
-    if (s->demo) {
-        good = good && append_endpoint(out, false, a,
-                                       "path = \"/scep/static\"; challenge = \"static\"; "
-                                       "static_challenge_file = \"keys/static-challenge\";");
-        if (s->ca_decrypts)
-            good = good &&
-                   append_endpoint(out, false, a,
-                                   "path = \"/scep/ca\"; ra = \"none\"; challenge = \"one-time\";");
-        good = good &&
-               append_endpoint(out, false, a,
-                               "path = \"/scep/manual\"; challenge = \"none\"; approval = "
-                               "\"manual\"; pending_ttl = \"7d\";") &&
-               append_endpoint(
-                   out, false, a,
-                   "path = \"/scep/legacy\"; challenge = \"one-time\"; legacy = true;\n"
-                   "      digests = [\"MD5\", \"SHA-1\", \"SHA-256\", \"SHA-384\", \"SHA-512\"];\n"
-                   "      ciphers = [\"DES\", \"3DES\", \"AES-128\", \"AES-192\", \"AES-256\"];");
+        buf_append_str(out, "# Each endpoint is a URL path with its own rules.\nendpoints = (\n");
+    const char *before = "";
+    for (size_t i = 0; i < sizeof endpoints / sizeof endpoints[0] && good; i++) {
+        if (!wanted(s, endpoints[i].when))
+            continue;
+        good = buf_printf(
+            out, "%s    { path = \"%s\"; authority = \"%s\"; template = \"device\";\n      %s }",
+            before, endpoints[i].path, s->authority, endpoints[i].rest);
+        before = ",\n";
     }
-    if (s->ra_pair)
-        good = good &&
-               append_endpoint(out, false, a,
-                               "path = \"/scep/ndes\"; ra = \"pair\"; challenge = \"one-time\";\n"
-                               "      aliases = [\"/certsrv/mscep/mscep.dll\"];");
-    good = good && buf_append_str(out, "\n");
     if (!s->demo)
         good = good &&
                buf_append_str(
-                   out,
-                   "    # path = \"/scep/static\"; challenge = \"static\"; static_challenge_file = "
-                   "\"keys/static-challenge\";\n"
-                   "    # path = \"/scep/manual\"; challenge = \"none\"; approval = \"manual\";\n");
-    return good && buf_append_str(out, ");\n");
+                   out, "\n    # Also possible: challenge = \"static\"; static_challenge_file = "
+                        "\"keys/static-challenge\";\n"
+                        "    # or: challenge = \"none\"; approval = \"manual\";");
+    return good && buf_append_str(out, "\n);\n");
 }
 
 bool init_conf(const struct init_settings *s, struct buf *out)

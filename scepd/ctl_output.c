@@ -240,11 +240,18 @@ struct ctl_list {
     size_t rows, cap;
 };
 
+/* A short program gives up cleanly where a daemon would go on. */
+static void out_of_memory(void)
+{
+    fprintf(stderr, "scepctl: out of memory\n");
+    exit(CTL_FAILED);
+}
+
 struct ctl_list *ctl_list_new(const struct ctl *ctl, const struct ctl_column *columns, size_t n)
 {
     struct ctl_list *l = calloc(1, sizeof *l);
     if (!l || n > TABLE_COLUMNS)
-        abort(); /* no memory at the start of a short program */
+        out_of_memory();
     *l = (struct ctl_list){
         .ctl = ctl, .column = columns, .n = n, .table = ctl_stdout_is_terminal() && !ctl->json};
     return l;
@@ -281,7 +288,7 @@ void ctl_list_row(struct ctl_list *l, const struct ctl_cell *cells)
         json_decref(o);
     } else if (l->table) {
         if (!keep_row(l, cells))
-            abort();
+            out_of_memory();
     } else {
         for (size_t i = 0; i < l->n; i++) {
             char text[4096];

@@ -10,35 +10,45 @@
 
 #include "scepd/ctl.h"
 
+struct complaints {
+    size_t n;
+    bool not_permitted; /* one of them is for want of permission: the others may be too */
+};
+
 static void complain(void *ctx, const char *message)
 {
+    static const char denied[] = ": Permission denied"; /* scepctl never leaves the C locale */
+    struct complaints *c = ctx;
     char clean[1800];
-    size_t *problems = ctx;
+    size_t n = strlen(message);
     ctl_clean(message, clean, sizeof clean);
     fprintf(stderr, "%s\n", clean);
-    ++*problems;
+    c->n++;
+    c->not_permitted |=
+        n >= sizeof denied && strcmp(message + n - (sizeof denied - 1), denied) == 0;
 }
 
 int ctl_need_config(struct ctl *ctl)
 {
-    size_t problems = 0;
+    static const char as_who[] = "run it as root or as the user of scepd";
+    struct complaints told = {0};
     if (ctl->config)
         return CTL_DONE;
     config_find(ctl->config_option, ctl->config_path);
     if (access(ctl->config_path, R_OK)) {
         int e = errno;
         if (e == EACCES)
-            return ctl_fail(ctl, CTL_NOT_PERMITTED, "run it as root or as the user of scepd",
-                            "cannot read %s", ctl->config_path);
+            return ctl_fail(ctl, CTL_NOT_PERMITTED, as_who, "cannot read %s", ctl->config_path);
         return ctl_fail(ctl, CTL_FAILED,
                         "scepctl init makes an authority; -c FILE names a configuration elsewhere",
                         "cannot read %s: %s", ctl->config_path, strerror(e));
     }
-    ctl->config = config_load(ctl->config_path, complain, &problems);
+    ctl->config = config_load(ctl->config_path, complain, &told);
     if (ctl->config)
         return CTL_DONE;
-    return ctl_fail(ctl, CTL_FAILED, NULL, "%zu problem%s in the configuration", problems,
-                    problems == 1 ? "" : "s");
+    return ctl_fail(ctl, told.not_permitted ? CTL_NOT_PERMITTED : CTL_FAILED,
+                    told.not_permitted ? as_who : NULL, "%zu problem%s with the configuration",
+                    told.n, told.n == 1 ? "" : "s");
 }
 
 /* Root becomes the owner of the store before opening it: a file made by root in it would lock the
@@ -68,7 +78,9 @@ int ctl_need_store(struct ctl *ctl)
                         "cannot open the store %s", path);
     struct store_options o = {.path = path, .map_size = ctl->config->map_size};
     if (!store_open(&o, &ctl->store, &err))
-        return ctl_fail_err(ctl, &err, NULL);
+        return ctl_fail_err(
+            ctl, &err,
+            err.kind == ERR_NOT_FOUND ? "scepctl init makes an authority with its store" : NULL);
     return CTL_DONE;
 }
 

@@ -1,5 +1,4 @@
 /* scepctl: administers a scepd authority, whether the daemon runs or not. */
-#include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -191,18 +190,28 @@ static int unknown_verb(struct ctl *ctl, const struct ctl_verb *noun, const char
                     suggest_text(&near, hint, sizeof hint));
 }
 
+static int print_version(void)
+{
+    printf("scepctl %s\n", SCEPD_VERSION);
+    return CTL_DONE;
+}
+
 static int run_verb(struct ctl *ctl, const struct ctl_verb *v, int argc, char **argv)
 {
     struct ctl_args args = {0};
     int used, help = 0, rc = ctl_args_parse(ctl, argc, argv, v, false, &used, &args, &help);
     char fix[96];
     snprintf(fix, sizeof fix, "scepctl %s%s%s --help", v->noun, v->verb[0] ? " " : "", v->verb);
-    if (help == 1 || help == 2) {
-        ctl_help_verb(v, help == 2);
+    if (help == CTL_HELP_VERSION)
+        return print_version();
+    if (help) {
+        ctl_help_verb(v, help == CTL_HELP_LONG);
         return CTL_DONE;
     }
     if (rc)
         return rc;
+    if (ctl->dry_run && strcmp(v->noun, "client") == 0)
+        return ctl_fail(ctl, CTL_USAGE, NULL, "client has no --dry-run: nothing was sent");
     if (args.id_n < v->ids_min)
         return ctl_fail(ctl, CTL_USAGE, fix, "%s %s needs %s", v->noun, v->verb, v->ids);
     if (args.id_n > v->ids_max) {
@@ -224,6 +233,8 @@ static int run_noun(struct ctl *ctl, const struct ctl_verb *noun, int argc, char
     int rc = ctl_args_parse(ctl, argc - 1, argv + 1, NULL, true, &used, &none, &help);
     if (rc)
         return rc;
+    if (help == CTL_HELP_VERSION)
+        return print_version();
     if (help || 1 + used == argc) {
         ctl_help_noun(noun->noun);
         return CTL_DONE;
@@ -242,10 +253,8 @@ static int run(struct ctl *ctl, int argc, char **argv)
               rc = ctl_args_parse(ctl, argc - 1, argv + 1, NULL, true, &used, &none, &help);
     if (rc)
         return rc;
-    if (help == 3) {
-        printf("scepctl %s\n", SCEPD_VERSION);
-        return CTL_DONE;
-    }
+    if (help == CTL_HELP_VERSION)
+        return print_version();
     if (help || 1 + used >= argc) {
         ctl_help_all();
         return CTL_DONE;
@@ -259,7 +268,6 @@ static int run(struct ctl *ctl, int argc, char **argv)
 int main(int argc, char **argv)
 {
     struct ctl ctl = {.now = (int64_t)time(NULL)};
-    setlocale(LC_TIME, "");
     ctl_actor(ctl.actor);
     int rc = run(&ctl, argc, argv);
     ctl_clear(&ctl);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -100,6 +101,33 @@ bool dir_prepare(const char *path, bool create, const struct log *log, struct er
                   "%s can be entered by others (mode %03o): chmod 700 it", path,
                   (unsigned)st.st_mode & 0777);
     return true;
+}
+
+/* LMDB's slot for one reader is a cache line; before them stand its mutexes, for which this is
+ * ample. */
+#define LOCK_SLOT 64
+#define LOCK_HEAD 4096
+
+bool dir_reserve_lock(const char *path, unsigned readers, struct err *err)
+{
+    char file[4096];
+    struct stat st;
+    if ((size_t)snprintf(file, sizeof file, "%s/lock.mdb", path) >= sizeof file)
+        return err_set(err, ERR_IO, "store %s: the path is too long", path);
+    int fd = open(file, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return err_errno(err, "%s", file);
+    bool ok = fstat(fd, &st) == 0 || err_errno(err, "%s", file);
+    /* one in use keeps its size: other processes have mapped just that much */
+    off_t size = ok && st.st_size ? st.st_size : (off_t)readers * LOCK_SLOT + LOCK_HEAD;
+    if (ok && fallocate(fd, 0, 0, size) != 0 && errno != EOPNOTSUPP && errno != ENOSYS) {
+        bool full = errno == ENOSPC || errno == EDQUOT;
+        ok = err_errno(err, "%s: reserving its blocks", file);
+        if (full)
+            err->kind = ERR_FULL;
+    }
+    close(fd);
+    return ok;
 }
 
 static bool give(const char *path, int dir, const struct stat *owner, const char *name,

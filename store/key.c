@@ -6,7 +6,8 @@ void key_bytes(struct key *k, const void *p, size_t n)
         k->too_long = true;
     if (k->too_long)
         return;
-    memcpy(k->p + k->n, p, n);
+    if (n > 0) /* an empty part may come without an address */
+        memcpy(k->p + k->n, p, n);
     k->n += n;
 }
 

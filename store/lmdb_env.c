@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "dir.h"
+
 /* Address space, not disk: the file grows as records come.  So large that growth, which needs a
  * moment without any transaction, is exceptional. */
 #define MAP_DEFAULT (UINT64_C(64) << 30)
@@ -147,6 +149,8 @@ static int env_start(struct store *s, uint64_t map_size)
 
 bool env_open(struct store *s, uint64_t map_size, bool create, struct err *err)
 {
+    if (!dir_reserve_lock(s->path, READERS_MAX, err))
+        return false;
     int rc = env_start(s, map_size);
     if (rc != 0) {
         env_error(s, rc, "opening", err);

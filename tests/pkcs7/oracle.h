@@ -2,6 +2,9 @@
 #pragma once
 
 #include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/rsa.h>
@@ -80,7 +83,7 @@ static inline X509 *oracle_cert(EVP_PKEY *key)
                 {NID_key_usage, "critical,digitalSignature,keyEncipherment"},
                 {NID_subject_alt_name, "DNS:leaf.example.org"},
                 {NID_subject_key_identifier, "hash"},
-                {NID_authority_key_identifier, "keyid"}};
+                {NID_authority_key_identifier, "keyid:always"}};
     for (size_t i = 0; i < sizeof exts / sizeof *exts; i++) {
         X509_EXTENSION *e = X509V3_EXT_conf_nid(NULL, &ctx, exts[i].nid, exts[i].value);
         ck_assert_ptr_nonnull(e);
@@ -88,4 +91,20 @@ static inline X509 *oracle_cert(EVP_PKEY *key)
         X509_EXTENSION_free(e);
     }
     return x;
+}
+
+/* tests/vectors/NAME, whole */
+static inline struct buf oracle_file(const char *name)
+{
+    const char *dir = getenv("PKCS7_VECTORS");
+    char path[512];
+    ck_assert_msg(dir != NULL, "PKCS7_VECTORS must name tests/vectors");
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    FILE *f = fopen(path, "rb");
+    ck_assert_msg(f != NULL, "%s", path);
+    struct buf out = {0};
+    ck_assert(buf_reserve(&out, 65536));
+    out.n = fread(out.p, 1, 65536, f);
+    fclose(f);
+    return out;
 }

@@ -136,6 +136,34 @@ START_TEST(old_version_long_serial_generalized_time)
 }
 END_TEST
 
+/* The self-signed signers of real clients' messages. */
+START_TEST(signers_of_real_clients)
+{
+    static const struct {
+        const char *file;
+        int version;
+        size_t serial;
+    } certs[] = {
+        {"cert/certmonger-signer.der", 1, 32}, {"cert/jscep-signer.der", 3, 1},
+        {"cert/micromdm-signer.der", 3, 17},   {"cert/sscep-signer.der", 3, 32},
+        {"cert/strongswan-signer.der", 3, 21}, {"cert/strongswan6-signer.der", 3, 20},
+    };
+    for (size_t i = 0; i < sizeof certs / sizeof *certs; i++) {
+        struct cert *c = parsed(oracle_file(certs[i].file));
+        struct pubkey key;
+        struct err err = {0};
+        EVP_PKEY *pkey = NULL;
+        ck_assert_int_eq(c->version, certs[i].version);
+        ck_assert_uint_eq(c->serial.n, certs[i].serial);
+        compare(c);
+        ck_assert(pubkey_parse(c->spki, &key, &err) && pubkey_load(&key, &pkey, &err));
+        ck_assert_int_eq(verifies(c, pkey), view_eq(c->issuer, c->subject));
+        EVP_PKEY_free(pkey);
+        cert_free(c);
+    }
+}
+END_TEST
+
 START_TEST(old_digests_are_read_and_verified)
 {
     const EVP_MD *const mds[] = {EVP_md5(), EVP_sha1(), EVP_sha512()};
@@ -341,6 +369,7 @@ int main(void)
     TCase *c = tcase_create("cert");
     tcase_add_test(c, ordinary);
     tcase_add_test(c, old_version_long_serial_generalized_time);
+    tcase_add_test(c, signers_of_real_clients);
     tcase_add_test(c, old_digests_are_read_and_verified);
     tcase_add_test(c, no_policy);
     tcase_add_test(c, inner_and_outer_algorithm_differ);

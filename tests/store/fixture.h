@@ -2,6 +2,7 @@
 #pragma once
 
 #include <check.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -94,4 +95,58 @@ static inline void hash_of(unsigned n, char kind, uint8_t out[STORE_HASH])
     out[2] = (uint8_t)(n >> 16);
     out[3] = (uint8_t)(n >> 8);
     out[4] = (uint8_t)n;
+}
+
+/* A certificate whose DER is the letter `n` a hundred times. */
+static inline struct store_cert cert_of(unsigned n)
+{
+    struct store_cert c = {
+        .serial_len = 16, .not_before = 1000, .not_after = 2000 + n, .issued_at = 1000};
+    memcpy(c.authority, authority_a, 20);
+    hash_of(n, 's', c.serial);
+    c.serial[0] = 0x12;
+    hash_of(n, 'k', c.key_hash);
+    hash_of(n, 'n', c.subject_hash);
+    snprintf(c.subject, sizeof c.subject, "CN=device-%u", n);
+    snprintf(c.san, sizeof c.san, "DNS:device-%u.example", n);
+    strcpy(c.template_name, "device");
+    strcpy(c.endpoint, "/scep");
+    strcpy(c.challenge, "chl_1");
+    strcpy(c.challenge_label, "store room");
+    strcpy(c.transaction, "T1");
+    for (int i = 0; i < 100; i++)
+        ck_assert(buf_append(&c.der, &(char){(char)n}, 1));
+    ck_assert(EVP_Q_digest(NULL, "SHA256", NULL, c.der.p, c.der.n, c.der_hash, NULL));
+    return c;
+}
+
+static inline uint64_t put_n(unsigned n)
+{
+    struct store_cert c = cert_of(n);
+    struct store_write *w = begin();
+    ok(store_cert_put(w, &c, &err));
+    commit(w);
+    uint64_t id = c.id;
+    store_cert_clear(&c);
+    return id;
+}
+
+static inline uint64_t generation(void)
+{
+    uint64_t n = 0;
+    ok(store_generation(st, &n, &err));
+    return n;
+}
+
+/* No problem found. */
+static inline void no_problem(void *ctx, const struct store_problem *p)
+{
+    ck_abort_msg("%s", p->text);
+}
+
+static inline void verify_clean(void)
+{
+    uint64_t problems = 1;
+    ok(store_verify(st, no_problem, NULL, &problems, &err));
+    ck_assert_uint_eq(problems, 0);
 }

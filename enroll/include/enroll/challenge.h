@@ -9,6 +9,9 @@ struct challenge_key { uint8_t bytes[32]; };
 /* Reads the key file (32 octets, mode 0600), or makes it when `create`. */
 bool challenge_key_load(const char *path, bool create, struct challenge_key *out, struct err *err);
 
+/* Bindings.  `subject`: "ipad-*" is the common name, "CN=ipad-*,O=Example" each attribute it names (as many of that type, in
+ * order; others are the template's business).  `san`: "DNS:a.example.org,IP:10.0.0.1": every name of the certificate
+ * is one of these, and each of these is there.  A wildcard never crosses from one value into the next. */
 struct challenge_wish {
     int64_t ttl;               /* seconds; 0: never expires */
     uint32_t uses;             /* 0: unlimited */

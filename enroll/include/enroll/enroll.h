@@ -19,9 +19,10 @@ struct enroll_policy {
     const struct template *template;
     unsigned challenges;             /* enum challenge_policy bits; 0: none needed */
     uint8_t static_hash[STORE_HASH]; /* challenge_hash of the static one */
-    bool manual;                     /* an administrator approves */
-    int64_t pending_ttl;             /* seconds */
-    bool renewal;                    /* by a certificate of ours */
+    bool manual;                     /* an administrator approves first enrolments; renewals do not wait */
+    int64_t pending_ttl;             /* seconds; 0: waits for ever */
+    bool renewal;                    /* by a valid certificate of ours, issued at this endpoint or by this template.
+                                        One that was renewed already may renew again: devices lose what they got */
     enum renewal_challenge renewal_challenge;
     bool any_signer_key;             /* proxies sign with an ephemeral key: do not compare with the CSR's */
 };
@@ -40,16 +41,19 @@ struct enroll_decision {
     enum reason reason;              /* REJECT */
     char detail[320];                /* REJECT: rule, value, limit; for log and store */
     char request[32];                /* PEND, or ISSUE after approval: id of the request */
-    char challenge[32];              /* id of the challenge that came with it, known even when refused */
+    char challenge[32];              /* id of the challenge that came with it, known even when refused; "static" */
     struct buf certificate;          /* REPEAT: the one issued before */
     struct store_cert repeated;      /* REPEAT: its record (der moved to `certificate`) */
     bool renewal;
-    /* private to enroll/: what enroll_plan_* needs */
+    /* private to enroll/: what the change needs */
     struct enroll_private *priv;
 };
 void enroll_decision_clear(struct enroll_decision *d);
 
-/* PKCSReq, RenewalReq and CertPoll.  Returns false only for faults of ours; a refusal is a verdict.  For ISSUE `plan` is
+/* In this order, and whatever refuses first, nothing is burnt: the transaction (a lost reply is repeated), who signed (a
+ * certificate of ours renews, whatever the messageType; when it may not, a PKCSReq may still enrol by its challenge), the
+ * template, the key's other uses, the challenge, an administrator.
+ * PKCSReq, RenewalReq and CertPoll.  Returns false only for faults of ours; a refusal is a verdict.  For ISSUE `plan` is
  * filled; for a poll or a repeated request that was approved, the CSR is the stored one and `*stored_csr` (owned) gets it,
  * since the plan borrows from it. */
 bool enroll_decide(const struct enroll_context *ctx, const struct enroll_policy *policy, const struct scep_message *m,
@@ -58,7 +62,8 @@ bool enroll_decide(const struct enroll_context *ctx, const struct enroll_policy 
 
 /* Everything that must be durable before the reply may leave. */
 struct enroll_change;
-/* NULL in `*out` when nothing needs storing (a plain refusal). */
+/* NULL in `*out` when nothing needs storing (a plain refusal).  Misuse of a challenge or a transactionID is recorded and
+ * counted.  Takes what is private in `d`; `m` may be freed afterwards. */
 bool enroll_change_new(const struct enroll_policy *policy, const struct scep_message *m, const struct enroll_peer *peer,
                        struct enroll_decision *d, const struct issued *issued, int64_t now, struct enroll_change **out,
                        struct err *err);
@@ -69,10 +74,10 @@ bool enroll_change_apply(struct enroll_change *c, struct store_write *w, struct 
  * failed, nothing is stored, and every result says so.  A full map is enlarged and tried again. */
 bool enroll_commit(struct store *s, struct enroll_change *const *changes, struct err *results, size_t n, struct err *err);
 
-/* Administration, for scepctl: each writes its audit entry. */
+/* Administration, for scepctl: each writes its audit entry.  CRL_REMOVE_FROM_CRL releases a certificate on hold. */
 bool enroll_request_decide(struct store *s, const char *id, bool approve, const char *by, const char *note, int64_t now,
                            struct store_request *out, struct err *err);
 bool enroll_cert_revoke(struct store *s, uint64_t cert_id, enum crl_reason reason, const char *by, int64_t now, struct err *err);
 bool enroll_challenge_revoke(struct store *s, const char *id, const char *by, int64_t now, struct err *err);
-/* Periodic: expires pending requests, purges old challenges. */
+/* Periodic: expires pending requests, forgets challenges 90 days after their end. */
 bool enroll_housekeep(struct store *s, int64_t now, struct err *err);

@@ -36,6 +36,6 @@ bool csr_parse(struct view der, unsigned digests, EVP_PKEY *known, struct view k
 /* A request that enroll/ kept while it waited for approval (csr_without_challenge): its self-signature was
  * verified when it came and fits no longer, so it is not looked at. */
 bool csr_parse_trusted(struct view der, struct csr **out, struct err *err);
-/* The request's DER without its challengePassword, for keeping.  Not for the hot path. */
+/* A PKCS#10 of the same subject, key and extensions without challengePassword and signature, for keeping. */
 bool csr_without_challenge(const struct csr *csr, struct buf *out, struct err *err);
 void csr_free(struct csr *csr);

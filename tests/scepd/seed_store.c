@@ -1,0 +1,88 @@
+/* seed_store STORE CERTIFICATE: fills a store with records for the tests of scepctl, hostile names
+ * among them. */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "ca/keyfile.h"
+#include "pkcs7/cert.h"
+#include "store/store.h"
+
+static const char hostile[] = "CN=evil\x1b[31m\nroot\ttab\xe2\x80\xaetxt,O=\xff";
+
+static bool put_cert(struct store_write *w, const struct cert *ca, unsigned n, const char *subject,
+                     int64_t not_after, struct err *err)
+{
+    struct store_cert c = {
+        .serial_len = 16, .not_after = not_after, .not_before = not_after - 86400};
+    c.serial[0] = 0x40;
+    memset(c.serial + 1, (int)(0xa0 + n), 15);
+    c.der_hash[0] = c.key_hash[0] = c.subject_hash[0] = (uint8_t)n;
+    c.issued_at = c.not_before;
+    snprintf(c.subject, sizeof c.subject, "%s", subject);
+    snprintf(c.san, sizeof c.san, "DNS:device-%u.example.org", n);
+    snprintf(c.template_name, sizeof c.template_name, "device");
+    snprintf(c.endpoint, sizeof c.endpoint, "/scep");
+    bool done =
+        (buf_append(&c.der, ca->der.p, ca->der.n) || err_memory(err)) && store_cert_put(w, &c, err);
+    store_cert_clear(&c);
+    return done;
+}
+
+static bool put_request(struct store_write *w, const char *id, const char *subject, int64_t now,
+                        struct err *err)
+{
+    struct store_request r = {
+        .state = REQUEST_PENDING, .created_at = now, .expires_at = now + 86400};
+    struct store_tx t = {.state = TX_PENDING, .created_at = now, .changed_at = now};
+    snprintf(r.id, sizeof r.id, "%s", id);
+    snprintf(r.endpoint, sizeof r.endpoint, "/scep/manual");
+    snprintf(r.transaction, sizeof r.transaction, "tx-%s", id);
+    snprintf(r.template_name, sizeof r.template_name, "device");
+    snprintf(r.subject, sizeof r.subject, "%s", subject);
+    snprintf(r.key, sizeof r.key, "RSA-2048");
+    snprintf(r.peer, sizeof r.peer, "192.0.2.1");
+    snprintf(t.endpoint, sizeof t.endpoint, "%s", r.endpoint);
+    snprintf(t.transaction, sizeof t.transaction, "%s", r.transaction);
+    snprintf(t.request, sizeof t.request, "%s", id);
+    bool done = (buf_append_str(&r.csr, "no request") || err_memory(err)) &&
+                store_request_put(w, &r, err) && store_tx_put(w, &t, NULL, err);
+    store_request_clear(&r);
+    return done;
+}
+
+static bool fill(struct store *s, const struct cert *ca, struct err *err)
+{
+    struct store_write *w = NULL;
+    int64_t now = (int64_t)time(NULL);
+    if (!store_write_begin(s, &w, err))
+        return false;
+    if (put_cert(w, ca, 1, "CN=device-1,O=Example", now + 10 * 86400, err) &&
+        put_cert(w, ca, 2, "CN=device-2,O=Example", now + 300 * 86400, err) &&
+        put_cert(w, ca, 3, "CN=device-3,O=Example", now - 86400, err) &&
+        put_cert(w, ca, 4, hostile, now + 300 * 86400, err) &&
+        put_request(w, "req_aaaaaa", "CN=waits", now, err) &&
+        put_request(w, "req_aaaabb", hostile, now, err) &&
+        put_request(w, "req_cccccc", "CN=third", now, err))
+        return store_write_commit(w, err);
+    store_write_abort(w);
+    return false;
+}
+
+int main(int argc, char **argv)
+{
+    struct err err = {0};
+    struct store *s = NULL;
+    struct cert *ca = NULL;
+    struct buf pem = {0};
+    struct store_options o = {.path = argc == 3 ? argv[1] : ""};
+    bool done = argc == 3 && file_read(argv[2], &pem, &err) &&
+                cert_parse_any(buf_view(&pem), &ca, &err) && store_open(&o, &s, &err) &&
+                fill(s, ca, &err);
+    if (!done)
+        fprintf(stderr, "seed_store: %s\n", err.text);
+    store_close(s);
+    cert_free(ca);
+    buf_clear(&pem);
+    return !done;
+}

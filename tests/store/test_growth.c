@@ -1,0 +1,245 @@
+/* A map that is too small, in one process and in two. */
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include "check_main.h"
+#include "fixture.h"
+
+#define MAP_TINY (UINT64_C(256) << 10)
+#define GROWN (UINT64_C(256) << 20)
+
+static void setup_tiny(void)
+{
+    err_clear(&err);
+    dir_new();
+}
+
+static bool put_some(struct store_write *w, unsigned from, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        struct store_cert c = cert_of(from + i);
+        bool put = store_cert_put(w, &c, &err);
+        store_cert_clear(&c);
+        if (!put)
+            return false;
+    }
+    return true;
+}
+
+static uint64_t map_size(void)
+{
+    struct store_stats stats;
+    ok(store_stats(st, &stats, &err));
+    return stats.map_bytes;
+}
+
+static uint64_t certificates(void)
+{
+    struct store_stats stats;
+    ok(store_stats(st, &stats, &err));
+    return stats.certificates;
+}
+
+struct lines {
+    char text[4096];
+};
+
+static void line_add(void *ctx, enum log_level level, const char *line, size_t n)
+{
+    struct lines *l = ctx;
+    strncat(l->text, line, sizeof l->text - strlen(l->text) - 1);
+}
+
+static struct store_write *fill_until_full(void)
+{
+    struct store_write *w = begin();
+    ck_assert(!put_some(w, 1, 10000));
+    ck_assert_int_eq(err.kind, ERR_FULL);
+    return w;
+}
+
+START_TEST(grows)
+{
+    struct lines l = {""};
+    struct log log = {LOG_LEVEL_INFO, line_add, &l};
+    struct store_options o = {.path = dir, .map_size = MAP_TINY, .create = true, .log = &log};
+    ok(store_open(&o, &st, &err));
+    put_n(0);
+    struct store_write *w = fill_until_full();
+    struct store_tx tx = {.endpoint = "/scep", .transaction = "T"};
+    fails(store_tx_put(w, &tx, NULL, &err), ERR_FULL); /* what failed half-way stays failed */
+    fails(store_write_tx_get(w, "/scep", "T", &tx, &err), ERR_FULL);
+    ck_assert_ptr_null(strstr(l.text, "store.grow"));
+    fails(store_write_commit(w, &err), ERR_FULL);
+    ck_assert_ptr_nonnull(strstr(l.text, "store.grow"));
+    ck_assert_uint_eq(map_size(), MAP_TINY + GROWN);
+    ck_assert_uint_eq(certificates(), 1); /* nothing of it was stored */
+    w = begin();
+    ok(put_some(w, 1, 2000));
+    commit(w);
+    ck_assert_uint_eq(certificates(), 2001);
+    verify_clean();
+    store_close(st); /* what it has grown to stays, whatever is asked for */
+    st = store_at(dir, MAP_TINY);
+    ck_assert_uint_eq(map_size(), MAP_TINY + GROWN);
+    store_close(st);
+    st = store_at(dir, 2 * GROWN);
+    ck_assert_uint_eq(map_size(), 2 * GROWN);
+    ck_assert_uint_eq(certificates(), 2001);
+}
+END_TEST
+
+START_TEST(grows_after_abort)
+{
+    st = store_at(dir, MAP_TINY);
+    store_write_abort(fill_until_full());
+    ck_assert_uint_eq(map_size(), MAP_TINY + GROWN);
+    struct store_write *w = begin();
+    ok(put_some(w, 1, 2000));
+    commit(w);
+}
+END_TEST
+
+/* The map is found full by the commit itself: by its own counter, or by the list of free pages. */
+START_TEST(full_at_commit)
+{
+    st = store_at(dir, MAP_TINY);
+    bool grown = false;
+    for (unsigned i = 0; i < 400; i++) {
+        struct store_write *w = begin();
+        bool put = put_some(w, i, 1);
+        if (put)
+            put = store_write_commit(w, &err);
+        else
+            store_write_abort(w);
+        if (!put) {
+            ck_assert_int_eq(err.kind, ERR_FULL);
+            ck_assert(!grown);
+            grown = true;
+            w = begin();
+            ok(put_some(w, i, 1));
+            commit(w);
+        }
+    }
+    ck_assert(grown);
+    ck_assert_uint_eq(certificates(), 400);
+    verify_clean();
+}
+END_TEST
+
+/* ---- a daemon and a tool: each step of one waits for the other ---- */
+
+static void step(int fd)
+{
+    char c = 'x';
+    ck_assert_int_eq(write(fd, &c, 1), 1);
+}
+
+static bool await(int fd)
+{
+    char c;
+    return read(fd, &c, 1) == 1;
+}
+
+static void put_retrying(unsigned from, unsigned n)
+{
+    struct store_write *w = begin();
+    if (!put_some(w, from, n)) {
+        ck_assert_int_eq(err.kind, ERR_FULL);
+        store_write_abort(w);
+        w = begin();
+        ok(put_some(w, from, n));
+    }
+    commit(w);
+}
+
+/* The tool: makes the map grow twice while the daemon has it open. */
+static void tool(int fd)
+{
+    await(fd);
+    st = store_at(dir, MAP_TINY);
+    put_retrying(1000, 1000);
+    step(fd);
+    await(fd);
+    ck_assert_uint_eq(certificates(), 2002); /* the daemon's came meanwhile */
+    put_retrying(3000, 500);
+    step(fd);
+    store_close(st);
+}
+
+START_TEST(two_processes)
+{
+    int fds[2];
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        close(fds[0]);
+        tool(fds[1]);
+        _exit(0);
+    }
+    close(fds[1]);
+    st = store_at(dir, MAP_TINY);
+    put_n(1);
+    step(fds[0]);
+    ck_assert(await(fds[0]));
+    struct store_cert c = {0};
+    ok(store_cert_by_id(st, 1001, &c, &err)); /* a reader adopts the size */
+    store_cert_clear(&c);
+    ck_assert_uint_eq(map_size(), MAP_TINY + GROWN);
+    put_n(2);
+    put_retrying(10000, 1000);
+    step(fds[0]);
+    ck_assert(await(fds[0]));
+    ck_assert_uint_eq(certificates(), 2502);
+    int status;
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    close(fds[0]);
+    verify_clean();
+}
+END_TEST
+
+/* As above, but the first to notice is a writer. */
+static void small_tool(int fd)
+{
+    await(fd);
+    st = store_at(dir, MAP_TINY);
+    put_retrying(1000, 1000);
+    store_close(st);
+}
+
+START_TEST(writer_adopts)
+{
+    int fds[2];
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        close(fds[0]);
+        small_tool(fds[1]);
+        _exit(0);
+    }
+    st = store_at(dir, MAP_TINY);
+    step(fds[0]);
+    int status;
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    put_n(1);
+    ck_assert_uint_eq(certificates(), 1001);
+    verify_clean();
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("store/growth");
+    TCase *c = tcase_create("growth");
+    tcase_add_checked_fixture(c, setup_tiny, teardown);
+    tcase_set_timeout(c, 60);
+    tcase_add_test(c, grows);
+    tcase_add_test(c, grows_after_abort);
+    tcase_add_test(c, full_at_commit);
+    tcase_add_test(c, two_processes);
+    tcase_add_test(c, writer_adopts);
+    suite_add_tcase(s, c);
+    return check_main(s);
+}

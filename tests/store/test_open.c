@@ -1,0 +1,348 @@
+/* Opening and closing, counters, audit entries and settings. */
+#include <sys/wait.h>
+
+#include "backend.h" /* white box: a format number and a record of the future */
+#include "check_main.h"
+#include "fixture.h"
+
+static void expect_open(enum err_kind kind, bool create)
+{
+    struct store *s = NULL;
+    struct store_options o = {.path = dir, .map_size = MAP_SMALL, .create = create};
+    fails(store_open(&o, &s, &err), kind);
+    ck_assert_ptr_null(s);
+}
+
+static void fresh(void)
+{
+    err_clear(&err);
+    dir_new();
+}
+
+static unsigned mode_of(const char *name)
+{
+    struct stat s;
+    char path[300];
+    snprintf(path, sizeof path, "%s%s", dir, name);
+    ck_assert_int_eq(stat(path, &s), 0);
+    return s.st_mode & 0777;
+}
+
+START_TEST(makes_private_files)
+{
+    ck_assert_int_eq(rmdir(dir), 0);
+    expect_open(ERR_NOT_FOUND, false); /* no directory */
+    umask(0);
+    st = store_at(dir, MAP_SMALL);
+    ck_assert_uint_eq(mode_of(""), 0700);
+    ck_assert_uint_eq(mode_of("/data.mdb"), 0600);
+    ck_assert_uint_eq(mode_of("/lock.mdb"), 0600);
+    reopen();
+    store_close(st);
+    struct store_options o = {.path = dir, .map_size = MAP_SMALL};
+    ok(store_open(&o, &st, &err)); /* there is one: no need to create */
+    struct store_stats stats;
+    ok(store_stats(st, &stats, &err));
+    ck_assert_uint_eq(stats.map_bytes, MAP_SMALL);
+    ck_assert_uint_gt(stats.file_bytes, 0);
+    ck_assert_uint_gt(stats.used_bytes, 0);
+    ck_assert_uint_le(stats.used_bytes, stats.file_bytes);
+    ck_assert_uint_gt(stats.free_disk_bytes, 0);
+    ck_assert_uint_eq(stats.certificates, 0);
+}
+END_TEST
+
+START_TEST(nothing_there)
+{
+    expect_open(ERR_NOT_FOUND, false); /* an empty directory */
+    char file[300];
+    snprintf(file, sizeof file, "%s/data.mdb", dir);
+    ck_assert_int_eq(symlink("/dev/null", file), 0);
+    expect_open(ERR_IO, true); /* no plain file */
+    ck_assert_int_eq(unlink(file), 0);
+    FILE *f = fopen(file, "w");
+    for (int i = 0; i < 10000; i++)
+        fputs("no database", f);
+    fclose(f);
+    expect_open(ERR_STORE, true);
+    ck_assert_int_eq(unlink(file), 0);
+    snprintf(file, sizeof file, "%s/none/none", dir);
+    struct store_options o = {.path = file, .create = true};
+    fails(store_open(&o, &st, &err), ERR_IO);
+}
+END_TEST
+
+struct lines {
+    char text[4096];
+};
+
+static void line_add(void *ctx, enum log_level level, const char *line, size_t n)
+{
+    struct lines *l = ctx;
+    strncat(l->text, line, sizeof l->text - strlen(l->text) - 1);
+}
+
+START_TEST(warns_of_permissions)
+{
+    struct lines l = {""};
+    struct log log = {LOG_LEVEL_INFO, line_add, &l};
+    struct store_options o = {.path = dir, .map_size = MAP_SMALL, .create = true, .log = &log};
+    ok(store_open(&o, &st, &err));
+    ck_assert_ptr_null(strstr(l.text, "store.permissions"));
+    store_close(st);
+    ck_assert_int_eq(chmod(dir, 0750), 0);
+    ok(store_open(&o, &st, &err));
+    ck_assert_ptr_nonnull(strstr(l.text, "store.permissions"));
+}
+END_TEST
+
+START_TEST(once_in_a_process)
+{
+    st = store_at(dir, MAP_SMALL);
+    expect_open(ERR_BUSY, true);
+    char link[300];
+    snprintf(link, sizeof link, "%s-link", dir);
+    ck_assert_int_eq(symlink(dir, link), 0);
+    struct store *other = NULL;
+    struct store_options o = {.path = link, .map_size = MAP_SMALL};
+    fails(store_open(&o, &other, &err), ERR_BUSY); /* the same by another name */
+    ck_assert_int_eq(unlink(link), 0);
+    put_n(1);
+    reopen();
+}
+END_TEST
+
+/* The child must not use its parent's store, and may open it anew. */
+START_TEST(not_across_fork)
+{
+    st = store_at(dir, MAP_SMALL);
+    put_n(1);
+    pid_t child = fork();
+    if (child == 0) {
+        uint64_t n;
+        struct store_write *w = NULL;
+        struct store *own = NULL;
+        struct store_options o = {.path = dir, .map_size = MAP_SMALL};
+        bool refused = !store_generation(st, &n, &err) && err.kind == ERR_STORE &&
+                       !store_write_begin(st, &w, &err) && err.kind == ERR_STORE;
+        bool opened = store_open(&o, &own, &err) && store_generation(own, &n, &err);
+        store_close(own);
+        store_close(st);
+        _exit(refused && opened ? 0 : 1);
+    }
+    int status;
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    put_n(2); /* the parent's still works */
+    verify_clean();
+}
+END_TEST
+
+static void meta_put(struct key k, struct view value)
+{
+    struct store_write *w = begin();
+    ok(txn_put(&w->txn, TABLE_META, PUT_REPLACE, key_view(&k), value, &err));
+    commit(w);
+}
+
+START_TEST(newer_format)
+{
+    st = store_at(dir, MAP_SMALL);
+    uint8_t format[8];
+    u64_octets(STORE_FORMAT + 6, format);
+    meta_put(meta_format(), view_of(format, 8));
+    store_close(st);
+    st = NULL;
+    struct store_options o = {.path = dir, .map_size = MAP_SMALL};
+    ck_assert(!store_open(&o, &st, &err));
+    ck_assert_int_eq(err.kind, ERR_STORE);
+    ck_assert_ptr_nonnull(strstr(err.text, "format 7"));
+    ck_assert_ptr_nonnull(strstr(err.text, "up to 1"));
+    expect_open(ERR_STORE, true);
+}
+END_TEST
+
+START_TEST(newer_record)
+{
+    st = store_at(dir, MAP_SMALL);
+    put_n(1);
+    struct key id = key_id(1);
+    struct store_write *w = begin();
+    ok(txn_put(&w->txn, TABLE_CERT, PUT_REPLACE, key_view(&id), view_str("\x02rest"), &err));
+    commit(w);
+    struct store_cert c = {0};
+    ck_assert(!store_cert_by_id(st, 1, &c, &err));
+    ck_assert_int_eq(err.kind, ERR_STORE);
+    ck_assert_ptr_nonnull(strstr(err.text, "version 2"));
+    struct store_cert_filter f = {.state = -1};
+    fails(store_cert_list(st, &f, NULL, NULL, &err), ERR_STORE);
+}
+END_TEST
+
+/* Root working in the store of another user leaves nothing that this user could not open. */
+START_TEST(root_hands_over)
+{
+    if (geteuid() != 0)
+        return;
+    ck_assert_int_eq(chown(dir, 65534, 65534), 0);
+    st = store_at(dir, MAP_SMALL);
+    put_n(1);
+    static const char *const names[] = {"data.mdb", "lock.mdb"};
+    for (int i = 0; i < 2; i++) {
+        char file[300];
+        struct stat s;
+        snprintf(file, sizeof file, "%s/%s", dir, names[i]);
+        ck_assert_int_eq(stat(file, &s), 0);
+        ck_assert_uint_eq(s.st_uid, 65534);
+        ck_assert_uint_eq(s.st_gid, 65534);
+    }
+}
+END_TEST
+
+START_TEST(generations)
+{
+    st = store_at(dir, MAP_SMALL);
+    uint64_t before = generation();
+    commit(begin()); /* nothing changed */
+    ck_assert_uint_eq(generation(), before);
+    struct store_write *w = begin();
+    ok(store_setting_put(w, "a", view_str("b"), &err));
+    ck_assert_uint_eq(generation(), before); /* a read beside the open write */
+    store_write_abort(w);
+    store_write_abort(NULL);
+    ck_assert_uint_eq(generation(), before);
+    put_n(1);
+    ck_assert_uint_eq(generation(), before + 1);
+    reopen();
+    ck_assert_uint_eq(generation(), before + 1);
+    ok(store_housekeep(st, &err));
+}
+END_TEST
+
+START_TEST(one_write_in_a_thread)
+{
+    st = store_at(dir, MAP_SMALL);
+    struct store_write *w = begin(), *second = NULL;
+    fails(store_write_begin(st, &second, &err), ERR_STORE);
+    ok(store_setting_put(w, "a", view_str("b"), &err));
+    commit(w);
+    commit(begin());
+}
+END_TEST
+
+START_TEST(settings)
+{
+    st = store_at(dir, MAP_SMALL);
+    struct buf b = {0};
+    fails(store_setting_get(st, "name", &b, &err), ERR_NOT_FOUND);
+    char big[4097] = "", name[66];
+    memset(name, 'n', 65);
+    name[65] = '\0';
+    struct store_write *w = begin();
+    ok(store_setting_put(w, "name", view_str("value"), &err));
+    ok(store_setting_put(w, "empty", view_of(NULL, 0), &err));
+    ok(store_setting_put(w, "big", view_of(big, 4096), &err));
+    fails(store_setting_put(w, "bigger", view_of(big, 4097), &err), ERR_STORE);
+    fails(store_setting_put(w, "", view_str("x"), &err), ERR_STORE);
+    fails(store_setting_put(w, name, view_str("x"), &err), ERR_STORE);
+    ok(store_setting_put(w, name + 1, view_str("x"), &err));
+    commit(w);
+    reopen();
+    ok(store_setting_get(st, "name", &b, &err));
+    ck_assert(view_eq(buf_view(&b), view_str("value")));
+    buf_clear(&b);
+    ok(store_setting_get(st, "empty", &b, &err));
+    ck_assert_uint_eq(b.n, 0);
+    buf_clear(&b);
+    ok(store_setting_get(st, "big", &b, &err));
+    ck_assert_uint_eq(b.n, 4096);
+    buf_clear(&b);
+    w = begin();
+    ok(store_setting_put(w, "name", view_str("other"), &err));
+    commit(w);
+    ok(store_setting_get(st, "name", &b, &err));
+    ck_assert(view_eq(buf_view(&b), view_str("other")));
+    buf_clear(&b);
+    fails(store_setting_get(st, name, &b, &err), ERR_STORE);
+    verify_clean();
+}
+END_TEST
+
+static struct store_audit entry_of(unsigned n)
+{
+    struct store_audit a = {.at = 100 + n};
+    strcpy(a.event, "certificate.issued");
+    strcpy(a.actor, "/scep");
+    snprintf(a.object, sizeof a.object, "serial %u", n);
+    strcpy(a.text, "subject=\"CN=a\"");
+    return a;
+}
+
+struct log_read {
+    struct store_audit last;
+    size_t n;
+    uint64_t first;
+};
+
+static bool log_add(void *ctx, const struct store_audit *a)
+{
+    struct log_read *l = ctx;
+    if (!l->n++)
+        l->first = a->seq;
+    l->last = *a;
+    return a->seq != 250;
+}
+
+START_TEST(audit)
+{
+    st = store_at(dir, MAP_SMALL);
+    struct log_read l = {.n = 0};
+    ok(store_audit_list(st, 0, log_add, &l, &err));
+    ck_assert_uint_eq(l.n, 0);
+    for (unsigned i = 1; i <= 300; i++) {
+        struct store_audit a = entry_of(i);
+        struct store_write *w = begin();
+        ok(store_audit_put(w, &a, &err));
+        if (i % 100 == 0)
+            ok(store_audit_put(w, &a, &err)); /* two in one write */
+        commit(w);
+    }
+    verify_clean();
+    ok(store_audit_list(st, 0, log_add, &l, &err));
+    ck_assert_uint_eq(l.n, 250); /* stopped there */
+    l = (struct log_read){.n = 0};
+    ok(store_audit_list(st, 251, log_add, &l, &err));
+    ck_assert_uint_eq(l.n, 53);
+    ck_assert_uint_eq(l.first, 251);
+    ck_assert_uint_eq(l.last.seq, 303);
+    ck_assert_int_eq(l.last.at, 400);
+    ck_assert_str_eq(l.last.object, "serial 300");
+    struct store_audit bad = entry_of(1);
+    memset(bad.text, 'x', sizeof bad.text);
+    struct store_write *w = begin();
+    fails(store_audit_put(w, &bad, &err), ERR_STORE);
+    store_write_abort(w);
+    verify_clean();
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("store/open");
+    TCase *c = tcase_create("open");
+    tcase_add_checked_fixture(c, fresh, teardown);
+    tcase_add_test(c, makes_private_files);
+    tcase_add_test(c, nothing_there);
+    tcase_add_test(c, warns_of_permissions);
+    tcase_add_test(c, once_in_a_process);
+    tcase_add_test(c, not_across_fork);
+    tcase_add_test(c, newer_format);
+    tcase_add_test(c, newer_record);
+    tcase_add_test(c, root_hands_over);
+    tcase_add_test(c, generations);
+    tcase_add_test(c, one_write_in_a_thread);
+    tcase_add_test(c, settings);
+    tcase_add_test(c, audit);
+    suite_add_tcase(s, c);
+    return check_main(s);
+}

@@ -1,0 +1,198 @@
+#include "check_main.h"
+#include "fixture.h"
+
+static uint64_t revocations(const uint8_t authority[20])
+{
+    uint64_t n = 99;
+    ok(store_revocation_generation(st, authority, &n, &err));
+    return n;
+}
+
+static void revoke_now(uint64_t id, enum crl_reason reason, int64_t when)
+{
+    struct store_write *w = begin();
+    ok(store_cert_revoke(w, id, reason, when, &err));
+    commit(w);
+}
+
+struct revoked {
+    struct store_revoked r[8];
+    size_t n, stop_at;
+};
+
+static bool revoked_add(void *ctx, const struct store_revoked *r)
+{
+    struct revoked *l = ctx;
+    ck_assert_uint_lt(l->n, 8);
+    l->r[l->n++] = *r;
+    return l->n != l->stop_at;
+}
+
+static struct revoked listed(const uint8_t authority[20], uint64_t *generation)
+{
+    struct revoked l = {.n = 0};
+    ok(store_revoked_list(st, authority, revoked_add, &l, generation, &err));
+    return l;
+}
+
+START_TEST(revoke_one)
+{
+    uint64_t first = put_n(1), second = put_n(2), shown = 9;
+    uint64_t before = generation();
+    ck_assert_uint_eq(revocations(authority_a), 0);
+    revoke_now(second, CRL_KEY_COMPROMISE, 777);
+    ck_assert_uint_eq(generation(), before + 1);
+    ck_assert_uint_eq(revocations(authority_a), 1);
+    ck_assert_uint_eq(revocations(authority_b), 0);
+    revoke_now(first, CRL_UNSPECIFIED, 888);
+    struct revoked l = listed(authority_a, &shown);
+    ck_assert_uint_eq(l.n, 2);
+    ck_assert_uint_eq(shown, 2);
+    struct store_cert c = cert_of(2);
+    ck_assert(view_eq(view_of(l.r[1].serial, l.r[1].serial_len), view_of(c.serial, c.serial_len)));
+    ck_assert_int_eq(l.r[1].revoked_at, 777);
+    ck_assert_int_eq(l.r[1].not_after, c.not_after);
+    ck_assert_int_eq(l.r[1].reason, CRL_KEY_COMPROMISE);
+    ck_assert_int_eq(l.r[0].revoked_at, 888); /* in order of issue, not of revocation */
+    store_cert_clear(&c);
+    ok(store_cert_by_id(st, second, &c, &err));
+    ck_assert_int_eq(c.state, CERT_REVOKED);
+    ck_assert_int_eq(c.revoked_at, 777);
+    ck_assert_int_eq(c.revocation_reason, CRL_KEY_COMPROMISE);
+    store_cert_clear(&c);
+    struct revoked one = {.stop_at = 1};
+    ok(store_revoked_list(st, authority_a, revoked_add, &one, &shown, &err));
+    ck_assert_uint_eq(one.n, 1);
+    ck_assert_uint_eq(listed(authority_b, &shown).n, 0);
+    ck_assert_uint_eq(shown, 0);
+    verify_clean();
+}
+END_TEST
+
+START_TEST(refused)
+{
+    uint64_t id = put_n(1);
+    revoke_now(id, CRL_KEY_COMPROMISE, 1);
+    struct store_write *w = begin();
+    fails(store_cert_revoke(w, 5, CRL_KEY_COMPROMISE, 1, &err), ERR_NOT_FOUND);
+    fails(store_cert_revoke(w, id, CRL_SUPERSEDED, 2, &err), ERR_CONFLICT);
+    fails(store_cert_revoke(w, id, CRL_HOLD, 2, &err), ERR_CONFLICT);
+    fails(store_cert_revoke(w, id, CRL_REMOVE_FROM_CRL, 2, &err), ERR_CONFIG);
+    fails(store_cert_revoke(w, id, (enum crl_reason)7, 2, &err), ERR_CONFIG);
+    fails(store_cert_revoke(w, id, (enum crl_reason)10, 2, &err), ERR_CONFIG);
+    fails(store_cert_release(w, id, &err), ERR_CONFLICT);
+    fails(store_cert_release(w, 5, &err), ERR_NOT_FOUND);
+    commit(w);
+    ck_assert_uint_eq(revocations(authority_a), 1);
+    verify_clean();
+}
+END_TEST
+
+START_TEST(hold_and_release)
+{
+    uint64_t id = put_n(1), newer = put_n(2), shown;
+    struct store_cert c = {0};
+    revoke_now(id, CRL_HOLD, 5);
+    ok(store_cert_by_id(st, id, &c, &err));
+    ck_assert_int_eq(c.state, CERT_HELD);
+    store_cert_clear(&c);
+    ck_assert_uint_eq(listed(authority_a, &shown).n, 1);
+    struct store_write *w = begin();
+    fails(store_cert_revoke(w, id, CRL_HOLD, 6, &err), ERR_CONFLICT);
+    ok(store_cert_release(w, id, &err));
+    commit(w);
+    ok(store_cert_by_id(st, id, &c, &err));
+    ck_assert_int_eq(c.state, CERT_ACTIVE);
+    ck_assert_int_eq(c.revoked_at, 0);
+    store_cert_clear(&c);
+    ck_assert_uint_eq(listed(authority_a, &shown).n, 0);
+    ck_assert_uint_eq(shown, 2);
+    verify_clean();
+
+    w = begin(); /* a renewed one is superseded again after its release */
+    ok(store_cert_renewed(w, id, newer, &err));
+    ok(store_cert_revoke(w, id, CRL_HOLD, 7, &err));
+    ok(store_cert_release(w, id, &err));
+    ok(store_cert_revoke(w, id, CRL_HOLD, 8, &err));
+    ok(store_cert_revoke(w, id, CRL_KEY_COMPROMISE, 9, &err)); /* from hold for good */
+    fails(store_cert_release(w, id, &err), ERR_CONFLICT);
+    commit(w);
+    struct revoked l = listed(authority_a, &shown);
+    ck_assert_uint_eq(l.n, 1);
+    ck_assert_int_eq(l.r[0].revoked_at, 9);
+    ck_assert_int_eq(l.r[0].reason, CRL_KEY_COMPROMISE);
+    verify_clean();
+}
+END_TEST
+
+START_TEST(crl_numbers)
+{
+    uint64_t n = 0;
+    struct store_write *w = begin();
+    ok(store_crl_number_next(w, authority_a, 0, &n, &err));
+    ck_assert_uint_eq(n, 1);
+    ok(store_crl_number_next(w, authority_a, 0, &n, &err));
+    ck_assert_uint_eq(n, 2);
+    ok(store_crl_number_next(w, authority_a, 1, &n, &err));
+    ck_assert_uint_eq(n, 1);
+    ok(store_crl_number_next(w, authority_b, 0, &n, &err));
+    ck_assert_uint_eq(n, 1);
+    commit(w);
+    w = begin();
+    ok(store_crl_number_next(w, authority_a, 0, &n, &err));
+    store_write_abort(w);
+    reopen();
+    w = begin();
+    ok(store_crl_number_next(w, authority_a, 0, &n, &err));
+    ck_assert_uint_eq(n, 3); /* the aborted one was never given */
+    commit(w);
+}
+END_TEST
+
+START_TEST(crl_kept)
+{
+    struct store_crl crl = {.number = 2, .generation = 7, .this_update = 10, .next_update = 20},
+                     got = {0};
+    fails(store_crl_get(st, authority_a, 0, &got, &err), ERR_NOT_FOUND);
+    for (int i = 0; i < 10000; i++) /* more than a page */
+        ck_assert(buf_append(&crl.der, &i, sizeof i));
+    struct store_write *w = begin();
+    uint64_t n;
+    for (int i = 0; i < 3; i++)
+        ok(store_crl_number_next(w, authority_a, 0, &n, &err));
+    ok(store_crl_put(w, authority_a, 0, &crl, &err));
+    fails(store_crl_put(w, authority_a, 0, &crl, &err), ERR_CONFLICT);
+    crl.number = 1;
+    fails(store_crl_put(w, authority_a, 0, &crl, &err), ERR_CONFLICT);
+    crl.number = 3;
+    ok(store_crl_put(w, authority_a, 0, &crl, &err));
+    commit(w);
+    reopen();
+    ok(store_crl_get(st, authority_a, 0, &got, &err));
+    ck_assert_uint_eq(got.number, 3);
+    ck_assert_uint_eq(got.generation, 7);
+    ck_assert_int_eq(got.this_update, 10);
+    ck_assert_int_eq(got.next_update, 20);
+    ck_assert(view_eq(buf_view(&got.der), buf_view(&crl.der)));
+    store_crl_clear(&got);
+    fails(store_crl_get(st, authority_a, 1, &got, &err), ERR_NOT_FOUND);
+    fails(store_crl_get(st, authority_b, 0, &got, &err), ERR_NOT_FOUND);
+    store_crl_clear(&crl);
+    store_crl_clear(NULL);
+    verify_clean();
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("store/revoked");
+    TCase *c = tcase_create("revoked");
+    tcase_add_checked_fixture(c, setup, teardown);
+    tcase_add_test(c, revoke_one);
+    tcase_add_test(c, refused);
+    tcase_add_test(c, hold_and_release);
+    tcase_add_test(c, crl_numbers);
+    tcase_add_test(c, crl_kept);
+    suite_add_tcase(s, c);
+    return check_main(s);
+}

@@ -1,0 +1,370 @@
+/* White box: damage of every kind is put into a store, and store_verify must name it. */
+#include "check_main.h"
+#include "fixture.h"
+#include "records.h"
+
+#define CERT_1 "\0\0\0\0\0\0\0\1"
+#define CERT_9 "\0\0\0\0\0\0\0\x09"
+
+static uint8_t authority_and_id[28], tx_of_t1[STORE_HASH];
+
+/* Two certificates (1 revoked), a CRL, two challenges, a transaction issued, one pending with its
+ * request, three audit entries. */
+static void fill(void)
+{
+    struct store_crl crl = {.number = 1};
+    struct store_challenge a = {.id = "chl_a", .hash = "a", .expires_at = 5, .uses = 1};
+    struct store_challenge b = {.id = "chl_b", .hash = "b", .uses = 1};
+    struct store_tx issued = {
+        .endpoint = "/scep", .transaction = "T1", .state = TX_ISSUED, .cert_id = 1};
+    struct store_tx waits = {
+        .endpoint = "/scep", .transaction = "T2", .state = TX_PENDING, .request = "req_1"};
+    struct store_request request = {
+        .id = "req_1", .endpoint = "/scep", .transaction = "T2", .expires_at = 9};
+    struct store_audit audit = {.event = "event", .text = "text"};
+    uint64_t number;
+    put_n(1);
+    put_n(2);
+    ck_assert(buf_append_str(&crl.der, "crl") && buf_append_str(&request.csr, "csr"));
+    struct store_write *w = begin();
+    ok(store_cert_revoke(w, 1, CRL_KEY_COMPROMISE, 1, &err) && store_cert_renewed(w, 2, 1, &err));
+    ok(store_crl_number_next(w, authority_a, 0, &number, &err) &&
+       store_crl_put(w, authority_a, 0, &crl, &err));
+    ok(store_challenge_put(w, &a, &err) && store_challenge_put(w, &b, &err));
+    ok(store_tx_put(w, &issued, NULL, &err) && store_tx_put(w, &waits, NULL, &err));
+    ok(store_request_put(w, &request, &err) &&
+       store_setting_put(w, "name", view_str("value"), &err));
+    for (int i = 0; i < 3; i++)
+        ok(store_audit_put(w, &audit, &err));
+    commit(w);
+    store_crl_clear(&crl);
+    store_request_clear(&request);
+    memcpy(authority_and_id, authority_a, 20);
+    memcpy(authority_and_id + 20, CERT_1, 8);
+    struct key k;
+    ok(tx_key(st, "/scep", "T1", &k, &err));
+    memcpy(tx_of_t1, k.p, STORE_HASH);
+    verify_clean();
+}
+
+static void setup_filled(void)
+{
+    setup();
+    fill();
+}
+
+struct found {
+    char all[8192];
+    size_t n;
+};
+
+static void found_add(void *ctx, const struct store_problem *p)
+{
+    struct found *f = ctx;
+    f->n++;
+    strncat(f->all, p->text, sizeof f->all - strlen(f->all) - 2);
+    strcat(f->all, "\n");
+}
+
+static void expect(size_t n, const char *text)
+{
+    struct found f = {.n = 0};
+    uint64_t problems = 0;
+    ok(store_verify(st, found_add, &f, &problems, &err));
+    ck_assert_msg(problems == n && f.n == n, "%zu problems instead of %zu:\n%s", f.n, n, f.all);
+    ck_assert_msg(strstr(f.all, text) != NULL, "not found in:\n%s", f.all);
+}
+
+static bool first_key(void *ctx, struct view key, struct view value, bool *stop, struct err *e)
+{
+    *stop = true;
+    key_bytes(ctx, key.p, key.n);
+    return true;
+}
+
+static struct key key_in(enum table table)
+{
+    struct key k = {.n = 0};
+    ok(table_walk(st, table, view_of(NULL, 0), false, first_key, &k, &err));
+    ck_assert_uint_gt(k.n, 0);
+    return k;
+}
+
+static void lose(enum table table, struct view key)
+{
+    struct store_write *w = begin();
+    ok(txn_del(&w->txn, table, key, &err));
+    commit(w);
+}
+
+static void lose_first(enum table table)
+{
+    struct key k = key_in(table);
+    lose(table, key_view(&k));
+}
+
+static void plant(enum table table, struct view key, struct view value)
+{
+    struct store_write *w = begin();
+    ok(txn_put(&w->txn, table, PUT_REPLACE, key, value, &err));
+    commit(w);
+}
+
+/* Flips the octet `at`, counted from the end, of a record. */
+static void alter(enum table table, struct view key, size_t at)
+{
+    struct view v;
+    struct buf copy = {0};
+    struct store_write *w = begin();
+    ok(txn_get(&w->txn, table, key, &v, &err));
+    ck_assert_ptr_nonnull(v.p);
+    ck_assert(buf_append(&copy, v.p, v.n));
+    copy.p[copy.n - 1 - at] ^= 1;
+    ok(txn_put(&w->txn, table, PUT_REPLACE, key, buf_view(&copy), &err));
+    commit(w);
+    buf_clear(&copy);
+}
+
+static const struct view cert_1 = {(const uint8_t *)CERT_1, 8},
+                         cert_9 = {(const uint8_t *)CERT_9, 8};
+
+START_TEST(certificates)
+{
+    static const char serial_9[] = "\1\5....................";
+    switch (_i) {
+    case 0:
+        lose(TABLE_CERT_DER, cert_1);
+        expect(1, "certificate 1 has no DER");
+        break;
+    case 1:
+        alter(TABLE_CERT_DER, cert_1, 3);
+        expect(1, "certificate 1: its DER does not have the hash");
+        break;
+    case 2:
+        lose_first(TABLE_CERT_SERIAL);
+        expect(1, "is not found by its serial");
+        break;
+    case 3:
+        lose_first(TABLE_CERT_KEY);
+        expect(1, "is not found by its key");
+        break;
+    case 4:
+        lose_first(TABLE_REVOKED);
+        expect(1, "certificate 1 is revoked and does not stand among the revoked ones");
+        break;
+    case 5:
+        authority_and_id[27] = 2;
+        plant(TABLE_REVOKED, view_of(authority_and_id, 28), view_str("\1"));
+        expect(1, "certificate 2 is not revoked and stands among the revoked ones");
+        break;
+    case 6:
+        alter(TABLE_REVOKED, view_of(authority_and_id, 28), 4); /* its reason */
+        expect(1, "certificate 1 differs from its revocation");
+        break;
+    case 7:
+        plant(TABLE_REVOKED, view_of(authority_and_id, 28), view_str("\1"));
+        expect(1, "revocation with key");
+        break;
+    case 8:
+        alter(TABLE_CERT, cert_1, 11); /* renewed_by */
+        expect(1, "certificate 1 was renewed by one that does not exist");
+        break;
+    case 9:
+        plant(TABLE_CERT, cert_1, view_str("\x09"));
+        expect(1, "version 9");
+        break;
+    case 10:
+        plant(TABLE_CERT_DER, cert_9, view_str("der"));
+        expect(1, "a DER belongs to certificate 9, which does not exist");
+        break;
+    case 11:
+        plant(TABLE_CERT_SERIAL, view_of(serial_9, 22), cert_9);
+        expect(1, "a serial belongs to certificate 9, which does not exist");
+        break;
+    case 12:
+        plant(TABLE_CERT_SERIAL, view_of(serial_9, 22), cert_1);
+        expect(1, "certificate 1 has a second serial entry");
+        break;
+    case 13:
+        plant(TABLE_CERT_KEY, view_of(authority_and_id, 28), view_str("subject"));
+        expect(1, "certificate 1 has a second key entry");
+        break;
+    case 14:
+        authority_and_id[27] = 9;
+        plant(TABLE_REVOKED, view_of(authority_and_id, 28), view_str("\1"));
+        expect(1, "a revocation belongs to certificate 9, which does not exist");
+        break;
+    case 15: {
+        struct key k = key_in(TABLE_CRL);
+        struct key number = meta_crl_number(authority_a, 0);
+        lose(TABLE_META, key_view(&number));
+        expect(1, "CRL 1 has a number above 0");
+        plant(TABLE_CRL, key_view(&k), view_str("\1x"));
+        expect(1, "damaged CRL");
+        break;
+    }
+    case 16: /* a copy of certificate 1 under another number */
+    {
+        struct store_cert c = {0};
+        struct buf record = {0};
+        ok(store_cert_by_id(st, 1, &c, &err));
+        ok(cert_write(&c, &record, &err));
+        plant(TABLE_CERT, cert_9, buf_view(&record));
+        expect(1, "certificate 1 stands under another number");
+        store_cert_clear(&c);
+        buf_clear(&record);
+        break;
+    }
+    }
+}
+END_TEST
+
+START_TEST(challenges)
+{
+    uint8_t a[STORE_HASH] = "a", z[STORE_HASH] = "z";
+    switch (_i) {
+    case 0:
+        lose(TABLE_CHALLENGE_ID, view_str("chl_a"));
+        expect(1, "challenge chl_a is not found by its id");
+        break;
+    case 1:
+        lose_first(TABLE_CHALLENGE_END);
+        expect(1, "challenge chl_a is not found by its end");
+        break;
+    case 2:
+        plant(TABLE_CHALLENGE_ID, view_str("chl_z"), view_of(z, STORE_HASH));
+        expect(1, "an entry by id belongs to a challenge that does not exist");
+        break;
+    case 3:
+        plant(TABLE_CHALLENGE_ID, view_str("chl_z"), view_of(a, STORE_HASH));
+        expect(1, "challenge chl_a has a second id");
+        break;
+    case 4: {
+        struct key k = {.n = 0};
+        key_time(&k, 77);
+        key_bytes(&k, a, STORE_HASH);
+        plant(TABLE_CHALLENGE_END, key_view(&k), view_of(NULL, 0));
+        expect(1, "challenge chl_a has a second end");
+        break;
+    }
+    case 5:
+        lose(TABLE_CHALLENGE, view_of(a, STORE_HASH));
+        expect(2, "an entry by end belongs to a challenge that does not exist");
+        break;
+    case 6:
+        plant(TABLE_CHALLENGE, view_of(a, STORE_HASH), view_str("\1no challenge"));
+        expect(1, "damaged challenge");
+        break;
+    }
+}
+END_TEST
+
+START_TEST(transactions)
+{
+    switch (_i) {
+    case 0:
+        alter(TABLE_TX, view_of(tx_of_t1, STORE_HASH), 7); /* certificate 1 becomes 0 or another */
+        expect(1, "transaction T1 was answered with certificate");
+        break;
+    case 1:
+        plant(TABLE_TX, view_of(tx_of_t1, STORE_HASH), view_str("\1"));
+        expect(1, "damaged transaction");
+        break;
+    case 2: {
+        struct store_tx tx;
+        struct buf record = {0};
+        ok(store_tx_get(st, "/scep", "T1", &tx, &err));
+        ok(tx_write(&tx, &record, &err));
+        tx_of_t1[0] ^= 1;
+        plant(TABLE_TX, view_of(tx_of_t1, STORE_HASH), buf_view(&record));
+        expect(1, "transaction T1 stands under another key");
+        buf_clear(&record);
+        break;
+    }
+    case 3:
+        lose(TABLE_REQUEST_DATA, view_str("req_1"));
+        expect(1, "request req_1 has no data");
+        break;
+    case 4:
+        lose_first(TABLE_PENDING);
+        expect(1, "request req_1 is pending and does not stand in the queue");
+        break;
+    case 5:
+        lose(TABLE_REQUEST, view_str("req_1"));
+        expect(3, "transaction T2 waits for request req_1, which does not exist");
+        break;
+    case 6: {
+        struct key k = {.n = 0};
+        key_time(&k, 9);
+        key_bytes(&k, "req_2", 5);
+        plant(TABLE_PENDING, key_view(&k), view_of(NULL, 0));
+        expect(1, "the queue of pending requests names req_2 wrongly");
+        break;
+    }
+    case 7: {
+        struct key k;
+        ok(tx_key(st, "/scep", "T2", &k, &err));
+        lose(TABLE_TX, key_view(&k));
+        expect(1, "request req_1 is pending and its transaction is not");
+        break;
+    }
+    case 8:
+        plant(TABLE_REQUEST_DATA, view_str("req_1"), view_str("\1"));
+        expect(1, "damaged request data");
+        break;
+    case 9:
+        plant(TABLE_SETTING, view_str("name"), view_str("\2"));
+        expect(1, "setting record of version 2");
+        break;
+    }
+}
+END_TEST
+
+START_TEST(audit)
+{
+    struct key first = key_id(1), second = key_id(2), last = key_id(3), head = meta_audit_head();
+    switch (_i) {
+    case 0: /* the text of an entry */
+        alter(TABLE_AUDIT, key_view(&second), STORE_HASH + 1);
+        expect(1, "the audit chain is broken at entry 2");
+        break;
+    case 1: /* its chain value: the next does not follow either */
+        alter(TABLE_AUDIT, key_view(&second), 0);
+        expect(2, "the audit chain is broken at entry 3");
+        break;
+    case 2:
+        lose(TABLE_AUDIT, key_view(&first));
+        expect(2, "audit entry 1 is missing");
+        break;
+    case 3:
+        lose(TABLE_AUDIT, key_view(&second));
+        expect(2, "audit entry 2 is missing");
+        break;
+    case 4:
+        lose(TABLE_AUDIT, key_view(&last));
+        expect(1, "the audit log ends at entry 2 and should end at 3");
+        break;
+    case 5:
+        plant(TABLE_AUDIT, key_view(&last), view_str("\1"));
+        expect(2, "damaged audit record");
+        break;
+    case 6:
+        plant(TABLE_META, key_view(&head), view_str("x"));
+        expect(1, "damaged head of the audit chain");
+        break;
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("store/verify");
+    TCase *c = tcase_create("verify");
+    tcase_add_checked_fixture(c, setup_filled, teardown);
+    tcase_add_loop_test(c, certificates, 0, 17);
+    tcase_add_loop_test(c, challenges, 0, 7);
+    tcase_add_loop_test(c, transactions, 0, 10);
+    tcase_add_loop_test(c, audit, 0, 7);
+    suite_add_tcase(s, c);
+    return check_main(s);
+}
