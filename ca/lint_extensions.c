@@ -326,11 +326,6 @@ static bool lint_value(struct lint *l, const char *oid, struct view value, struc
     for (size_t i = 0; i < sizeof readers / sizeof readers[0]; i++)
         if (strcmp(oid, readers[i].oid) == 0)
             return readers[i].read(l, value, err);
-    if (strcmp(oid, OID_NAME_CONSTRAINTS) == 0)
-        return err_refuse(err, REASON_INTERNAL, "C36: name constraints are not issued");
-    if (strcmp(oid, OID_FRESHEST_CRL) == 0)
-        return err_refuse(err, REASON_INTERNAL,
-                          "C32: there is no delta CRL for freshestCRL to name");
     return lint_extra(l, oid, value, err);
 }
 
@@ -343,6 +338,17 @@ static bool lint_criticality(struct lint *l, const char *oid, bool critical, str
     if (critical != (strcmp(oid, OID_BASIC_CONSTRAINTS) == 0 || strcmp(oid, OID_KEY_USAGE) == 0))
         return err_refuse(err, REASON_INTERNAL, "C22: extension %s is %scritical", oid,
                           critical ? "" : "not ");
+    return true;
+}
+
+/* Known, and nothing here has a use for them yet. */
+static bool lint_issued(const char *oid, struct err *err)
+{
+    if (strcmp(oid, OID_NAME_CONSTRAINTS) == 0)
+        return err_refuse(err, REASON_INTERNAL, "C36: name constraints are not issued");
+    if (strcmp(oid, OID_FRESHEST_CRL) == 0)
+        return err_refuse(err, REASON_INTERNAL,
+                          "C32: there is no delta CRL for freshestCRL to name");
     return true;
 }
 
@@ -361,7 +367,8 @@ static bool lint_one(struct lint *l, int i, char previous[OID_TEXT_MAX], struct 
     if (previous[0] && !tbs_extension_before(previous, oid))
         return err_refuse(err, REASON_INTERNAL, "C22: extension %s is out of order", oid);
     memcpy(previous, oid, OID_TEXT_MAX);
-    return lint_criticality(l, oid, X509_EXTENSION_get_critical(x) != 0, err) &&
+    return lint_issued(oid, err) &&
+           lint_criticality(l, oid, X509_EXTENSION_get_critical(x) != 0, err) &&
            lint_value(l, oid, value, err);
 }
 
