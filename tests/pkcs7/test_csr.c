@@ -469,6 +469,26 @@ START_TEST(attribute_count)
 }
 END_TEST
 
+/* ---- kept ones ---- */
+
+START_TEST(kept_without_its_secret)
+{
+    struct csr *csr = parse(by_openssl(rsa_key, EVP_sha256(), "a secret", NID_ms_ext_req));
+    struct buf kept = {0};
+    struct err err = {0};
+    struct csr *again = NULL;
+    ck_assert(csr_without_challenge(csr, &kept, &err));
+    ck_assert_ptr_null(memmem(kept.p, kept.n, "a secret", 8));
+    ck_assert_msg(csr_parse_trusted(buf_view(&kept), &again, &err), "%s", err.text);
+    ck_assert_mem_eq(csr->identity, again->identity, 32);
+    ck_assert(!again->has_challenge);
+    ck_assert(name_eq(&csr->subject, &again->subject) && san_eq(&csr->ext.san, &again->ext.san));
+    expect_refused(kept, "csr.signature", "does not belong");
+    csr_free(csr);
+    csr_free(again);
+}
+END_TEST
+
 /* ---- mutations: signed bytes are protected by the signature, the wrapper by DER ---- */
 
 static void expect_no_survivor(struct buf der)
@@ -563,6 +583,7 @@ int main(void)
     tcase_add_test(c, two_ways_to_ask);
     tcase_add_test(c, usages_that_no_device_gets);
     tcase_add_test(c, attribute_count);
+    tcase_add_test(c, kept_without_its_secret);
     tcase_add_test(c, no_change_of_an_octet_survives);
     tcase_add_test(c, no_change_of_an_attribute_crashes);
     suite_add_tcase(s, c);
