@@ -170,11 +170,6 @@ bool cipher_by_nid(int nid, enum cipher *out)
     return false;
 }
 
-int digest_nid(enum digest d)
-{
-    return digests[d].nid;
-}
-
 int cipher_nid(enum cipher c)
 {
     return ciphers[c].nid;

@@ -196,21 +196,6 @@ bool name_eq(const struct name *a, const struct name *b)
     return true;
 }
 
-bool name_copy(const struct name *from, struct name *to, struct err *err)
-{
-    struct name n = {0};
-    for (; n.n < from->n; n.n++) {
-        n.attr[n.n] = from->attr[n.n];
-        n.attr[n.n].value = strdup(from->attr[n.n].value);
-        if (!n.attr[n.n].value) {
-            name_clear(&n);
-            return err_memory(err);
-        }
-    }
-    *to = n;
-    return true;
-}
-
 /* ---- what may be issued ---- */
 
 static unsigned characters(const char *s)

@@ -226,20 +226,6 @@ bool san_eq(const struct san *a, const struct san *b)
     return true;
 }
 
-bool san_copy(const struct san *from, struct san *to, struct err *err)
-{
-    struct san s = {0};
-    for (; s.n < from->n; s.n++) {
-        s.name[s.n] = (struct san_name){from->name[s.n].kind, strdup(from->name[s.n].text)};
-        if (!s.name[s.n].text) {
-            san_clear(&s);
-            return err_memory(err);
-        }
-    }
-    *to = s;
-    return true;
-}
-
 void san_clear(struct san *s)
 {
     for (size_t i = 0; i < s->n; i++)

@@ -25,16 +25,6 @@ static const struct {
     {"anyExtendedKeyUsage", "2.5.29.37.0"},
 };
 
-uint32_t key_usage_by_name(const char *name)
-{
-    if (strcasecmp(name, "contentCommitment") == 0) /* X.509's newer name */
-        return KU_NON_REPUDIATION;
-    for (size_t i = 0; i < sizeof usages / sizeof *usages; i++)
-        if (strcasecmp(name, usages[i]) == 0)
-            return 1u << i;
-    return 0;
-}
-
 void key_usage_text(uint32_t bits, char *out, size_t cap)
 {
     size_t used = 0;

@@ -401,20 +401,6 @@ START_TEST(shown_never_fails)
 }
 END_TEST
 
-START_TEST(copies)
-{
-    struct name a = {0}, b = {0};
-    struct err err = {0};
-    ck_assert(name_from_text("O=x,OU=y+CN=z", &a, &err));
-    ck_assert(name_copy(&a, &b, &err));
-    ck_assert(name_eq(&a, &b));
-    name_clear(&a);
-    ck_assert_str_eq(b.attr[2].value, "z");
-    ck_assert(!name_eq(&a, &b));
-    name_clear(&b);
-}
-END_TEST
-
 int main(void)
 {
     Suite *s = suite_create("pkcs7/name");
@@ -432,7 +418,6 @@ int main(void)
     tcase_add_test(c, text);
     tcase_add_test(c, text_refused);
     tcase_add_test(c, shown_never_fails);
-    tcase_add_test(c, copies);
     suite_add_tcase(s, c);
     return check_main(s);
 }

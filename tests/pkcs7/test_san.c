@@ -269,19 +269,17 @@ END_TEST
 
 START_TEST(equal_as_sets)
 {
-    struct san a = {0}, b = {0}, c = {0};
+    struct san a = {0}, b = {0};
     struct err err = {0};
     ck_assert(san_add_text(&a, "DNS:a.example", &err) && san_add_text(&a, "IP:10.0.0.1", &err));
     ck_assert(san_add_text(&b, "IP:10.0.0.1", &err) && san_add_text(&b, "DNS:A.example", &err));
     ck_assert(san_eq(&a, &b));
-    ck_assert(san_copy(&a, &c, &err));
-    san_clear(&a);
-    ck_assert(san_eq(&c, &b));
+    ck_assert(san_add_text(&a, "URI:urn:x", &err));
     ck_assert(!san_eq(&a, &b));
-    ck_assert(san_add_text(&c, "URI:urn:x", &err));
-    ck_assert(!san_eq(&c, &b));
+    ck_assert(san_add_text(&b, "URI:urn:X", &err)); /* case matters here */
+    ck_assert(!san_eq(&a, &b));
+    san_clear(&a);
     san_clear(&b);
-    san_clear(&c);
 }
 END_TEST
 

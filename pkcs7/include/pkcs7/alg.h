@@ -32,7 +32,6 @@ size_t cipher_block_size(enum cipher c);
 /* By OpenSSL NID; false when it is none of the table. */
 bool digest_by_nid(int nid, enum digest *out);
 bool cipher_by_nid(int nid, enum cipher *out);
-int digest_nid(enum digest d);
 int cipher_nid(enum cipher c);
 /* Whole AlgorithmIdentifier in DER, static: RSA with NULL parameters, ECDSA without
  * (certificates.md C5 in spirit: RFC 5754, RFC 5758). */

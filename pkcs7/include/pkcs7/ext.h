@@ -57,8 +57,7 @@ struct extensions {
  * not parse is refused with `reason`; unknown ones are listed. `der` must outlive `out`. */
 bool extensions_parse(struct view der, enum reason reason, struct extensions *out, struct err *err);
 void extensions_clear(struct extensions *x);
-/* "digitalSignature" <-> bit; 0 when unknown. */
-uint32_t key_usage_by_name(const char *name);
+/* "digitalSignature,keyEncipherment" */
 void key_usage_text(uint32_t bits, char *out, size_t cap);
 /* "clientAuth", "serverAuth", "emailProtection", "ipsecIKE", "OCSPSigning", "codeSigning",
  * "smartcardLogon", "anyExtendedKeyUsage" ... or dotted; false when neither. */

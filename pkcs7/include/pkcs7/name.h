@@ -54,7 +54,6 @@ void name_der_text(struct view der, char *out, size_t cap);
 /* Reads "CN=x,O=y" (RFC 4514 escapes) for the command line and the configuration. */
 bool name_from_text(const char *text, struct name *out, struct err *err);
 bool name_eq(const struct name *a, const struct name *b); /* type, value, order, multi */
-bool name_copy(const struct name *from, struct name *to, struct err *err);
 
 /* UTF-8 in NFC of a decoded value, owned by the caller, or refused as above. */
 bool name_value_normalize(struct view utf8, enum reason reason, const char *what, char **out,

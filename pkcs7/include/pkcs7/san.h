@@ -30,5 +30,4 @@ bool san_add_text(struct san *s, const char *kind_and_value, struct err *err);
 void san_build(const struct san *s, struct der *w); /* the GeneralNames SEQUENCE */
 void san_text(const struct san *s, char *out, size_t cap); /* "DNS:a,IP:10.0.0.1" */
 bool san_eq(const struct san *a, const struct san *b); /* as sets */
-bool san_copy(const struct san *from, struct san *to, struct err *err);
 void san_clear(struct san *s);
