@@ -1,7 +1,6 @@
 #include "pkcs7/ext.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #include <openssl/err.h>
 #include <openssl/objects.h>

@@ -1,12 +1,10 @@
 #include "pkcs7/name.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 
 #include <openssl/err.h>
 #include <openssl/objects.h>
-#include <utf8proc.h>
 
 #include "asn1_pkix.h"
 #include "asn1_text.h"

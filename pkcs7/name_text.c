@@ -1,6 +1,4 @@
 /* Distinguished names as text, RFC 4514 but for the order: that of the encoding. */
-#include <stdio.h>
-#include <stdlib.h>
 
 #include <openssl/objects.h>
 

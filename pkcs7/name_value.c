@@ -1,7 +1,6 @@
 /* One value of a name: which characters may be in it, and its one form (NFC). */
 #include "pkcs7/name.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include <utf8proc.h>
