@@ -17,7 +17,7 @@ struct csr {
     struct view subject_der;
     struct pubkey key;
     struct sigalg sigalg;
-    bool has_challenge;
+    bool has_challenge;           /* an empty challengePassword counts as none */
     struct buf challenge;         /* owned, wiped by csr_free; UTF-8 of whatever string type */
     struct extensions ext;        /* what was asked for */
     char unknown_attributes[256]; /* dotted OIDs, cut */
@@ -29,7 +29,7 @@ struct csr {
 /* `digests` is the set of ALG_BIT(enum digest) accepted for the self-signature
  * (REASON_ALGORITHM_REFUSED otherwise).  `known` may give an already loaded public key whose SPKI
  * bytes are `known_spki`: it is used again instead of loading the same key twice (NULL: none).
- * Reasons: csr.malformed, csr.signature, key.type, subject.*, san.*, usage.forbidden for CA:TRUE or
+ * Reasons: csr.malformed, csr.signature, key.type, key.small, key.weak, subject.*, san.*, usage.forbidden for CA:TRUE or
  * keyCertSign asked for.  Never keeps a reference to the input. */
 bool csr_parse(struct view der, unsigned digests, EVP_PKEY *known, struct view known_spki,
                struct csr **out, struct err *err);
