@@ -7,17 +7,19 @@
  * character out of range) would in time spell it out.  Therefore an answer may depend on it only
  * where the sender is shown to have written the plaintext himself:
  *
- * - A PKCS#10 passes only with its self-signature, which none but its author could make; changed
- *   anywhere it does not verify.  One that is refused keeps its reason only if its key is that of
- * the message's signer (who has then signed envelope and request with one key, and nobody can put a
- *   key of his own into a plaintext that he cannot read), or if its self-signature verifies (as in
- * a renewal, with a new key).  All else, from a wrong padding to a tag that is not one, is one
- *   reason and one text.
- * - GetCert and GetCRL carry no proof.  An unreadable one gets the reason of an unknown
- * certificate, as one has that reads but names nothing here; to be told apart it must hold a whole
- * issuer name of ours.
- * - A CertPoll is accepted whatever it holds, and the transaction says what it asks for.  Issuer
- * and subject are for the log: no answer may depend on them. */
+ * PKCSReq and RenewalReq: a PKCS#10 passes only with its self-signature, which none but its author
+ * could make; changed anywhere it does not verify.  One that is refused keeps its reason only if
+ * its key is that of the message's signer (who has then signed envelope and request with one key,
+ * and nobody can put a key of his own into a plaintext that he cannot read), or if its
+ * self-signature verifies (as in a renewal, with a new key).  All else, from a wrong padding to a
+ * wrong tag, is one reason and one text.
+ *
+ * GetCert and GetCRL carry no proof.  An unreadable one gets the reason of an unknown certificate,
+ * as one does that reads but names nothing here; to be told apart it must hold a whole issuer name
+ * of ours.
+ *
+ * A CertPoll is accepted whatever it holds, and the transaction says what it asks for.  Issuer and
+ * subject are for the log: no answer may depend on them. */
 #include "pkcs7/scep.h"
 
 #include "asn1_cms.h"

@@ -44,8 +44,7 @@ void scep_message_free(struct scep_message *m)
     free(m);
 }
 
-/* RFC 8894 section 3: a pkiMessage has exactly one signer, and section 3.2 wants it to have signed
- * attributes. */
+/* A pkiMessage is signed by its sender alone, with signed attributes (RFC 8894 section 3.2). */
 static struct cms_signer_info *signer_info_decode(const struct cms_signed_data *sd, struct err *err)
 {
     int n = sk_ASN1_TYPE_num(sd->signer_infos);

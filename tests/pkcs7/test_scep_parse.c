@@ -315,7 +315,7 @@ START_TEST(no_answer)
     case 0:
         f.outer_oid = OID_ENVELOPED;
         break;
-    case 1: /* RFC 8894 section 3: exactly one SignerInfo */
+    case 1: /* exactly one SignerInfo */
         f.signers = 0;
         break;
     case 2:

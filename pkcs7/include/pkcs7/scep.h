@@ -27,7 +27,7 @@ enum scep_type { /* RFC 8894 section 3.2.1.2 */
     SCEP_GET_CERT = 21,
     SCEP_GET_CRL = 22,
 };
-const char *scep_type_name(enum scep_type t); /* "PKCSReq" */
+const char *scep_type_name(enum scep_type t); /* "PKCSReq"; "unknown" for a type that was refused */
 
 enum scep_status { SCEP_SUCCESS = 0, SCEP_FAILURE = 2, SCEP_PENDING = 3 };
 
@@ -53,9 +53,10 @@ struct scep_keys {
 };
 
 struct scep_message {
-    /* Known as soon as the outer SignedData parsed: enough to answer with a CertRep. */
+    /* The transactionID is known: enough to answer with a CertRep FAILURE.  When scep_parse failed,
+     * nothing else but the nonce is sure to be there, not even a signer. */
     bool replyable;
-    enum scep_type type;
+    enum scep_type type;             /* 0 when it was refused */
     char transaction_id[SCEP_MAX_TRANSACTION_ID + 1];
     uint8_t sender_nonce[SCEP_MAX_NONCE];
     size_t sender_nonce_len;         /* 0: the client sent none */
@@ -82,7 +83,9 @@ struct scep_message {
     enum key_padding padding;
     int key;                         /* which of our keys it was encrypted to */
     struct csr *csr;                 /* PKCSReq, RenewalReq; owned */
-    struct view issuer, subject;     /* CertPoll: IssuerAndSubject; GetCert, GetCRL: issuer */
+    struct view issuer;              /* GetCert, GetCRL; CertPoll as below */
+    struct view subject;             /* CertPoll.  For the log only: an answer that depended on either would be
+                                      * an oracle; empty when unreadable */
     struct view serial;              /* GetCert, GetCRL: INTEGER content */
     struct buf plain;                /* owned, wiped: the decrypted content; views above point here */
 };
@@ -92,10 +95,12 @@ struct scep_message {
  * way).  Reasons: message.truncated, message.malformed, message.unsupported, algorithm.refused (a
  * digest outside `digests`), signature.bad. */
 bool scep_parse(struct view in, unsigned digests, struct scep_message **out, struct err *err);
-/* Decrypts and reads the inner content by message type.  Reasons: message.not_for_us (also every way
- * in which decryption can go wrong, indistinguishable), algorithm.refused (cipher outside `ciphers`),
- * message.malformed, and those of csr_parse.  A CertPoll whose content cannot be read is accepted:
- * old clients send strings there and the transaction names the request. */
+/* Decrypts and reads the inner content by message type.  Reasons: algorithm.refused (cipher outside
+ * `ciphers`, or not in this installation), message.malformed (of the envelope); message.not_for_us for every
+ * way in which decryption can go wrong, indistinguishable; those of csr_parse, if it is shown that the sender
+ * wrote the request (scep_open.c says why).  GetCert and GetCRL that cannot be read are refused as
+ * certificate.unknown.  A CertPoll whose content cannot be read is accepted: old clients send strings there
+ * and the transaction names the request. */
 bool scep_open(struct scep_message *m, unsigned ciphers, unsigned csr_digests, const struct scep_keys *keys,
                struct err *err);
 void scep_message_free(struct scep_message *m);
