@@ -291,7 +291,7 @@ static void tell_started(const struct daemon *d)
     log_str(&l, "version", d->version);
     log_int(&l, "workers", d->workers);
     log_int(&l, "signer", signer_pid(d->signer));
-    log_end(&l, "scepd %s (%s, libevent %s) answers", d->version,
+    log_end(&l, "scepd %s (OpenSSL %s, libevent %s) answers", d->version,
             OpenSSL_version(OPENSSL_VERSION_STRING), event_get_version());
     buf_clear(&paths);
 }
@@ -305,6 +305,7 @@ static int serve(struct daemon *d)
                   "%u requests were not finished", http_server_in_flight(d->server));
         _exit(EXIT_FAILURE); /* what was answered is durable; the rest hangs */
     }
+    scep_http_tick(&d->http, INT64_MAX);
     stop(d);
     log_event(&d->logger.log, LOG_LEVEL_NOTICE, "daemon.stopped", "all requests were finished");
     return d->failed ? EXIT_FAILURE : EXIT_SUCCESS;

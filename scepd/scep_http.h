@@ -32,5 +32,5 @@ void scep_http_request(void *scep_http, struct http_request *r);
 void scep_http_refused(void *scep_http, const char *peer, int status, const char *why);
 /* For service_options: done, with the struct as context.  Any thread. */
 void scep_http_done(void *scep_http, struct service_job *job);
-/* Once a second: tells about lines that were left out. */
+/* Once a second: tells about log lines that were left out. */
 void scep_http_tick(struct scep_http *s, int64_t now);

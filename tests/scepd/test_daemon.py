@@ -1,0 +1,309 @@
+"""The daemon from outside: its start, its end, what it says, and that it notices what scepctl does."""
+
+import http.client
+import json
+import os
+import pwd
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+from harness import SCEPCTL, SCEPD, Authority, free_port, run
+
+FAILED, USAGE, PROBLEMS = 1, 2, 7
+
+
+def until(what, seconds=20):
+    """Waits for something that happens in another process."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = what()
+        if found:
+            return found
+        time.sleep(0.05)
+    return what()
+
+
+def scepd(*args):
+    return run(SCEPD, *args, check=False)
+
+
+class Case(unittest.TestCase):
+    def authority(self, edit=None):
+        a = Authority(edit=edit)
+        self.addCleanup(a.close)
+        return a
+
+    def connection(self, a):
+        c = http.client.HTTPConnection("127.0.0.1", a.port, timeout=20)
+        self.addCleanup(c.close)
+        return c
+
+    def enrol(self, a, name, **more):
+        challenge = os.path.join(a.home, name + ".challenge")
+        with open(challenge, "w") as f:
+            f.write(a.challenge("-q"))
+        return run(SCEPCTL, "client", "enrol", a.url + "/scep", "--subject", "CN=" + name, "--key",
+                   os.path.join(a.home, name + ".key"), "--out", os.path.join(a.home, name + ".pem"),
+                   "--challenge-file", challenge, **more)
+
+    def revoked(self, a):
+        return run("openssl", "crl", "-in", a.crl(), "-noout", "-text").stdout.count("Serial Number:")
+
+
+class Life(Case):
+    def test_start_line_and_orderly_end(self):
+        a = self.authority().start()
+        line = next(l for l in a.log_text().splitlines() if "event=daemon.started" in l)
+        self.assertIn(f"address=http://127.0.0.1:{a.port} ", line)
+        self.assertIn('endpoints="/scep /scep/static /scep/ca /scep/manual /scep/legacy"', line)
+        self.assertRegex(line, r"version=\d+\.\d+\.\d+ ")
+        signer = int(re.search(r"signer=(\d+)", line).group(1))
+        os.kill(signer, 0)
+        self.assertEqual(a.stop(), 0)
+        self.assertIn("event=daemon.stopped", a.log_text())
+        with self.assertRaises(ProcessLookupError):
+            os.kill(signer, 0)
+        for l in a.log_text().splitlines():
+            self.assertRegex(l, r"^ts=\S+Z level=\w+ event=\S+")
+
+    def test_sigint_ends_it_as_well(self):
+        a = self.authority().start()
+        a.process.send_signal(signal.SIGINT)
+        self.assertEqual(a.process.wait(30), 0)
+
+    def test_end_with_connections_open(self):
+        a = self.authority().start()
+        idle = self.connection(a)
+        idle.request("GET", "/scep?operation=GetCACaps")
+        idle.getresponse().read()
+        half = socket.create_connection(("127.0.0.1", a.port), timeout=20)
+        self.addCleanup(half.close)
+        half.sendall(b"POST /scep HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n0")
+        self.assertEqual(a.stop(), 0)
+        self.assertEqual(half.recv(1), b"")
+
+    def test_end_under_load_loses_nothing(self):
+        a = self.authority().start()
+        results = {}
+
+        def one(name):
+            results[name] = self.enrol(a, name, check=False).returncode
+
+        threads = [threading.Thread(target=one, args=(f"device-{i}",)) for i in range(6)]
+        for t in threads:
+            t.start()
+        until(lambda: "result=issued" in a.log_text())
+        self.assertEqual(a.stop(), 0)
+        for t in threads:
+            t.join()
+        stored = {c["subject"] for c in a.json("cert", "list")}
+        issued = {"CN=" + name for name, code in results.items() if code == 0}
+        self.assertTrue(issued)
+        self.assertLessEqual(issued, stored)
+
+    def test_without_its_signer_it_ends(self):
+        a = self.authority().start()
+        signer = int(re.search(r"signer=(\d+)", a.log_text()).group(1))
+        os.kill(signer, signal.SIGKILL)
+        self.assertEqual(a.process.wait(30), FAILED)
+        self.assertIn("event=signer.ended", a.log_text())
+
+    def test_json_log(self):
+        a = self.authority(lambda text: re.sub(r'format = "logfmt"', 'format = "json"', text)).start()
+        self.enrol(a, "device")
+        a.stop()
+        lines = [json.loads(l) for l in a.log_text().splitlines()]
+        request = next(l for l in lines if l["event"] == "scep.request")
+        self.assertEqual((request["result"], request["subject"], request["status"]), ("issued", "CN=device", 200))
+
+    def test_listen_overrides_the_configuration(self):
+        a = self.authority()
+        port = free_port()
+        p = subprocess.Popen([SCEPD, "-c", a.conf, "--listen", f"127.0.0.1:{port}"], stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE)
+        try:
+            a.process, a.url, a.log_path = p, f"http://127.0.0.1:{port}", os.devnull
+            a.wait_ready()
+        finally:
+            p.terminate()
+            out, _ = p.communicate(timeout=30)
+            a.process = None
+        self.assertEqual((p.returncode, out), (0, b"")) # nothing on standard output
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root can become somebody else")
+    def test_root_becomes_the_user(self):
+        nobody = pwd.getpwnam("nobody")
+        a = self.authority(lambda text: text + '\nuser = "nobody";\n')
+        run("chown", "-R", f"nobody:{nobody.pw_gid}", a.home)
+        a.start()
+        signer = re.search(r"signer=(\d+)", a.log_text()).group(1)
+        for pid in (str(a.process.pid), signer):
+            with open(f"/proc/{pid}/status") as f:
+                status = f.read()
+            for field in ("Uid", "Gid", "Groups"):
+                ids = set(re.search(rf"^{field}:(.*)$", status, re.M).group(1).split())
+                self.assertEqual(ids, {str(nobody.pw_gid if field != "Uid" else nobody.pw_uid)}, (pid, field))
+        self.enrol(a, "device")
+        self.assertEqual(a.stop(), 0)
+
+
+class Crl(Case):
+    def test_revocation_is_published_and_survives(self):
+        a = self.authority().start()
+        self.enrol(a, "device")
+        self.assertEqual(self.revoked(a), 0)
+        a.ctl("cert", "revoke", a.json("cert", "list")[0]["serial"], "--reason", "key-compromise", "--yes")
+        self.assertEqual(until(lambda: self.revoked(a)), 1)
+        before = a.get("/crl/demo.crl")
+        self.assertEqual(a.stop(), 0)
+        a.start() # no new number when nothing happened
+        self.assertEqual(a.get("/crl/demo.crl"), before)
+        a.stop()
+        a.ctl("cert", "list")
+
+    def test_types(self):
+        a = self.authority().start()
+        c = self.connection(a)
+        for path, kind in (("/crl/demo.crl", "application/pkix-crl"), ("/ca/demo.crt", "application/pkix-cert")):
+            c.request("HEAD", path)
+            r = c.getresponse()
+            r.read()
+            self.assertEqual((r.status, r.getheader("Content-Type")), (200, kind))
+            c.request("GET", path)
+            body = c.getresponse().read()
+            self.assertEqual(int(r.getheader("Content-Length")), len(body))
+
+
+class Refusals(Case):
+    def test_a_flood_of_refusals_is_counted_not_logged(self):
+        a = self.authority().start()
+        c = self.connection(a)
+        for _ in range(1500):
+            c.request("GET", "/nothing", headers={"User-Agent": "flood"})
+            self.assertEqual(c.getresponse().read(), b"no endpoint has this path\n")
+        until(lambda: "event=log.dropped" in a.log_text())
+        a.stop()
+        text = a.log_text()
+        told = len(re.findall("event=http.refused reason=http.wrong_path", text))
+        dropped = sum(int(n) for n in re.findall(r"event=log.dropped count=(\d+)", text))
+        self.assertEqual(told + dropped, 1500)
+        self.assertGreater(dropped, 0)
+
+    def test_not_scep_at_all(self):
+        a = self.authority().start()
+        c = self.connection(a)
+        for body in (b"hello", b"\x30\x03\x02\x01\x05", os.urandom(2000)):
+            c.request("POST", "/scep", body=body)
+            r = c.getresponse()
+            self.assertEqual(r.status, 400)
+            self.assertEqual(r.getheader("Content-Type"), "text/plain")
+            self.assertTrue(r.read().endswith(b"\n"))
+        self.assertEqual(a.log_text().count("event=scep.request result=refused"), 3)
+
+
+class Start(Case):
+    """What goes wrong at the start is told with its value and with what to do."""
+
+    def refused(self, a, *parts):
+        r = scepd("-c", a.conf)
+        self.assertEqual((r.returncode, r.stdout), (FAILED, ""), r.stderr)
+        for part in parts:
+            self.assertIn(part, r.stderr)
+        self.assertRegex(r.stderr, r"(?m)^fix: ")
+        self.assertLessEqual(sum(not l.startswith("ts=") for l in r.stderr.splitlines()), 4)
+
+    def test_port_taken(self):
+        a = self.authority()
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", a.port))
+            s.listen()
+            self.refused(a, f"127.0.0.1:{a.port}", "Address already in use", a.conf, "ss -ltnp")
+
+    def test_no_store(self):
+        a = self.authority()
+        shutil.rmtree(os.path.join(a.home, "store"))
+        self.refused(a, os.path.join(a.home, "store"), "scepctl init")
+        self.assertFalse(os.path.exists(os.path.join(a.home, "store"))) # not made anew in silence
+
+    def test_unreadable_key(self):
+        a = self.authority()
+        with open(os.path.join(a.home, "keys", "ca.key"), "w") as f:
+            f.write("no key\n")
+        self.refused(a, "ca.key")
+
+    def test_unknown_user(self):
+        if os.geteuid() == 0:
+            self.refused(self.authority(lambda text: text + '\nuser = "no-such-user";\n'), "no-such-user")
+
+    def test_mistakes_in_the_configuration(self):
+        a = self.authority(lambda text: text.replace("max_connections", "max_conections") + "\nsurprise = 1;\n")
+        r = scepd("-c", a.conf)
+        self.assertEqual((r.returncode, r.stdout), (FAILED, ""))
+        for part in ("max_conections", 'did you mean "max_connections"', "surprise", "not started, 2 problems"):
+            self.assertIn(part, r.stderr)
+
+    def test_no_configuration(self):
+        r = scepd("-c", "/nonexistent/scepd.conf")
+        self.assertEqual(r.returncode, FAILED)
+        self.assertIn("/nonexistent/scepd.conf", r.stderr)
+
+
+class Check(Case):
+    def test_good(self):
+        a = self.authority()
+        r = scepd("-c", a.conf, "--check-config")
+        self.assertEqual((r.returncode, r.stderr), (0, ""))
+        self.assertIn("no problems", r.stdout)
+
+    def test_all_mistakes_at_once(self):
+        a = self.authority(lambda text: text.replace("max_connections", "max_conections") + "\nsurprise = 1;\n")
+        r = scepd("-c", a.conf, "--check-config")
+        self.assertEqual((r.returncode, r.stdout), (PROBLEMS, ""))
+        for part in (f"{a.conf}:", "max_conections", "surprise", "2 problems"):
+            self.assertIn(part, r.stderr)
+
+    def test_files_are_looked_at(self):
+        a = self.authority()
+        os.unlink(os.path.join(a.home, "ca", "ra.pem"))
+        r = scepd("-c", a.conf, "--check-config")
+        self.assertEqual(r.returncode, PROBLEMS)
+        self.assertIn("ra.pem", r.stderr)
+        self.assertIn("1 problem\n", r.stderr)
+
+    def test_paths_that_differ_by_case_only(self):
+        a = self.authority(lambda text: text.replace('"/scep/legacy"', '"/SCEP/static"'))
+        r = scepd("-c", a.conf, "--check-config")
+        self.assertEqual(r.returncode, PROBLEMS)
+        self.assertIn("/SCEP/static", r.stderr)
+
+
+class Arguments(Case):
+    def test_version_and_help(self):
+        r = scepd("--version")
+        self.assertEqual(r.returncode, 0)
+        self.assertRegex(r.stdout, r"^scepd \d+\.\d+\.\d+\n$")
+        r = scepd("--help")
+        self.assertEqual((r.returncode, r.stderr), (0, ""))
+        for option in ("--config", "--listen", "--check-config", "--version"):
+            self.assertIn(option, r.stdout)
+
+    def test_usage(self):
+        a = self.authority()
+        for args in (("--surprise",), ("something",), ("-c",), ("-c", a.conf, "--listen", "8080"),
+                     ("-c", a.conf, "--listen", "127.0.0.1:x"), ("-c", a.conf, "--listen", "127.0.0.1:70000")):
+            r = scepd(*args)
+            self.assertEqual((r.returncode, r.stdout), (USAGE, ""), args)
+            self.assertIn("fix: ", r.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
