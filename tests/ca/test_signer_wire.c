@@ -19,11 +19,20 @@ static struct signer *lane;
 static struct err err;
 static struct buf attrs;
 
-static void setup(void)
+static void make_once(void)
 {
     ca_fixture_plan(&f);
     ca_fixture_init(&f);
     ck_assert_msg(ca_fixture_load(&f, &err), "%s", err.text);
+}
+
+static void remove_once(void)
+{
+    ca_fixture_clear(&f);
+}
+
+static void setup(void)
+{
     ck_assert_msg(signer_start(f.spec, 1, NULL, &process, &err), "%s", err.text);
     lane = signer_lane(process, 0);
     attrs = attributes_build(true);
@@ -32,7 +41,6 @@ static void setup(void)
 static void teardown(void)
 {
     signer_stop(process);
-    ca_fixture_clear(&f);
     buf_clear(&attrs);
 }
 
@@ -356,6 +364,7 @@ int main(void)
     Suite *s = suite_create("ca/signer wire");
     TCase *c = tcase_create("wire");
     tcase_set_timeout(c, 120);
+    tcase_add_unchecked_fixture(c, make_once, remove_once);
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, good);
     tcase_add_test(c, malformed);
