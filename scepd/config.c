@@ -617,13 +617,17 @@ static void load_root(struct loader *l, const config_setting_t *root)
     c->endpoint_n = load_list(l, root, &endpoints);
 }
 
-/* The complete path of the file and of its directory. */
+/* The complete path of the file and of its directory, without following a link that the file itself
+ * is. */
 static bool find_directory(struct loader *l)
 {
-    char full[PATH_MAX];
+    char named[PATH_MAX], full[PATH_MAX];
     struct stat st;
-    if (!realpath(l->file, full) || stat(full, &st)) {
-        int e = errno;
+    const char *slash = strrchr(l->file, '/'), *name = slash ? slash + 1 : l->file;
+    int n = snprintf(named, sizeof named, "%.*s.", slash ? (int)(name - l->file) : 0, l->file);
+    bool fits = n > 0 && (size_t)n < sizeof named;
+    if (!fits || !realpath(named, full) || stat(l->file, &st)) {
+        int e = fits ? errno : ENAMETOOLONG;
         config_mistake(l, NULL, "cannot be read: %s", strerror(e));
         return false;
     }
@@ -631,14 +635,14 @@ static bool find_directory(struct loader *l)
         config_mistake(l, NULL, "is a directory, not a file");
         return false;
     }
-    if (strlen(full) >= sizeof l->c->file) {
-        config_mistake(l, NULL, "has too long a path: %zu octets, at most %zu", strlen(full),
+    size_t length = strlen(full) + 1 + strlen(name);
+    if (length >= sizeof l->c->file) {
+        config_mistake(l, NULL, "has too long a path: %zu octets, at most %zu", length,
                        sizeof l->c->file - 1);
         return false;
     }
-    memcpy(l->c->file, full, strlen(full) + 1);
     memcpy(l->dir, full, strlen(full) + 1);
-    *strrchr(l->dir, '/') = '\0';
+    snprintf(l->c->file, sizeof l->c->file, "%s/%s", strcmp(full, "/") ? full : "", name);
     return true;
 }
 
