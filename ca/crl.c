@@ -104,7 +104,7 @@ static bool build(const struct authority *a, struct signer *signer, struct store
               store_revoked_list(store, a->key_id, collect_one, &c, &crl->generation, err);
 
     if (ok && c.failed)
-        ok = err_memory(err);
+        ok = err_set(err, ERR_MEMORY, "the CRL is too long for the memory, or for any client");
     ok = ok && sign(a, signer, &w, crl, err);
     crl_writer_clear(&w);
     return ok;

@@ -1,6 +1,5 @@
 #include "crl_writer.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -12,7 +11,8 @@
 #define ENTRY_MAX 128        /* serial of STORE_SERIAL_MAX octets, time, reason */
 #define HEADER_MAX 6         /* tag and a length of up to four octets */
 #define REASON_ENTRY_SIZE 14 /* crlEntryExtensions with a reasonCode */
-#define CRL_MAX (1u << 31)   /* some 40 million entries: no client would read it */
+#define LAST_SECOND INT64_C(253402300799) /* of 9999: a GeneralizedTime has four digits */
+#define CRL_MAX (1u << 31)                /* some 40 million entries: no client would read it */
 
 /* Tag and length, forwards. */
 static size_t header(uint8_t out[HEADER_MAX], unsigned tag, size_t n)
@@ -42,24 +42,36 @@ void crl_writer_clear(struct crl_writer *w)
     *w = (struct crl_writer){.room = 0};
 }
 
-/* RFC 5280 section 5.1.2.6: as in certificates, UTCTime through 2049. */
+static uint8_t *put_digits(uint8_t *p, int value)
+{
+    p[0] = (uint8_t)('0' + value / 10 % 10);
+    p[1] = (uint8_t)('0' + value % 10);
+    return p + 2;
+}
+
+/* RFC 5280 section 5.1.2.6: as in certificates, UTCTime through 2049.  By hand: once for every
+ * entry. */
 static size_t put_time(uint8_t *p, int64_t t)
 {
-    struct tm tm;
-    time_t when = (time_t)t;
-    char text[32];
+    struct tm tm = {0};
+    time_t when = (time_t)(t < 0 ? 0 : t > LAST_SECOND ? LAST_SECOND : t);
 
-    if (!gmtime_r(&when, &tm))
-        memset(&tm, 0, sizeof tm);
+    gmtime_r(&when, &tm);
     int year = tm.tm_year + 1900;
     bool utc = year >= 1950 && year < 2050;
-    int n = snprintf(
-        text, sizeof text, utc ? "%02d%02d%02d%02d%02d%02dZ" : "%04d%02d%02d%02d%02d%02dZ",
-        utc ? year % 100 : year, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+    uint8_t *at = p + 2;
+    if (!utc)
+        at = put_digits(at, year / 100);
+    at = put_digits(at, year);
+    at = put_digits(at, tm.tm_mon + 1);
+    at = put_digits(at, tm.tm_mday);
+    at = put_digits(at, tm.tm_hour);
+    at = put_digits(at, tm.tm_min);
+    at = put_digits(at, tm.tm_sec);
+    *at++ = 'Z';
     p[0] = utc ? DER_UTC_TIME : DER_GENERALIZED_TIME;
-    p[1] = (uint8_t)n;
-    memcpy(p + 2, text, (size_t)n);
-    return 2 + (size_t)n;
+    p[1] = (uint8_t)(at - p - 2);
+    return (size_t)(at - p);
 }
 
 /* A positive INTEGER, minimal, whatever padding the store's octets have. */

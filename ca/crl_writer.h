@@ -23,7 +23,7 @@ struct crl_writer {
 
 bool crl_writer_init(struct crl_writer *w, size_t issuer_size, struct err *err);
 void crl_writer_clear(struct crl_writer *w);
-/* False when out of memory. */
+/* False when out of memory, or when the list is longer than any client would read. */
 bool crl_writer_add(struct crl_writer *w, struct view serial, int64_t revoked_at, enum crl_reason reason);
 /* The whole TBSCertList; `tbs` is borrowed, valid until the next call. */
 bool crl_writer_finish(struct crl_writer *w, const struct crl_head *head, struct view *tbs, struct err *err);

@@ -56,8 +56,7 @@ bool key_identifier(const struct pubkey *key, uint8_t out[KEY_ID_SIZE], struct e
     return true;
 }
 
-/* Each writes its extension's value into a writer of its own, then the extension in front of `w`.
- * The scratch writer is shared: its content lives until the next one starts. */
+/* The value was written by a writer of its own; the extension goes in front of `w`. */
 static void extension_put(struct der *w, const char *oid, bool critical, struct der *value)
 {
     if (value->failed)

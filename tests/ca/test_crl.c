@@ -314,6 +314,7 @@ static const struct {
     enum crl_reason reason;
 } samples[] = {
     {"\x01", 1, 0, CRL_UNSPECIFIED},
+    {"\x02", 1, 253402300799, CRL_UNSPECIFIED},
     {"\x7f", 1, 1800000000, CRL_KEY_COMPROMISE},
     {"\x00\x80", 2, 1800000001, CRL_SUPERSEDED},
     {"\x80", 1, 2524607999, CRL_HOLD}, /* without the padding; the last second of 2049 */
