@@ -31,7 +31,6 @@ bool ask_plan(struct ask *a, const char *signer_subject, struct err *err)
     struct template_context context = {
         .endpoint = a->policy->endpoint,
         .transaction = a->m->transaction_id,
-        .peer = a->peer->address,
         .challenge_label = *label ? label : NULL,
         .challenge_id = *id ? id : NULL,
         .signer_subject = signer_subject,

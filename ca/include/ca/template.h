@@ -51,7 +51,7 @@ bool template_passes(const struct template *t, struct eku *add_to);
 
 /* What wildcards may name, beside the request itself. */
 struct template_context {
-    const char *endpoint, *transaction, *peer;
+    const char *endpoint, *transaction;
     const char *challenge_label, *challenge_id;
     const char *signer_subject;                     /* text; renewals */
     int64_t now;
