@@ -2,9 +2,11 @@
  * inside the home and moved into place at the end, the configuration last: where it stands, the
  * rest does too. */
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,6 +129,24 @@ static int read_passphrase(struct ctl *ctl, const char *path, struct init_settin
                            full ? "the path is too long" : strerror(e));
 }
 
+/* The account that owns keys and store, so that the daemon needs no root. */
+static int read_user(struct ctl *ctl, const char *name, struct init_settings *s)
+{
+    if (!name)
+        return CTL_DONE;
+    const struct passwd *pw = getpwnam(name);
+    if (geteuid() != 0)
+        return ctl_fail(ctl, CTL_USAGE, "leave it out: everything will belong to you",
+                        "--user is for root");
+    if (!pw || strlen(name) >= sizeof((struct config *)0)->user || strpbrk(name, "\"\\"))
+        return ctl_fail(ctl, CTL_USAGE, "adduser --system --group scepd makes one",
+                        "there is no user \"%s\"", name);
+    s->user = name;
+    s->uid = pw->pw_uid;
+    s->gid = pw->pw_gid;
+    return CTL_DONE;
+}
+
 static int read_settings(struct ctl *ctl, const struct ctl_args *a, struct init_settings *s)
 {
     const char *bind = ctl_arg(a, "bind"), *url = ctl_arg(a, "url"), *name = ctl_arg(a, "name");
@@ -146,7 +166,8 @@ static int read_settings(struct ctl *ctl, const struct ctl_args *a, struct init_
     if ((rc = ctl_arg_number(ctl, a, "port", 1, 65535, 8080, &port)) ||
         (rc = read_kind(ctl, a, "key", s->demo ? "rsa2048" : "p256", &s->ca_key)) ||
         (rc = read_kind(ctl, a, "root", ctl_arg(a, "root") ? "p384" : NULL, &s->root_key)) ||
-        (rc = read_passphrase(ctl, ctl_arg(a, "passphrase-file"), s)))
+        (rc = read_passphrase(ctl, ctl_arg(a, "passphrase-file"), s)) ||
+        (rc = read_user(ctl, ctl_arg(a, "user"), s)))
         return rc;
     s->port = (int)port;
     bool rsa = strncmp(s->ca_key, "rsa", 3) == 0;
@@ -263,6 +284,30 @@ static void complain(void *ctx, const char *message)
     err_set(ctx, ERR_CONFIG, "%s", message);
 }
 
+/* Keys and store to the user of the daemon; certificates and configuration stay root's, for all to
+ * read. */
+static bool give_away(const struct init_settings *s, const char *dir, struct err *err)
+{
+    static const char *const theirs[] = {"keys", "store"};
+    char path[HOME_MAX + 64], file[HOME_MAX + 400];
+    for (size_t i = 0; s->user && i < sizeof theirs / sizeof theirs[0]; i++) {
+        snprintf(path, sizeof path, "%s/%s", dir, theirs[i]);
+        DIR *d = opendir(path);
+        bool good = d && chown(path, s->uid, s->gid) == 0;
+        for (const struct dirent *e; good && (e = readdir(d));) {
+            snprintf(file, sizeof file, "%s/%s", path, e->d_name);
+            good = strcmp(e->d_name, "..") == 0 || chown(file, s->uid, s->gid) == 0;
+        }
+        if (!good)
+            err_errno(err, "cannot give %s to %s", path, s->user);
+        if (d)
+            closedir(d);
+        if (!good)
+            return false;
+    }
+    return true;
+}
+
 /* The configuration is read as the daemon will read it, before anything is put into place. */
 static bool check_all(const char *dir, struct err *err)
 {
@@ -323,7 +368,7 @@ static bool set_up(const struct ctl *ctl, const struct init_settings *s, const c
         err_errno(err, "cannot write in %s", home);
     } else {
         good = make_all(ctl, s, staging, err) && check_all(staging, err) &&
-               move_all(staging, home, err);
+               give_away(s, staging, err) && move_all(staging, home, err);
         remove_tree(staging);
     }
     if (!good && !had_home)

@@ -1,6 +1,8 @@
 /* Between ctl_init.c (makes an authority) and ctl_init_conf.c (writes its configuration). */
 #pragma once
 
+#include <sys/types.h>
+
 #include "base/buf.h"
 
 struct init_settings {
@@ -11,6 +13,9 @@ struct init_settings {
     const char *ca_key;
     const char *root_key;          /* or NULL */
     char passphrase_file[512];     /* complete, "" if none */
+    const char *user;              /* whom keys and store belong to, or NULL */
+    uid_t uid;                     /* of `user` */
+    gid_t gid;
     char bind[64];
     int port;
     char url[200];                 /* under which devices reach the daemon; leaves room for paths behind it */

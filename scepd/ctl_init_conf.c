@@ -28,11 +28,11 @@ static bool append_server(const struct init_settings *s, struct buf *out)
                       "};\n"
                       "workers = 0;   # 0: one per core\n"
                       "queue = 512;\n"
-                      "# user = \"scepd\";   # when root starts the daemon\n"
+                      "%suser = \"%s\";   # when root starts the daemon\n"
                       "store: { path = \"store\"; };\n"
                       "challenges: { key_file = \"keys/challenge.key\"; };\n"
                       "log: { level = \"info\"; format = \"logfmt\"; };\n\n",
-                      s->bind, s->port, s->url);
+                      s->bind, s->port, s->url, s->user ? "" : "# ", s->user ? s->user : "scepd");
 }
 
 static bool append_authority(const struct init_settings *s, struct buf *out)

@@ -25,6 +25,8 @@ static const struct ctl_flag init_flags[] = {
     {"ra-pair", 0, NULL, false,
      "also two RA certificates as NDES has them, and an endpoint for them"},
     {"ca-decrypts", 0, NULL, false, "the authority's own key may open messages (RSA only)"},
+    {"user", 0, "NAME", false,
+     "for root: keys and store belong to this account, and scepd becomes it"},
     {"passphrase-file", 0, "FILE", false,
      "encrypt the private keys; its first line is the passphrase"},
     {"demo", 0, NULL, false, "five endpoints to try everything; the key is rsa2048 then"},
