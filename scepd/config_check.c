@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -250,7 +251,8 @@ static void check_unique(struct loader *l, size_t i, const char *path, size_t se
         const struct config_endpoint *e = &l->c->endpoint[k];
         size_t last = k < i ? e->alias_n + 1 : self; /* 0 is the path, then the aliases */
         for (size_t n = 0; n < last; n++)
-            if (strcmp(path, n == 0 ? e->path : e->alias[n - 1]) == 0) {
+            if (strcasecmp(path, n == 0 ? e->path : e->alias[n - 1]) ==
+                0) { /* as routes.c compares */
                 config_mistake(l, at, "path \"%s\" is taken already by endpoint \"%s\"", path,
                                e->path);
                 return;

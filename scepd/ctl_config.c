@@ -5,6 +5,7 @@
 
 #include "scepd/config_schema.h"
 #include "scepd/ctl.h"
+#include "scepd/daemon.h"
 #include "scepd/suggest.h"
 
 struct checking {
@@ -37,12 +38,16 @@ int ctl_config_check(struct ctl *ctl, const struct ctl_args *a)
     if (access(path, R_OK))
         return ctl_fail(ctl, CTL_NOT_FOUND, NULL, "cannot read %s", path);
     struct config *c = config_load(path, tell, &k);
-    if (c) {
+    struct err err = {0};
+    if (c && !daemon_check(c, &err))
+        tell(&k, err.text);
+    if (!k.problems) {
         ctl_note(ctl, "%s: %zu endpoints, %zu templates, %zu authorities; no problems", path,
                  c->endpoint_n, c->template_n, c->authority_n);
         config_free(c);
         return CTL_DONE;
     }
+    config_free(c);
     ctl_note(ctl, "%zu problem%s", k.problems, k.problems == 1 ? "" : "s");
     return CTL_PROBLEMS;
 }
