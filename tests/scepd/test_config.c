@@ -316,6 +316,8 @@ START_TEST(references)
     refused("keys/ca.key", "keys", expected);
     refused("path = \"/two\"", "path = \"/scep\"",
             "20: path \"/scep\" is taken already by endpoint \"/scep\"\n");
+    refused("path = \"/two\"", "path = \"/SCEP\"",
+            "20: path \"/SCEP\" is taken already by endpoint \"/scep\"\n");
     refused("path = \"/two\";", "path = \"/two\"; aliases = [\"/scep\"];",
             "20: path \"/scep\" is taken already by endpoint \"/scep\"\n");
     refused("path = \"/two\";", "path = \"/two\"; aliases = [\"/a\", \"/a\"];",

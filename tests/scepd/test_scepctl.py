@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import re
 import shutil
 import stat
@@ -364,6 +365,10 @@ class Grammar(WithAuthority):
             text = f.read()
         with open(bad, "w") as f:
             f.write(text.replace("workers", "wrokers").replace('"365d"', '"365"'))
+        with open(bad + "2", "w") as f:
+            f.write(text.replace('path = "/scep/static"', 'path = "/crl/demo.crl"'))
+        r = self.exits(PROBLEMS, self.ctl("config", "check", bad + "2"))
+        self.assertIn("two things", r.stdout)
         r = self.exits(PROBLEMS, self.ctl("config", "check", bad))
         self.assertEqual(len(r.stdout.splitlines()), 2)
         self.assertRegex(r.stdout, r'bad.conf:\d+: unknown setting "wrokers"')
@@ -454,6 +459,23 @@ class AsRoot(WithAuthority):
         self.exits(DONE, self.ctl("challenge", "new"))
         for n in os.listdir(self.home + "/store"):
             self.assertEqual(os.stat(self.home + "/store/" + n).st_uid, 65534, n)
+
+
+    def test_user(self):
+        home = tempfile.mkdtemp(prefix="scepctl-test-")
+        self.addCleanup(shutil.rmtree, home)
+        os.chmod(home, 0o755)
+        self.exits(USAGE, ctl("init", "--home", home, "--user", "no such user"))
+        self.exits(DONE, ctl("init", "--home", home, "--user", "nobody"))
+        nobody = pwd.getpwnam("nobody").pw_uid
+        for path in ("keys", "keys/ca.key", "keys/challenge.key", "store", "store/data.mdb"):
+            self.assertEqual(os.stat(os.path.join(home, path)).st_uid, nobody, path)
+        for path in ("scepd.conf", "ca/ca.pem"):
+            self.assertEqual(os.stat(os.path.join(home, path)).st_uid, 0, path)
+        with open(home + "/scepd.conf") as f:
+            self.assertIn('\nuser = "nobody";', f.read())
+        self.exits(DONE, ctl("-c", home + "/scepd.conf", "challenge", "new"))
+        self.exits(DONE, ctl("-c", home + "/scepd.conf", "store", "verify"))
 
 
 if __name__ == "__main__":
