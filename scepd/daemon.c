@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -24,7 +25,7 @@
 static const struct service_ops scep_ops = {scep_pki_prepare, scep_pki_commit_failed, enroll_commit,
                                             scep_answer_clear};
 
-enum { ON_TERM, ON_INT, ON_CHILD, ON_TICK, ON_DRAIN, EVENTS };
+enum { ON_TERM, ON_INT, ON_HUP, ON_CHILD, ON_TICK, ON_DRAIN, EVENTS };
 
 struct daemon {
     const struct config *config;
@@ -163,7 +164,7 @@ static void begin_drain(struct daemon *d, const char *why)
 
 static void on_signal(evutil_socket_t signal, short what, void *daemon)
 {
-    begin_drain(daemon, signal == SIGTERM ? "SIGTERM" : "SIGINT");
+    begin_drain(daemon, strsignal((int)signal));
 }
 
 /* Without its signer the daemon can do nothing; whoever started it starts both anew. */
@@ -200,6 +201,7 @@ static bool watch(struct daemon *d, struct err *err)
     struct timeval second = {1, 0};
     d->event[ON_TERM] = evsignal_new(d->base, SIGTERM, on_signal, d);
     d->event[ON_INT] = evsignal_new(d->base, SIGINT, on_signal, d);
+    d->event[ON_HUP] = evsignal_new(d->base, SIGHUP, on_signal, d);
     d->event[ON_CHILD] = evsignal_new(d->base, SIGCHLD, on_child, d);
     d->event[ON_TICK] = event_new(d->base, -1, EV_PERSIST, on_tick, d);
     d->event[ON_DRAIN] = event_new(d->base, -1, EV_PERSIST, on_drain, d);

@@ -45,12 +45,6 @@ const char *http_path(const struct http_request *r)
     return r->path;
 }
 
-const char *http_raw_path(const struct http_request *r)
-{
-    const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(r->ev));
-    return path ? path : "";
-}
-
 const char *http_raw_query(const struct http_request *r)
 {
     const char *query = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(r->ev));

@@ -20,7 +20,6 @@ struct http_limits {
 struct http_request;
 enum http_method http_method(const struct http_request *r);
 const char *http_path(const struct http_request *r);        /* percent-decoded, no query, no NUL */
-const char *http_raw_path(const struct http_request *r);    /* as sent, without the query */
 const char *http_raw_query(const struct http_request *r);   /* as sent, "" if none */
 const char *http_header(const struct http_request *r, const char *name); /* NULL if absent */
 struct view http_body(const struct http_request *r);        /* borrowed */

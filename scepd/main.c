@@ -103,8 +103,8 @@ static int check(const struct config *c, const char *file, unsigned problems)
         fprintf(stderr, "%s: %u problem%s\n", file, problems, problems == 1 ? "" : "s");
         return EXIT_PROBLEMS;
     }
-    printf("%s: no problems, %zu endpoints, %zu authorities\n", file, c->endpoint_n,
-           c->authority_n);
+    printf("%s: no problems; endpoints: %zu, templates: %zu, authorities: %zu\n", file,
+           c->endpoint_n, c->template_n, c->authority_n);
     return EXIT_SUCCESS;
 }
 

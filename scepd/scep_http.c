@@ -314,7 +314,10 @@ static void send_answer(struct scep_http *s, struct service_job *job)
         reply.header[1].value = RETRY_AFTER;
     }
     http_reply(r, &reply);
-    scep_answer_log(a, &job->call, s->log, service_job_ms(job));
+    /* What is no SCEP message costs its sender nothing, so its lines are limited; all others are
+     * kept. */
+    if (a->status != 400 || log_limit_pass(&s->refused_limit, s->log, time(NULL)))
+        scep_answer_log(a, &job->call, s->log, service_job_ms(job));
 }
 
 static void on_woken(evutil_socket_t fd, short what, void *scep_http)

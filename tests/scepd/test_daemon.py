@@ -75,10 +75,12 @@ class Life(Case):
         for l in a.log_text().splitlines():
             self.assertRegex(l, r"^ts=\S+Z level=\w+ event=\S+")
 
-    def test_sigint_ends_it_as_well(self):
-        a = self.authority().start()
-        a.process.send_signal(signal.SIGINT)
-        self.assertEqual(a.process.wait(30), 0)
+    def test_other_signals_end_it_as_well(self):
+        a = self.authority()
+        for number in (signal.SIGINT, signal.SIGHUP):
+            a.start()
+            a.process.send_signal(number)
+            self.assertEqual(a.process.wait(30), 0)
 
     def test_end_with_connections_open(self):
         a = self.authority().start()
@@ -187,13 +189,15 @@ class Refusals(Case):
     def test_a_flood_of_refusals_is_counted_not_logged(self):
         a = self.authority().start()
         c = self.connection(a)
-        for _ in range(1500):
+        for _ in range(750):
             c.request("GET", "/nothing", headers={"User-Agent": "flood"})
             self.assertEqual(c.getresponse().read(), b"no endpoint has this path\n")
+            c.request("POST", "/scep", body=b"garbage")
+            self.assertEqual(c.getresponse().read()[-1:], b"\n")
         until(lambda: "event=log.dropped" in a.log_text())
         a.stop()
         text = a.log_text()
-        told = len(re.findall("event=http.refused reason=http.wrong_path", text))
+        told = len(re.findall("event=http.refused reason=http.wrong_path|event=scep.request result=refused", text))
         dropped = sum(int(n) for n in re.findall(r"event=log.dropped count=(\d+)", text))
         self.assertEqual(told + dropped, 1500)
         self.assertGreater(dropped, 0)
