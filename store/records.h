@@ -26,7 +26,8 @@ bool crl_read(struct view record, struct store_crl *out, struct err *err);
 
 bool challenge_read(struct view record, struct store_challenge *out, struct err *err);
 bool challenge_load(struct txn *t, const uint8_t hash[STORE_HASH], struct store_challenge *out, struct err *err);
-/* The moment after which it serves no more: expiry, last use or revocation; 0 while there is none. */
+/* The moment from which on it is kept for people only: its expiry; if it has none, its last use or
+ * its revocation; 0 while there is none. */
 int64_t challenge_end(const struct store_challenge *c);
 struct key challenge_end_key(const struct store_challenge *c);
 

@@ -327,6 +327,7 @@ int main(void)
     Suite *s = suite_create("store/cert");
     TCase *c = tcase_create("cert");
     tcase_add_checked_fixture(c, setup, teardown);
+    tcase_set_timeout(c, 60);
     tcase_add_test(c, put_and_find);
     tcase_add_test(c, put_exists);
     tcase_add_test(c, put_refuses);

@@ -331,6 +331,7 @@ int main(void)
     Suite *s = suite_create("store/open");
     TCase *c = tcase_create("open");
     tcase_add_checked_fixture(c, fresh, teardown);
+    tcase_set_timeout(c, 60);
     tcase_add_test(c, makes_private_files);
     tcase_add_test(c, nothing_there);
     tcase_add_test(c, warns_of_permissions);

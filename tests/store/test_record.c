@@ -229,6 +229,7 @@ int main(void)
     Suite *s = suite_create("store/record");
     TCase *c = tcase_create("record");
     tcase_add_checked_fixture(c, setup_filled, teardown);
+    tcase_set_timeout(c, 60);
     tcase_add_test(c, fields);
     tcase_add_test(c, texts);
     tcase_add_loop_test(c, cut_anywhere, 0, sizeof kinds / sizeof kinds[0]);

@@ -296,6 +296,7 @@ int main(void)
     Suite *s = suite_create("store/request");
     TCase *c = tcase_create("request");
     tcase_add_checked_fixture(c, setup, teardown);
+    tcase_set_timeout(c, 60);
     tcase_add_test(c, tx_put_and_get);
     tcase_add_test(c, tx_replace);
     tcase_add_test(c, tx_reuse_counted);

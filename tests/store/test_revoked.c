@@ -188,6 +188,7 @@ int main(void)
     Suite *s = suite_create("store/revoked");
     TCase *c = tcase_create("revoked");
     tcase_add_checked_fixture(c, setup, teardown);
+    tcase_set_timeout(c, 60);
     tcase_add_test(c, revoke_one);
     tcase_add_test(c, refused);
     tcase_add_test(c, hold_and_release);

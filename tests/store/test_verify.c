@@ -361,6 +361,7 @@ int main(void)
     Suite *s = suite_create("store/verify");
     TCase *c = tcase_create("verify");
     tcase_add_checked_fixture(c, setup_filled, teardown);
+    tcase_set_timeout(c, 60);
     tcase_add_loop_test(c, certificates, 0, 17);
     tcase_add_loop_test(c, challenges, 0, 7);
     tcase_add_loop_test(c, transactions, 0, 10);

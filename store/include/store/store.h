@@ -185,7 +185,8 @@ bool store_challenge_burn(struct store_write *w, const uint8_t hash[STORE_HASH],
 bool store_challenge_refused(struct store_write *w, const uint8_t hash[STORE_HASH], int64_t at, const char *peer, struct err *err);
 bool store_challenge_revoke(struct store_write *w, const char *id, int64_t at, struct err *err);
 bool store_challenge_list(struct store *s, bool (*each)(void *ctx, const struct store_challenge *c), void *ctx, struct err *err);
-/* Forgets challenges that expired or were used up before `before`.  Returns how many. */
+/* Forgets challenges that expired before `before`, or that never expire and were used up or revoked before it: at
+ * most 1000 a call, so that nobody waits long.  Returns how many. */
 bool store_challenge_purge(struct store_write *w, int64_t before, uint64_t *purged, struct err *err);
 
 /* ---- transactions: what was answered under a transactionID ---- */
