@@ -24,7 +24,7 @@ static const char conf_head[] =
     "[\"DNS:*\"];\n"
     "  rsa = [2048, 4096]; curves = [\"P-256\", \"P-384\"]; key_usage = \"both\"; ext_key_usage = "
     "[\"clientAuth\"];\n"
-    "  validity = \"365d\"; backdate = \"1h\"; renew_before = \"364d\"; } );\n"
+    "  validity = \"365d\"; backdate = \"1h\"; renew_before = \"0s\"; } );\n"
     "endpoints = (\n"
     "  { path = \"/scep\"; authority = \"demo\"; template = \"device\"; challenge = \"one-time\"; "
     "},\n"
