@@ -5,6 +5,7 @@
 #include <openssl/err.h>
 #include <openssl/objects.h>
 #include <openssl/rsa.h>
+#include <openssl/provider.h>
 #include <openssl/x509.h>
 
 #include "frame.h"
@@ -136,6 +137,16 @@ size_t digest_size(enum digest d)
 const EVP_CIPHER *cipher_evp(enum cipher c)
 {
     return ciphers[c].evp();
+}
+
+bool cipher_legacy_load(struct err *err)
+{
+    /* Loading one provider by name takes back the default one's automatic loading. */
+    if (OSSL_PROVIDER_load(NULL, "default") && OSSL_PROVIDER_load(NULL, "legacy"))
+        return true;
+    ERR_clear_error();
+    return err_set(err, ERR_CONFIG,
+                   "OpenSSL's legacy provider, which DES needs, is not installed here");
 }
 
 size_t cipher_key_size(enum cipher c)

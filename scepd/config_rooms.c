@@ -100,12 +100,21 @@ static bool load_policy(const struct config *c, const struct config_endpoint *e,
            static_hash(e, &r->challenge_key, p->static_hash, err);
 }
 
+static bool needs_des(const struct config *c)
+{
+    unsigned all = 0;
+    for (size_t i = 0; i < c->endpoint_n; i++)
+        all |= c->endpoint[i].ciphers;
+    return all & ALG_BIT(CIPHER_DES);
+}
+
 bool config_rooms_load(const struct config *c, struct config_rooms *out, struct err *err)
 {
     struct config_rooms r = {0};
     if (!(r.spec = calloc(1, sizeof *r.spec)))
         return err_memory(err);
-    bool good = challenge_key_load(c->challenge_key_file, false, &r.challenge_key, err);
+    bool good = (!needs_des(c) || cipher_legacy_load(err)) &&
+                challenge_key_load(c->challenge_key_file, false, &r.challenge_key, err);
     for (size_t i = 0; good && i < c->authority_n; i++)
         good = load_authority(c, &c->authority[i], r.spec, &r.authority[i], err);
     for (size_t i = 0; good && i < c->endpoint_n; i++)

@@ -75,25 +75,28 @@ static bool append_authority(const struct init_settings *s, struct buf *out)
                s->public_url, s->authority, s->public_url, s->authority);
 }
 
-static bool append_template(struct buf *out)
+/* The demo renews at any time: who tries it out will not wait for ten months. */
+static bool append_template(const struct init_settings *s, struct buf *out)
 {
-    return buf_append_str(
-        out, "templates = ( {\n"
-             "    name = \"device\";\n"
-             "    # What a request may ask for; a pattern ending in ! must be met.\n"
-             "    subject = [\"CN=*!\", \"O=*\", \"OU=*\", \"C=*\", \"ST=*\", \"L=*\", "
-             "\"serialNumber=*\", \"emailAddress=*\",\n"
-             "               \"UID=*\", \"unstructuredName=*\", \"DC=*\"];\n"
-             "    # subject_build = \"CN=${csr.cn},O=Example\";   # builds it anew instead\n"
-             "    san = [\"DNS:*\", \"email:*\", \"URI:*\", \"IP:*\", \"UPN:*\"];\n"
-             "    rsa = [2048, 4096];\n"
-             "    curves = [\"P-256\", \"P-384\"];\n"
-             "    key_usage = \"both\";   # \"signing\", \"encryption\"\n"
-             "    ext_key_usage = [\"clientAuth\"];\n"
-             "    validity = \"365d\";\n"
-             "    backdate = \"1h\";\n"
-             "    renew_before = \"60d\";\n"
-             "} );\n\n");
+    return buf_printf(
+        out,
+        "templates = ( {\n"
+        "    name = \"device\";\n"
+        "    # What a request may ask for; a pattern ending in ! must be met.\n"
+        "    subject = [\"CN=*!\", \"O=*\", \"OU=*\", \"C=*\", \"ST=*\", \"L=*\", "
+        "\"serialNumber=*\", \"emailAddress=*\",\n"
+        "               \"UID=*\", \"unstructuredName=*\", \"DC=*\"];\n"
+        "    # subject_build = \"CN=${csr.cn},O=Example\";   # builds it anew instead\n"
+        "    san = [\"DNS:*\", \"email:*\", \"URI:*\", \"IP:*\", \"UPN:*\"];\n"
+        "    rsa = [2048, 4096];\n"
+        "    curves = [\"P-256\", \"P-384\"];\n"
+        "    key_usage = \"both\";   # \"signing\", \"encryption\"\n"
+        "    ext_key_usage = [\"clientAuth\"];\n"
+        "    validity = \"365d\";\n"
+        "    backdate = \"1h\";\n"
+        "    renew_before = \"%s\";   # 0s: at any time\n"
+        "} );\n\n",
+        s->demo ? "0s" : "60d");
 }
 
 enum when { ALWAYS, DEMO, DEMO_DECRYPTS, PAIR };
@@ -154,6 +157,6 @@ static bool append_endpoints(const struct init_settings *s, struct buf *out)
 
 bool init_conf(const struct init_settings *s, struct buf *out)
 {
-    return append_server(s, out) && append_authority(s, out) && append_template(out) &&
+    return append_server(s, out) && append_authority(s, out) && append_template(s, out) &&
            append_endpoints(s, out);
 }

@@ -16,9 +16,6 @@ SESSION = "/usr/lib/certmonger/certmonger-session"
 
 
 class Certmonger(AuthorityCase):
-    @staticmethod
-    def edit(conf):
-        return conf.replace('renew_before = "60d"', 'renew_before = "364d"')
 
     def setUp(self):
         super().setUp()

@@ -9,9 +9,6 @@ from harness import AuthorityCase, need, run
 
 
 class Micromdm(AuthorityCase):
-    @staticmethod
-    def edit(conf):
-        return conf.replace('renew_before = "60d"', 'renew_before = "364d"')
 
     def enrol(self, endpoint, name, challenge, check=True):
         return run(need("scepclient"), "-server-url", self.a.url + endpoint, "-cn", name, "-challenge", challenge,
