@@ -14,7 +14,7 @@ static bool refuse_bits(const char *what, uint32_t asked, uint32_t given, struct
                       asked_text, given_text);
 }
 
-static bool plan_key_usage(const struct planning *p, uint32_t *out, struct err *err)
+static bool plan_key_usage(const struct planning *p, bool honour, uint32_t *out, struct err *err)
 {
     const struct extensions *wish = &p->csr->ext;
     uint32_t allowed = p->t->key_usage;
@@ -26,7 +26,7 @@ static bool plan_key_usage(const struct planning *p, uint32_t *out, struct err *
     if (given == 0)
         return err_refuse(err, REASON_USAGE_FORBIDDEN,
                           "no key usage of the template fits the type of the key");
-    if (asked && p->t->honour_requested_usage) {
+    if (asked && honour) {
         if ((given & wish->key_usage) == 0)
             return refuse_bits("no key usage is left", wish->key_usage, given, err);
         given &= wish->key_usage;
@@ -56,12 +56,12 @@ static bool refuse_surplus_purposes(const struct planning *p, struct err *err)
 
 /* RFC 5280 section 4.2.1.12: a purpose that the key usage cannot serve would make the certificate
  * useless; the key usage, which every peer looks at, decides. */
-static bool plan_purposes(const struct planning *p, uint32_t key_usage, struct eku *out,
-                          struct err *err)
+static bool plan_purposes(const struct planning *p, bool honour, uint32_t key_usage,
+                          struct eku *out, struct err *err)
 {
     const struct extensions *wish = &p->csr->ext;
     const struct eku *given = &p->t->eku;
-    bool narrow = wish->has_eku && wish->eku.n > 0 && p->t->honour_requested_usage;
+    bool narrow = wish->has_eku && wish->eku.n > 0 && honour;
     char shown[128];
 
     if (wish->has_eku && p->t->usage_surplus == SURPLUS_REFUSE && !refuse_surplus_purposes(p, err))
@@ -78,8 +78,18 @@ static bool plan_purposes(const struct planning *p, uint32_t key_usage, struct e
         "no extended key usage of the template is among those asked for and served by %s", shown);
 }
 
+static bool plan_both(const struct planning *p, bool honour, struct cert_plan *out, struct err *err)
+{
+    return plan_key_usage(p, honour, &out->key_usage, err) &&
+           plan_purposes(p, honour, out->key_usage, &out->eku, err);
+}
+
+/* A wish that has nothing in common with the template is surplus as a whole: where surplus is
+ * dropped (certmonger asks for serverAuth unless told otherwise), the template alone decides. */
 bool plan_usage(const struct planning *p, struct cert_plan *out, struct err *err)
 {
-    return plan_key_usage(p, &out->key_usage, err) &&
-           plan_purposes(p, out->key_usage, &out->eku, err);
+    struct err narrowed;
+    if (!p->t->honour_requested_usage || p->t->usage_surplus == SURPLUS_REFUSE)
+        return plan_both(p, p->t->honour_requested_usage, out, err);
+    return plan_both(p, true, out, &narrowed) || plan_both(p, false, out, err);
 }

@@ -432,7 +432,8 @@ START_TEST(test_key_usage)
         {BOTH | KU_NON_REPUDIATION, "rsa2048", SURPLUS_REFUSE, true, 0},
         {BOTH | KU_NON_REPUDIATION, "rsa2048", SURPLUS_REFUSE, false, 0},
         {BOTH | KU_NON_REPUDIATION, "rsa2048", SURPLUS_DROP, true, BOTH},
-        {KU_NON_REPUDIATION, "rsa2048", SURPLUS_DROP, true, 0},
+        {KU_NON_REPUDIATION, "rsa2048", SURPLUS_DROP, true, BOTH}, /* nothing in common: surplus */
+        {KU_NON_REPUDIATION, "rsa2048", SURPLUS_REFUSE, true, 0},
         {KU_NON_REPUDIATION, "rsa2048", SURPLUS_DROP, false, BOTH},
         {0, "p256", SURPLUS_REFUSE, true, KU_DIGITAL_SIGNATURE}, /* C25 */
         {BOTH, "p256", SURPLUS_REFUSE, true, KU_DIGITAL_SIGNATURE},
@@ -478,8 +479,14 @@ START_TEST(test_ext_key_usage)
     accept(w, "CN=host-1", "");
     ck_assert_uint_eq(plan.eku.n, 2); /* "any" narrows nothing, and is not given */
     ck_assert(!eku_has(&plan.eku, "2.5.29.37.0"));
+    /* Nothing in common with the template is surplus as a whole. */
+    accept((struct wish){.subject = "CN=host-1", .purpose = {"codeSigning"}}, "CN=host-1", "");
+    ck_assert_uint_eq(plan.eku.n, 2);
+    ck_assert(!eku_has(&plan.eku, "1.3.6.1.5.5.7.3.3"));
+    t.usage_surplus = SURPLUS_REFUSE;
     refuse((struct wish){.subject = "CN=host-1", .purpose = {"codeSigning"}},
-           REASON_USAGE_FORBIDDEN, "among those asked for");
+           REASON_USAGE_FORBIDDEN, "codeSigning");
+    t.usage_surplus = SURPLUS_DROP;
     t.honour_requested_usage = false;
     accept((struct wish){.subject = "CN=host-1", .purpose = {"clientAuth"}}, "CN=host-1", "");
     ck_assert_uint_eq(plan.eku.n, 2);
@@ -495,7 +502,11 @@ START_TEST(test_usage_consistent)
     ck_assert_uint_eq(plan.eku.n, 1);
     ck_assert(eku_has(&plan.eku, "1.3.6.1.5.5.7.3.4"));
     w.purpose[0] = "clientAuth";
+    t.usage_surplus = SURPLUS_REFUSE;
     refuse(w, REASON_USAGE_FORBIDDEN, "keyEncipherment");
+    t.usage_surplus = SURPLUS_DROP; /* the wish contradicts itself: the template decides */
+    accept(w, "CN=host-1", "");
+    ck_assert_uint_eq(plan.key_usage, BOTH);
 }
 END_TEST
 

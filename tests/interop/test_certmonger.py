@@ -13,6 +13,9 @@ from harness import AuthorityCase, need, run
 
 SCEP_SUBMIT = "/usr/lib/certmonger/scep-submit"
 SESSION = "/usr/lib/certmonger/certmonger-session"
+# A bus that starts nothing by itself: Debian's would start a second certmonger.
+BUS = """<busconfig><type>session</type><listen>unix:tmpdir=/tmp</listen><policy context="default">
+<allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/></policy></busconfig>"""
 
 
 class Certmonger(AuthorityCase):
@@ -20,10 +23,17 @@ class Certmonger(AuthorityCase):
     def setUp(self):
         super().setUp()
         need(SCEP_SUBMIT)
-        self.bus = subprocess.Popen(["dbus-daemon", "--session", "--nofork", "--print-address"], stdout=subprocess.PIPE,
-                                    text=True)
+        with open(self.path("bus.conf"), "w") as f:
+            f.write(BUS)
+        self.bus = subprocess.Popen(["dbus-daemon", "--config-file", self.path("bus.conf"), "--nofork", "--print-address"],
+                                    stdout=subprocess.PIPE, text=True)
         self.addCleanup(self.end, self.bus)
         self.env = dict(os.environ, DBUS_SESSION_BUS_ADDRESS=self.bus.stdout.readline().strip(), HOME=self.dir)
+        for folder in ("requests", "cas", "local", "config", "tmp"):
+            os.mkdir(self.path(folder))
+        self.env.update(CERTMONGER_REQUESTS_DIR=self.path("requests"), CERTMONGER_CAS_DIR=self.path("cas"),
+                        CERTMONGER_LOCAL_CA_DIR=self.path("local"), CERTMONGER_CONFIG_DIR=self.path("config"),
+                        CERTMONGER_TMPDIR=self.path("tmp"))
         self.log = open(self.path("certmonger.log"), "wb")
         self.daemon = subprocess.Popen([SESSION, "-s", "-n", "-B"], env=self.env, stdout=self.log, stderr=self.log)
         self.addCleanup(self.log.close)

@@ -11,19 +11,22 @@ from harness import AuthorityCase, need, run
 class Micromdm(AuthorityCase):
 
     def enrol(self, endpoint, name, challenge, check=True):
+        # It keeps csr.pem and self.pem beside the key and uses them again for whatever comes next.
+        work = self.path("work-" + name)
+        os.makedirs(work, exist_ok=True)
         return run(need("scepclient"), "-server-url", self.a.url + endpoint, "-cn", name, "-challenge", challenge,
-                   "-private-key", self.path(name + ".key"), "-certificate", self.path(name + ".pem"), "-organization", "Test",
-                   check=check, cwd=self.dir)
+                   "-private-key", os.path.join(work, "key.pem"), "-certificate", os.path.join(work, "cert.pem"), "-organization",
+                   "Test", check=check)
 
     def test_enrol_then_renew(self):
         self.enrol("/scep/legacy", "mdm", self.a.challenge())
-        self.assert_good_certificate(self.path("mdm.pem"), "CN=mdm")
-        first = self.serial(self.path("mdm.pem"))
-        # With a certificate there it sends a RenewalReq signed by it.
-        os.rename(self.path("mdm.pem"), self.path("old.pem"))
-        run("cp", self.path("old.pem"), self.path("mdm.pem"))
+        self.assert_good_certificate(self.path("work-mdm/cert.pem"), "CN=mdm")
+        first = self.serial(self.path("work-mdm/cert.pem"))
+        # With a certificate there it sends a RenewalReq signed by it, and writes nothing: look into the store.
         self.enrol("/scep/legacy", "mdm", "")
-        self.assertNotEqual(first, self.serial(self.path("mdm.pem")))
+        serials = [c["serial"] for c in self.a.json("cert", "list", "--search", "CN=mdm")]
+        self.assertEqual(len(serials), 2)
+        self.assertIn(first, serials)
 
     def test_wrong_and_used_challenge(self):
         self.assertNotEqual(self.enrol("/scep/legacy", "bad", "no-such-challenge", check=False).returncode, 0)
