@@ -20,7 +20,6 @@
 
 enum table {
     TABLE_META,         /* format number, counters, head of the audit chain */
-    TABLE_SETTING,      /* name -> value */
     TABLE_CERT,         /* id -> certificate */
     TABLE_CERT_DER,     /* id -> DER */
     TABLE_CERT_SERIAL,  /* length, serial, authority -> id */

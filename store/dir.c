@@ -29,13 +29,9 @@ static bool make(const char *path, struct err *err)
     if (mkdir(path, 0700) != 0)
         return errno == EEXIST || err_errno(err, "store %s: mkdir", path);
     char parent[4096];
-    const char *slash = strrchr(path, '/');
-    size_t n = slash ? (size_t)(slash - path) + 1 : 0;
-    if (n >= sizeof parent)
+    if ((size_t)snprintf(parent, sizeof parent, "%s/..", path) >= sizeof parent)
         return err_set(err, ERR_IO, "store %s: the path is too long", path);
-    memcpy(parent, path, n);
-    parent[n] = '\0';
-    return sync_dir(n ? parent : ".", err);
+    return sync_dir(parent, err);
 }
 
 /* LMDB needs a shared map and locks that work between processes. */

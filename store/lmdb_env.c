@@ -19,7 +19,6 @@
 
 static const char *const table_names[TABLE_COUNT] = {
     [TABLE_META] = "meta",
-    [TABLE_SETTING] = "setting",
     [TABLE_CERT] = "cert",
     [TABLE_CERT_DER] = "cert_der",
     [TABLE_CERT_SERIAL] = "cert_serial",

@@ -59,10 +59,6 @@ struct audit_head {
 };
 bool audit_head_load(struct txn *t, struct audit_head *out, struct err *err);
 
-/* ---- others ---- */
-
-bool setting_read(struct view record, struct buf *out, struct err *err);
-
 bool store_sha256(const struct store *s, struct view in, uint8_t out[STORE_HASH], struct err *err);
 
 /* Finds the one record whose text id is `id` or begins with it, in a table with text ids as keys; an exact match

@@ -30,10 +30,13 @@ __attribute__((format(printf, 2, 3))) static void problem(struct verify *v, cons
 static bool unreadable(struct verify *v, enum table table, struct view key, const struct err *err)
 {
     static const char *const names[TABLE_COUNT] = {
-        [TABLE_SETTING] = "setting",     [TABLE_CERT] = "certificate",
-        [TABLE_REVOKED] = "revocation",  [TABLE_CRL] = "CRL",
-        [TABLE_CHALLENGE] = "challenge", [TABLE_TX] = "transaction",
-        [TABLE_REQUEST] = "request",     [TABLE_REQUEST_DATA] = "request data",
+        [TABLE_CERT] = "certificate",
+        [TABLE_REVOKED] = "revocation",
+        [TABLE_CRL] = "CRL",
+        [TABLE_CHALLENGE] = "challenge",
+        [TABLE_TX] = "transaction",
+        [TABLE_REQUEST] = "request",
+        [TABLE_REQUEST_DATA] = "request data",
         [TABLE_AUDIT] = "audit entry",
     };
     char hex[2 * KEY_MAX + 1];
@@ -386,17 +389,7 @@ static bool pending_entry(void *ctx, struct view key, struct view value, bool *s
     return true;
 }
 
-/* ---- audit and settings ---- */
-
-static bool setting_check(void *ctx, struct view key, struct view value, bool *stop,
-                          struct err *err)
-{
-    struct buf b = {0};
-    if (!setting_read(value, &b, err))
-        return unreadable(ctx, TABLE_SETTING, key, err);
-    buf_clear(&b);
-    return true;
-}
+/* ---- audit ---- */
 
 static bool audit_check(void *ctx, struct view key, struct view value, bool *stop, struct err *err)
 {
@@ -453,7 +446,6 @@ bool store_verify(struct store *s, void (*each)(void *ctx, const struct store_pr
         {TABLE_REQUEST, request_check},
         {TABLE_REQUEST_DATA, request_data_check},
         {TABLE_PENDING, pending_entry},
-        {TABLE_SETTING, setting_check},
         {TABLE_AUDIT, audit_check},
     };
     struct verify v = {.each = each, .ctx = ctx};

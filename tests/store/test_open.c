@@ -1,4 +1,4 @@
-/* Opening and closing, counters, audit entries and settings. */
+/* Opening and closing, counters and audit entries. */
 #include <sys/wait.h>
 
 #include "backend.h" /* white box: a format number and a record of the future */
@@ -206,7 +206,7 @@ START_TEST(generations)
     commit(begin()); /* nothing changed */
     ck_assert_uint_eq(generation(), before);
     struct store_write *w = begin();
-    ok(store_setting_put(w, "a", view_str("b"), &err));
+    ok(store_audit_put(w, &(struct store_audit){.event = "event"}, &err));
     ck_assert_uint_eq(generation(), before); /* a read beside the open write */
     store_write_abort(w);
     store_write_abort(NULL);
@@ -224,47 +224,9 @@ START_TEST(one_write_in_a_thread)
     st = store_at(dir, MAP_SMALL);
     struct store_write *w = begin(), *second = NULL;
     fails(store_write_begin(st, &second, &err), ERR_STORE);
-    ok(store_setting_put(w, "a", view_str("b"), &err));
+    ok(store_audit_put(w, &(struct store_audit){.event = "event"}, &err));
     commit(w);
     commit(begin());
-}
-END_TEST
-
-START_TEST(settings)
-{
-    st = store_at(dir, MAP_SMALL);
-    struct buf b = {0};
-    fails(store_setting_get(st, "name", &b, &err), ERR_NOT_FOUND);
-    char big[4097] = "", name[66];
-    memset(name, 'n', 65);
-    name[65] = '\0';
-    struct store_write *w = begin();
-    ok(store_setting_put(w, "name", view_str("value"), &err));
-    ok(store_setting_put(w, "empty", view_of(NULL, 0), &err));
-    ok(store_setting_put(w, "big", view_of(big, 4096), &err));
-    fails(store_setting_put(w, "bigger", view_of(big, 4097), &err), ERR_STORE);
-    fails(store_setting_put(w, "", view_str("x"), &err), ERR_STORE);
-    fails(store_setting_put(w, name, view_str("x"), &err), ERR_STORE);
-    ok(store_setting_put(w, name + 1, view_str("x"), &err));
-    commit(w);
-    reopen();
-    ok(store_setting_get(st, "name", &b, &err));
-    ck_assert(view_eq(buf_view(&b), view_str("value")));
-    buf_clear(&b);
-    ok(store_setting_get(st, "empty", &b, &err));
-    ck_assert_uint_eq(b.n, 0);
-    buf_clear(&b);
-    ok(store_setting_get(st, "big", &b, &err));
-    ck_assert_uint_eq(b.n, 4096);
-    buf_clear(&b);
-    w = begin();
-    ok(store_setting_put(w, "name", view_str("other"), &err));
-    commit(w);
-    ok(store_setting_get(st, "name", &b, &err));
-    ck_assert(view_eq(buf_view(&b), view_str("other")));
-    buf_clear(&b);
-    fails(store_setting_get(st, name, &b, &err), ERR_STORE);
-    verify_clean();
 }
 END_TEST
 
@@ -342,7 +304,6 @@ int main(void)
     tcase_add_test(c, root_hands_over);
     tcase_add_test(c, generations);
     tcase_add_test(c, one_write_in_a_thread);
-    tcase_add_test(c, settings);
     tcase_add_test(c, audit);
     suite_add_tcase(s, c);
     return check_main(s);

@@ -111,14 +111,6 @@ static bool data_any(struct view v)
     return read;
 }
 
-static bool setting_any(struct view v)
-{
-    struct buf b = {0};
-    bool read = setting_read(v, &b, &err);
-    buf_clear(&b);
-    return read;
-}
-
 static bool audit_any(struct view v)
 {
     struct store_audit a;
@@ -131,7 +123,7 @@ static const struct {
 } kinds[] = {
     {TABLE_CERT, cert_any},           {TABLE_REVOKED, revoked_any}, {TABLE_CRL, crl_any},
     {TABLE_CHALLENGE, challenge_any}, {TABLE_TX, tx_any},           {TABLE_REQUEST, request_any},
-    {TABLE_REQUEST_DATA, data_any},   {TABLE_SETTING, setting_any}, {TABLE_AUDIT, audit_any},
+    {TABLE_REQUEST_DATA, data_any},   {TABLE_AUDIT, audit_any},
 };
 
 /* One record of each kind. */
@@ -151,7 +143,7 @@ static void fill(void)
        store_crl_number_next(w, authority_a, 0, &number, &err) &&
        store_crl_put(w, authority_a, 0, &crl, &err) && store_challenge_put(w, &challenge, &err) &&
        store_tx_put(w, &tx, NULL, &err) && store_request_put(w, &request, &err) &&
-       store_setting_put(w, "name", view_str("value"), &err) && store_audit_put(w, &audit, &err));
+       store_audit_put(w, &audit, &err));
     commit(w);
     store_crl_clear(&crl);
     store_request_clear(&request);

@@ -8,7 +8,8 @@
  * verb that finds its precondition broken fails with ERR_CONFLICT, ERR_EXISTS or ERR_NOT_FOUND before
  * it has changed anything, so that one item never poisons the batch of the others.
  *
- * Thread-safe: any thread may read; writes are serialised inside. */
+ * Thread-safe: any thread may read; writes are serialised inside, and a write belongs to the thread that
+ * began it.  A store is open once in a process, and not used after a fork. */
 #pragma once
 
 #include "base/buf.h"
@@ -31,6 +32,7 @@ struct store_options {
     const struct log *log;     /* may be NULL; borrowed for the life of the store */
 };
 
+/* ERR_NOT_FOUND: there is none; ERR_BUSY: open in this process already; ERR_STORE: made by a newer version. */
 bool store_open(const struct store_options *o, struct store **out, struct err *err);
 void store_close(struct store *s);
 
@@ -121,7 +123,9 @@ struct store_cert_filter {
     uint64_t after_id;            /* for paging, newest first: only ids below this; 0: from the newest */
     size_t limit;                 /* 0: no limit */
 };
-/* Calls `each` with records that live for the call only; it returns false to stop. */
+/* Calls `each` with records that live for the call only, without their DER; it returns false to stop.  As with all
+ * lists no transaction is open meanwhile: `each` may use the store, and what is changed during a long list may
+ * show or not. */
 bool store_cert_list(struct store *s, const struct store_cert_filter *f,
                      bool (*each)(void *ctx, const struct store_cert *c), void *ctx, struct err *err);
 
@@ -132,8 +136,8 @@ struct store_revoked {
     enum crl_reason reason;
     uint32_t shard;
 };
-/* All revoked and held certificates of an authority in order of issue, for its CRL; one snapshot.  Also
- * tells the revocation generation that the snapshot shows. */
+/* All revoked and held certificates of an authority in order of issue, for its CRL; one snapshot, held
+ * while `each` runs: that must not use the store.  Also tells the revocation generation that the snapshot shows. */
 bool store_revoked_list(struct store *s, const uint8_t authority[20], bool (*each)(void *ctx, const struct store_revoked *r),
                         void *ctx, uint64_t *generation, struct err *err);
 /* Next CRL number of a scope: strictly increasing, durable once committed. */
@@ -240,8 +244,9 @@ bool store_request_decide(struct store_write *w, const char *id, bool approve, c
                           int64_t at, struct err *err);
 bool store_request_polled(struct store_write *w, const char *id, int64_t at, struct err *err);
 bool store_request_issued(struct store_write *w, const char *id, uint64_t cert_id, struct err *err);
-/* Pending ones whose time is over become expired, with their transactions.  Returns how many. */
+/* Pending ones whose time is over become expired, with their transactions: at most 1000 a call.  Returns how many. */
 bool store_request_expire(struct store_write *w, int64_t now, uint64_t *expired, struct err *err);
+/* Without csr and signer.  state: enum request_state or -1. */
 bool store_request_list(struct store *s, int state, bool (*each)(void *ctx, const struct store_request *r), void *ctx,
                         struct err *err);
 
@@ -274,15 +279,10 @@ bool store_audit_put(struct store_write *w, const struct store_audit *a, struct 
 bool store_audit_list(struct store *s, uint64_t from_seq, bool (*each)(void *ctx, const struct store_audit *a), void *ctx,
                       struct err *err);
 
-/* ---- keys and values of the authority itself ---- */
-
-/* Small named settings (0..4096 octets), e.g. the random part of ids.  ERR_NOT_FOUND. */
-bool store_setting_get(struct store *s, const char *name, struct buf *out, struct err *err);
-bool store_setting_put(struct store_write *w, const char *name, struct view value, struct err *err);
-
 /* ---- verify ---- */
 
 struct store_problem { char text[256]; };
-/* Proves that records and indexes agree and that the audit chain is whole; calls `each` for every problem. */
+/* Proves that records and indexes agree and that the audit chain is whole; calls `each` for every problem.
+ * One snapshot, held while `each` runs: that must not use the store. */
 bool store_verify(struct store *s, void (*each)(void *ctx, const struct store_problem *p), void *ctx, uint64_t *problems,
                   struct err *err);
