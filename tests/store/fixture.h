@@ -75,17 +75,17 @@ static inline void commit(struct store_write *w)
 
 #define ok(expression) ck_assert_msg(expression, "%s", err.text)
 /* Fails, with exactly this kind, and forgets it. */
-#define fails(expression, expected)                                                                \
-    do {                                                                                           \
-        err_clear(&err);                                                                           \
-        ck_assert(!(expression));                                                                  \
-        ck_assert_msg(err.kind == (expected), "%s: %s", err_kind_name(err.kind), err.text);        \
-        ck_assert_uint_gt(strlen(err.text), 0);                                                    \
-        err_clear(&err);                                                                           \
+#define fails(expression, expected)                                                         \
+    do {                                                                                    \
+        err_clear(&err);                                                                    \
+        ck_assert(!(expression));                                                           \
+        ck_assert_msg(err.kind == (expected), "%s: %s", err_kind_name(err.kind), err.text); \
+        ck_assert_uint_gt(strlen(err.text), 0);                                             \
+        err_clear(&err);                                                                    \
     } while (0)
 
-static const uint8_t authority_a[20] = "authority A.........", authority_b[20] = "authority B.........";
-
+static const uint8_t authority_a[20] = "authority A.........",
+                     authority_b[20] = "authority B.........";
 
 static inline void hash_of(unsigned n, char kind, uint8_t out[STORE_HASH])
 {

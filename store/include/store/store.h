@@ -138,7 +138,8 @@ struct store_revoked {
 };
 /* All revoked and held certificates of an authority in order of issue, for its CRL; one snapshot, held
  * while `each` runs: that must not use the store.  Also tells the revocation generation that the snapshot shows. */
-bool store_revoked_list(struct store *s, const uint8_t authority[20], bool (*each)(void *ctx, const struct store_revoked *r),
+bool store_revoked_list(struct store *s, const uint8_t authority[20], bool (*each)(void *ctx,
+                        const struct store_revoked *r),
                         void *ctx, uint64_t *generation, struct err *err);
 /* Next CRL number of a scope: strictly increasing, durable once committed. */
 bool store_crl_number_next(struct store_write *w, const uint8_t authority[20], uint32_t shard, uint64_t *out,
@@ -152,7 +153,8 @@ void store_crl_clear(struct store_crl *c);
 /* The newest CRL of a scope, so that it survives a restart and scepctl can read it. */
 bool store_crl_put(struct store_write *w, const uint8_t authority[20], uint32_t shard, const struct store_crl *crl,
                    struct err *err);
-bool store_crl_get(struct store *s, const uint8_t authority[20], uint32_t shard, struct store_crl *out, struct err *err);
+bool store_crl_get(struct store *s, const uint8_t authority[20], uint32_t shard, struct store_crl *out,
+                   struct err *err);
 
 /* ---- challenges (only keyed hashes of them) ---- */
 
@@ -177,7 +179,8 @@ struct store_challenge {
     char refused_peer[64];
 };
 bool store_challenge_put(struct store_write *w, const struct store_challenge *c, struct err *err); /* ERR_EXISTS */
-bool store_challenge_by_hash(struct store *s, const uint8_t hash[STORE_HASH], struct store_challenge *out, struct err *err);
+bool store_challenge_by_hash(struct store *s, const uint8_t hash[STORE_HASH], struct store_challenge *out,
+                             struct err *err);
 bool store_challenge_by_id(struct store *s, const char *id_or_prefix, struct store_challenge *out, struct err *err);
 struct store_use {
     int64_t at;
@@ -185,10 +188,13 @@ struct store_use {
     const uint8_t *key_hash;
 };
 /* One use: ERR_CONFLICT when it is used up, expired at use->at or revoked; ERR_NOT_FOUND. */
-bool store_challenge_burn(struct store_write *w, const uint8_t hash[STORE_HASH], const struct store_use *use, struct err *err);
-bool store_challenge_refused(struct store_write *w, const uint8_t hash[STORE_HASH], int64_t at, const char *peer, struct err *err);
+bool store_challenge_burn(struct store_write *w, const uint8_t hash[STORE_HASH], const struct store_use *use,
+                          struct err *err);
+bool store_challenge_refused(struct store_write *w, const uint8_t hash[STORE_HASH], int64_t at, const char *peer,
+                             struct err *err);
 bool store_challenge_revoke(struct store_write *w, const char *id, int64_t at, struct err *err);
-bool store_challenge_list(struct store *s, bool (*each)(void *ctx, const struct store_challenge *c), void *ctx, struct err *err);
+bool store_challenge_list(struct store *s, bool (*each)(void *ctx, const struct store_challenge *c), void *ctx,
+                          struct err *err);
 /* Forgets challenges that expired before `before`, or that never expire and were used up or revoked before it: at
  * most 1000 a call, so that nobody waits long.  Returns how many. */
 bool store_challenge_purge(struct store_write *w, int64_t before, uint64_t *purged, struct err *err);
@@ -210,7 +216,8 @@ struct store_tx {
     char request[32];                  /* id of the pending request, "" if it never waited */
     uint32_t reuse_refused;            /* other requests under the same ID */
 };
-bool store_tx_get(struct store *s, const char *endpoint, const char *transaction, struct store_tx *out, struct err *err);
+bool store_tx_get(struct store *s, const char *endpoint, const char *transaction, struct store_tx *out,
+                  struct err *err);
 /* Inserts when `expected` is NULL (ERR_EXISTS), else replaces the record whose state, cert_id and changed_at
  * still equal those of `expected` (ERR_CONFLICT otherwise). */
 bool store_tx_put(struct store_write *w, const struct store_tx *t, const struct store_tx *expected, struct err *err);
@@ -244,7 +251,8 @@ bool store_request_decide(struct store_write *w, const char *id, bool approve, c
                           int64_t at, struct err *err);
 bool store_request_polled(struct store_write *w, const char *id, int64_t at, struct err *err);
 bool store_request_issued(struct store_write *w, const char *id, uint64_t cert_id, struct err *err);
-/* Pending ones whose time is over become expired, with their transactions: at most 1000 a call.  Returns how many. */
+/* Pending ones whose time is over become expired, with their transactions: at most 1000 a call.  Returns
+ * how many. */
 bool store_request_expire(struct store_write *w, int64_t now, uint64_t *expired, struct err *err);
 /* Without csr and signer.  state: enum request_state or -1. */
 bool store_request_list(struct store *s, int state, bool (*each)(void *ctx, const struct store_request *r), void *ctx,
@@ -276,7 +284,8 @@ struct store_audit {
     uint8_t chain[STORE_HASH];         /* SHA-256 over the previous chain value and this record */
 };
 bool store_audit_put(struct store_write *w, const struct store_audit *a, struct err *err);
-bool store_audit_list(struct store *s, uint64_t from_seq, bool (*each)(void *ctx, const struct store_audit *a), void *ctx,
+bool store_audit_list(struct store *s, uint64_t from_seq, bool (*each)(void *ctx, const struct store_audit *a),
+                      void *ctx,
                       struct err *err);
 
 /* ---- verify ---- */
@@ -284,5 +293,6 @@ bool store_audit_list(struct store *s, uint64_t from_seq, bool (*each)(void *ctx
 struct store_problem { char text[256]; };
 /* Proves that records and indexes agree and that the audit chain is whole; calls `each` for every problem.
  * One snapshot, held while `each` runs: that must not use the store. */
-bool store_verify(struct store *s, void (*each)(void *ctx, const struct store_problem *p), void *ctx, uint64_t *problems,
+bool store_verify(struct store *s, void (*each)(void *ctx, const struct store_problem *p), void *ctx,
+                  uint64_t *problems,
                   struct err *err);
