@@ -138,9 +138,9 @@ struct store_revoked {
 };
 /* All revoked and held certificates of an authority in order of issue, for its CRL; one snapshot, held
  * while `each` runs: that must not use the store.  Also tells the revocation generation that the snapshot shows. */
-bool store_revoked_list(struct store *s, const uint8_t authority[20], bool (*each)(void *ctx,
-                        const struct store_revoked *r),
-                        void *ctx, uint64_t *generation, struct err *err);
+bool store_revoked_list(struct store *s, const uint8_t authority[20],
+                        bool (*each)(void *ctx, const struct store_revoked *r), void *ctx, uint64_t *generation,
+                        struct err *err);
 /* Next CRL number of a scope: strictly increasing, durable once committed. */
 bool store_crl_number_next(struct store_write *w, const uint8_t authority[20], uint32_t shard, uint64_t *out,
                            struct err *err);
@@ -285,8 +285,7 @@ struct store_audit {
 };
 bool store_audit_put(struct store_write *w, const struct store_audit *a, struct err *err);
 bool store_audit_list(struct store *s, uint64_t from_seq, bool (*each)(void *ctx, const struct store_audit *a),
-                      void *ctx,
-                      struct err *err);
+                      void *ctx, struct err *err);
 
 /* ---- verify ---- */
 
@@ -294,5 +293,4 @@ struct store_problem { char text[256]; };
 /* Proves that records and indexes agree and that the audit chain is whole; calls `each` for every problem.
  * One snapshot, held while `each` runs: that must not use the store. */
 bool store_verify(struct store *s, void (*each)(void *ctx, const struct store_problem *p), void *ctx,
-                  uint64_t *problems,
-                  struct err *err);
+                  uint64_t *problems, struct err *err);
