@@ -12,6 +12,7 @@ struct load_device {
     uint8_t nonce[16];
     struct buf message;           /* the pkiMessage, sent again unchanged by every retry */
     struct buf reply;             /* the last HTTP 200 body */
+    struct buf cert;              /* DER of the certificate that it got; a later one must be the same */
     double ms;                    /* from first send to the reply */
     unsigned tries;
 };
@@ -43,7 +44,8 @@ bool load_prepare(struct load *l, char *const *challenges, size_t challenges_n, 
  * bytes. */
 bool load_fire(struct load *l, double *wall_seconds, struct err *err);
 
-/* load_verify.c: opens every reply as its device would.  Counts by pkiStatus; `bad` are replies that do not verify. */
+/* load_verify.c: opens every reply as its device would.  Counts by pkiStatus; `bad` are replies that do not verify, or that
+ * have another certificate than an earlier round brought. */
 struct load_result {
     size_t issued, pending, failed, bad, none;
     char first_problem[400];

@@ -21,6 +21,15 @@ static bool fits(const struct load_device *d, struct view der, struct err *err)
     return ok;
 }
 
+/* The same message gets the same certificate, however often it is sent. */
+static bool keep(struct load_device *d, struct view der, struct err *err)
+{
+    if (d->cert.n)
+        return view_eq(buf_view(&d->cert), der) ||
+               err_set(err, ERR_IO, "the same message got another certificate");
+    return buf_append(&d->cert, der.p, der.n) || err_memory(err);
+}
+
 static void problem(struct load_result *r, const struct load_device *d, const char *text)
 {
     if (!*r->first_problem)
@@ -45,7 +54,8 @@ static void verify_one(struct load *l, struct load_device *d, struct load_result
     } else if (result.status == SCEP_FAILURE) {
         r->failed++;
         problem(r, d, result.fail_text);
-    } else if (result.certs.n == 0 || !fits(d, buf_view(&result.certs.der[0]), &err)) {
+    } else if (result.certs.n == 0 || !fits(d, buf_view(&result.certs.der[0]), &err) ||
+               !keep(d, buf_view(&result.certs.der[0]), &err)) {
         r->bad++;
         problem(r, d, err.text);
     } else {

@@ -2,17 +2,21 @@
  *
  *   scepload --port P [--host A] [--path /scep] [-n 5000] [--connections 64] [--challenges FILE]
  *            [--pid PID] [--ca-key rsa2048] [--prefix load] [--retry 60] [--start-file F]
+ *            [--list F] [--again]
  *
  * Prepares everything (keys, requests, messages), then fires, then opens and verifies every reply.
  * With --pid it prints the CPU of that process and its children while firing, beside the sum of the
  * raw private-key operations of one enrolment timed in the same run.  --start-file is created when
- * firing begins, so that a test can kill the server in the middle.  The last line is key=value.
+ * firing begins, so that a test can kill the server in the middle.  --list writes common name and
+ * serial of every certificate that a device got.  --again sends the same messages once more, which
+ * must bring the same certificates.  The last line is key=value, or the last two with --again.
  * Exit 0 when every device got its certificate. */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hex.h"
 #include "load.h"
 
 static void fail(const struct err *err)
@@ -64,6 +68,45 @@ static void get_server(struct load *l)
     client_free(c);
 }
 
+static void write_list(const struct load *l, const char *path)
+{
+    FILE *f = fopen(path, "w");
+    bool ok = f != NULL;
+    for (size_t i = 0; ok && i < l->n; i++) {
+        const struct load_device *d = &l->device[i];
+        struct cert *c = NULL;
+        struct err err = {0};
+        char serial[2 * 64 + 1];
+        if (!d->cert.n)
+            continue;
+        ok = cert_parse(buf_view(&d->cert), &c, &err) && c->serial.n <= 64;
+        if (ok) {
+            hex_encode(c->serial, serial);
+            fprintf(f, "%s %s\n", d->subject, serial);
+        }
+        cert_free(c);
+    }
+    if (f && fclose(f) != 0)
+        ok = false;
+    if (!ok) {
+        fprintf(stderr, "scepload: cannot write %s\n", path);
+        exit(2);
+    }
+}
+
+/* As if every reply had been lost. */
+static void lose_replies(struct load *l)
+{
+    for (size_t i = 0; i < l->n; i++) {
+        buf_reset(&l->device[i].reply);
+        l->device[i].tries = 0;
+    }
+    atomic_store(&l->next, 0);
+    atomic_store(&l->done, 0);
+    atomic_store(&l->gave_up, 0);
+    atomic_store(&l->retries, 0);
+}
+
 static void report(struct load *l, const struct load_result *r, double wall, double cpu,
                    const char *ca_key)
 {
@@ -90,6 +133,103 @@ static void report(struct load *l, const struct load_result *r, double wall, dou
     free(ms);
 }
 
+struct options {
+    const char *challenges_file, *ca_key, *start_file, *list_file;
+    int pid;
+    bool again;
+};
+
+static const struct option option_names[] = {
+    {"host", 1, NULL, 'h'},       {"port", 1, NULL, 'p'},
+    {"path", 1, NULL, 'u'},       {"connections", 1, NULL, 'c'},
+    {"challenges", 1, NULL, 'f'}, {"pid", 1, NULL, 'i'},
+    {"ca-key", 1, NULL, 'k'},     {"prefix", 1, NULL, 'x'},
+    {"retry", 1, NULL, 'r'},      {"start-file", 1, NULL, 's'},
+    {"list", 1, NULL, 'l'},       {"again", 0, NULL, 'a'},
+    {NULL, 0, NULL, 0},
+};
+
+static bool take_option(int opt, struct load *l, struct options *o)
+{
+    switch (opt) {
+    case 'n':
+        l->n = strtoul(optarg, NULL, 10);
+        return true;
+    case 'h':
+        snprintf(l->host, sizeof l->host, "%s", optarg);
+        return true;
+    case 'p':
+        l->port = atoi(optarg);
+        return true;
+    case 'u':
+        snprintf(l->path, sizeof l->path, "%s", optarg);
+        return true;
+    case 'c':
+        l->connections = strtoul(optarg, NULL, 10);
+        return true;
+    case 'f':
+        o->challenges_file = optarg;
+        return true;
+    case 'i':
+        o->pid = atoi(optarg);
+        return true;
+    case 'k':
+        o->ca_key = optarg;
+        return true;
+    case 'x':
+        l->prefix = optarg;
+        return true;
+    case 'r':
+        l->retry_seconds = (unsigned)atoi(optarg);
+        return true;
+    case 's':
+        o->start_file = optarg;
+        return true;
+    case 'l':
+        o->list_file = optarg;
+        return true;
+    case 'a':
+        o->again = true;
+        return true;
+    }
+    return false;
+}
+
+static void prepare(struct load *l, const char *challenges_file)
+{
+    struct err err = {0};
+    size_t n = 0;
+    char **challenges = challenges_file ? read_lines(challenges_file, &n) : NULL;
+    get_server(l);
+    if (!load_prepare(l, challenges, n, &err))
+        fail(&err);
+    for (size_t i = 0; i < n; i++)
+        free(challenges[i]);
+    free(challenges);
+}
+
+static void touch(const char *path)
+{
+    FILE *f = fopen(path, "w");
+    if (f)
+        fclose(f);
+}
+
+/* Did every device get its certificate? */
+static bool fire_and_tell(struct load *l, const struct options *o, bool with_cpu)
+{
+    struct load_result r;
+    struct err err = {0};
+    double wall = 0, cpu = -1, before = with_cpu ? load_cpu_seconds(o->pid) : 0;
+    if (!load_fire(l, &wall, &err))
+        fail(&err);
+    if (with_cpu)
+        cpu = load_cpu_seconds(o->pid) - before;
+    load_verify(l, &r);
+    report(l, &r, wall, cpu, o->ca_key);
+    return r.issued == l->n;
+}
+
 int main(int argc, char **argv)
 {
     struct load l = {.host = "127.0.0.1",
@@ -98,83 +238,32 @@ int main(int argc, char **argv)
                      .connections = 64,
                      .retry_seconds = 60,
                      .prefix = "load"};
-    const char *challenges_file = NULL, *ca_key = "rsa2048", *start_file = NULL;
-    int pid = 0, opt;
-    static const struct option options[] = {
-        {"host", 1, NULL, 'h'},        {"port", 1, NULL, 'p'},       {"path", 1, NULL, 'u'},
-        {"connections", 1, NULL, 'c'}, {"challenges", 1, NULL, 'f'}, {"pid", 1, NULL, 'i'},
-        {"ca-key", 1, NULL, 'k'},      {"prefix", 1, NULL, 'x'},     {"retry", 1, NULL, 'r'},
-        {"start-file", 1, NULL, 's'},  {NULL, 0, NULL, 0},
-    };
-    while ((opt = getopt_long(argc, argv, "n:", options, NULL)) != -1)
-        switch (opt) {
-        case 'n':
-            l.n = strtoul(optarg, NULL, 10);
-            break;
-        case 'h':
-            snprintf(l.host, sizeof l.host, "%s", optarg);
-            break;
-        case 'p':
-            l.port = atoi(optarg);
-            break;
-        case 'u':
-            snprintf(l.path, sizeof l.path, "%s", optarg);
-            break;
-        case 'c':
-            l.connections = strtoul(optarg, NULL, 10);
-            break;
-        case 'f':
-            challenges_file = optarg;
-            break;
-        case 'i':
-            pid = atoi(optarg);
-            break;
-        case 'k':
-            ca_key = optarg;
-            break;
-        case 'x':
-            l.prefix = optarg;
-            break;
-        case 'r':
-            l.retry_seconds = (unsigned)atoi(optarg);
-            break;
-        case 's':
-            start_file = optarg;
-            break;
-        default:
+    struct options o = {.ca_key = "rsa2048"};
+    int opt;
+    while ((opt = getopt_long(argc, argv, "n:", option_names, NULL)) != -1)
+        if (!take_option(opt, &l, &o))
             return 2;
-        }
     if (l.port == 0 || l.n == 0 || l.connections == 0) {
         fprintf(stderr, "scepload: --port, -n and --connections are needed\n");
         return 2;
     }
-    struct err err = {0};
-    size_t challenges_n = 0;
-    char **challenges = challenges_file ? read_lines(challenges_file, &challenges_n) : NULL;
-    get_server(&l);
-    if (!load_prepare(&l, challenges, challenges_n, &err))
-        fail(&err);
-    if (start_file) {
-        FILE *f = fopen(start_file, "w");
-        if (f)
-            fclose(f);
+    prepare(&l, o.challenges_file);
+    if (o.start_file)
+        touch(o.start_file);
+    bool all = fire_and_tell(&l, &o, o.pid != 0);
+    if (o.list_file)
+        write_list(&l, o.list_file);
+    if (o.again) {
+        lose_replies(&l);
+        all = fire_and_tell(&l, &o, false) && all;
     }
-    double wall = 0, before = pid ? load_cpu_seconds(pid) : 0;
-    if (!load_fire(&l, &wall, &err))
-        fail(&err);
-    double cpu = pid ? load_cpu_seconds(pid) - before : -1;
-    struct load_result r;
-    load_verify(&l, &r);
-    report(&l, &r, wall, cpu, ca_key);
     for (size_t i = 0; i < l.n; i++) {
         client_identity_clear(&l.device[i].identity);
         buf_clear(&l.device[i].message);
         buf_clear(&l.device[i].reply);
+        buf_clear(&l.device[i].cert);
     }
     free(l.device);
     client_ca_clear(&l.ca);
-    for (size_t i = 0; i < challenges_n; i++)
-        free(challenges[i]);
-    free(challenges);
-    return r.issued == l.n ? 0 : 1;
+    return all ? 0 : 1;
 }

@@ -4,6 +4,7 @@ The build directory comes from SCEPD_BUILD (set by meson)."""
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -91,6 +92,18 @@ class Authority:
     def kill(self):
         """kill -9 of the daemon, as a power failure would end it."""
         self.process.kill()
+        self.process.wait(30)
+        self.process = None
+        self.log.close()
+
+    def kill_all(self):
+        """kill -9 of daemon and signer."""
+        signer = int(re.findall(r"event=daemon\.started .*\bsigner=(\d+)", self.log_text())[-1])
+        self.process.kill()
+        try:
+            os.kill(signer, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # it ends by itself when the daemon does
         self.process.wait(30)
         self.process = None
         self.log.close()
