@@ -293,8 +293,11 @@ static bool apply_pend(struct enroll_change *c, struct store_write *w, struct er
     return put_tx(c, w, err) && store_audit_put(w, &c->audit, err);
 }
 
+/* When the transaction was answered meanwhile, its own twin was: it gets the certificate, too. */
 static bool apply_refused(struct enroll_change *c, struct store_write *w, struct err *err)
 {
+    if (!transaction_unchanged(c, w, err))
+        return false;
     bool counted = c->p->kind == CHANGE_CHALLENGE_REFUSED
                        ? store_challenge_refused(w, c->p->challenge_hash, c->now, c->peer, err)
                        : store_tx_reuse_refused(w, c->endpoint, c->transaction, err);

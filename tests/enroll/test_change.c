@@ -218,6 +218,34 @@ START_TEST(change_not_committed_leaves_nothing)
 }
 END_TEST
 
+/* Of one request sent twice at once, one may look for the transaction before the other has
+ * committed and at the challenge after it: it must not learn that its own challenge is used. */
+START_TEST(refusal_that_was_answered_meanwhile)
+{
+    char secret[CHALLENGE_TEXT_MAX];
+    strcpy(secret, challenge_make(&w, NULL));
+    struct wish wish = {.key = key, .challenge = secret};
+    struct wish twin = {
+        .transaction = "tx-2", .subject = "CN=b", .key = other, .challenge = secret};
+    struct buf used = expect_issued(&w, &twin);
+    struct scep_message *m = message_new(&w, &wish);
+    struct half h = decide_only(&w, m);
+    ck_assert_int_eq(h.outcome.reason, REASON_CHALLENGE_USED);
+    wish.challenge = challenge_make(&w, NULL);
+    struct buf der = expect_issued(&w, &wish);
+    expect_conflict(&w, &h);
+    ck_assert_uint_eq(challenge_of(&w, secret).refused, 0);
+    struct outcome o = ask_message(&w, m);
+    ck_assert_int_eq(o.verdict, ENROLL_REPEAT);
+    ck_assert(view_eq(buf_view(&o.certificate), buf_view(&der)));
+    outcome_clear(&o);
+    half_clear(&h);
+    scep_message_free(m);
+    buf_clear(&used);
+    buf_clear(&der);
+}
+END_TEST
+
 START_TEST(nothing_to_commit)
 {
     struct err err = {0};
@@ -325,6 +353,7 @@ int main(void)
     tcase_add_test(c, request_to_wait_twice);
     tcase_add_test(c, approved_and_fetched_twice);
     tcase_add_test(c, change_not_committed_leaves_nothing);
+    tcase_add_test(c, refusal_that_was_answered_meanwhile);
     tcase_add_test(c, nothing_to_commit);
     TCase *t = tcase_create("threads");
     tcase_set_timeout(t, 60);
