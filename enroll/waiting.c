@@ -125,14 +125,15 @@ bool decide_waiting(struct ask *a, struct err *err)
 }
 
 /* RFC 8894 section 3.3.3: the transaction names the request; what the content says about issuer and
- * subject may be wrong.  Section 4.4 leaves to us who may ask: the key that signed the request. */
+ * subject may be wrong.  Section 4.4 leaves to us who may ask: the key that signed the request,
+ * where that is no proxy's. */
 bool decide_poll(struct ask *a, struct err *err)
 {
     const struct store_tx *tx = &a->p->expected;
     if (!a->p->known)
         return err_refuse(err, REASON_REQUEST_UNKNOWN, "endpoint %s has no transaction %.100s",
                           a->policy->endpoint, a->m->transaction_id);
-    if (!hash_eq(tx->signer_key_hash, a->m->signer_key.sha256))
+    if (!a->policy->any_signer_key && !hash_eq(tx->signer_key_hash, a->m->signer_key.sha256))
         return err_refuse(err, REASON_TRANSACTION_REUSED,
                           "the poll of transaction %.100s is signed with another key",
                           a->m->transaction_id);

@@ -232,6 +232,7 @@ START_TEST(only_the_key_that_asked_may_poll)
     expect_refused(&w, &thief, REASON_TRANSACTION_REUSED, "another signer");
     w.policy.any_signer_key = true; /* a proxy signs each message with another key */
     expect_pending(&w, &thief, NULL);
+    expect_pending(&w, &poll, NULL);
 }
 END_TEST
 
