@@ -65,7 +65,8 @@ static bool reused(const struct ask *a, const char *what, struct err *err)
 }
 
 /* The certificate of this transaction was issued.  `*answered`: the verdict stands; otherwise
- * decide anew. */
+ * decide anew: after its end, or after its revocation with another key, the ID is free again, since
+ * some devices have but one. */
 static bool decide_issued(struct ask *a, const struct store_tx *tx, struct store_cert *c,
                           bool *answered, struct err *err)
 {
@@ -74,6 +75,8 @@ static bool decide_issued(struct ask *a, const struct store_tx *tx, struct store
     *answered = false;
     if (a->now > c->not_after)
         return true; /* long over: a new transaction takes its place */
+    if (c->state == CERT_REVOKED && !same_key)
+        return true; /* whoever may have a certificate at all may have this one's successor */
     a->answered = true;
     if (a->ours) {
         /* Clients renew under the old transaction ID, some with the same key and CSR: only the same

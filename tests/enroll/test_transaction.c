@@ -102,6 +102,39 @@ START_TEST(revoked_is_not_given_again)
 }
 END_TEST
 
+/* A device whose transaction ID is fixed has lost its certificate and got a new challenge. */
+START_TEST(revoked_makes_room_for_a_new_key)
+{
+    struct wish next = {.key = other};
+    revoke(CRL_HOLD);
+    expect_refused(&w, &next, REASON_TRANSACTION_REUSED, NULL); /* it may be released */
+    revoke(CRL_CESSATION);
+    expect_refused(&w, &next, REASON_CHALLENGE_MISSING, NULL);
+    next.challenge = secret;
+    expect_refused(&w, &next, REASON_CHALLENGE_USED, NULL);
+    next.challenge = challenge_make(&w, NULL);
+    struct buf second = expect_issued(&w, &next);
+    expect_repeat(&w, &next, &second);
+    expect_refused(&w, &wish, REASON_TRANSACTION_REUSED, "another key");
+    struct wish poll = {.type = SCEP_CERT_POLL, .signer_key = key};
+    expect_refused(&w, &poll, REASON_TRANSACTION_REUSED, NULL);
+    buf_clear(&second);
+}
+END_TEST
+
+START_TEST(revoked_may_sign_but_not_renew)
+{
+    struct wish next = {.key = other, .signer = &der};
+    revoke(CRL_CESSATION);
+    expect_refused(&w, &next, REASON_RENEWAL_SIGNER_REVOKED, NULL);
+    next.challenge = challenge_make(&w, NULL);
+    struct outcome o = ask(&w, &next);
+    ck_assert_int_eq(o.verdict, ENROLL_ISSUE);
+    ck_assert(!o.renewal);
+    outcome_clear(&o);
+}
+END_TEST
+
 START_TEST(expired_makes_room)
 {
     w.now = NOW + 366 * DAY;
@@ -172,6 +205,8 @@ int main(void)
     tcase_add_test(c, other_wish_is_refused);
     tcase_add_test(c, other_signer_is_refused);
     tcase_add_test(c, revoked_is_not_given_again);
+    tcase_add_test(c, revoked_makes_room_for_a_new_key);
+    tcase_add_test(c, revoked_may_sign_but_not_renew);
     tcase_add_test(c, expired_makes_room);
     tcase_add_test(c, endpoints_do_not_share_transactions);
     tcase_add_test(c, poll_of_what_was_issued);
