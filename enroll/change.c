@@ -235,12 +235,11 @@ static bool renewed_still_good(const struct enroll_change *c, struct store_write
 
 static bool key_still_unused(const struct enroll_change *c, struct store_write *w, struct err *err)
 {
-    bool used;
+    enum key_use use;
     char other[STORE_SUBJECT_MAX];
-    if (!store_write_key_used_elsewhere(w, c->cert.key_hash, c->cert.subject_hash, &used, other,
-                                        err))
+    if (!store_write_key_use(w, c->cert.key_hash, c->cert.subject_hash, &use, other, err))
         return false;
-    return !used || changed(err, "the key was used");
+    return use == KEY_FREE || changed(err, "the key was used");
 }
 
 /* ---- writing ---- */

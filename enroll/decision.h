@@ -70,7 +70,7 @@ static inline bool hash_eq(const uint8_t a[STORE_HASH], const uint8_t b[STORE_HA
 bool decide_initial(struct ask *a, struct err *err);
 /* Plan by template; `signer_subject` for renewals, else NULL. */
 bool ask_plan(struct ask *a, const char *signer_subject, struct err *err);
-/* One key, one subject, and never a key of the authority. */
+/* One key, one subject, never a key of the authority, and never one that was compromised. */
 bool ask_key_unused(struct ask *a, struct err *err);
 /* Takes the challenge over into what the change will burn. */
 void ask_take_challenge(struct ask *a, int64_t burn_at);

@@ -79,18 +79,26 @@ static bool key_of_authority(const struct authority *authority, const uint8_t ke
 bool ask_key_unused(struct ask *a, struct err *err)
 {
     bool used;
+    enum key_use use;
     char other[STORE_SUBJECT_MAX];
     if (!key_of_authority(a->policy->authority, a->p->key_hash, &used, err))
         return false;
     if (used)
         return err_refuse(err, REASON_KEY_REUSED, "the key is one of authority %s itself",
                           a->policy->authority->name);
-    if (!store_key_used_elsewhere(a->ctx->store, a->p->key_hash, a->p->subject_hash, &used, other,
-                                  err))
+    if (!store_key_use(a->ctx->store, a->p->key_hash, a->p->subject_hash, &use, other, err))
         return false;
-    if (used)
+    switch (use) {
+    case KEY_FREE:
+        break;
+    case KEY_ELSEWHERE:
         return err_refuse(err, REASON_KEY_REUSED, "the key has a certificate for \"%.200s\"",
                           other);
+    case KEY_COMPROMISED:
+        return err_refuse(err, REASON_KEY_COMPROMISED,
+                          "the certificate of the key for \"%.200s\" was revoked because of it",
+                          other);
+    }
     return true;
 }
 

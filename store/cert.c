@@ -317,54 +317,58 @@ bool store_cert_by_prefix(struct store *s, const char *hex, struct store_cert *o
 /* ---- reuse of keys ---- */
 
 struct key_search {
+    struct txn *t;
     const uint8_t *subject_hash;
-    uint64_t id; /* of a certificate under another subject, 0: none */
+    enum key_use use;
+    char *other;
 };
 
 static bool key_entry(void *ctx, struct view key, struct view value, bool *stop, struct err *err)
 {
     struct key_search *search = ctx;
+    struct store_cert c;
     if (key.n != STORE_HASH + 8 || value.n != STORE_HASH)
         return err_set(err, ERR_STORE, "the store has a damaged key index entry");
-    if (memcmp(value.p, search->subject_hash, STORE_HASH) == 0)
-        return true;
-    search->id = octets_u64(key.p + STORE_HASH);
-    *stop = true;
-    return true;
-}
-
-static bool used_elsewhere(struct txn *t, const uint8_t key_hash[STORE_HASH],
-                           const uint8_t subject_hash[STORE_HASH], bool *used,
-                           char other[STORE_SUBJECT_MAX], struct err *err)
-{
-    struct key_search search = {.subject_hash = subject_hash};
-    struct store_cert c = {0};
-    if (!txn_walk(t, TABLE_CERT_KEY, view_of(key_hash, STORE_HASH), key_entry, &search, err) ||
-        (search.id && !cert_load(t, search.id, &c, err)))
+    bool elsewhere = memcmp(value.p, search->subject_hash, STORE_HASH) != 0;
+    if (!cert_load(search->t, octets_u64(key.p + STORE_HASH), &c, err))
         return false;
-    *used = search.id != 0;
-    memcpy(other, c.subject, sizeof c.subject);
+    *stop = c.state == CERT_REVOKED && c.revocation_reason == CRL_KEY_COMPROMISE;
+    if (*stop || (elsewhere && search->use == KEY_FREE)) {
+        search->use = *stop ? KEY_COMPROMISED : KEY_ELSEWHERE;
+        memcpy(search->other, c.subject, sizeof c.subject);
+    }
     return true;
 }
 
-bool store_key_used_elsewhere(struct store *s, const uint8_t key_hash[STORE_HASH],
-                              const uint8_t subject_hash[STORE_HASH], bool *used,
-                              char other[STORE_SUBJECT_MAX], struct err *err)
+static bool key_use(struct txn *t, const uint8_t key_hash[STORE_HASH],
+                    const uint8_t subject_hash[STORE_HASH], enum key_use *out,
+                    char other[STORE_SUBJECT_MAX], struct err *err)
+{
+    struct key_search search = {.t = t, .subject_hash = subject_hash, .other = other};
+    other[0] = '\0';
+    if (!txn_walk(t, TABLE_CERT_KEY, view_of(key_hash, STORE_HASH), key_entry, &search, err))
+        return false;
+    *out = search.use;
+    return true;
+}
+
+bool store_key_use(struct store *s, const uint8_t key_hash[STORE_HASH],
+                   const uint8_t subject_hash[STORE_HASH], enum key_use *out,
+                   char other[STORE_SUBJECT_MAX], struct err *err)
 {
     struct txn t;
     if (!txn_read(s, &t, err))
         return false;
-    bool ok = used_elsewhere(&t, key_hash, subject_hash, used, other, err);
+    bool ok = key_use(&t, key_hash, subject_hash, out, other, err);
     txn_read_end(&t);
     return ok;
 }
 
-bool store_write_key_used_elsewhere(struct store_write *w, const uint8_t key_hash[STORE_HASH],
-                                    const uint8_t subject_hash[STORE_HASH], bool *used,
-                                    char other[STORE_SUBJECT_MAX], struct err *err)
+bool store_write_key_use(struct store_write *w, const uint8_t key_hash[STORE_HASH],
+                         const uint8_t subject_hash[STORE_HASH], enum key_use *out,
+                         char other[STORE_SUBJECT_MAX], struct err *err)
 {
-    return txn_usable(&w->txn, err) &&
-           used_elsewhere(&w->txn, key_hash, subject_hash, used, other, err);
+    return txn_usable(&w->txn, err) && key_use(&w->txn, key_hash, subject_hash, out, other, err);
 }
 
 /* ---- writing ---- */

@@ -122,6 +122,23 @@ START_TEST(revoked_makes_room_for_a_new_key)
 }
 END_TEST
 
+START_TEST(compromised_key_never_comes_back)
+{
+    struct wish next = {.transaction = "tx-2", .key = key};
+    next.challenge = challenge_make(&w, NULL);
+    struct scep_message *m = message_new(&w, &next);
+    struct half h = decide_only(&w, m);
+    ck_assert_int_eq(h.outcome.verdict, ENROLL_ISSUE); /* the same subject */
+    revoke(CRL_KEY_COMPROMISE);
+    expect_conflict(&w, &h);
+    half_clear(&h);
+    scep_message_free(m);
+    expect_refused(&w, &next, REASON_KEY_COMPROMISED, "CN=ipad-1");
+    next.subject = "CN=ipad-2";
+    expect_refused(&w, &next, REASON_KEY_COMPROMISED, NULL);
+}
+END_TEST
+
 START_TEST(revoked_may_sign_but_not_renew)
 {
     struct wish next = {.key = other, .signer = &der};
@@ -206,6 +223,7 @@ int main(void)
     tcase_add_test(c, other_signer_is_refused);
     tcase_add_test(c, revoked_is_not_given_again);
     tcase_add_test(c, revoked_makes_room_for_a_new_key);
+    tcase_add_test(c, compromised_key_never_comes_back);
     tcase_add_test(c, revoked_may_sign_but_not_renew);
     tcase_add_test(c, expired_makes_room);
     tcase_add_test(c, endpoints_do_not_share_transactions);

@@ -199,29 +199,55 @@ START_TEST(key_reuse)
     memcpy(renewal.subject_hash, first.subject_hash, STORE_HASH);
     put(&first);
     put(&renewal);
-    bool used = true;
+    enum key_use use = KEY_ELSEWHERE;
     char other[STORE_SUBJECT_MAX] = "?";
-    ok(store_key_used_elsewhere(st, first.key_hash, first.subject_hash, &used, other, &err));
-    ck_assert(!used);
+    ok(store_key_use(st, first.key_hash, first.subject_hash, &use, other, &err));
+    ck_assert_int_eq(use, KEY_FREE);
     ck_assert_str_eq(other, "");
     uint8_t subject[STORE_HASH];
     hash_of(5, 'n', subject);
-    ok(store_key_used_elsewhere(st, first.key_hash, subject, &used, other, &err));
-    ck_assert(used);
+    ok(store_key_use(st, first.key_hash, subject, &use, other, &err));
+    ck_assert_int_eq(use, KEY_ELSEWHERE);
     ck_assert_str_eq(other, "CN=device-1");
-    ok(store_key_used_elsewhere(st, subject, subject, &used, other, &err)); /* no such key */
-    ck_assert(!used);
+    ok(store_key_use(st, subject, subject, &use, other, &err)); /* no such key */
+    ck_assert_int_eq(use, KEY_FREE);
     struct store_write *w = begin();
     struct store_cert third = cert_of(3);
     ok(store_cert_put(w, &third, &err));
-    ok(store_write_key_used_elsewhere(w, third.key_hash, subject, &used, other, &err));
-    ck_assert(used); /* seen inside the write, before it is committed */
-    ok(store_key_used_elsewhere(st, third.key_hash, subject, &used, other, &err));
-    ck_assert(!used);
+    ok(store_write_key_use(w, third.key_hash, subject, &use, other, &err));
+    ck_assert_int_eq(use, KEY_ELSEWHERE); /* seen inside the write, before it is committed */
+    ok(store_key_use(st, third.key_hash, subject, &use, other, &err));
+    ck_assert_int_eq(use, KEY_FREE);
     store_write_abort(w);
     store_cert_clear(&first);
     store_cert_clear(&renewal);
     store_cert_clear(&third);
+}
+END_TEST
+
+START_TEST(key_compromised)
+{
+    struct store_cert first = cert_of(1), renewal = cert_of(2);
+    memcpy(renewal.key_hash, first.key_hash, STORE_HASH);
+    put(&first);
+    put(&renewal);
+    enum key_use use;
+    char other[STORE_SUBJECT_MAX];
+    struct store_write *w = begin();
+    ok(store_cert_revoke(w, renewal.id, CRL_SUPERSEDED, 7, &err));
+    ok(store_write_key_use(w, first.key_hash, renewal.subject_hash, &use, other, &err));
+    ck_assert_int_eq(use, KEY_ELSEWHERE);
+    store_write_abort(w);
+    w = begin();
+    ok(store_cert_revoke(w, renewal.id, CRL_KEY_COMPROMISE, 7, &err));
+    commit(w);
+    ok(store_key_use(st, first.key_hash, renewal.subject_hash, &use, other, &err));
+    ck_assert_int_eq(use, KEY_COMPROMISED); /* also where another certificate has another subject */
+    ck_assert_str_eq(other, "CN=device-2");
+    ok(store_key_use(st, first.key_hash, first.subject_hash, &use, other, &err));
+    ck_assert_int_eq(use, KEY_COMPROMISED);
+    store_cert_clear(&first);
+    store_cert_clear(&renewal);
 }
 END_TEST
 
@@ -335,6 +361,7 @@ int main(void)
     tcase_add_test(c, by_der_of_two);
     tcase_add_test(c, by_prefix);
     tcase_add_test(c, key_reuse);
+    tcase_add_test(c, key_compromised);
     tcase_add_test(c, renewed);
     tcase_add_test(c, listing);
     suite_add_tcase(s, c);

@@ -104,10 +104,11 @@ bool store_cert_by_der(struct store *s, struct view serial, const uint8_t der_ha
 /* Serial as a hex prefix of 6 digits or more, over all authorities: ERR_NOT_FOUND, or ERR_CONFLICT when
  * several match. */
 bool store_cert_by_prefix(struct store *s, const char *hex, struct store_cert *out, struct err *err);
-/* Does a certificate for this key exist under another subject?  `other` gets its subject's text. */
-bool store_key_used_elsewhere(struct store *s, const uint8_t key_hash[STORE_HASH],
-                              const uint8_t subject_hash[STORE_HASH], bool *used,
-                              char other[STORE_SUBJECT_MAX], struct err *err);
+/* What became of a key so far: nothing that matters to `subject_hash`, a certificate under another subject, or, which
+ * counts more, a revocation because the key was compromised.  `other` gets the subject's text of that certificate. */
+enum key_use { KEY_FREE, KEY_ELSEWHERE, KEY_COMPROMISED };
+bool store_key_use(struct store *s, const uint8_t key_hash[STORE_HASH], const uint8_t subject_hash[STORE_HASH],
+                   enum key_use *out, char other[STORE_SUBJECT_MAX], struct err *err);
 /* Marks `old` as renewed by `new`. */
 bool store_cert_renewed(struct store_write *w, uint64_t old_id, uint64_t new_id, struct err *err);
 /* Revokes or holds (CRL_HOLD).  ERR_CONFLICT if it is revoked already; a held one may be revoked for
@@ -268,9 +269,8 @@ bool store_write_challenge_by_hash(struct store_write *w, const uint8_t hash[STO
                                    struct err *err);
 bool store_write_cert_by_id(struct store_write *w, uint64_t id, struct store_cert *out, struct err *err);
 bool store_write_request_get(struct store_write *w, const char *id, struct store_request *out, struct err *err);
-bool store_write_key_used_elsewhere(struct store_write *w, const uint8_t key_hash[STORE_HASH],
-                                    const uint8_t subject_hash[STORE_HASH], bool *used,
-                                    char other[STORE_SUBJECT_MAX], struct err *err);
+bool store_write_key_use(struct store_write *w, const uint8_t key_hash[STORE_HASH], const uint8_t subject_hash[STORE_HASH],
+                         enum key_use *out, char other[STORE_SUBJECT_MAX], struct err *err);
 
 /* ---- audit: a hash chain ---- */
 
