@@ -18,9 +18,13 @@ static bool commit_or_abort(struct store_write *w, bool ok, struct err *err)
 
 /* ---- requests ---- */
 
-static bool may_decide(const struct store_request *r, int64_t now, struct err *err)
+/* A denial may be taken back: the device that asks again, with the same request, then gets its
+ * certificate.  An approval may not: it may have been fetched already. */
+static bool may_decide(const struct store_request *r, bool approve, int64_t now, struct err *err)
 {
     char then[32];
+    if (approve && r->state == REQUEST_DENIED)
+        return true;
     if (r->state == REQUEST_PENDING && (!r->expires_at || now < r->expires_at))
         return true;
     bool expired = r->state == REQUEST_PENDING || r->state == REQUEST_EXPIRED;
@@ -35,7 +39,7 @@ static bool decide_in(struct store_write *w, const char *id, bool approve, const
                       const char *note, int64_t now, struct store_request *r, struct err *err)
 {
     struct store_audit audit;
-    if (!store_write_request_get(w, id, r, err) || !may_decide(r, now, err) ||
+    if (!store_write_request_get(w, id, r, err) || !may_decide(r, approve, now, err) ||
         !store_request_decide(w, id, approve, by, note ? note : "", now, err))
         return false;
     audit_fill(&audit, now, approve ? "request.approved" : "request.denied", by, id, "%.300s %s%s",

@@ -147,7 +147,7 @@ static int decide_one(struct ctl *ctl, const char *id, bool approve, const char 
     int rc = find(ctl, id, &r);
     if (rc)
         return rc;
-    if (r.state != REQUEST_PENDING) {
+    if (r.state != REQUEST_PENDING && !(approve && r.state == REQUEST_DENIED)) {
         rc = ctl_fail(ctl, CTL_CONFLICT, NULL, "request %s is %s, not pending", r.id,
                       state_words[r.state]);
     } else if (ctl->dry_run) {

@@ -208,9 +208,10 @@ bool store_request_put(struct store_write *w, const struct store_request *r, str
     return ok;
 }
 
-/* Takes a pending request out of the queue, into the state of `r`; its transaction goes along. */
-static bool request_settle(struct txn *t, const struct store_request *r, enum tx_state state,
-                           int64_t at, struct err *err)
+/* Takes a request into the state of `r`, out of the queue if it was pending; its transaction goes
+ * along. */
+static bool request_settle(struct txn *t, const struct store_request *r, enum tx_state was,
+                           enum tx_state state, int64_t at, struct err *err)
 {
     struct store_tx tx = {.endpoint = ""};
     struct key k, pending = request_pending_key(r);
@@ -219,11 +220,15 @@ static bool request_settle(struct txn *t, const struct store_request *r, enum tx
     if (!tx_key(t->s, r->endpoint, r->transaction, &k, err) ||
         !tx_load(t, key_view(&k), &tx, &found, err))
         return false;
-    bool along = found && tx.state == TX_PENDING && strcmp(tx.request, r->id) == 0;
+    bool along = found && tx.state == was && strcmp(tx.request, r->id) == 0;
+    if (!along && was == TX_DENIED)
+        return err_set(err, ERR_CONFLICT,
+                       "request %s was denied and its device has asked for something else since",
+                       r->id);
     tx.state = state;
     tx.changed_at = at;
     bool ok = tx_write(&tx, &record, err) && request_save(t, r, err) &&
-              txn_del(t, TABLE_PENDING, key_view(&pending), err) &&
+              (was != TX_PENDING || txn_del(t, TABLE_PENDING, key_view(&pending), err)) &&
               (!along || txn_put(t, TABLE_TX, PUT_REPLACE, key_view(&k), buf_view(&record), err));
     buf_clear(&record);
     return ok;
@@ -236,15 +241,16 @@ bool store_request_decide(struct store_write *w, const char *id, bool approve, c
     struct store_request r;
     if (!txn_usable(t, err) || !request_load(t, id, &r, err))
         return false;
-    if (r.state != REQUEST_PENDING)
+    enum tx_state was = r.state == REQUEST_DENIED ? TX_DENIED : TX_PENDING;
+    if (r.state != REQUEST_PENDING && !(approve && r.state == REQUEST_DENIED))
         return err_set(err, ERR_CONFLICT, "request %s does not wait for a decision any more", r.id);
-    if (r.expires_at && at >= r.expires_at)
+    if (r.state == REQUEST_PENDING && r.expires_at && at >= r.expires_at)
         return err_set(err, ERR_CONFLICT, "request %s has expired", r.id);
     r.state = approve ? REQUEST_APPROVED : REQUEST_DENIED;
     r.decided_at = at;
     text_put(r.decided_by, sizeof r.decided_by, by);
     text_put(r.note, sizeof r.note, note);
-    return request_settle(t, &r, approve ? TX_APPROVED : TX_DENIED, at, err);
+    return request_settle(t, &r, was, approve ? TX_APPROVED : TX_DENIED, at, err);
 }
 
 bool store_request_polled(struct store_write *w, const char *id, int64_t at, struct err *err)
@@ -299,7 +305,7 @@ static bool request_expire(struct txn *t, const char *id, int64_t now, struct er
         return txn_spoil(t, err);
     }
     r.state = REQUEST_EXPIRED;
-    return request_settle(t, &r, TX_EXPIRED, now, err) || txn_spoil(t, err);
+    return request_settle(t, &r, TX_PENDING, TX_EXPIRED, now, err) || txn_spoil(t, err);
 }
 
 bool store_request_expire(struct store_write *w, int64_t now, uint64_t *expired, struct err *err)

@@ -169,6 +169,36 @@ START_TEST(denied_with_the_note)
 }
 END_TEST
 
+START_TEST(denied_by_mistake)
+{
+    char id[32], second[32];
+    struct store_request r = {0};
+    struct err err = {0};
+    expect_pending(&w, &wish, id);
+    decide(id, false, "not our device");
+    expect_refused(&w, &poll, REASON_REQUEST_DENIED, NULL);
+    w.now = NOW + 30 * DAY; /* whoever denied it stopped its clock, too */
+    decide(id, true, "it is");
+    world_restart(&w);
+    struct buf der = expect_issued(&w, &wish);
+    expect_repeat(&w, &poll, &der);
+    ck_assert_uint_eq(audited(&w, "request.approved"), 1);
+    ck_assert(!enroll_request_decide(w.store, id, true, "bert", NULL, w.now, &r, &err));
+    ck_assert_int_eq(err.kind, ERR_CONFLICT);
+    buf_clear(&der);
+    /* once the device asks for something else, that is what people decide about */
+    wish = (struct wish){.transaction = "tx-2", .key = other};
+    expect_pending(&w, &wish, id);
+    decide(id, false, NULL);
+    wish.subject = "CN=ipad-1b";
+    expect_pending(&w, &wish, second);
+    ck_assert(!enroll_request_decide(w.store, id, true, "bert", NULL, w.now, &r, &err));
+    ck_assert_int_eq(err.kind, ERR_CONFLICT);
+    ck_assert_ptr_nonnull(strstr(err.text, "asked for something else"));
+    ck_assert_int_eq(request_of(id).state, REQUEST_DENIED);
+}
+END_TEST
+
 START_TEST(decided_once)
 {
     char id[32];
@@ -396,6 +426,7 @@ int main(void)
     tcase_add_test(c, approved_by_poll);
     tcase_add_test(c, approved_by_repeated_request);
     tcase_add_test(c, denied_with_the_note);
+    tcase_add_test(c, denied_by_mistake);
     tcase_add_test(c, decided_once);
     tcase_add_test(c, expires);
     tcase_add_test(c, housekeeping_without_work_writes_nothing);

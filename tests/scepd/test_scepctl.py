@@ -307,6 +307,9 @@ class Requests(Seeded):
         self.assertEqual((shown["state"], shown["note"]), ("denied", "not\x1bours"))
         self.exits(USAGE, self.ctl("request", "deny", "req_cccccc", "--note", "x" * 300))
         self.exits(USAGE, self.ctl("request", "approve"))
+        self.exits(CONFLICT, self.ctl("request", "deny", "req_aaaabb"))
+        self.exits(DONE, self.ctl("request", "approve", "req_aaaabb"))  # taken back
+        self.assertEqual(self.lines("request", "show", "req_aaaabb")[0]["state"], "approved")
         self.assertEqual([r["id"] for r in self.lines("request", "list", "--state", "pending")], ["req_cccccc"])
 
 

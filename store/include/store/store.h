@@ -247,7 +247,8 @@ struct store_request {
 void store_request_clear(struct store_request *r);
 bool store_request_put(struct store_write *w, const struct store_request *r, struct err *err); /* ERR_EXISTS */
 bool store_request_get(struct store *s, const char *id_or_prefix, struct store_request *out, struct err *err);
-/* Decides and moves the transaction along in the same write.  ERR_CONFLICT when not pending any more. */
+/* Decides and moves the transaction along in the same write.  A denied one may be approved later, as long as its
+ * transaction still waits for it.  Everything else that is not pending any more is ERR_CONFLICT. */
 bool store_request_decide(struct store_write *w, const char *id, bool approve, const char *by, const char *note,
                           int64_t at, struct err *err);
 bool store_request_polled(struct store_write *w, const char *id, int64_t at, struct err *err);
