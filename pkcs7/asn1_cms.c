@@ -8,6 +8,43 @@
 #include "frame.h"
 #include "pkcs7/scep.h"
 
+ASN1_VALUE *cms_decode(struct view in, int nid, const ASN1_ITEM *inner, const char *what,
+                       struct err *err)
+{
+    if (!frame_check(in, SCEP_MAX_MESSAGE, FRAME_BER, REASON_MESSAGE_MALFORMED, err))
+        return NULL;
+    ASN1_VALUE *outer = frame_decode(in, ASN1_ITEM_rptr(SCEPD_CONTENT_INFO),
+                                     REASON_MESSAGE_MALFORMED, "the ContentInfo", err);
+    if (!outer)
+        return NULL;
+    const struct cms_content_info *info = (const void *)outer;
+    ASN1_VALUE *value = NULL;
+    int found = OBJ_obj2nid(info->type);
+    if (found != nid)
+        err_refuse(err, REASON_MESSAGE_MALFORMED, "the content type is %s, not %s",
+                   found == NID_undef ? "unknown" : OBJ_nid2sn(found), OBJ_nid2sn(nid));
+    else if (!info->content || info->content->type != V_ASN1_SEQUENCE)
+        err_refuse(err, REASON_MESSAGE_MALFORMED, "%s has no content", what);
+    else
+        value = frame_decode(frame_view(info->content->value.sequence), inner,
+                             REASON_MESSAGE_MALFORMED, what, err);
+    ASN1_item_free(outer, ASN1_ITEM_rptr(SCEPD_CONTENT_INFO));
+    return value;
+}
+
+bool cms_name_eq(struct view a, struct view b)
+{
+    if (view_eq(a, b))
+        return true;
+    const unsigned char *p = a.p, *q = b.p;
+    X509_NAME *x = d2i_X509_NAME(NULL, &p, (long)a.n), *y = d2i_X509_NAME(NULL, &q, (long)b.n);
+    bool equal = x && y && X509_NAME_cmp(x, y) == 0;
+    X509_NAME_free(x);
+    X509_NAME_free(y);
+    ERR_clear_error();
+    return equal;
+}
+
 /* clang-format off */
 
 /* A raw SET: the "SEQUENCE left encoded" of OpenSSL under the universal tag of SET. */
@@ -81,47 +118,4 @@ ASN1_SEQUENCE(SCEPD_ISSUER_SUBJECT) = {
     ASN1_SIMPLE(struct scep_issuer_subject, issuer, ASN1_SEQUENCE),
     ASN1_SIMPLE(struct scep_issuer_subject, subject, ASN1_SEQUENCE),
 } ASN1_SEQUENCE_END_name(struct scep_issuer_subject, SCEPD_ISSUER_SUBJECT)
-
-                                                                        /* clang-format on */
-
-                                                                        ASN1_VALUE
-                                                                        *
-                                                                        cms_decode(
-                                                                            struct view in, int nid,
-                                                                            const ASN1_ITEM *inner,
-                                                                            const char *what,
-                                                                            struct err *err)
-{
-    if (!frame_check(in, SCEP_MAX_MESSAGE, FRAME_BER, REASON_MESSAGE_MALFORMED, err))
-        return NULL;
-    ASN1_VALUE *outer = frame_decode(in, ASN1_ITEM_rptr(SCEPD_CONTENT_INFO),
-                                     REASON_MESSAGE_MALFORMED, "the ContentInfo", err);
-    if (!outer)
-        return NULL;
-    const struct cms_content_info *info = (const void *)outer;
-    ASN1_VALUE *value = NULL;
-    int found = OBJ_obj2nid(info->type);
-    if (found != nid)
-        err_refuse(err, REASON_MESSAGE_MALFORMED, "the content type is %s, not %s",
-                   found == NID_undef ? "unknown" : OBJ_nid2sn(found), OBJ_nid2sn(nid));
-    else if (!info->content || info->content->type != V_ASN1_SEQUENCE)
-        err_refuse(err, REASON_MESSAGE_MALFORMED, "%s has no content", what);
-    else
-        value = frame_decode(frame_view(info->content->value.sequence), inner,
-                             REASON_MESSAGE_MALFORMED, what, err);
-    ASN1_item_free(outer, ASN1_ITEM_rptr(SCEPD_CONTENT_INFO));
-    return value;
-}
-
-bool cms_name_eq(struct view a, struct view b)
-{
-    if (view_eq(a, b))
-        return true;
-    const unsigned char *p = a.p, *q = b.p;
-    X509_NAME *x = d2i_X509_NAME(NULL, &p, (long)a.n), *y = d2i_X509_NAME(NULL, &q, (long)b.n);
-    bool equal = x && y && X509_NAME_cmp(x, y) == 0;
-    X509_NAME_free(x);
-    X509_NAME_free(y);
-    ERR_clear_error();
-    return equal;
-}
+    /* clang-format on */
