@@ -1,5 +1,28 @@
 #include "asn1_pkix.h"
 
+#include <openssl/crypto.h>
+
+#include "asn1_text.h"
+#include "frame.h"
+
+static void wipe(struct view decoded)
+{
+    OPENSSL_cleanse((void *)(uintptr_t)decoded.p, decoded.n);
+}
+
+void pkix_csr_wipe(PKIX_CSR *csr, PKIX_CSR_INFO *info)
+{
+    if (csr)
+        wipe(frame_view(csr->info));
+    for (int i = 0; info && i < sk_PKIX_ATTRIBUTE_num(info->attributes); i++) {
+        const PKIX_ATTRIBUTE *a = sk_PKIX_ATTRIBUTE_value(info->attributes, i);
+        for (int k = 0; k < sk_ASN1_TYPE_num(a->values); k++)
+            wipe(asn1_text_octets(sk_ASN1_TYPE_value(a->values, k)));
+    }
+    ASN1_item_free((ASN1_VALUE *)info, ASN1_ITEM_rptr(PKIX_CSR_INFO));
+    ASN1_item_free((ASN1_VALUE *)csr, ASN1_ITEM_rptr(PKIX_CSR));
+}
+
 /* An INTEGER whose content octets are kept as they stand: serial numbers of 33 octets and numbers
  * of keys need no big-number work to be read. */
 #define RAW_INTEGER(type, field)                                                      \

@@ -67,6 +67,8 @@ typedef struct {
     STACK_OF(PKIX_ATTRIBUTE) *attributes; /* NULL when left out, as some devices do */
 } PKIX_CSR_INFO;
 DECLARE_ASN1_ITEM(PKIX_CSR_INFO)
+/* Frees both, either may be NULL, after overwriting what may hold the challenge password. */
+void pkix_csr_wipe(PKIX_CSR *csr, PKIX_CSR_INFO *info);
 
 typedef struct {
     ASN1_OBJECT *type;

@@ -48,22 +48,6 @@ static bool decode(struct reading *r, struct err *err)
                       "certification request of another version than 0 (RFC 2986 section 4.1)");
 }
 
-static void cleanse(struct view decoded)
-{
-    OPENSSL_cleanse((void *)(uintptr_t)decoded.p, decoded.n);
-}
-
-/* The decoder's copies hold the challenge, too. */
-static void reading_clear(struct reading *r)
-{
-    if (r->challenge)
-        cleanse(asn1_text_octets(r->challenge));
-    if (r->outer)
-        cleanse(frame_view(r->outer->info));
-    ASN1_item_free((ASN1_VALUE *)r->info, ASN1_ITEM_rptr(PKIX_CSR_INFO));
-    ASN1_item_free((ASN1_VALUE *)r->outer, ASN1_ITEM_rptr(PKIX_CSR));
-}
-
 /* ---- key and signature: before anything else is looked at ---- */
 
 static bool verify(struct reading *r, EVP_PKEY *key, struct err *err)
@@ -247,7 +231,7 @@ static bool parse(struct view der, const struct verifier *v, struct csr **out, s
                   name_parse(r.csr->subject_der, REASON_SUBJECT_FORBIDDEN, &r.csr->subject, err) &&
                   read_extensions(&r, err) && identify(&r, err)
             : err_memory(err);
-    reading_clear(&r);
+    pkix_csr_wipe(r.outer, r.info);
     if (!ok) {
         csr_free(r.csr);
         return false;

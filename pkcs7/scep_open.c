@@ -2,7 +2,7 @@
  *
  * Why this is no oracle.  Anybody who recorded a message can sign its envelope anew, changed as he
  * likes, and watch the answers; inside is a challenge password.  RSA tells him nothing, since
- * keys->decrypt puts random octets in place of a key it could not decode.  CBC lets him cut, paste
+ * keys->decrypt puts other octets in place of a key it could not decode.  CBC lets him cut, paste
  * and flip, so any answer that depends on the form of the plaintext (padding, a tag, a length, a
  * character out of range) would in time spell it out.  Therefore an answer may depend on it only
  * where the sender is shown to have written the plaintext himself:
@@ -60,8 +60,7 @@ static bool sender_wrote(const struct scep_message *m, struct view plain)
         struct view spki = frame_view(info->spki);
         yes = view_eq(spki, m->signer_key.spki) || self_signature_verifies(csr, spki);
     }
-    ASN1_item_free((ASN1_VALUE *)info, ASN1_ITEM_rptr(PKIX_CSR_INFO));
-    ASN1_item_free((ASN1_VALUE *)csr, ASN1_ITEM_rptr(PKIX_CSR));
+    pkix_csr_wipe(csr, info);
     return yes;
 }
 
@@ -76,7 +75,8 @@ static bool open_csr(struct scep_message *m, unsigned digests, bool intact, stru
         return true;
     }
     csr_free(csr);
-    if (!parsed && (why.kind == ERR_MEMORY || (intact && sender_wrote(m, plain)))) {
+    bool wrote = !parsed && sender_wrote(m, plain); /* asked before the padding: the same road */
+    if (!parsed && (why.kind == ERR_MEMORY || (intact && wrote))) {
         *err = why;
         return false;
     }

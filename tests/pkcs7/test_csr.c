@@ -1,5 +1,6 @@
 /* Requests by OpenSSL, and requests put together piece by piece, each with one thing wrong. */
 #include "check_main.h"
+#include "freed.h"
 #include "oracle.h"
 #include "pkcs7/csr.h"
 
@@ -402,6 +403,33 @@ START_TEST(challenges_of_any_string_type)
 }
 END_TEST
 
+/* Taken, of no string type, and more of them than one. */
+START_TEST(nothing_given_back_holds_the_challenge)
+{
+    struct parts p = with_attribute(OID_CHALLENGE, LIT("\x13\x06SESAME"));
+    switch (_i) {
+    case 1:
+        p.attribute[0].values = LIT("\x04\x06SESAME");
+        break;
+    case 2:
+        p.attribute[0].values = LIT("\x13\x01p\x13\x06SESAME");
+        break;
+    case 3:
+        p.attribute[p.n++] = p.attribute[0];
+        break;
+    }
+    struct buf der = build(&p);
+    struct csr *csr = NULL;
+    struct err err = {0};
+    freed_secret = "SESAME";
+    ck_assert_int_eq(csr_parse(buf_view(&der), SHA2, NULL, (struct view){0}, &csr, &err), _i == 0);
+    csr_free(csr);
+    freed_secret = NULL;
+    ck_assert_int_eq(freed_with_secret, 0);
+    buf_clear(&der);
+}
+END_TEST
+
 START_TEST(challenge_length)
 {
     static char text[CSR_MAX_CHALLENGE + 2];
@@ -560,6 +588,8 @@ END_TEST
 
 int main(void)
 {
+    if (!freed_watch())
+        return EXIT_FAILURE;
     rsa_key = EVP_RSA_gen(2048);
     p256_key = EVP_EC_gen("P-256");
     Suite *s = suite_create("pkcs7/csr");
@@ -579,6 +609,7 @@ int main(void)
     tcase_add_test(c, keys);
     tcase_add_test(c, subjects);
     tcase_add_test(c, challenges_of_any_string_type);
+    tcase_add_loop_test(c, nothing_given_back_holds_the_challenge, 0, 4);
     tcase_add_test(c, challenge_length);
     tcase_add_test(c, two_ways_to_ask);
     tcase_add_test(c, usages_that_no_device_gets);

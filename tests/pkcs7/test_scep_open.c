@@ -7,6 +7,7 @@
 
 #include "check_main.h"
 #include "forge.h"
+#include "freed.h"
 #include "test_keys.h"
 #include "vectors.h"
 
@@ -333,7 +334,9 @@ START_TEST(oaep)
 {
     const EVP_MD *const hashes[] = {EVP_sha1(), EVP_sha224(), EVP_sha256(), EVP_sha384(),
                                     EVP_sha512()};
-    struct buf content = cms_oaep(hashes[_i], hashes[_i], NULL);
+    /* The same hash twice; then MGF1 on SHA-1, as Java does it unless told otherwise. */
+    const EVP_MD *mgf = _i < 5 ? hashes[_i] : hashes[0];
+    struct buf content = cms_oaep(hashes[_i % 5], mgf, NULL);
     send(buf_view(&content));
     ck_assert_msg(scep_open(m, ALL, ALL, &keys, &why), "%s", why.text);
     ck_assert_int_eq(m->padding, PADDING_OAEP);
@@ -345,7 +348,7 @@ END_TEST
 
 START_TEST(oaep_refused)
 {
-    struct buf content = _i == 0   ? cms_oaep(EVP_sha256(), EVP_sha1(), NULL)
+    struct buf content = _i == 0   ? cms_oaep(EVP_sha256(), EVP_md5(), NULL)
                          : _i == 1 ? cms_oaep(EVP_sha256(), EVP_sha256(), "label")
                                    : cms_oaep(EVP_md5(), EVP_md5(), NULL);
     send(buf_view(&content));
@@ -692,6 +695,29 @@ START_TEST(abused)
 }
 END_TEST
 
+/* Opened; refused because of the CSR; refused because nothing shows who wrote it. */
+START_TEST(nothing_given_back_holds_the_challenge)
+{
+    EVP_PKEY *signer = _i == 2 ? other : device;
+    X509 *cert = test_cert(signer, "device");
+    struct buf plain = test_csr(device, "device", "SESAME-SESAME");
+    if (_i > 0)
+        plain.p[plain.n - 9] ^= 1; /* in its signature */
+    forge_init(&f, signer, cert, view_of(NULL, 0));
+    forge_envelope_init(&e, server.cert[1], buf_view(&plain));
+    struct buf content = forge_envelope_build(&e);
+    send(buf_view(&content));
+    freed_secret = "SESAME-SESAME";
+    ck_assert_int_eq(scep_open(m, ALL, ALL, &keys, &why), _i == 0);
+    reset();
+    freed_secret = NULL;
+    ck_assert_int_eq(freed_with_secret, 0);
+    buf_clear(&content);
+    buf_clear(&plain);
+    X509_free(cert);
+}
+END_TEST
+
 static TCase *forged_case(void)
 {
     TCase *c = tcase_create("forged");
@@ -701,7 +727,7 @@ static TCase *forged_case(void)
     tcase_add_test(c, good);
     tcase_add_loop_test(c, tolerated, 0, 10);
     tcase_add_test(c, ber);
-    tcase_add_loop_test(c, oaep, 0, 5);
+    tcase_add_loop_test(c, oaep, 0, 10);
     tcase_add_loop_test(c, oaep_refused, 0, 3);
     tcase_add_test(c, oaep_params_absent);
     tcase_add_loop_test(c, malformed, 0, 5);
@@ -716,6 +742,7 @@ static TCase *forged_case(void)
     tcase_add_test(c, new_key_refused);
     tcase_add_test(c, changed_content);
     tcase_add_test(c, changed_content_by_another);
+    tcase_add_loop_test(c, nothing_given_back_holds_the_challenge, 0, 3);
     tcase_add_test(c, poll);
     tcase_add_loop_test(c, get, 0, 2);
     return c;
@@ -728,6 +755,8 @@ static void teardown_ca(void)
 
 int main(void)
 {
+    if (!freed_watch())
+        return EXIT_FAILURE;
     Suite *s = suite_create("pkcs7/scep_open");
     TCase *c = tcase_create("vectors");
     tcase_add_checked_fixture(c, setup_ca, teardown_ca);
