@@ -257,8 +257,6 @@ static bool fill_key(struct signer_key_spec *k, const struct authority_files *f,
                      const struct cert *cert, unsigned uses, struct err *err)
 {
     *k = (struct signer_key_spec){.cert = buf_view(&cert->der), .uses = uses};
-    if (f->legacy && uses & SIGNER_MESSAGES)
-        k->uses |= SIGNER_MESSAGES_LEGACY;
     return copy_text(k->path, sizeof k->path, path, "the path of a key", err) &&
            copy_text(k->passphrase_file, sizeof k->passphrase_file, f->passphrase_file,
                      "the path of a passphrase file", err);

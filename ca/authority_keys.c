@@ -64,14 +64,13 @@ static int find(void *ctx, const struct scep_recipient *who)
     return -1;
 }
 
-static bool decrypt(void *ctx, int key, enum key_padding padding, enum digest oaep,
-                    struct view encrypted, uint8_t *content_key, size_t key_len, struct err *err)
+static bool decrypt(void *ctx, int key, struct key_wrap wrap, struct view encrypted,
+                    uint8_t *content_key, size_t key_len, struct err *err)
 {
     const struct authority_keys *k = ctx;
     if (key < 0)
         return err_set(err, ERR_SIGNER, "no key to decrypt with");
-    return signer_decrypt(k->signer, (unsigned)key, padding, oaep, encrypted, content_key, key_len,
-                          err);
+    return signer_decrypt(k->signer, (unsigned)key, wrap, encrypted, content_key, key_len, err);
 }
 
 static bool sign(void *ctx, int key, enum digest digest, struct view attributes,

@@ -43,15 +43,11 @@ bool signer_sign_attributes(struct signer *s, unsigned key, enum digest digest,
     return sign(s, &r, signature, err);
 }
 
-bool signer_decrypt(struct signer *s, unsigned key, enum key_padding padding, enum digest oaep,
-                    struct view encrypted, uint8_t *content_key, size_t key_len, struct err *err)
+bool signer_decrypt(struct signer *s, unsigned key, struct key_wrap wrap, struct view encrypted,
+                    uint8_t *content_key, size_t key_len, struct err *err)
 {
-    struct signer_request r = {.op = SIGNER_OP_DECRYPT,
-                               .key = key,
-                               .digest = oaep,
-                               .padding = padding,
-                               .key_len = key_len,
-                               .data = encrypted};
+    struct signer_request r = {
+        .op = SIGNER_OP_DECRYPT, .key = key, .wrap = wrap, .key_len = key_len, .data = encrypted};
     struct buf out = {0};
     /* No RSA key has made this; like any other wrong ciphertext it opens to random octets. */
     if (key_len <= SIGNER_MAX_CONTENT_KEY && (encrypted.n == 0 || encrypted.n > SIGNER_MAX_RESULT))

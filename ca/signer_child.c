@@ -138,7 +138,7 @@ static bool serve(struct lane *lane, const struct packet *p, struct request_head
         .op = (enum signer_op)head->op,
         .key = head->key,
         .digest = (enum digest)head->digest,
-        .padding = (enum key_padding)head->padding,
+        .wrap = {(enum key_padding)head->padding, (enum digest)head->hash, (enum digest)head->mgf},
         .key_len = head->key_len,
         .data = {lane->packet + sizeof *head, head->length},
     };

@@ -14,8 +14,8 @@ enum signer_op { SIGNER_OP_CERTIFICATE = 1, SIGNER_OP_CRL, SIGNER_OP_ATTRIBUTES,
 struct signer_request {
     enum signer_op op;
     unsigned key;
-    enum digest digest;        /* of attributes; of OAEP */
-    enum key_padding padding;  /* decrypt */
+    enum digest digest;        /* of attributes */
+    struct key_wrap wrap;      /* decrypt */
     size_t key_len;            /* decrypt */
     struct view data;          /* borrowed */
 };

@@ -1,3 +1,5 @@
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
@@ -21,19 +23,23 @@ struct signer_key {
     int64_t max_validity;
 };
 
+#define REJECTION_SIZE 64 /* HMAC with SHA-512: key and result */
+
 struct signer_keys {
     size_t n;
+    uint8_t rejection[REJECTION_SIZE]; /* drawn once, see draw_instead */
     struct signer_key key[];
 };
 
 /* Preparing an operation costs more than everything else around it but the operation itself. */
 struct prepared {
     EVP_PKEY_CTX *sign[DIGEST_COUNT], *verify[DIGEST_COUNT];
-    EVP_PKEY_CTX *decrypt_pkcs1, *decrypt_oaep[DIGEST_COUNT];
+    EVP_PKEY_CTX *decrypt_pkcs1, *decrypt_oaep[DIGEST_COUNT][DIGEST_COUNT]; /* by hash and MGF1's */
 };
 
 struct signer_worker {
     const struct signer_keys *keys;
+    EVP_MAC_CTX *instead; /* owned; HMAC under keys->rejection */
     struct prepared prepared[SIGNER_MAX_KEYS];
 };
 
@@ -61,14 +67,14 @@ static EVP_PKEY_CTX *prepare_signature(EVP_PKEY *key, enum digest digest, bool v
     return ctx;
 }
 
-static EVP_PKEY_CTX *prepare_decryption(EVP_PKEY *key, enum key_padding padding, enum digest oaep)
+static EVP_PKEY_CTX *prepare_decryption(EVP_PKEY *key, struct key_wrap wrap)
 {
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
     bool ok = ctx && EVP_PKEY_decrypt_init(ctx) == 1;
-    if (padding == PADDING_OAEP)
+    if (wrap.padding == PADDING_OAEP)
         ok = ok && EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_OAEP_PADDING) == 1 &&
-             EVP_PKEY_CTX_set_rsa_oaep_md(ctx, digest_md(oaep)) == 1 &&
-             EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, digest_md(oaep)) == 1;
+             EVP_PKEY_CTX_set_rsa_oaep_md(ctx, digest_md(wrap.hash)) == 1 &&
+             EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, digest_md(wrap.mgf)) == 1;
     else
         ok = ok && EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) == 1;
     if (!ok) {
@@ -152,10 +158,9 @@ static bool do_crl(struct signer_worker *w, const struct signer_request *r, stru
 static bool do_attributes(struct signer_worker *w, const struct signer_request *r, struct buf *out,
                           struct err *err)
 {
-    const struct signer_key *k = &w->keys->key[r->key];
-    if (r->digest == DIGEST_MD5 && !(k->uses & SIGNER_MESSAGES_LEGACY))
-        return err_set(err, ERR_SIGNER, "the signer refused: key %u signs no messages with MD5",
-                       r->key);
+    /* Answers never use it, and with MD5 one signature can be made to fit two contents. */
+    if (r->digest == DIGEST_MD5)
+        return err_set(err, ERR_SIGNER, "the signer refused: no message is signed with MD5");
     uint8_t md[EVP_MAX_MD_SIZE];
     return check_attributes(r->data, err) && digest_compute(r->digest, r->data, md, err) &&
            sign_digest(w, r->key, r->digest, md, out, err);
@@ -168,6 +173,24 @@ static uint8_t equal_mask(size_t a, size_t b)
     return (uint8_t)(((d | (0 - d)) >> (sizeof d * 8 - 1)) - 1);
 }
 
+/* What stands for a key that cannot be had: octets that nobody can foretell, but the same for the
+ * same request.  New ones each time would let a compromised worker ask twice and learn whether the
+ * padding was right, and with that oracle (Bleichenbacher's attack runs backwards, too) it could
+ * have anything signed by an authority's key that also decrypts, past all checks. */
+static bool draw_instead(struct signer_worker *w, const struct signer_request *r,
+                         uint8_t out[REJECTION_SIZE], struct err *err)
+{
+    const uint32_t head[] = {r->key, r->wrap.padding, r->wrap.hash, r->wrap.mgf,
+                             (uint32_t)r->key_len};
+    size_t n = 0;
+    if (EVP_MAC_init(w->instead, NULL, 0, NULL) != 1 ||
+        EVP_MAC_update(w->instead, (const uint8_t *)head, sizeof head) != 1 ||
+        EVP_MAC_update(w->instead, r->data.p, r->data.n) != 1 ||
+        EVP_MAC_final(w->instead, out, &n, REJECTION_SIZE) != 1 || n != REJECTION_SIZE)
+        return crypto_failed(err, "cannot decrypt");
+    return true;
+}
+
 /* Wrong padding or length: the octets drawn before come back, by the same steps in the same time
  * (RFC 3218 section 2.3.2). */
 static bool do_decrypt(struct signer_worker *w, const struct signer_request *r, struct buf *out,
@@ -175,15 +198,19 @@ static bool do_decrypt(struct signer_worker *w, const struct signer_request *r, 
 {
     bool ok = false;
     struct prepared *p = &w->prepared[r->key];
-    EVP_PKEY_CTX **ctx =
-        r->padding == PADDING_OAEP ? &p->decrypt_oaep[r->digest] : &p->decrypt_pkcs1;
-    uint8_t plain[SIGNER_MAX_RESULT] = {0}, key[SIGNER_MAX_CONTENT_KEY] = {0};
+    EVP_PKEY_CTX **ctx = r->wrap.padding == PADDING_OAEP
+                             ? &p->decrypt_oaep[r->wrap.hash][r->wrap.mgf]
+                             : &p->decrypt_pkcs1;
+    uint8_t plain[SIGNER_MAX_RESULT] = {0}, key[REJECTION_SIZE] = {0};
+    _Static_assert(SIGNER_MAX_CONTENT_KEY <= REJECTION_SIZE, "one draw is enough");
     if (!*ctx)
-        *ctx = prepare_decryption(w->keys->key[r->key].private_key, r->padding, r->digest);
-    if (!*ctx || RAND_bytes(key, (int)r->key_len) != 1) {
+        *ctx = prepare_decryption(w->keys->key[r->key].private_key, r->wrap);
+    if (!*ctx) {
         crypto_failed(err, "cannot decrypt");
         goto out;
     }
+    if (!draw_instead(w, r, key, err))
+        goto out;
     size_t n = sizeof plain;
     int rc = EVP_PKEY_decrypt(*ctx, plain, &n, r->data.p, r->data.n);
     uint8_t good = equal_mask((size_t)(unsigned)rc, 1) & equal_mask(n, r->key_len);
@@ -220,7 +247,9 @@ static bool request_sane(const struct signer_request *r)
         return false;
     if (r->op != SIGNER_OP_DECRYPT)
         return true;
-    return (r->padding == PADDING_PKCS1 || r->padding == PADDING_OAEP) && r->key_len > 0 &&
+    const struct key_wrap *w = &r->wrap;
+    return (w->padding == PADDING_PKCS1 || w->padding == PADDING_OAEP) &&
+           (unsigned)w->hash < DIGEST_COUNT && (unsigned)w->mgf < DIGEST_COUNT && r->key_len > 0 &&
            r->key_len <= SIGNER_MAX_CONTENT_KEY;
 }
 
@@ -298,7 +327,8 @@ bool signer_keys_load(const struct signer_spec *spec, struct signer_keys **out, 
     if (!keys)
         return err_memory(err);
     keys->n = spec->n;
-    bool ok = true;
+    bool ok = RAND_priv_bytes(keys->rejection, REJECTION_SIZE) == 1 ||
+              crypto_failed(err, "no random octets");
     for (size_t i = 0; ok && i < spec->n; i++)
         ok = load_key(&spec->key[i], &keys->key[i], err);
     if (!ok || !try_keys(keys, err)) {
@@ -316,7 +346,25 @@ void signer_keys_free(struct signer_keys *keys)
         EVP_PKEY_free(keys->key[i].public_key);
         cert_free(keys->key[i].cert);
     }
+    if (keys)
+        OPENSSL_cleanse(keys->rejection, sizeof keys->rejection);
     free(keys);
+}
+
+static EVP_MAC_CTX *prepare_instead(const struct signer_keys *keys)
+{
+    char digest[] = "SHA512";
+    const OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+        OSSL_PARAM_construct_end(),
+    };
+    EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+    EVP_MAC_CTX *ctx = mac ? EVP_MAC_CTX_new(mac) : NULL;
+    EVP_MAC_free(mac);
+    if (ctx && EVP_MAC_init(ctx, keys->rejection, REJECTION_SIZE, params) == 1)
+        return ctx;
+    EVP_MAC_CTX_free(ctx);
+    return NULL;
 }
 
 bool signer_worker_new(const struct signer_keys *keys, struct signer_worker **out, struct err *err)
@@ -325,6 +373,11 @@ bool signer_worker_new(const struct signer_keys *keys, struct signer_worker **ou
     if (!w)
         return err_memory(err);
     w->keys = keys;
+    w->instead = prepare_instead(keys);
+    if (!w->instead) {
+        signer_worker_free(w);
+        return crypto_failed(err, "cannot prepare HMAC");
+    }
     *out = w;
     return true;
 }
@@ -336,9 +389,12 @@ void signer_worker_free(struct signer_worker *w)
         for (size_t d = 0; d < DIGEST_COUNT; d++) {
             EVP_PKEY_CTX_free(p->sign[d]);
             EVP_PKEY_CTX_free(p->verify[d]);
-            EVP_PKEY_CTX_free(p->decrypt_oaep[d]);
+            for (size_t mgf = 0; mgf < DIGEST_COUNT; mgf++)
+                EVP_PKEY_CTX_free(p->decrypt_oaep[d][mgf]);
         }
         EVP_PKEY_CTX_free(p->decrypt_pkcs1);
     }
+    if (w)
+        EVP_MAC_CTX_free(w->instead);
     free(w);
 }

@@ -43,7 +43,9 @@ static bool send_request(struct signer *s, const struct signer_request *r, int p
         .op = r->op,
         .key = r->key,
         .digest = r->digest,
-        .padding = r->padding,
+        .padding = r->wrap.padding,
+        .hash = r->wrap.hash,
+        .mgf = r->wrap.mgf,
         .key_len = (uint32_t)r->key_len,
         .length = is_crl ? 0 : (uint32_t)r->data.n,
     };
@@ -84,12 +86,12 @@ static bool receive_reply(struct signer *s, struct buf *out, struct err *err)
     if ((size_t)n >= sizeof head)
         memcpy(&head, packet, sizeof head);
     const uint8_t *payload = packet + sizeof head;
+    bool ok = false;
     if (head.magic != SIGNER_MAGIC || head.sequence != s->sequence ||
         head.length != (size_t)n - sizeof head || head.kind > ERR_CONFIG ||
-        head.reason >= REASON_COUNT)
-        return broken(s, err, "its answer is malformed");
-    bool ok = head.kind == ERR_NONE;
-    if (ok) {
+        head.reason >= REASON_COUNT) {
+        broken(s, err, "its answer is malformed");
+    } else if (head.kind == ERR_NONE) {
         ok = buf_append(out, payload, head.length) || err_memory(err);
     } else {
         err_set(err, (enum err_kind)head.kind, "%.*s", (int)head.length, (const char *)payload);

@@ -73,10 +73,36 @@ static bool cipher_start(enum cipher c, EVP_CIPHER_CTX **out, struct err *err)
 
 /* ---- the key transport ---- */
 
-/* RFC 4055 section 4.1, with the one restriction that both hashes are the same. */
-static bool read_oaep(int type, const void *value, enum digest *out, struct err *err)
+static bool known_hash(const X509_ALGOR *alg, enum digest *out)
 {
-    *out = DIGEST_SHA1; /* the defaults */
+    return digest_by_nid(OBJ_obj2nid(alg->algorithm), out) && *out != DIGEST_MD5;
+}
+
+static bool read_mgf1(const X509_ALGOR *mask, enum digest *out)
+{
+    struct err ignored;
+    const ASN1_TYPE *t = mask->parameter;
+    if (OBJ_obj2nid(mask->algorithm) != NID_mgf1 || !t || t->type != V_ASN1_SEQUENCE)
+        return false;
+    X509_ALGOR *hash =
+        (void *)frame_decode(frame_view(t->value.sequence), ASN1_ITEM_rptr(X509_ALGOR),
+                             REASON_MESSAGE_MALFORMED, "MGF1's hash", &ignored);
+    bool known = hash && known_hash(hash, out);
+    X509_ALGOR_free(hash);
+    return known;
+}
+
+/* A label is nobody's use; the default is the empty one. */
+static bool has_label(const RSA_OAEP_PARAMS *p)
+{
+    const ASN1_TYPE *label = p->pSourceFunc ? p->pSourceFunc->parameter : NULL;
+    return p->pSourceFunc && (!label || label->type != V_ASN1_OCTET_STRING ||
+                              ASN1_STRING_length(label->value.octet_string) != 0);
+}
+
+/* RFC 4055 section 4.1: SHA-1 is the default of both hashes. */
+static bool read_oaep(int type, const void *value, struct key_wrap *out, struct err *err)
+{
     if (type == V_ASN1_UNDEF || type == V_ASN1_NULL)
         return true;
     RSA_OAEP_PARAMS *p =
@@ -86,44 +112,27 @@ static bool read_oaep(int type, const void *value, enum digest *out, struct err 
             : NULL;
     if (!p)
         return err_refuse(err, REASON_MESSAGE_MALFORMED, "the OAEP parameters cannot be decoded");
-    enum digest hash = DIGEST_SHA1, mgf = DIGEST_SHA1;
-    bool known = !p->hashFunc || digest_by_nid(OBJ_obj2nid(p->hashFunc->algorithm), &hash);
-    if (p->maskGenFunc) {
-        X509_ALGOR *inner = NULL;
-        const ASN1_TYPE *t = p->maskGenFunc->parameter;
-        if (OBJ_obj2nid(p->maskGenFunc->algorithm) == NID_mgf1 && t && t->type == V_ASN1_SEQUENCE)
-            inner = (void *)frame_decode(frame_view(t->value.sequence), ASN1_ITEM_rptr(X509_ALGOR),
-                                         REASON_MESSAGE_MALFORMED, "MGF1's hash", err);
-        known = known && inner && digest_by_nid(OBJ_obj2nid(inner->algorithm), &mgf);
-        X509_ALGOR_free(inner);
-    }
-    /* A label is nobody's use; the default is the empty one. */
-    bool label = p->pSourceFunc && (!p->pSourceFunc->parameter ||
-                                    p->pSourceFunc->parameter->type != V_ASN1_OCTET_STRING ||
-                                    p->pSourceFunc->parameter->value.octet_string->length != 0);
+    bool known = (!p->hashFunc || known_hash(p->hashFunc, &out->hash)) &&
+                 (!p->maskGenFunc || read_mgf1(p->maskGenFunc, &out->mgf)) && !has_label(p);
     RSA_OAEP_PARAMS_free(p);
-    if (!known || hash == DIGEST_MD5 || hash != mgf || label)
-        return err_refuse(err, REASON_ALGORITHM_REFUSED,
-                          "RSAES-OAEP with these parameters (one SHA for hash and MGF1, no label)");
-    *out = hash;
-    return true;
+    return known || err_refuse(err, REASON_ALGORITHM_REFUSED,
+                               "RSAES-OAEP with these parameters (a SHA, MGF1 with a SHA, no "
+                               "label)");
 }
 
-static bool read_padding(const X509_ALGOR *alg, enum key_padding *out, enum digest *oaep,
-                         struct err *err)
+static bool read_wrap(const X509_ALGOR *alg, struct key_wrap *out, struct err *err)
 {
     const ASN1_OBJECT *oid;
     const void *value;
     int type;
     X509_ALGOR_get0(&oid, &type, &value, alg);
-    *oaep = DIGEST_SHA1;
+    *out = (struct key_wrap){PADDING_PKCS1, DIGEST_SHA1, DIGEST_SHA1};
     switch (OBJ_obj2nid(oid)) {
     case NID_rsaEncryption:
-        *out = PADDING_PKCS1;
         return true;
     case NID_rsaesOaep:
-        *out = PADDING_OAEP;
-        return read_oaep(type, value, oaep, err);
+        out->padding = PADDING_OAEP;
+        return read_oaep(type, value, out, err);
     default: {
         char text[80];
         OBJ_obj2txt(text, sizeof text, oid, 1);
@@ -218,20 +227,19 @@ static bool open_with(struct scep_message *m, const struct cms_key_trans *kt, en
                       struct view iv, struct view content, const struct scep_keys *keys, int key,
                       bool *intact, struct err *err)
 {
-    enum key_padding padding;
-    enum digest oaep;
+    struct key_wrap wrap;
     EVP_CIPHER_CTX *ctx = NULL;
     uint8_t content_key[EVP_MAX_KEY_LENGTH];
     size_t key_size = cipher_key_size(cipher), block = cipher_block_size(cipher);
-    if (!read_padding(kt->algorithm, &padding, &oaep, err) || !cipher_start(cipher, &ctx, err))
+    if (!read_wrap(kt->algorithm, &wrap, err) || !cipher_start(cipher, &ctx, err))
         return false;
     m->cipher = cipher;
-    m->padding = padding;
+    m->padding = wrap.padding;
     m->key = key;
     buf_wipe(&m->plain);
-    bool ok = keys->decrypt(keys->ctx, key, padding, oaep, frame_view(kt->key), content_key,
-                            key_size, err) &&
-              decrypt_content(ctx, block, content_key, iv, content, &m->plain, intact, err);
+    bool ok =
+        keys->decrypt(keys->ctx, key, wrap, frame_view(kt->key), content_key, key_size, err) &&
+        decrypt_content(ctx, block, content_key, iv, content, &m->plain, intact, err);
     OPENSSL_cleanse(content_key, sizeof content_key);
     EVP_CIPHER_CTX_free(ctx);
     return ok;

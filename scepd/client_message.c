@@ -25,18 +25,19 @@ static int find_key(void *ctx, const struct scep_recipient *who)
     return 0;
 }
 
-static bool decrypt_key(void *ctx, int key, enum key_padding padding, enum digest oaep,
-                        struct view encrypted, uint8_t *content_key, size_t key_len,
-                        struct err *err)
+static bool decrypt_key(void *ctx, int key, struct key_wrap wrap, struct view encrypted,
+                        uint8_t *content_key, size_t key_len, struct err *err)
 {
     struct client_identity *i = ctx;
     uint8_t plain[1024];
     size_t n = sizeof plain;
     EVP_PKEY_CTX *c = EVP_PKEY_CTX_new(i->key, NULL);
-    bool ready = c && EVP_PKEY_decrypt_init(c) > 0 &&
-                 EVP_PKEY_CTX_set_rsa_padding(c, padding == PADDING_OAEP ? RSA_PKCS1_OAEP_PADDING
-                                                                         : RSA_PKCS1_PADDING) > 0 &&
-                 (padding != PADDING_OAEP || EVP_PKEY_CTX_set_rsa_oaep_md(c, digest_md(oaep)) > 0);
+    bool oaep = wrap.padding == PADDING_OAEP;
+    bool ready =
+        c && EVP_PKEY_decrypt_init(c) > 0 &&
+        EVP_PKEY_CTX_set_rsa_padding(c, oaep ? RSA_PKCS1_OAEP_PADDING : RSA_PKCS1_PADDING) > 0 &&
+        (!oaep || (EVP_PKEY_CTX_set_rsa_oaep_md(c, digest_md(wrap.hash)) > 0 &&
+                   EVP_PKEY_CTX_set_rsa_mgf1_md(c, digest_md(wrap.mgf)) > 0));
     bool ok = ready && EVP_PKEY_decrypt(c, plain, &n, encrypted.p, encrypted.n) > 0 && n == key_len;
     if (ok)
         memcpy(content_key, plain, key_len);

@@ -63,8 +63,6 @@ static bool load_authority(const struct config *c, const struct config_authority
     };
     for (size_t i = 0; i < a->chain_n; i++)
         files.chain[i] = a->chain[i];
-    for (size_t i = 0; i < c->endpoint_n; i++)
-        files.legacy |= c->endpoint[i].legacy && strcmp(c->endpoint[i].authority, a->name) == 0;
     size_t n = templates_of(c, a->name, templates);
     if (!authority_load(&files, templates, n, spec, out, err))
         return err_prefix(err, "authority \"%s\"", a->name);

@@ -65,7 +65,7 @@ static bool reply_build(const struct scep_call *call, const struct scep_message 
 {
     const struct config_endpoint *c = call->endpoint->config;
     const struct authority *a = call->endpoint->policy->authority;
-    struct authority_keys ak = {.authority = a, .shape = c->ra, .signer = call->signer};
+    struct authority_keys ak = {.authority = a, .signer = call->signer};
     struct scep_keys keys = authority_scep_keys(&ak);
     r->signer_cert = buf_view(&authority_reply_signer(a, c->ra, &r->signer_key)->der);
     r->digest = reply_digest(c, m);
@@ -246,8 +246,8 @@ static bool dispatch(const struct scep_call *call, struct scep_message *m, struc
                      struct err *err)
 {
     const struct config_endpoint *c = call->endpoint->config;
-    struct authority_keys ak = {
-        .authority = call->endpoint->policy->authority, .shape = c->ra, .signer = call->signer};
+    struct authority_keys ak = {.authority = call->endpoint->policy->authority,
+                                .signer = call->signer};
     struct scep_keys keys = authority_scep_keys(&ak);
     if (m->type == SCEP_CERT_REP)
         return err_refuse(err, REASON_MESSAGE_UNSUPPORTED, "CertRep is an answer, not a request");

@@ -229,18 +229,17 @@ static EVP_PKEY *key_of(const struct cert *c)
     return pkey;
 }
 
-struct buf encrypt_to(const struct cert *c, enum key_padding padding, enum digest oaep,
-                      struct view secret)
+struct buf encrypt_to(const struct cert *c, struct key_wrap wrap, struct view secret)
 {
     struct buf out = {0};
     EVP_PKEY *key = key_of(c);
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
     size_t n = 1024;
     ck_assert(buf_reserve(&out, n) && EVP_PKEY_encrypt_init(ctx) == 1);
-    if (padding == PADDING_OAEP)
+    if (wrap.padding == PADDING_OAEP)
         ck_assert(EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_OAEP_PADDING) == 1 &&
-                  EVP_PKEY_CTX_set_rsa_oaep_md(ctx, digest_md(oaep)) == 1 &&
-                  EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, digest_md(oaep)) == 1);
+                  EVP_PKEY_CTX_set_rsa_oaep_md(ctx, digest_md(wrap.hash)) == 1 &&
+                  EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, digest_md(wrap.mgf)) == 1);
     ck_assert(EVP_PKEY_encrypt(ctx, out.p, &n, secret.p, secret.n) == 1);
     out.n = n;
     EVP_PKEY_CTX_free(ctx);

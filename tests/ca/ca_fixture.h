@@ -52,6 +52,6 @@ struct buf crl_plan_build(const struct crl_plan *p);
 /* The signed attributes of a message: contentType and messageDigest. */
 struct buf attributes_build(bool with_digest);
 /* `secret` encrypted to the certificate's key. */
-struct buf encrypt_to(const struct cert *c, enum key_padding padding, enum digest oaep, struct view secret);
+struct buf encrypt_to(const struct cert *c, struct key_wrap wrap, struct view secret);
 /* Is it a signature by the certificate's key? */
 bool signed_by(const struct cert *c, struct sigalg alg, struct view data, struct view signature);

@@ -373,11 +373,9 @@ START_TEST(usage_must_fit_the_shape)
     f.files.digest = "SHA-1";
     refuse_load("cannot be signed with \"SHA-1\"");
     f.files.digest = "SHA-384";
-    f.files.legacy = true;
     load();
     ck_assert_int_eq(f.authority->digest, DIGEST_SHA384);
-    ck_assert_uint_eq(f.spec->key[1].uses,
-                      SIGNER_MESSAGES | SIGNER_DECRYPT | SIGNER_MESSAGES_LEGACY);
+    ck_assert_uint_eq(f.spec->key[1].uses, SIGNER_MESSAGES | SIGNER_DECRYPT);
     ck_assert_uint_eq(f.spec->key[3].uses, SIGNER_DECRYPT);
 }
 END_TEST

@@ -162,7 +162,13 @@ START_TEST(malformed)
     head.padding = 2;
     head.key_len = 16;
     refuse_head(&head, "malformed request");
-    head.padding = PADDING_PKCS1;
+    head.padding = PADDING_OAEP;
+    head.hash = DIGEST_COUNT;
+    refuse_head(&head, "malformed request");
+    head.hash = DIGEST_SHA256;
+    head.mgf = 0xffffffffu;
+    refuse_head(&head, "malformed request");
+    head.mgf = DIGEST_SHA1;
     head.key_len = 0x80000000u;
     refuse_head(&head, "malformed request");
 }

@@ -10,9 +10,8 @@ static int any_key(void *ctx, const struct scep_recipient *who)
     return who->serial.n % 2 ? 0 : -1;
 }
 
-static bool any_content_key(void *ctx, int key, enum key_padding padding, enum digest oaep,
-                            struct view encrypted, uint8_t *content_key, size_t key_len,
-                            struct err *err)
+static bool any_content_key(void *ctx, int key, struct key_wrap wrap, struct view encrypted,
+                            uint8_t *content_key, size_t key_len, struct err *err)
 {
     memset(content_key, 0x42, key_len);
     return true;

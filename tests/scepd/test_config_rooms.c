@@ -55,8 +55,6 @@ START_TEST(keys)
     ck_assert_uint_ne(ca->uses & SIGNER_CERTIFICATES, 0);
     ck_assert_int_eq(ca->max_validity,
                      f.config->template[0].validity + f.config->template[0].backdate);
-    /* one endpoint is legacy */
-    ck_assert_uint_ne(f.rooms.spec->key[a->key_ra].uses & SIGNER_MESSAGES_LEGACY, 0);
 }
 END_TEST
 

@@ -132,22 +132,22 @@ static int find(void *ctx, const struct scep_recipient *who)
     return -1;
 }
 
-static bool decrypt(void *ctx, int key, enum key_padding padding, enum digest oaep,
-                    struct view encrypted, uint8_t *content_key, size_t key_len, struct err *err)
+static bool decrypt(void *ctx, int key, struct key_wrap wrap, struct view encrypted,
+                    uint8_t *content_key, size_t key_len, struct err *err)
 {
     struct test_keys *k = ctx;
     uint8_t plain[1024];
     size_t n = sizeof plain;
     if (k->out_of_reach)
         return err_set(err, ERR_SIGNER, "the test's signer is gone");
-    bool is_oaep = padding == PADDING_OAEP;
+    bool is_oaep = wrap.padding == PADDING_OAEP;
     EVP_PKEY_CTX *c = EVP_PKEY_CTX_new(k->key[key], NULL);
     ck_assert(c && EVP_PKEY_decrypt_init(c) > 0);
     ck_assert(
         EVP_PKEY_CTX_set_rsa_padding(c, is_oaep ? RSA_PKCS1_OAEP_PADDING : RSA_PKCS1_PADDING) > 0);
     if (is_oaep)
-        ck_assert(EVP_PKEY_CTX_set_rsa_oaep_md(c, digest_md(oaep)) > 0 &&
-                  EVP_PKEY_CTX_set_rsa_mgf1_md(c, digest_md(oaep)) > 0);
+        ck_assert(EVP_PKEY_CTX_set_rsa_oaep_md(c, digest_md(wrap.hash)) > 0 &&
+                  EVP_PKEY_CTX_set_rsa_mgf1_md(c, digest_md(wrap.mgf)) > 0);
     bool ok = EVP_PKEY_decrypt(c, plain, &n, encrypted.p, encrypted.n) > 0 && n == key_len;
     EVP_PKEY_CTX_free(c);
     ERR_clear_error();

@@ -36,7 +36,6 @@ struct authority_files {
     const char *ra_signing_certificate, *ra_signing_key, *ra_encryption_certificate, *ra_encryption_key;
     const char *crl_url, *issuer_url;
     bool ca_decrypts;
-    bool legacy;             /* one of its endpoints is: messages may be signed with MD5 */
     const char *digest;      /* "SHA-256" ...; NULL: SHA-256.  EC keys: the curve's, whatever is said */
     int64_t crl_validity, crl_period;
 };
@@ -50,7 +49,6 @@ void authority_free(struct authority *a);
 /* The struct scep_keys of one endpoint: finds recipients among RA and CA certificates, by the lane's signer. */
 struct authority_keys {
     const struct authority *authority;
-    enum ra_shape shape;
     struct signer *signer;
 };
 struct scep_keys authority_scep_keys(struct authority_keys *k);

@@ -17,7 +17,6 @@ enum signer_use { /* bits: what a key may be used for */
     SIGNER_CRLS = 1u << 1,
     SIGNER_MESSAGES = 1u << 2,
     SIGNER_DECRYPT = 1u << 3,
-    SIGNER_MESSAGES_LEGACY = 1u << 4, /* messages with MD5 too: an endpoint of its authority is legacy */
 };
 
 /* One key: where it is, what it may do, and the limits of what it signs. */
@@ -64,5 +63,5 @@ bool signer_sign_crl(struct signer *s, unsigned key, struct view tbs, struct buf
 bool signer_sign_attributes(struct signer *s, unsigned key, enum digest digest, struct view attributes,
                             struct buf *signature, struct err *err);
 /* See struct scep_keys: decrypt.  Never tells a wrong padding from a right one. */
-bool signer_decrypt(struct signer *s, unsigned key, enum key_padding padding, enum digest oaep,
-                    struct view encrypted, uint8_t *content_key, size_t key_len, struct err *err);
+bool signer_decrypt(struct signer *s, unsigned key, struct key_wrap wrap, struct view encrypted,
+                    uint8_t *content_key, size_t key_len, struct err *err);

@@ -14,6 +14,13 @@ enum key_padding { PADDING_PKCS1, PADDING_OAEP };
 
 #define ALG_BIT(x) (1u << (x))
 
+/* How a content key is encrypted to an RSA key.  OAEP's two hashes need not be the same: Java's own default is SHA-256
+ * with MGF1 on SHA-1. */
+struct key_wrap {
+    enum key_padding padding;
+    enum digest hash, mgf; /* PADDING_OAEP only */
+};
+
 struct sigalg {
     enum signature_scheme scheme;
     enum digest digest;

@@ -43,10 +43,10 @@ struct scep_keys {
     /* Index of the key of ours that is named, or -1. */
     int (*find)(void *ctx, const struct scep_recipient *who);
     /* RSA-decrypts a content key of exactly key_len octets.  A wrong padding or length is no
-     * failure: random octets come back (RFC 5652 has no integrity here, and an answer that told
-     * the difference would be Bleichenbacher's oracle).  False only when the key is out of reach. */
-    bool (*decrypt)(void *ctx, int key, enum key_padding padding, enum digest oaep, struct view encrypted,
-                    uint8_t *content_key, size_t key_len, struct err *err);
+     * failure: octets that nobody can foretell come back (RFC 5652 has no integrity here, and an
+     * answer that told the difference would be Bleichenbacher's oracle).  False only when the key is out of reach. */
+    bool (*decrypt)(void *ctx, int key, struct key_wrap wrap, struct view encrypted, uint8_t *content_key,
+                    size_t key_len, struct err *err);
     /* Signs the DER of the signed attributes (as SET OF); PKCS#1 v1.5 or ECDSA by the key. */
     bool (*sign)(void *ctx, int key, enum digest digest, struct view attributes, struct buf *signature,
                  struct err *err);
