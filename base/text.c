@@ -66,12 +66,31 @@ static size_t utf8_length(const uint8_t *p, size_t n)
     return len;
 }
 
+/* The code point of a line end, or of a mark that turns the direction of what follows, so that the line
+ * would read as another one; 0 for all other characters. */
+static unsigned deceptive(const uint8_t *p, size_t len)
+{
+    unsigned c = len == 2 ? (p[0] & 0x1fu) << 6 | (p[1] & 0x3fu)
+                 : len == 3 ? (p[0] & 0x0fu) << 12 | (p[1] & 0x3fu) << 6 | (p[2] & 0x3fu)
+                            : 0;
+    bool is = c == 0x061c || c == 0x200e || c == 0x200f || (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
+    return is ? c : 0;
+}
+
 void text_printable(struct view v, char *out, size_t cap)
 {
     size_t used = 0;
     for (size_t i = 0; i < v.n;) {
         size_t len = utf8_length(v.p + i, v.n - i);
         bool control = len == 1 ? v.p[i] < 0x20 || v.p[i] == 0x7f : len == 2 && v.p[i] == 0xc2 && v.p[i + 1] < 0xa0;
+        unsigned marker = deceptive(v.p + i, len);
+        if (marker) {
+            if (used + 6 >= cap)
+                break;
+            used += (size_t)snprintf(out + used, cap - used, "\\u%04x", marker);
+            i += len;
+            continue;
+        }
         if (len && !control) {
             if (used + len >= cap)
                 break;

@@ -41,6 +41,9 @@ START_TEST(printable)
     ck_assert_str_eq(out, "a\\x0ab\\x1b[31m\xc3\xa9");
     text_printable(view_of("x\xff\xc2\x85", 4), out, sizeof out);
     ck_assert_str_eq(out, "x\\xff\\xc2\\x85");
+    /* what turns the rest of a line around, or ends it for some */
+    text_printable(view_str("\xe2\x80\xae\xe2\x81\xa6\xd8\x9c\xe2\x80\xa8\xe2\x80\xa6"), out, sizeof out);
+    ck_assert_str_eq(out, "\\u202e\\u2066\\u061c\\u2028\xe2\x80\xa6");
     text_printable(view_str("abcdefgh"), out, 5);
     ck_assert_str_eq(out, "abcd");
     text_printable(view_str("abc\n"), out, 6);

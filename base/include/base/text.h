@@ -9,7 +9,7 @@
 bool text_match(const char *pattern, const char *text, bool fold);
 
 /* Copies into out (size cap > 0), cut if needed, with control characters and bytes that are not
- * valid UTF-8 written as \xHH, so that it may be shown on a terminal or in a log. */
+ * valid UTF-8 written as \xHH, marks of writing direction as \uHHHH, so that it may be shown on a terminal or in a log. */
 void text_printable(struct view v, char *out, size_t cap);
 
 /* RFC 3339 UTC, "2026-11-23T17:00:00Z"; out has at least 32 bytes.  t in Unix seconds. */
