@@ -99,13 +99,20 @@ static bool append_template(const struct init_settings *s, struct buf *out)
         s->demo ? "0s" : "60d");
 }
 
-enum when { ALWAYS, DEMO, DEMO_DECRYPTS, PAIR };
+enum when { NO_PAIR, DEMO, DEMO_DECRYPTS, PAIR };
+
+/* Paths that devices have built in: those of Cisco's CA and of NDES.  With a pair the latter belong
+ * to its endpoint, which looks like NDES. */
+#define CGI_PATH "\"/cgi-bin/pkiclient.exe\""
+#define NDES_PATHS "\"/certsrv/mscep/mscep.dll\", \"/certsrv/mscep\""
 
 static const struct {
     enum when when;
     const char *path, *rest;
 } endpoints[] = {
-    {ALWAYS, "/scep", "challenge = \"one-time\";"},
+    {NO_PAIR, "/scep",
+     "challenge = \"one-time\";\n      aliases = [" CGI_PATH ", " NDES_PATHS "];"},
+    {PAIR, "/scep", "challenge = \"one-time\";\n      aliases = [" CGI_PATH "];"},
     {DEMO, "/scep/static",
      "challenge = \"static\"; static_challenge_file = \"keys/static-challenge\";"},
     {DEMO_DECRYPTS, "/scep/ca", "ra = \"none\"; challenge = \"one-time\";"},
@@ -115,14 +122,14 @@ static const struct {
      "      digests = [\"MD5\", \"SHA-1\", \"SHA-256\", \"SHA-384\", \"SHA-512\"];\n"
      "      ciphers = [\"DES\", \"3DES\", \"AES-128\", \"AES-192\", \"AES-256\"];"},
     {PAIR, "/scep/ndes",
-     "ra = \"pair\"; challenge = \"one-time\";\n      aliases = [\"/certsrv/mscep/mscep.dll\"];"},
+     "ra = \"pair\"; challenge = \"one-time\";\n      aliases = [" NDES_PATHS "];"},
 };
 
 static bool wanted(const struct init_settings *s, enum when when)
 {
     switch (when) {
-    case ALWAYS:
-        return true;
+    case NO_PAIR:
+        return !s->ra_pair;
     case DEMO:
         return s->demo;
     case DEMO_DECRYPTS:

@@ -202,6 +202,16 @@ class Refusals(Case):
         self.assertEqual(told + dropped, 1500)
         self.assertGreater(dropped, 0)
 
+    def test_paths_that_clients_have_built_in(self):
+        a = self.authority().start()
+        c = self.connection(a)
+        for path in ("/scep/", "/scep/pkiclient.exe", "/SCEP/cgi-bin/pkiclient.exe", "/cgi-bin/pkiclient.exe",
+                     "/certsrv/mscep/mscep.dll", "/CertSrv/mscep/mscep.dll/pkiclient.exe", "/certsrv/mscep/"):
+            c.request("GET", path + "?operation=GetCACaps&message=default")
+            r = c.getresponse()
+            self.assertEqual(r.status, 200, path)
+            self.assertIn(b"SCEPStandard\n", r.read(), path)
+
     def test_not_scep_at_all(self):
         a = self.authority().start()
         c = self.connection(a)
