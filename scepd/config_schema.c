@@ -101,7 +101,7 @@ const struct setting config_schema[] = {
     {"listen", "url", SETTING_URL, AT(config, url), 0, 0, NULL, NULL, true,
      "Base address under which devices reach the daemon, without the path of an endpoint."},
     {"listen", "max_connections", SETTING_INT, AT(config, max_connections), 1, 65536, NULL, "1024", false,
-     "Connections at a time; more are closed at once."},
+     "Connections at a time; when more wait, the oldest that are idle or slow are closed."},
     {"listen", "request_timeout", SETTING_SECONDS, AT(config, request_timeout), 1, HOUR, NULL, "\"30s\"", false,
      "Time for one whole request to arrive, however slowly it trickles in."},
     {"listen", "max_header", SETTING_INT, AT(config, max_header), 4096, 1048576, NULL, "131072", false,

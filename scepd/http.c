@@ -169,6 +169,7 @@ static void refuse(struct http_server *s, struct evhttp_request *ev, struct http
     if (conn) {
         s->conns.refused(s->ctx, conn->peer, status, why);
         http_conn_phase(conn, HTTP_WRITING);
+        conn->last = true;
     }
     send_reply(s, ev, evhttp_request_get_command(ev) == EVHTTP_REQ_HEAD ? HTTP_HEAD : HTTP_GET,
                &reply);

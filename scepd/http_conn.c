@@ -12,8 +12,11 @@
 /* How long nothing is accepted when descriptors ran out; the kernel keeps new connections
  * meanwhile. */
 #define PAUSE_MS 100
-/* An idle connection may be closed for a new one when it was idle for this long. */
-#define IDLE_GRACE_MS 1000
+/* With all connections taken, one that is longer than this in its phase may be closed for a new
+ * one. */
+#define GRACE_MS 1000
+/* So large a part of them at each look: a flood of new ones is not faster than that for long. */
+#define ROOM_PART 4
 
 static int64_t now_ms(void)
 {
@@ -54,17 +57,23 @@ static void cut(struct http_conn *c)
     shutdown(bufferevent_getfd(c->bev), SHUT_RDWR);
 }
 
-/* Keep-alive connections that wait for nothing must not keep others out. */
+/* All connections are taken and others wait: those that use theirs for nothing, or for a request or
+ * a reply that does not end, leave, the oldest connections first and some at a time. */
 static void make_room(struct http_conns *c)
 {
-    struct http_conn *oldest = NULL, *i;
+    int64_t now = now_ms();
+    int most = 1 + c->max / ROOM_PART;
+    struct http_conn *i;
     TAILQ_FOREACH(i, &c->all, all)
     {
-        if (i->phase == HTTP_IDLE && !i->cut && (!oldest || i->since < oldest->since))
-            oldest = i;
+        if (i->phase == HTTP_WORKING || i->cut || now - i->since <= GRACE_MS)
+            continue;
+        if (i->phase != HTTP_IDLE)
+            c->refused(c->ctx, i->peer, 503, "too slow while other connections waited");
+        cut(i);
+        if (--most == 0)
+            return;
     }
-    if (oldest && now_ms() - oldest->since > IDLE_GRACE_MS)
-        cut(oldest);
 }
 
 static void forget(struct http_conn *c)
@@ -242,6 +251,8 @@ static const char *own_words(int status)
         return "the body is longer than the limit";
     case 417:
         return "an expectation that cannot be met";
+    case 501:
+        return "the method is not known";
     default:
         return "the request line or a header cannot be read, or is longer than the limit";
     }
@@ -311,7 +322,7 @@ void http_conn_replied(struct http_conn *c)
 {
     bool more = evbuffer_get_length(bufferevent_get_input(c->bev)) > 0;
     http_conn_phase(c, more ? HTTP_READING : HTTP_IDLE);
-    if (c->owner->draining && !more)
+    if (c->last || (c->owner->draining && !more))
         cut(c);
 }
 

@@ -30,6 +30,7 @@ struct http_conn {
     int64_t since; /* of the phase, monotonic ms */
     bool ending;   /* evhttp said that it goes */
     bool cut;      /* shut down by us */
+    bool last;     /* ends after this reply, also where evhttp would keep it (CONNECT) */
     char peer[64]; /* address of the other end, without its port; known once something came */
 };
 TAILQ_HEAD(http_conn_list, http_conn);

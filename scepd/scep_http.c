@@ -60,10 +60,10 @@ void scep_http_refused(void *scep_http, const char *peer, int status, const char
 {
     struct scep_http *s = scep_http;
     struct log_line l;
-    enum reason reason = status == 405   ? REASON_HTTP_METHOD
-                         : status == 413 ? REASON_HTTP_TOO_LONG
-                         : status == 503 ? REASON_BUSY
-                                         : REASON_HTTP_MALFORMED;
+    enum reason reason = status == 405 || status == 501 ? REASON_HTTP_METHOD
+                         : status == 413                ? REASON_HTTP_TOO_LONG
+                         : status == 503                ? REASON_BUSY
+                                                        : REASON_HTTP_MALFORMED;
     if (!log_limit_pass(&s->refused_limit, s->log, time(NULL)))
         return;
     log_begin(&l, s->log, LOG_LEVEL_NOTICE, "http.refused");
@@ -96,7 +96,9 @@ static void reply_busy(struct scep_http *s, struct http_request *r, const char *
 static void reply_method(struct scep_http *s, struct http_request *r, const char *allow)
 {
     static const char text[] = "the method is not allowed here\n";
-    log_refused(s, r, 405, REASON_HTTP_METHOD, allow);
+    char detail[64];
+    snprintf(detail, sizeof detail, "allowed here: %s", allow);
+    log_refused(s, r, 405, REASON_HTTP_METHOD, detail);
     struct http_reply reply = {.status = 405,
                                .content_type = type_text,
                                .body = view_str(text),

@@ -455,6 +455,29 @@ START_TEST(idle_connections_make_room)
 }
 END_TEST
 
+/* Whoever holds all connections with requests that never end does not keep others out. */
+START_TEST(unfinished_requests_make_room)
+{
+    start(8, 600);
+    int fd[24];
+    for (int i = 0; i < 24; i++) {
+        fd[i] = client_connect(&f);
+        client_send(fd[i], "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1");
+    }
+    int next = client_connect(&f);
+    client_send(next, "GET /echo HTTP/1.1\r\nHost: x\r\n\r\n");
+    for (int tries = 0; tries < 3 && !client_read(next, false, &got); tries++)
+        ;
+    ck_assert_int_eq(got.status, 200);
+    ck_assert(client_closed(fd[0])); /* the oldest went */
+    ck_assert_int_ge(f.refusals, 1); /* and that was told */
+    for (int i = 0; i < 24; i++)
+        close(fd[i]);
+    close(next);
+    teardown();
+}
+END_TEST
+
 START_TEST(out_of_descriptors_pauses)
 {
     start(64, 20);
@@ -560,6 +583,7 @@ int main(void)
     tcase_add_test(l, a_job_has_no_deadline_here);
     tcase_add_test(l, connections_over_the_limit_wait);
     tcase_add_test(l, idle_connections_make_room);
+    tcase_add_test(l, unfinished_requests_make_room);
     tcase_add_test(l, out_of_descriptors_pauses);
     tcase_add_test(l, draining_answers_and_closes);
     tcase_add_test(l, a_taken_port_is_told);
