@@ -8,6 +8,10 @@
 #include "base/hex.h"
 #include "base/text.h"
 
+/* Refusals of one challenge, or under one transaction ID, that get an audit entry each: enough to
+ * see who it is, and a flood cannot fill the disk. */
+#define REFUSALS_RECORDED 10
+
 void enroll_change_free(struct enroll_change *c)
 {
     if (!c)
@@ -283,8 +287,12 @@ static bool apply_issue(struct enroll_change *c, struct store_write *w, struct e
 static bool apply_pend(struct enroll_change *c, struct store_write *w, struct err *err)
 {
     struct err why = {0};
-    if (!transaction_unchanged(c, w, err))
+    uint64_t waiting;
+    if (!transaction_unchanged(c, w, err) ||
+        !store_write_request_pending(w, c->endpoint, &waiting, err))
         return false;
+    if (c->p->max_pending && waiting >= c->p->max_pending)
+        return changed(err, "the last place to wait was taken");
     if (!store_request_put(w, &c->waiting, &why))
         return why.kind == ERR_EXISTS ? changed(err, "the request's id was given")
                                       : err_pass(err, &why);
@@ -292,18 +300,46 @@ static bool apply_pend(struct enroll_change *c, struct store_write *w, struct er
     return put_tx(c, w, err) && store_audit_put(w, &c->audit, err);
 }
 
+/* Counts one more refusal; `before`: how many there were. */
+
+static bool count_challenge(const struct enroll_change *c, struct store_write *w, uint32_t *before,
+                            struct err *err)
+{
+    struct store_challenge challenge;
+    if (!store_write_challenge_by_hash(w, c->p->challenge_hash, &challenge, err))
+        return false;
+    *before = challenge.refused;
+    return store_challenge_refused(w, c->p->challenge_hash, c->now, c->peer, err);
+}
+
+static bool count_transaction(const struct enroll_change *c, struct store_write *w,
+                              uint32_t *before, struct err *err)
+{
+    struct store_tx tx;
+    if (!store_write_tx_get(w, c->endpoint, c->transaction, &tx, err))
+        return false;
+    *before = tx.reuse_refused;
+    return store_tx_reuse_refused(w, c->endpoint, c->transaction, err);
+}
+
 /* When the transaction was answered meanwhile, its own twin was: it gets the certificate, too. */
 static bool apply_refused(struct enroll_change *c, struct store_write *w, struct err *err)
 {
+    uint32_t before = 0;
     if (!transaction_unchanged(c, w, err))
         return false;
-    bool counted = c->p->kind == CHANGE_CHALLENGE_REFUSED
-                       ? store_challenge_refused(w, c->p->challenge_hash, c->now, c->peer, err)
-                       : store_tx_reuse_refused(w, c->endpoint, c->transaction, err);
+    bool counted = c->p->kind == CHANGE_CHALLENGE_REFUSED ? count_challenge(c, w, &before, err)
+                                                          : count_transaction(c, w, &before, err);
     if (!counted)
         return missing(err, "what was misused was forgotten");
     c->dirty = true;
-    return store_audit_put(w, &c->audit, err);
+    if (before >= REFUSALS_RECORDED)
+        return true;
+    struct store_audit audit = c->audit;
+    if (before == REFUSALS_RECORDED - 1)
+        snprintf(audit.text, sizeof audit.text, "%.440s (the next ones are only counted)",
+                 c->audit.text);
+    return store_audit_put(w, &audit, err);
 }
 
 static bool apply_poll(struct enroll_change *c, struct store_write *w, struct err *err)

@@ -32,6 +32,7 @@ struct enroll_private {
     char challenge_label[128];
     uint64_t renews, renewed_before;     /* ids: the old certificate, and what had renewed it already */
     char original_challenge[32];         /* of the old certificate */
+    uint64_t max_pending;                /* CHANGE_PEND: 0: no limit */
     struct buf csr;                      /* CHANGE_PEND: owned, without its challenge */
 };
 

@@ -114,8 +114,27 @@ void ask_take_challenge(struct ask *a, int64_t burn_at)
     snprintf(p->challenge_label, sizeof p->challenge_label, "%s", presented_label(&a->presented));
 }
 
+/* Anybody may fill the queue of an endpoint without a challenge; nobody may fill the disk. */
+static bool room_to_wait(const struct ask *a, struct err *err)
+{
+    const struct enroll_policy *policy = a->policy;
+    uint64_t waiting;
+    if (!policy->max_pending)
+        return true;
+    if (!store_request_pending(a->ctx->store, policy->endpoint, &waiting, err))
+        return false;
+    if (waiting >= policy->max_pending)
+        return err_refuse(
+            err, REASON_REQUEST_TOO_MANY, "%llu requests wait at endpoint %s, %llu may",
+            (unsigned long long)waiting, policy->endpoint, (unsigned long long)policy->max_pending);
+    a->p->max_pending = policy->max_pending;
+    return true;
+}
+
 static bool pend(struct ask *a, struct err *err)
 {
+    if (!room_to_wait(a, err))
+        return false;
     if (!csr_without_challenge(a->csr, &a->p->csr, err) || !token_id("req_", a->d->request, err))
         return false;
     a->p->kind = CHANGE_PEND;

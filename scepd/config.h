@@ -24,6 +24,7 @@ struct config_endpoint {
     bool manual;
     bool anonymous;                       /* "issue_to_anyone_without_a_challenge" */
     int64_t pending_ttl;
+    int max_pending;
     bool renewal;
     enum renewal_challenge renewal_challenge;
     bool any_signer_key;

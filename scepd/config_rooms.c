@@ -91,6 +91,7 @@ static bool load_policy(const struct config *c, const struct config_endpoint *e,
     p->challenges = e->challenges;
     p->manual = e->manual;
     p->pending_ttl = e->pending_ttl;
+    p->max_pending = (uint64_t)e->max_pending;
     p->renewal = e->renewal;
     p->renewal_challenge = e->renewal_challenge;
     p->any_signer_key = e->any_signer_key;

@@ -221,6 +221,8 @@ const struct setting config_schema[] = {
      "With manual, requests wait until scepctl request approve."},
     {"endpoints", "pending_ttl", SETTING_DURATION, AT(config_endpoint, pending_ttl), MINUTE, 366 * DAY, NULL, "\"7d\"", false,
      "A waiting request expires after this time."},
+    {"endpoints", "max_pending", SETTING_INT, AT(config_endpoint, max_pending), 1, 1000000, NULL, "10000", false,
+     "Requests that may wait for approval at a time; further ones are refused."},
     {"endpoints", "issue_to_anyone_without_a_challenge", SETTING_BOOL, AT(config_endpoint, anonymous), 0, 0, NULL, "false",
      false, "Needed for challenge = \"none\" with automatic approval: whoever reaches the port gets a certificate."},
     {"endpoints", "renewal", SETTING_BOOL, AT(config_endpoint, renewal), 0, 0, NULL, "true", false,

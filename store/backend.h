@@ -106,6 +106,8 @@ bool txn_last_key(struct txn *t, enum table table, struct view *key, struct err 
 /* Counters: 8 octets, 0 while there is none. */
 bool txn_counter(struct txn *t, struct view key, uint64_t *out, struct err *err);
 bool txn_counter_next(struct txn *t, struct view key, uint64_t *out, struct err *err);
+/* One less; it must not be 0. */
+bool txn_counter_less(struct txn *t, struct view key, struct err *err);
 
 /* Sets *stop to end the walk early.  Must not change the table. */
 typedef bool (*walk_fn)(void *ctx, struct view key, struct view value, bool *stop, struct err *err);
@@ -144,3 +146,4 @@ struct key meta_generation(void);
 struct key meta_revocations(const uint8_t authority[20]);
 struct key meta_crl_number(const uint8_t authority[20], uint32_t shard);
 struct key meta_audit_head(void);
+struct key meta_pending(const char *endpoint);

@@ -87,6 +87,13 @@ struct key meta_crl_number(const uint8_t authority[20], uint32_t shard)
     return k;
 }
 
+struct key meta_pending(const char *endpoint)
+{
+    struct key k = meta('P');
+    key_bytes(&k, endpoint, strlen(endpoint));
+    return k;
+}
+
 struct key meta_audit_head(void)
 {
     return meta('A');

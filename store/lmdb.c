@@ -313,17 +313,34 @@ bool txn_counter(struct txn *t, struct view key, uint64_t *out, struct err *err)
     return true;
 }
 
+static bool counter_set(struct txn *t, struct view key, uint64_t n, struct err *err)
+{
+    uint8_t b[8];
+    u64_octets(n, b);
+    return txn_put(t, TABLE_META, PUT_REPLACE, key, view_of(b, sizeof b), err);
+}
+
 bool txn_counter_next(struct txn *t, struct view key, uint64_t *out, struct err *err)
 {
     uint64_t n;
-    uint8_t b[8];
     if (!txn_counter(t, key, &n, err))
         return txn_spoil(t, err);
-    u64_octets(n + 1, b);
-    if (!txn_put(t, TABLE_META, PUT_REPLACE, key, view_of(b, sizeof b), err))
+    if (!counter_set(t, key, n + 1, err))
         return false;
     *out = n + 1;
     return true;
+}
+
+bool txn_counter_less(struct txn *t, struct view key, struct err *err)
+{
+    uint64_t n;
+    if (!txn_counter(t, key, &n, err))
+        return txn_spoil(t, err);
+    if (n == 0) {
+        err_set(err, ERR_STORE, "store %s: a counter would fall below 0", t->s->path);
+        return txn_spoil(t, err);
+    }
+    return counter_set(t, key, n - 1, err);
 }
 
 /* ---- walks ---- */

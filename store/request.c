@@ -193,17 +193,32 @@ static bool put_checked(struct txn *t, const struct store_request *r, struct err
     return !there.p || err_set(err, ERR_EXISTS, "there is a request %s already", r->id);
 }
 
+/* The queue of those that are pending, and how many of them are at each endpoint. */
+
+static bool queue_add(struct txn *t, const struct store_request *r, struct err *err)
+{
+    struct key pending = request_pending_key(r), count = meta_pending(r->endpoint);
+    uint64_t n;
+    return txn_put(t, TABLE_PENDING, PUT_NEW, key_view(&pending), view_of(NULL, 0), err) &&
+           txn_counter_next(t, key_view(&count), &n, err);
+}
+
+static bool queue_remove(struct txn *t, const struct store_request *r, struct err *err)
+{
+    struct key pending = request_pending_key(r), count = meta_pending(r->endpoint);
+    return txn_del(t, TABLE_PENDING, key_view(&pending), err) &&
+           txn_counter_less(t, key_view(&count), err);
+}
+
 bool store_request_put(struct store_write *w, const struct store_request *r, struct err *err)
 {
     struct txn *t = &w->txn;
     struct buf data = {0};
-    struct key pending = request_pending_key(r);
     if (!txn_usable(t, err) || !put_checked(t, r, err))
         return false;
     bool ok = data_write(r, &data, err) && request_save(t, r, err) &&
               txn_put(t, TABLE_REQUEST_DATA, PUT_NEW, view_str(r->id), buf_view(&data), err) &&
-              (r->state != REQUEST_PENDING ||
-               txn_put(t, TABLE_PENDING, PUT_NEW, key_view(&pending), view_of(NULL, 0), err));
+              (r->state != REQUEST_PENDING || queue_add(t, r, err));
     buf_clear(&data);
     return ok;
 }
@@ -214,7 +229,7 @@ static bool request_settle(struct txn *t, const struct store_request *r, enum tx
                            enum tx_state state, int64_t at, struct err *err)
 {
     struct store_tx tx = {.endpoint = ""};
-    struct key k, pending = request_pending_key(r);
+    struct key k;
     struct buf record = {0};
     bool found;
     if (!tx_key(t->s, r->endpoint, r->transaction, &k, err) ||
@@ -228,7 +243,7 @@ static bool request_settle(struct txn *t, const struct store_request *r, enum tx
     tx.state = state;
     tx.changed_at = at;
     bool ok = tx_write(&tx, &record, err) && request_save(t, r, err) &&
-              (was != TX_PENDING || txn_del(t, TABLE_PENDING, key_view(&pending), err)) &&
+              (was != TX_PENDING || queue_remove(t, r, err)) &&
               (!along || txn_put(t, TABLE_TX, PUT_REPLACE, key_view(&k), buf_view(&record), err));
     buf_clear(&record);
     return ok;
@@ -326,7 +341,25 @@ bool store_request_expire(struct store_write *w, int64_t now, uint64_t *expired,
     return ok;
 }
 
-/* ---- listing ---- */
+/* ---- counting and listing ---- */
+
+bool store_request_pending(struct store *s, const char *endpoint, uint64_t *out, struct err *err)
+{
+    struct key k = meta_pending(endpoint);
+    struct txn t;
+    if (!txn_read(s, &t, err))
+        return false;
+    bool ok = txn_counter(&t, key_view(&k), out, err);
+    txn_read_end(&t);
+    return ok;
+}
+
+bool store_write_request_pending(struct store_write *w, const char *endpoint, uint64_t *out,
+                                 struct err *err)
+{
+    struct key k = meta_pending(endpoint);
+    return txn_usable(&w->txn, err) && txn_counter(&w->txn, key_view(&k), out, err);
+}
 
 struct listing {
     int state;

@@ -12,7 +12,8 @@ struct verify {
     void (*each)(void *ctx, const struct store_problem *p);
     void *ctx;
     uint64_t problems;
-    struct audit_head audit; /* as the entries walked so far make it */
+    uint64_t pending, counted; /* requests that wait; those at endpoints that have a counter */
+    struct audit_head audit;   /* as the entries walked so far make it */
 };
 
 __attribute__((format(printf, 2, 3))) static void problem(struct verify *v, const char *fmt, ...)
@@ -341,6 +342,7 @@ static bool request_check(void *ctx, struct view key, struct view value, bool *s
     if (!request_read(value, &r, err))
         return unreadable(v, TABLE_REQUEST, key, err);
     pending = r.state == REQUEST_PENDING;
+    v->pending += pending;
     if (!exists(v, TABLE_REQUEST_DATA, view_str(r.id), &data, err) ||
         !index_has(v, TABLE_PENDING, request_pending_key(&r), view_of(NULL, 0), &queued, err) ||
         (pending && !request_tx_check(v, &r, err)))
@@ -386,6 +388,53 @@ static bool pending_entry(void *ctx, struct view key, struct view value, bool *s
     if (!record.p || (expected = request_pending_key(&r), !view_eq(key, key_view(&expected))))
         problem(v, "the queue of pending requests names %.*s wrongly", (int)id.n,
                 (const char *)id.p);
+    return true;
+}
+
+struct endpoint_count {
+    struct view endpoint;
+    uint64_t n;
+};
+
+static bool count_entry(void *ctx, struct view key, struct view value, bool *stop, struct err *err)
+{
+    struct endpoint_count *c = ctx;
+    struct store_request r;
+    if (!request_read(value, &r, err))
+        return err->kind == ERR_STORE; /* reported by request_check */
+    c->n += r.state == REQUEST_PENDING && view_eq(view_str(r.endpoint), c->endpoint);
+    return true;
+}
+
+/* Of one endpoint: its counter against its requests. */
+static bool pending_count_check(void *ctx, struct view key, struct view value, bool *stop,
+                                struct err *err)
+{
+    struct verify *v = ctx;
+    struct endpoint_count c = {.endpoint = view_of(key.p + 1, key.n - 1)};
+    uint64_t n;
+    if (!txn_counter(&v->t, key, &n, err)) {
+        if (err->kind == ERR_STORE)
+            problem(v, "%s", err->text);
+        return err->kind == ERR_STORE;
+    }
+    if (!txn_walk(&v->t, TABLE_REQUEST, view_of(NULL, 0), count_entry, &c, err))
+        return false;
+    v->counted += c.n; /* each mistake is reported once */
+    if (n != c.n)
+        problem(v, "%llu requests are pending at %.*s and %llu are counted",
+                (unsigned long long)c.n, (int)c.endpoint.n, (const char *)c.endpoint.p,
+                (unsigned long long)n);
+    return true;
+}
+
+static bool pending_counts_check(struct verify *v, struct err *err)
+{
+    if (!txn_walk(&v->t, TABLE_META, view_str("P"), pending_count_check, v, err))
+        return false;
+    if (v->pending != v->counted)
+        problem(v, "%llu requests are pending, %llu of them at endpoints that count them",
+                (unsigned long long)v->pending, (unsigned long long)v->counted);
     return true;
 }
 
@@ -454,7 +503,7 @@ bool store_verify(struct store *s, void (*each)(void *ctx, const struct store_pr
     bool ok = true;
     for (size_t i = 0; ok && i < sizeof steps / sizeof steps[0]; i++)
         ok = txn_walk(&v.t, steps[i].table, view_of(NULL, 0), steps[i].check, &v, err);
-    ok = ok && audit_end_check(&v, err);
+    ok = ok && pending_counts_check(&v, err) && audit_end_check(&v, err);
     txn_read_end(&v.t);
     if (ok)
         *problems = v.problems;

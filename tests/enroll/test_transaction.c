@@ -71,6 +71,22 @@ START_TEST(other_key_is_refused_recorded_and_counted)
 }
 END_TEST
 
+START_TEST(flood_of_refusals_is_counted_but_not_all_written_down)
+{
+    struct wish thief = {.key = other, .challenge = "something else"};
+    struct wish late = {
+        .transaction = "tx-2", .subject = "CN=b", .key = other, .challenge = secret};
+    for (int i = 0; i < 25; i++) {
+        expect_refused(&w, &thief, REASON_TRANSACTION_REUSED, NULL);
+        expect_refused(&w, &late, REASON_CHALLENGE_USED, NULL);
+    }
+    ck_assert_uint_eq(transaction_of(&w, "tx-1").reuse_refused, 25);
+    ck_assert_uint_eq(challenge_of(&w, secret).refused, 25);
+    ck_assert_uint_eq(audited(&w, "transaction.refused"), 10);
+    ck_assert_uint_eq(audited(&w, "challenge.refused"), 10);
+}
+END_TEST
+
 START_TEST(other_wish_is_refused)
 {
     wish.subject = "CN=ipad-2";
@@ -219,6 +235,7 @@ int main(void)
     tcase_add_test(c, lost_reply_costs_nothing);
     tcase_add_test(c, no_challenge_is_looked_at_for_a_repeat);
     tcase_add_test(c, other_key_is_refused_recorded_and_counted);
+    tcase_add_test(c, flood_of_refusals_is_counted_but_not_all_written_down);
     tcase_add_test(c, other_wish_is_refused);
     tcase_add_test(c, other_signer_is_refused);
     tcase_add_test(c, revoked_is_not_given_again);

@@ -266,6 +266,44 @@ START_TEST(only_the_key_that_asked_may_poll)
 }
 END_TEST
 
+START_TEST(no_more_may_wait_than_the_limit)
+{
+    char id[32];
+    struct err err = {0};
+    w.policy.max_pending = 2;
+    struct wish second = {.transaction = "tx-2", .subject = "CN=b", .key = other};
+    struct wish third = {.transaction = "tx-3", .subject = "CN=c", .key = new_key()};
+    expect_pending(&w, &wish, id);
+    struct scep_message *m = message_new(&w, &third);
+    struct half late = decide_only(&w, m); /* while there was room */
+    expect_pending(&w, &second, NULL);
+    expect_conflict(&w, &late);
+    half_clear(&late);
+    scep_message_free(m);
+    expect_refused(&w, &third, REASON_REQUEST_TOO_MANY, "2 requests wait at endpoint /scep, 2 may");
+    expect_pending(&w, &wish, NULL); /* who waits already goes on waiting */
+    snprintf(w.policy.endpoint, sizeof w.policy.endpoint, "/other");
+    expect_pending(&w, &third, NULL);
+    snprintf(w.policy.endpoint, sizeof w.policy.endpoint, "/scep");
+    expect_refused(&w, &third, REASON_REQUEST_TOO_MANY, NULL);
+    decide(id, false, NULL);
+    expect_pending(&w, &third, NULL);
+    wish.subject = "CN=ipad-1b";
+    expect_refused(&w, &wish, REASON_REQUEST_TOO_MANY, NULL);
+    decide(id, true, NULL); /* it does not wait in the queue again */
+    w.now += 8 * DAY;
+    ck_assert(enroll_housekeep(w.store, w.now, &err));
+    EVP_PKEY *keys[] = {new_key(), new_key()};
+    struct wish later[] = {{.transaction = "tx-4", .subject = "CN=d", .key = keys[0]},
+                           {.transaction = "tx-5", .subject = "CN=e", .key = keys[1]}};
+    expect_pending(&w, &later[0], NULL);
+    expect_pending(&w, &later[1], NULL);
+    EVP_PKEY_free(keys[0]);
+    EVP_PKEY_free(keys[1]);
+    EVP_PKEY_free(third.key);
+}
+END_TEST
+
 START_TEST(poll_of_nothing)
 {
     expect_refused(&w, &poll, REASON_REQUEST_UNKNOWN, "tx-1");
@@ -431,6 +469,7 @@ int main(void)
     tcase_add_test(c, expires);
     tcase_add_test(c, housekeeping_without_work_writes_nothing);
     tcase_add_test(c, only_the_key_that_asked_may_poll);
+    tcase_add_test(c, no_more_may_wait_than_the_limit);
     tcase_add_test(c, poll_of_nothing);
     tcase_add_test(c, template_is_asked_before_people_are);
     tcase_add_test(c, template_changed_while_it_waited);

@@ -177,6 +177,7 @@ START_TEST(defaults)
     ck_assert_int_eq(e->ra, RA_SINGLE);
     ck_assert_uint_eq(e->challenges, CHALLENGE_ONE_TIME);
     ck_assert_int_eq(e->pending_ttl, 7 * 86400);
+    ck_assert_int_eq(e->max_pending, 10000);
     ck_assert_int_eq(c->request_timeout, 30);
     ck_assert_uint_eq(c->map_size, UINT64_C(64) << 30);
     ck_assert_int_eq(c->queue, 512);

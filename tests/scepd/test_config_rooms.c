@@ -38,6 +38,7 @@ START_TEST(policies)
     ck_assert_uint_eq(scep->challenges, CHALLENGE_ONE_TIME);
     ck_assert(scep->renewal && !scep->manual);
     ck_assert_int_eq(scep->pending_ttl, 7 * 86400);
+    ck_assert_uint_eq(scep->max_pending, 10000);
     ck_assert_uint_eq(fixed->challenges, CHALLENGE_STATIC);
     challenge_hash(&f.rooms.challenge_key, view_str("static-secret"), hash);
     ck_assert_mem_eq(fixed->static_hash, hash, sizeof hash);

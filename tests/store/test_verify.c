@@ -260,6 +260,7 @@ END_TEST
 
 START_TEST(transactions)
 {
+    struct key count = meta_pending("/scep"), two = key_id(2);
     switch (_i) {
     case 0:
         alter(TABLE_TX, view_of(tx_of_t1, STORE_HASH), 7); /* certificate 1 becomes 0 or another */
@@ -290,7 +291,7 @@ START_TEST(transactions)
         break;
     case 5:
         lose(TABLE_REQUEST, view_str("req_1"));
-        expect(3, "transaction T2 waits for request req_1, which does not exist");
+        expect(4, "transaction T2 waits for request req_1, which does not exist");
         break;
     case 6: {
         struct key k = {.n = 0};
@@ -310,6 +311,14 @@ START_TEST(transactions)
     case 8:
         plant(TABLE_REQUEST_DATA, view_str("req_1"), view_str("\1"));
         expect(1, "damaged request data");
+        break;
+    case 9:
+        plant(TABLE_META, key_view(&count), key_view(&two));
+        expect(1, "1 requests are pending at /scep and 2 are counted");
+        break;
+    case 10:
+        lose(TABLE_META, key_view(&count));
+        expect(1, "1 requests are pending, 0 of them at endpoints that count them");
         break;
     }
 }
@@ -359,7 +368,7 @@ int main(void)
     tcase_set_timeout(c, 60);
     tcase_add_loop_test(c, certificates, 0, 17);
     tcase_add_loop_test(c, challenges, 0, 7);
-    tcase_add_loop_test(c, transactions, 0, 9);
+    tcase_add_loop_test(c, transactions, 0, 11);
     tcase_add_loop_test(c, audit, 0, 7);
     suite_add_tcase(s, c);
     return check_main(s);

@@ -91,6 +91,8 @@ enum fail_info { /* RFC 8894 section 3.2.1.4 */
       "an administrator denied the request")                                                       \
     X(REQUEST_EXPIRED, "request.expired", FAIL_BAD_TIME, 0x80094014, false,                        \
       "the request waited too long for an approval")                                               \
+    X(REQUEST_TOO_MANY, "request.too_many", FAIL_BAD_REQUEST, 0x800700AA, false,                   \
+      "too many requests wait for an approval: try again later")                                   \
     X(CERTIFICATE_UNKNOWN, "certificate.unknown", FAIL_BAD_CERT_ID, 0x80092004, false,             \
       "no such certificate or CRL is known here")                                                  \
     X(AUTHORITY_EXPIRED, "authority.expired", FAIL_BAD_REQUEST, 0x800B0101, false,                 \

@@ -21,6 +21,7 @@ struct enroll_policy {
     uint8_t static_hash[STORE_HASH]; /* challenge_hash of the static one */
     bool manual;                     /* an administrator approves first enrolments; renewals do not wait */
     int64_t pending_ttl;             /* seconds; 0: waits for ever */
+    uint64_t max_pending;            /* that may wait at once; 0: no limit */
     bool renewal;                    /* by a valid certificate of ours, issued at this endpoint or by this template.
                                         One that was renewed already may renew again: devices lose what they got */
     enum renewal_challenge renewal_challenge;
@@ -62,8 +63,8 @@ bool enroll_decide(const struct enroll_context *ctx, const struct enroll_policy 
 
 /* Everything that must be durable before the reply may leave. */
 struct enroll_change;
-/* NULL in `*out` when nothing needs storing (a plain refusal).  Misuse of a challenge or a transactionID is recorded and
- * counted.  Takes what is private in `d`; `m` may be freed afterwards. */
+/* NULL in `*out` when nothing needs storing (a plain refusal).  Misuse of a challenge or a transactionID is counted, and
+ * the first ten times recorded.  Takes what is private in `d`; `m` may be freed afterwards. */
 bool enroll_change_new(const struct enroll_policy *policy, const struct scep_message *m, const struct enroll_peer *peer,
                        struct enroll_decision *d, const struct issued *issued, int64_t now, struct enroll_change **out,
                        struct err *err);

@@ -257,6 +257,8 @@ bool store_request_issued(struct store_write *w, const char *id, uint64_t cert_i
  * how many. */
 bool store_request_expire(struct store_write *w, int64_t now, uint64_t *expired, struct err *err);
 /* Without csr and signer.  state: enum request_state or -1. */
+/* How many are pending at an endpoint.  Cheap. */
+bool store_request_pending(struct store *s, const char *endpoint, uint64_t *out, struct err *err);
 bool store_request_list(struct store *s, int state, bool (*each)(void *ctx, const struct store_request *r), void *ctx,
                         struct err *err);
 
@@ -270,6 +272,7 @@ bool store_write_challenge_by_hash(struct store_write *w, const uint8_t hash[STO
                                    struct err *err);
 bool store_write_cert_by_id(struct store_write *w, uint64_t id, struct store_cert *out, struct err *err);
 bool store_write_request_get(struct store_write *w, const char *id, struct store_request *out, struct err *err);
+bool store_write_request_pending(struct store_write *w, const char *endpoint, uint64_t *out, struct err *err);
 bool store_write_key_use(struct store_write *w, const uint8_t key_hash[STORE_HASH], const uint8_t subject_hash[STORE_HASH],
                          enum key_use *out, char other[STORE_SUBJECT_MAX], struct err *err);
 
