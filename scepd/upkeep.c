@@ -124,8 +124,8 @@ static bool wants_renewal(struct upkeep *u, size_t i, bool store_changed, int64_
     struct slot *slot = &u->slot[i];
     struct err err = {0};
     uint64_t revocations;
-    if (slot->retry)
-        return now >= slot->retry;
+    if (slot->retry) /* a clock that was set back must not make it wait for longer */
+        return now >= slot->retry || now < slot->retry - RETRY_SECONDS;
     if (!slot->current || now >= slot->due)
         return true;
     return store_changed &&
