@@ -16,7 +16,7 @@
 
 void config_mistake(struct loader *l, const config_setting_t *at, const char *fmt, ...)
 {
-    char text[1024], message[1600];
+    char text[1024], message[1600], clean[2000];
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
@@ -29,7 +29,8 @@ void config_mistake(struct loader *l, const config_setting_t *at, const char *fm
     else
         snprintf(message, sizeof message, "%s: %s", file, text);
     l->problems++;
-    l->complain(l->ctx, message);
+    text_printable(view_str(message), clean, sizeof clean); /* names of the file stand in it */
+    l->complain(l->ctx, clean);
 }
 
 const config_setting_t *config_at(const config_setting_t *group, const char *key)
@@ -534,7 +535,11 @@ static void load_section(struct loader *l, const char *section, const config_set
             }
             load_section(l, inner, at, owner);
         } else if (row->type != SETTING_GROUP && at) {
+            unsigned before = l->problems;
             load_member(l, at, row, owner);
+            /* One mistake is told once, not again by the rules between settings. */
+            if (l->problems != before && row->fallback && row->type != SETTING_FILE)
+                load_fallback(l, group, row, owner);
         } else if (row->required && section[0]) {
             config_mistake(l, group, "%s needs \"%s\"", label, row->key);
         } else if (row->fallback) {
@@ -671,7 +676,8 @@ struct config *config_load(const char *file, config_complain complain, void *ctx
         complain(ctx, message);
         goto out;
     }
-    load_root(&l, config_root_setting(&conf));
+    l.root = config_root_setting(&conf);
+    load_root(&l, l.root);
     config_check(&l);
 out:
     config_destroy(&conf);

@@ -2,8 +2,10 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -280,8 +282,24 @@ static void check_endpoint(struct loader *l, size_t i)
     check_algorithms(l, e, at);
 }
 
+/* http_bind takes numbers only: names lead to several addresses, or to other ones tomorrow. */
+static void check_listen(struct loader *l)
+{
+    const config_setting_t *at = config_at(config_setting_get_member(l->root, "listen"), "address");
+    const char *address = l->c->address;
+    struct addrinfo hints = {.ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_STREAM}, *found = NULL;
+    if (strcmp(address, "*") == 0)
+        return;
+    if (getaddrinfo(address, NULL, &hints, &found) == 0)
+        freeaddrinfo(found);
+    else
+        config_mistake(l, at, "address = \"%s\" is no IP address, such as \"127.0.0.1\" or \"::\"",
+                       address);
+}
+
 void config_check(struct loader *l)
 {
+    check_listen(l);
     for (size_t i = 0; i < l->c->authority_n; i++)
         if (config_setting_is_group(l->authority[i]))
             check_authority(l, i);

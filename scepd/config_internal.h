@@ -15,6 +15,7 @@ struct loader {
     void *ctx;
     unsigned problems;
     /* where each thing stands, for the rules between settings */
+    const config_setting_t *root;
     const config_setting_t *authority[CONFIG_MAX_AUTHORITIES];
     const config_setting_t *template[CONFIG_MAX_TEMPLATES];
     const config_setting_t *endpoint[CONFIG_MAX_ENDPOINTS];

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -45,7 +46,7 @@ struct daemon {
     struct service_pool *pool;
     struct event *event[EVENTS];
     unsigned workers;
-    int64_t drain_until; /* 0: not draining */
+    int64_t drain_until; /* monotonic seconds, 0: not draining */
     bool failed, cut_short;
 };
 
@@ -147,6 +148,14 @@ static bool start_http(struct daemon *d, struct err *err)
 
 /* ---- stopping ---- */
 
+/* The time of day may jump while the end waits. */
+static int64_t monotonic(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec;
+}
+
 static void begin_drain(struct daemon *d, const char *why)
 {
     struct timeval look = {0, DRAIN_LOOK_MS * 1000};
@@ -157,7 +166,7 @@ static void begin_drain(struct daemon *d, const char *why)
     }
     log_event(&d->logger.log, LOG_LEVEL_NOTICE, "daemon.stopping", "%s: finishing %u requests", why,
               http_server_in_flight(d->server));
-    d->drain_until = time(NULL) + DRAIN_SECONDS;
+    d->drain_until = monotonic() + DRAIN_SECONDS;
     http_server_drain(d->server);
     event_add(d->event[ON_DRAIN], &look);
 }
@@ -191,7 +200,7 @@ static void on_drain(evutil_socket_t fd, short what, void *daemon)
 {
     struct daemon *d = daemon;
     unsigned left = http_server_in_flight(d->server);
-    d->cut_short = left > 0 && time(NULL) >= d->drain_until;
+    d->cut_short = left > 0 && monotonic() >= d->drain_until;
     if (left == 0 || d->cut_short)
         event_base_loopbreak(d->base);
 }
@@ -248,7 +257,7 @@ static bool start(struct daemon *d, const char **fix, struct err *err)
     if (!load_rooms(d, err))
         return false;
     raise_descriptors(d);
-    *fix = "\"ss -ltnp\" shows who has the port; or set another listen.port";
+    *fix = "\"ss -ltnp\" shows who has the port; or set another listen.address or listen.port";
     if (!http_bind(c->address, c->port, &d->fd, err))
         return false;
     *fix = "set user to one that exists, or start as that user";
@@ -326,15 +335,46 @@ static struct daemon *daemon_new(const struct config *c, const char *version)
     return d;
 }
 
-bool daemon_check(const struct config *c, struct err *err)
+static bool check_keys(const struct config_rooms *rooms, struct err *err)
 {
+    struct signer *signer = NULL;
+    bool ok = signer_local(rooms->spec, &signer, err);
+    signer_free(signer);
+    return ok;
+}
+
+static bool check_user(const struct config *c, struct err *err)
+{
+    return !*c->user || getpwnam(c->user) ||
+           err_set(err, ERR_CONFIG, "there is no user \"%s\" to run as", c->user);
+}
+
+static bool check_store(const struct config *c, struct err *err)
+{
+    struct stat st;
+    if (stat(c->store_path, &st) != 0)
+        return err_errno(err, "store %s", c->store_path);
+    return S_ISDIR(st.st_mode) ||
+           err_set(err, ERR_CONFIG, "store %s is not a directory", c->store_path);
+}
+
+void daemon_check(const struct config *c, config_complain complain, void *ctx)
+{
+    struct err err[3] = {0};
     struct daemon *d = daemon_new(c, "");
-    if (!d)
-        return err_memory(err);
-    bool ok = load_rooms(d, err);
+    if (!d) {
+        complain(ctx, "out of memory");
+        return;
+    }
+    if (load_rooms(d, &err[0]))
+        check_keys(&d->rooms, &err[0]);
+    check_user(c, &err[1]);
+    check_store(c, &err[2]);
+    for (size_t i = 0; i < sizeof err / sizeof *err; i++)
+        if (err[i].kind != ERR_NONE)
+            complain(ctx, err[i].text);
     stop(d);
     free(d);
-    return ok;
 }
 
 int daemon_run(const struct config *c, const char *version)

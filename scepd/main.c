@@ -96,9 +96,8 @@ static void complain(void *count, const char *message)
 
 static int check(const struct config *c, const char *file, unsigned problems)
 {
-    struct err err = {0};
-    if (c && !daemon_check(c, &err))
-        complain(&problems, err.text);
+    if (c)
+        daemon_check(c, complain, &problems);
     if (problems) {
         fprintf(stderr, "%s: %u problem%s\n", file, problems, problems == 1 ? "" : "s");
         return EXIT_PROBLEMS;

@@ -293,6 +293,28 @@ class Check(Case):
         self.assertIn("ra.pem", r.stderr)
         self.assertIn("1 problem\n", r.stderr)
 
+    def test_what_would_not_start(self):
+        for edit, part in ((('"keys/ca.key"', '"keys/ra.key"'), "ra.key"), (('"keys/ca.key"', '"ca/ca.pem"'), "ca.pem"),
+                           (('address = "127.0.0.1"', 'address = "localhost"'), 'address = "localhost"'),
+                           (('path = "store"', 'path = "no-store"'), "no-store"),
+                           (('path = "store"', 'path = "scepd.conf"'), "not a directory"),
+                           (('queue = 512;', 'queue = 512; user = "no-such-user";'), "no-such-user")):
+            a = self.authority(lambda text: text.replace(*edit))
+            r = scepd("-c", a.conf, "--check-config")
+            self.assertEqual(r.returncode, PROBLEMS, edit)
+            self.assertIn(part, r.stderr)
+            self.assertIn(": 1 problem\n", r.stderr)
+            r = a.ctl("config", "check", check=False)
+            self.assertEqual(r.returncode, PROBLEMS, edit)
+            self.assertIn(part, r.stdout)
+
+    def test_one_mistake_is_told_once(self):
+        a = self.authority(lambda text: text.replace('challenge = "one-time";', 'challenge = "ont-time\x1b[31m";', 1))
+        r = scepd("-c", a.conf, "--check-config")
+        self.assertIn("is none of", r.stderr)
+        self.assertIn(": 1 problem\n", r.stderr)
+        self.assertNotIn("\x1b", r.stderr)
+
     def test_paths_that_differ_by_case_only(self):
         a = self.authority(lambda text: text.replace('"/scep/legacy"', '"/SCEP/static"'))
         r = scepd("-c", a.conf, "--check-config")
