@@ -244,6 +244,23 @@ static bool load_ras(struct authority *a, const struct authority_files *f, struc
                    &a->ra_encryption, err);
 }
 
+/* The keys that no device may have. */
+static bool hash_keys(struct authority *a, struct err *err)
+{
+    const struct cert *certs[4 + AUTHORITY_MAX_CHAIN] = {a->cert, a->ra, a->ra_signing,
+                                                         a->ra_encryption};
+    memcpy(certs + 4, a->chain, a->chain_n * sizeof certs[0]);
+    for (size_t i = 0; i < 4 + a->chain_n; i++) {
+        struct pubkey key;
+        if (!certs[i])
+            continue;
+        if (!pubkey_parse(certs[i]->spki, &key, err))
+            return err_set(err, ERR_CONFIG, "a certificate of the authority has an unusable key");
+        memcpy(a->key_hash[a->key_hash_n++], key.sha256, sizeof key.sha256);
+    }
+    return true;
+}
+
 /* ---- the signer's part ---- */
 
 static bool copy_text(char *out, size_t cap, const char *text, const char *what, struct err *err)
@@ -345,7 +362,7 @@ bool authority_load(const struct authority_files *f, const struct template *cons
         !copy_text(a->crl_url, sizeof a->crl_url, f->crl_url, "a CRL's URL", err) ||
         !copy_text(a->issuer_url, sizeof a->issuer_url, f->issuer_url, "an issuer's URL", err) ||
         !load_ca(a, f, err) || !load_chain(a, f, err) || !load_ras(a, f, err) ||
-        !add_keys(a, f, templates, templates_n, spec, err)) {
+        !hash_keys(a, err) || !add_keys(a, f, templates, templates_n, spec, err)) {
         authority_free(a);
         return false;
     }

@@ -52,7 +52,7 @@ bool lint_key(struct lint *l, struct err *err)
     }
     if (!lint_key_size(l, err) || !lint_key_encoding(l, err))
         return false;
-    if (!l->limits->key_checked && !key_check(&l->key, err)) {
+    if (!key_check(&l->key, err)) {
         err_prefix(err, l->key.type == KEY_RSA ? "C20" : "C21");
         return false;
     }

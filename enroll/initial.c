@@ -48,32 +48,12 @@ bool ask_plan(struct ask *a, const char *signer_subject, struct err *err)
 
 /* ---- the key ---- */
 
-static bool key_of(const struct cert *c, const uint8_t key_hash[STORE_HASH], bool *same,
-                   struct err *err)
+static bool key_of_authority(const struct authority *a, const uint8_t key_hash[STORE_HASH])
 {
-    struct pubkey key;
-    *same = false;
-    if (!c)
-        return true;
-    if (!pubkey_parse(c->spki, &key, err))
-        return err_set(err, ERR_CRYPTO,
-                       "a certificate of the authority has a key that cannot be read");
-    *same = hash_eq(key.sha256, key_hash);
-    return true;
-}
-
-static bool key_of_authority(const struct authority *authority, const uint8_t key_hash[STORE_HASH],
-                             bool *same, struct err *err)
-{
-    const struct cert *certs[4 + AUTHORITY_MAX_CHAIN] = {
-        authority->cert, authority->ra, authority->ra_signing, authority->ra_encryption};
-    for (size_t i = 0; i < authority->chain_n; i++)
-        certs[4 + i] = authority->chain[i];
-    *same = false;
-    for (size_t i = 0; i < sizeof certs / sizeof certs[0] && !*same; i++)
-        if (!key_of(certs[i], key_hash, same, err))
-            return false;
-    return true;
+    for (size_t i = 0; i < a->key_hash_n; i++)
+        if (hash_eq(a->key_hash[i], key_hash))
+            return true;
+    return false;
 }
 
 bool ask_key_unused(struct ask *a, struct err *err)
@@ -81,9 +61,7 @@ bool ask_key_unused(struct ask *a, struct err *err)
     bool used;
     enum key_use use;
     char other[STORE_SUBJECT_MAX];
-    if (!key_of_authority(a->policy->authority, a->p->key_hash, &used, err))
-        return false;
-    if (used)
+    if (key_of_authority(a->policy->authority, a->p->key_hash))
         return err_refuse(err, REASON_KEY_REUSED, "the key is one of authority %s itself",
                           a->policy->authority->name);
     if (!store_key_use(a->ctx->store, a->p->key_hash, a->p->subject_hash, &use, other, err))

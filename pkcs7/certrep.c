@@ -87,7 +87,7 @@ bool certrep_build(const struct certrep *r, const struct scep_message *m,
     struct numbers texts;
     struct buf envelope = {0};
     struct signed_parts p = {
-        .digest = r->digest, .signer_cert = r->signer_cert, .signer_key = r->signer_key};
+        .digest = r->digest, .signer = r->signer_cert, .signer_key = r->signer_key};
     if (!nonce) {
         if (RAND_bytes(drawn, sizeof drawn) != 1) {
             ERR_clear_error();

@@ -267,30 +267,33 @@ static bool fits(EVP_PKEY *key, struct sigalg alg)
     return EVP_PKEY_is_a(key, alg.scheme == SIG_ECDSA ? "EC" : "RSA");
 }
 
-static bool verify(EVP_MD_CTX *ctx, EVP_PKEY *key, struct sigalg alg, struct view data,
-                   struct view sig)
+/* EVP_DigestVerify would do the same and look every algorithm up by name again, which costs as much
+ * as a quarter of the verification. */
+static bool verify(EVP_PKEY_CTX *ctx, struct sigalg alg, const uint8_t *digest, struct view sig)
 {
-    EVP_PKEY_CTX *pctx;
-    if (EVP_DigestVerifyInit(ctx, &pctx, digest_md(alg.digest), NULL, key) != 1)
-        return false;
-    if (alg.scheme == SIG_RSA_PSS &&
-        (EVP_PKEY_CTX_set_rsa_padding(pctx, RSA_PKCS1_PSS_PADDING) != 1 ||
-         EVP_PKEY_CTX_set_rsa_pss_saltlen(pctx, alg.pss_salt) != 1))
-        return false;
-    return EVP_DigestVerify(ctx, sig.p, sig.n, data.p, data.n) == 1;
+    int padding = alg.scheme == SIG_RSA_PSS ? RSA_PKCS1_PSS_PADDING : RSA_PKCS1_PADDING;
+    return EVP_PKEY_verify_init(ctx) == 1 &&
+           (alg.scheme == SIG_ECDSA || EVP_PKEY_CTX_set_rsa_padding(ctx, padding) == 1) &&
+           EVP_PKEY_CTX_set_signature_md(ctx, digest_md(alg.digest)) == 1 &&
+           (alg.scheme != SIG_RSA_PSS ||
+            EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, alg.pss_salt) == 1) &&
+           EVP_PKEY_verify(ctx, sig.p, sig.n, digest, digest_size(alg.digest)) == 1;
 }
 
 bool pubkey_verify(EVP_PKEY *key, struct sigalg alg, struct view data, struct view sig,
                    struct err *err)
 {
+    uint8_t digest[EVP_MAX_MD_SIZE];
     if (!fits(key, alg))
         return err_refuse(err, REASON_SIGNATURE_BAD,
                           "signature algorithm does not belong to the type of the key");
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    if (!digest_compute(alg.digest, data, digest, err))
+        return false;
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
     if (!ctx)
         return err_memory(err);
-    bool good = verify(ctx, key, alg, data, sig);
-    EVP_MD_CTX_free(ctx);
+    bool good = verify(ctx, alg, digest, sig);
+    EVP_PKEY_CTX_free(ctx);
     ERR_clear_error();
     return good || err_refuse(err, REASON_SIGNATURE_BAD, "signature does not verify");
 }

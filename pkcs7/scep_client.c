@@ -30,19 +30,24 @@ bool scep_request_build(const struct scep_request *r, const struct scep_keys *ke
 {
     char type[12];
     struct buf envelope = {0};
-    if (!build_envelope(r, &envelope, err))
+    struct cert *signer = NULL;
+    bool ok = cert_parse(r->signer_cert, &signer, err) && build_envelope(r, &envelope, err);
+    if (!ok) {
+        cert_free(signer);
         return false;
+    }
     struct signed_parts p = {.content = buf_view(&envelope),
                              .digest = r->digest,
-                             .signer_cert = r->signer_cert,
+                             .signer = signer,
                              .signer_key = r->signer_key,
                              .signing_time = r->signing_time};
     snprintf(type, sizeof type, "%d", (int)r->type);
     signed_parts_add(&p, ATTR_MESSAGE_TYPE, DER_PRINTABLE_STRING, view_str(type));
     signed_parts_add(&p, ATTR_TRANSACTION_ID, DER_PRINTABLE_STRING, view_str(r->transaction_id));
     signed_parts_add(&p, ATTR_SENDER_NONCE, DER_OCTET_STRING, view_of(r->nonce, SCEP_NONCE_SIZE));
-    bool ok = signed_data_build(&p, keys, out, err);
+    ok = signed_data_build(&p, keys, out, err);
     buf_clear(&envelope);
+    cert_free(signer);
     return ok;
 }
 

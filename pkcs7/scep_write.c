@@ -85,9 +85,8 @@ static void signature_algorithm(struct der *w, enum key_type type, enum digest d
     der_wrap(w, DER_SEQUENCE, mark);
 }
 
-static void write_signer_info(struct der *w, const struct signed_parts *p,
-                              const struct cert *signer, enum key_type type, struct view attributes,
-                              struct view signature)
+static void write_signer_info(struct der *w, const struct signed_parts *p, enum key_type type,
+                              struct view attributes, struct view signature)
 {
     size_t set = der_mark(w);
     der_tlv(w, DER_OCTET_STRING, signature);
@@ -95,21 +94,20 @@ static void write_signer_info(struct der *w, const struct signed_parts *p,
     der_raw(w, attributes);
     der_raw(w, digest_alg_der(p->digest));
     size_t name = der_mark(w);
-    der_raw(w, signer->serial_tlv);
-    der_raw(w, signer->issuer);
+    der_raw(w, p->signer->serial_tlv);
+    der_raw(w, p->signer->issuer);
     der_wrap(w, DER_SEQUENCE, name);
     der_small(w, 1);
     der_wrap(w, DER_SEQUENCE, set);
     der_wrap(w, DER_SET, set);
 }
 
-static void write_signed_data(struct der *w, const struct signed_parts *p,
-                              const struct cert *signer, enum key_type type, struct view attributes,
-                              struct view signature)
+static void write_signed_data(struct der *w, const struct signed_parts *p, enum key_type type,
+                              struct view attributes, struct view signature)
 {
     size_t all = der_mark(w), mark = all;
-    write_signer_info(w, p, signer, type, attributes, signature);
-    der_tlv(w, DER_CONTEXT_CONSTRUCTED(0), p->signer_cert);
+    write_signer_info(w, p, type, attributes, signature);
+    der_tlv(w, DER_CONTEXT_CONSTRUCTED(0), buf_view(&p->signer->der));
     mark = der_mark(w);
     if (!p->absent_content) {
         der_tlv(w, DER_OCTET_STRING, p->content);
@@ -126,24 +124,21 @@ static void write_signed_data(struct der *w, const struct signed_parts *p,
 bool signed_data_build(const struct signed_parts *p, const struct scep_keys *keys, struct buf *out,
                        struct err *err)
 {
-    struct cert *signer = NULL;
     struct pubkey key;
     struct buf attributes = {0}, signature = {0};
     struct der w = {0};
     bool ok =
-        cert_parse(p->signer_cert, &signer, err) && pubkey_parse(signer->spki, &key, err) &&
-        build_attributes(p, &attributes, err) &&
+        pubkey_parse(p->signer->spki, &key, err) && build_attributes(p, &attributes, err) &&
         keys->sign(keys->ctx, p->signer_key, p->digest, buf_view(&attributes), &signature, err);
     if (ok) {
         /* Signed as a SET, sent as [0] IMPLICIT. */
         attributes.p[0] = DER_CONTEXT_CONSTRUCTED(0);
-        der_init(&w, p->content.n + p->signer_cert.n + DER_OVERHEAD);
-        write_signed_data(&w, p, signer, key.type, buf_view(&attributes), buf_view(&signature));
+        der_init(&w, p->content.n + p->signer->der.n + DER_OVERHEAD);
+        write_signed_data(&w, p, key.type, buf_view(&attributes), buf_view(&signature));
         ok = der_take(&w, out, err);
     }
     buf_clear(&attributes);
     buf_clear(&signature);
-    cert_free(signer);
     return ok;
 }
 

@@ -17,7 +17,7 @@ struct signed_parts {
     struct view content;
     bool absent_content;          /* no eContent at all; `content` is empty then */
     enum digest digest;
-    struct view signer_cert;
+    const struct cert *signer;    /* its certificate; borrowed */
     int signer_key;
     int64_t signing_time;         /* 0: none */
     struct signed_attribute attribute[ATTR_COUNT];

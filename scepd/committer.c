@@ -1,6 +1,5 @@
 /* The committer: makes the changes of all jobs that wait durable in one transaction (group commit),
- * then lets their answers go.  It never waits for more: the batch is what came together during the
- * last commit. */
+ * then lets their answers go. */
 #include "scepd/service_internal.h"
 
 static void settle(struct service_pool *p, struct service_job *job, bool committed,
@@ -30,12 +29,29 @@ static void commit_batch(struct service_pool *p, struct service_job **jobs, size
                results[i].kind == ERR_NONE && !committed ? &err : &results[i]);
 }
 
+/* One sync serves many: while other jobs are on their way the first waits for them, briefly; a job
+ * that is alone in the house never waits. */
+#define GATHER_JOBS 16
+#define GATHER_US 10000
+#define GATHER_STEP_US 1000
+
+static size_t gather(struct service_pool *p, struct service_job **jobs, size_t n)
+{
+    int64_t now = service_now_us(), until = now + GATHER_US;
+    while (n < GATHER_JOBS && n < service_pending(p) && now < until) {
+        if (job_queue_wait(&p->commit, 1, now + GATHER_STEP_US) > 0)
+            n += job_queue_take(&p->commit, jobs + n, SERVICE_BATCH - n);
+        now = service_now_us();
+    }
+    return n;
+}
+
 void *service_commit(void *pool)
 {
     struct service_pool *p = pool;
     struct service_job *jobs[SERVICE_BATCH];
     size_t n;
     while ((n = job_queue_take(&p->commit, jobs, SERVICE_BATCH)) > 0)
-        commit_batch(p, jobs, n);
+        commit_batch(p, jobs, gather(p, jobs, n));
     return NULL;
 }

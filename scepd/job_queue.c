@@ -1,10 +1,16 @@
 #include "scepd/job_queue.h"
 
+#include <time.h>
+
 void job_queue_init(struct job_queue *q, size_t bound)
 {
     *q = (struct job_queue){.bound = bound};
     pthread_mutex_init(&q->lock, NULL);
-    pthread_cond_init(&q->ready, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&q->ready, &monotonic);
+    pthread_condattr_destroy(&monotonic);
 }
 
 void job_queue_clear(struct job_queue *q)
@@ -58,6 +64,18 @@ size_t job_queue_take(struct job_queue *q, struct service_job **out, size_t max)
     q->n -= n;
     pthread_mutex_unlock(&q->lock);
     return n;
+}
+
+size_t job_queue_wait(struct job_queue *q, size_t n, int64_t until_us)
+{
+    struct timespec until = {until_us / 1000000, (long)(until_us % 1000000) * 1000};
+    int rc = 0;
+    pthread_mutex_lock(&q->lock);
+    while (q->n < n && !q->closed && rc == 0)
+        rc = pthread_cond_timedwait(&q->ready, &q->lock, &until);
+    size_t have = q->n;
+    pthread_mutex_unlock(&q->lock);
+    return have;
 }
 
 struct service_job *job_queue_drain(struct job_queue *q)

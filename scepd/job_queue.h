@@ -22,6 +22,9 @@ bool job_queue_push(struct job_queue *q, struct service_job *job);
 void job_queue_push_front(struct job_queue *q, struct service_job *job);
 /* Waits for a job and takes all that are there, up to `max`, in order.  0: closed and empty. */
 size_t job_queue_take(struct job_queue *q, struct service_job **out, size_t max);
+/* Waits until `n` jobs are there, at the longest until `until_us` (service_now_us); how many there are.  Also ends when
+ * the queue is closed. */
+size_t job_queue_wait(struct job_queue *q, size_t n, int64_t until_us);
 /* All that are there now, as a list; never waits. */
 struct service_job *job_queue_drain(struct job_queue *q);
 /* Wakes those who wait; what is in it is still handed out. */

@@ -67,7 +67,7 @@ static bool reply_build(const struct scep_call *call, const struct scep_message 
     const struct authority *a = call->endpoint->policy->authority;
     struct authority_keys ak = {.authority = a, .signer = call->signer};
     struct scep_keys keys = authority_scep_keys(&ak);
-    r->signer_cert = buf_view(&authority_reply_signer(a, c->ra, &r->signer_key)->der);
+    r->signer_cert = authority_reply_signer(a, c->ra, &r->signer_key);
     r->digest = reply_digest(c, m);
     r->cipher = reply_cipher(m);
     r->absent_content = c->absent_content;

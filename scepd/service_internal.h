@@ -27,6 +27,8 @@ struct service_pool {
 
 /* Gives the job back to its submitter. */
 void service_finish(struct service_pool *p, struct service_job *job);
+/* Jobs submitted and not yet given back. */
+size_t service_pending(struct service_pool *p);
 int64_t service_now_us(void);
 
 void *service_work(void *worker);

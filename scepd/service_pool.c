@@ -52,6 +52,14 @@ void service_finish(struct service_pool *p, struct service_job *job)
     pthread_mutex_unlock(&p->lock);
 }
 
+size_t service_pending(struct service_pool *p)
+{
+    pthread_mutex_lock(&p->lock);
+    size_t n = p->pending;
+    pthread_mutex_unlock(&p->lock);
+    return n;
+}
+
 bool service_pool_submit(struct service_pool *p, struct service_job *job)
 {
     job->call.message = buf_view(&job->message);

@@ -52,9 +52,12 @@ struct load_result {
 };
 void load_verify(struct load *l, struct load_result *out);
 
-/* load_prims.c: microseconds of CPU of one private-key operation of its kind, the best of several rounds. */
-double load_time_sign(const char *kind);
-double load_time_decrypt(void);
+/* load_prims.c: the raw private-key operations of one enrolment (CA signs, RA decrypts, RA signs), timed every few
+ * milliseconds by a thread of its own while the server works, so that both feel the same machine. */
+struct load_prims;
+bool load_prims_start(const char *ca_key, struct load_prims **out, struct err *err);
+/* Median of the sum in microseconds of CPU; stops and frees. */
+double load_prims_stop(struct load_prims *p);
 
 /* load_cpu.c: CPU seconds used so far by a process and its children (user and system). */
 double load_cpu_seconds(int pid);

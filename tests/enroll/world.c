@@ -243,6 +243,13 @@ void world_open_sized(struct world *w, uint64_t map_size)
     w->authority.cert = authority_cert("CN=Demo CA", w->ca_key);
     w->authority.ra = authority_cert("CN=Demo RA", w->ra_key);
     RAND_bytes(w->authority.key_id, sizeof w->authority.key_id);
+    const struct cert *own[] = {w->authority.cert, w->authority.ra};
+    for (size_t i = 0; i < 2; i++) {
+        struct pubkey key;
+        struct err err;
+        ck_assert(pubkey_parse(own[i]->spki, &key, &err));
+        memcpy(w->authority.key_hash[w->authority.key_hash_n++], key.sha256, sizeof key.sha256);
+    }
     fill_template(&w->template);
     snprintf(w->policy.endpoint, sizeof w->policy.endpoint, "/scep");
     w->policy.authority = &w->authority;

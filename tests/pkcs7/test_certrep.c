@@ -65,7 +65,7 @@ static void setup(void)
                          .certificate = buf_view(&server.der[1]),
                          .digest = DIGEST_SHA256,
                          .cipher = CIPHER_AES128,
-                         .signer_cert = buf_view(&server.der[0])};
+                         .signer_cert = server.parsed[0]};
 }
 
 static void forget_reply(void)
@@ -331,7 +331,7 @@ END_TEST
 START_TEST(ec_signer)
 {
     X509_ALGOR *signature;
-    r.signer_cert = buf_view(&server.der[1]);
+    r.signer_cert = server.parsed[1];
     r.signer_key = 1;
     CMS_SignerInfo_get0_algs(answered(), NULL, NULL, NULL, &signature);
     ck_assert_int_eq(OBJ_obj2nid(signature->algorithm), NID_ecdsa_with_SHA256);

@@ -81,7 +81,7 @@ static void answered(struct certrep *r)
 {
     r->digest = m->digest;
     r->cipher = m->cipher;
-    r->signer_cert = buf_view(&server.der[0]);
+    r->signer_cert = server.parsed[0];
     ck_assert_msg(certrep_build(r, m, &server_keys, &answer, &why), "%s", why.text);
     ck_assert_msg(scep_parse(buf_view(&answer), ALL, &reply, &why), "%s", why.text);
     ck_assert(reply->is_reply);

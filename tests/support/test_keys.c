@@ -90,7 +90,9 @@ int test_keys_add(struct test_keys *k, EVP_PKEY *key, X509 *cert)
     ck_assert_int_lt(k->n, TEST_KEYS_MAX);
     k->key[k->n] = key;
     k->cert[k->n] = cert;
+    struct err err;
     k->der[k->n] = test_cert_der(cert);
+    ck_assert(cert_parse(buf_view(&k->der[k->n]), &k->parsed[k->n], &err));
     return k->n++;
 }
 
@@ -99,6 +101,7 @@ void test_keys_clear(struct test_keys *k)
     for (int i = 0; i < k->n; i++) {
         EVP_PKEY_free(k->key[i]);
         X509_free(k->cert[i]);
+        cert_free(k->parsed[i]);
         buf_clear(&k->der[i]);
     }
     *k = (struct test_keys){0};

@@ -12,6 +12,7 @@ struct test_keys {
     EVP_PKEY *key[TEST_KEYS_MAX];
     X509 *cert[TEST_KEYS_MAX];
     struct buf der[TEST_KEYS_MAX]; /* of the certificates */
+    struct cert *parsed[TEST_KEYS_MAX]; /* the same, as pkcs7/ reads them */
     int n;
     bool out_of_reach;             /* every operation fails, as when the signer is gone */
 };

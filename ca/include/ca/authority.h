@@ -17,6 +17,8 @@ struct authority {
     EVP_PKEY *public_key;                  /* owned */
     uint8_t key_id[20];                    /* its subjectKeyIdentifier */
     struct name subject;
+    uint8_t key_hash[4 + AUTHORITY_MAX_CHAIN][32]; /* of all its keys and its issuers' (struct pubkey: sha256) */
+    size_t key_hash_n;
     struct cert *chain[AUTHORITY_MAX_CHAIN]; /* owned: issuers up to the root, without the CA itself */
     size_t chain_n;
     struct cert *ra, *ra_signing, *ra_encryption; /* owned, NULL if there is none */

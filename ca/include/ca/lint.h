@@ -16,7 +16,6 @@ struct lint_limits {
                                      neither the extension nor a SAN URI with a SID passes (C37) */
     int64_t max_validity;         /* seconds */
     int64_t now;
-    bool key_checked;             /* key_check was done on this very key: not again */
 };
 
 /* `cert_or_tbs`: cert_lint_tbs wraps the TBS for reading.  ERR_REFUSED; the text begins with the rule ("C17:

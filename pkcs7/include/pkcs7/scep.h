@@ -119,7 +119,7 @@ struct certrep {
     bool absent_content;            /* PENDING, FAILURE: no eContent instead of an empty one */
     enum digest digest;
     enum cipher cipher;
-    struct view signer_cert;        /* DER of the certificate of keys->sign */
+    const struct cert *signer_cert; /* the certificate of keys->sign; borrowed */
     int signer_key;
     const uint8_t *nonce;           /* 16 octets of senderNonce; NULL: drawn here */
 };
