@@ -108,7 +108,6 @@ static void lose_replies(struct load *l)
 }
 
 static void report(struct load *l, const struct load_result *r, double wall, double cpu, double raw)
-
 {
     double *ms = calloc(l->n, sizeof *ms);
     size_t n = 0;
