@@ -226,6 +226,8 @@ static int read_challenge(struct session *s, struct buf *out)
     if (!f)
         return ctl_fail(s->ctl, CTL_FAILED, NULL, "cannot read %s", path);
     char line[CSR_MAX_CHALLENGE + 2];
+    if (f == stdin && isatty(STDIN_FILENO) && !s->ctl->no_input)
+        ctl_note(s->ctl, "The challenge, then Enter:");
     if (fgets(line, sizeof line, f)) {
         line[strcspn(line, "\r\n")] = '\0';
         buf_append_str(out, line);

@@ -56,6 +56,7 @@ static int show_one(struct ctl *ctl, const char *name)
 {
     const struct config *c = ctl->config;
     char port[16], hint[128];
+    struct ctl_show s;
     snprintf(port, sizeof port, "%d", c->port);
     const struct {
         const char *name, *value;
@@ -67,7 +68,13 @@ static int show_one(struct ctl *ctl, const char *name)
     struct suggest near = suggest_start(name);
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (strcmp(known[i].name, name) == 0) {
-            printf("%s\n", known[i].value);
+            if (ctl->json) {
+                ctl_show_start(&s, ctl);
+                ctl_show_text(&s, name, known[i].value);
+                ctl_show_end(&s);
+            } else {
+                printf("%s\n", known[i].value);
+            }
             return CTL_DONE;
         }
         suggest_offer(&near, known[i].name);

@@ -108,6 +108,8 @@ class Init(Case):
         conf = home + "/scepd.conf"
         self.exits(DONE, ctl("-c", conf, "config", "check"))
         self.assertEqual(ctl("-c", conf, "config", "show", "url").stdout, "https://scep.example.org:8443\n")
+        self.assertEqual(json.loads(ctl("-c", conf, "config", "show", "url", "--json").stdout),
+                         {"url": "https://scep.example.org:8443"})
         shown = json.loads(ctl("-c", conf, "ca", "show", "--json").stdout)
         self.assertEqual(shown["crl_url"], "http://scep.example.org/crl/main.crl")
         self.assertEqual(shown["key"], "P-256")
