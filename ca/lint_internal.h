@@ -27,7 +27,7 @@ struct lint {
 
 /* lint_names.c: issuer and subject, C7, C9 to C13, C39 */
 bool lint_names(struct lint *l, struct err *err);
-/* lint_key.c: the key, C19 to C21; the issuer, C8; key identifiers, C28 */
+/* lint_key.c: the key, C19 to C21; the issuer, C8 and C38; key identifiers, C28 */
 bool lint_key(struct lint *l, struct err *err);
 bool lint_issuer(struct lint *l, struct err *err);
 bool lint_key_ids(struct lint *l, struct err *err);

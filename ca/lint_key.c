@@ -108,6 +108,10 @@ bool lint_issuer(struct lint *l, struct err *err)
         err_refuse(err, REASON_INTERNAL, "C8: the issuer is no certificate authority");
         goto out;
     }
+    if (memcmp(l->key.sha256, l->issuer_key.sha256, sizeof l->key.sha256) == 0) {
+        err_refuse(err, REASON_KEY_REUSED, "C38: the key is the authority's own");
+        goto out;
+    }
     ok = lint_authority_key_id(l, x.ski, err);
 out:
     extensions_clear(&x);

@@ -269,7 +269,7 @@ static void even_exponent(void)
 }
 static void off_the_curve(void)
 {
-    forge_key(&f, "p256");
+    forge_key(&f, "p384");
     f.spki.p[f.spki.n - 1] ^= 1;
 }
 static void compressed(void)
@@ -307,7 +307,7 @@ static void no_usage(void)
 }
 static void ec_enciphers(void)
 {
-    forge_key(&f, "p256");
+    forge_key(&f, "p384");
     EXT(KU, "0101ff", "030205a0");
 }
 static void wrong_key_id(void)
@@ -379,6 +379,11 @@ static void self_issued(void)
     buf_reset(&f.subject);
     buf_append(&f.subject, f.issuer.p, f.issuer.n);
 }
+static void authoritys_key(void)
+{
+    forge_key(&f, "p256");
+    EXT(KU, "0101ff", "03020780");
+}
 static void nocheck_not_null(void)
 {
     EXT(EKU, "", "300a" OCSP);
@@ -391,7 +396,7 @@ static void ocsp_and_client(void)
 }
 static void ra_of_ec(void)
 {
-    forge_key(&f, "p256");
+    forge_key(&f, "p384");
     EXT(KU, "0101ff", "03020780");
 }
 /* in the place of the order */
@@ -609,6 +614,7 @@ static const struct {
     MORE("C37", ROLE_DEVICE, REASON_USAGE_FORBIDDEN, sid_not_passed),
     MORE("C37", ROLE_DEVICE, REASON_SAN_FORBIDDEN, sid_uri_not_passed),
     MORE("C37", ROLE_DEVICE, REASON_USAGE_FORBIDDEN, template_not_passed),
+    MORE("C38", ROLE_DEVICE, REASON_KEY_REUSED, authoritys_key),
     MORE("C39", ROLE_DEVICE, REASON_SUBJECT_FORBIDDEN, self_issued),
     EXTENSION("C40", ROLE_DEVICE, REASON_USAGE_FORBIDDEN, EKU, "", "300a" OCSP),
     EXTENSION("C40", ROLE_DEVICE, REASON_USAGE_FORBIDDEN, "1.3.6.1.5.5.7.48.1.5", "", "0500"),
