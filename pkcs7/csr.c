@@ -53,13 +53,16 @@ static bool decode(struct reading *r, struct err *err)
 static bool verify(struct reading *r, EVP_PKEY *key, struct err *err)
 {
     const ASN1_BIT_STRING *sig = r->outer->signature;
-    if (sig->flags & 0x07)
-        return err_refuse(err, REASON_CSR_SIGNATURE, "signature is not of whole octets");
-    if (pubkey_verify(key, r->csr->sigalg, r->info_der, frame_view(sig), err))
-        return true;
-    if (err->reason == REASON_SIGNATURE_BAD)
-        err->reason = REASON_CSR_SIGNATURE;
-    return false;
+    struct err wrong = {0};
+    if (!pubkey_verify(key, r->csr->sigalg, r->info_der, frame_view(sig), &wrong)) {
+        if (wrong.reason == REASON_SIGNATURE_BAD)
+            wrong.reason = REASON_CSR_SIGNATURE;
+        *err = wrong;
+        return false;
+    }
+    /* Asked last: whoever refuses with this reason has verified (scep_open.c). */
+    return !(sig->flags & 0x07) ||
+           err_refuse(err, REASON_CSR_SIGNATURE, "signature is not of whole octets");
 }
 
 static bool read_key(struct reading *r, struct err *err)
