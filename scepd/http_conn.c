@@ -15,6 +15,8 @@
 /* With all connections taken, one that is longer than this in its phase may be closed for a new
  * one. */
 #define GRACE_MS 1000
+/* Of chunk sizes and trailers. */
+#define INPUT_SLACK 65536
 /* So large a part of them at each look: a flood of new ones is not faster than that for long. */
 #define ROOM_PART 4
 
@@ -179,6 +181,9 @@ bool http_conns_init(struct http_conns *c, struct event_base *base, const struct
     c->base = base;
     c->max = l->max_connections;
     c->timeout_ms = l->request_timeout * 1000;
+    /* evhttp reads on behind a reply that its client does not take, without end.  Above a header
+     * and a body that are just too long, so that both are still refused. */
+    c->max_input = (size_t)l->max_header + (size_t)l->max_body + INPUT_SLACK;
     c->sweep = event_new(base, -1, EV_PERSIST, on_sweep, c);
     c->reap = event_new(base, -1, 0, on_reap, c);
     c->resume = event_new(base, -1, 0, on_resume, c);
@@ -286,6 +291,7 @@ struct bufferevent *http_conn_new(struct event_base *base, void *conns)
         return NULL;
     }
     bufferevent_incref(bev);
+    bufferevent_setwatermark(bev, EV_READ, 0, owner->max_input);
     c->owner = owner;
     c->bev = bev;
     TAILQ_INSERT_TAIL(&owner->all, c, all);

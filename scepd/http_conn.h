@@ -40,6 +40,7 @@ struct http_conns {
     struct event_base *base;
     const struct log *log;
     int max, timeout_ms;
+    size_t max_input; /* octets kept of a connection */
     http_refused refused;
     void *ctx;
     struct evconnlistener *listener; /* borrowed; NULL before listening and after draining */

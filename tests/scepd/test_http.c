@@ -1,6 +1,7 @@
 /* The HTTP server against raw sockets: every hole of libevent 2.1.12 that http.c closes, one by
  * one. */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -385,6 +386,28 @@ START_TEST(a_reply_taken_too_slowly_is_cut_as_well)
 }
 END_TEST
 
+/* What a client sends on behind a reply that it does not take is left in the kernel, not kept. */
+START_TEST(input_behind_a_stuck_reply_is_bounded)
+{
+    static char more[65536];
+    const size_t enough = 256u << 20;
+    size_t sent = 0;
+    start(4, 600);
+    int fd = client_connect(&f);
+    client_send(fd, "GET /big HTTP/1.1\r\nHost: x\r\n\r\n");
+    memset(more, 'x', sizeof more);
+    struct pollfd writable = {.fd = fd, .events = POLLOUT};
+    while (sent < enough && poll(&writable, 1, 2000) == 1) {
+        ssize_t n = send(fd, more, sizeof more, MSG_DONTWAIT | MSG_NOSIGNAL);
+        ck_assert_int_gt(n, 0);
+        sent += (size_t)n;
+    }
+    ck_assert_uint_lt(sent, enough);
+    close(fd);
+    teardown();
+}
+END_TEST
+
 START_TEST(idle_connections_end)
 {
     start(64, 1);
@@ -579,6 +602,7 @@ int main(void)
     tcase_set_timeout(l, 40);
     tcase_add_test(l, a_slow_sender_is_cut_at_the_deadline);
     tcase_add_test(l, a_reply_taken_too_slowly_is_cut_as_well);
+    tcase_add_test(l, input_behind_a_stuck_reply_is_bounded);
     tcase_add_test(l, idle_connections_end);
     tcase_add_test(l, a_job_has_no_deadline_here);
     tcase_add_test(l, connections_over_the_limit_wait);
