@@ -58,7 +58,6 @@ static bool key_of_authority(const struct authority *a, const uint8_t key_hash[S
 
 bool ask_key_unused(struct ask *a, struct err *err)
 {
-    bool used;
     enum key_use use;
     char other[STORE_SUBJECT_MAX];
     if (key_of_authority(a->policy->authority, a->p->key_hash))
