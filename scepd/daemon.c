@@ -252,7 +252,7 @@ static bool start(struct daemon *d, const char **fix, struct err *err)
 {
     const struct config *c = d->config;
     struct store_options so = {
-        .path = c->store_path, .map_size = c->map_size, .log = &d->logger.log};
+        .path = c->store_path, .map_size = c->map_size, .alone = true, .log = &d->logger.log};
     *fix = "scepd --check-config shows all that is wrong with the configuration";
     if (!load_rooms(d, err))
         return false;
@@ -267,8 +267,11 @@ static bool start(struct daemon *d, const char **fix, struct err *err)
     if (!signer_start(d->rooms.spec, d->workers + 1, &d->logger.log, &d->signer, err))
         return false;
     *fix = "scepctl init makes a store; store.path must belong to the user that scepd runs as";
-    if (!store_open(&so, &d->store, err))
+    if (!store_open(&so, &d->store, err)) {
+        if (err->kind == ERR_BUSY)
+            *fix = "stop the other scepd, or give each a store of its own: store.path";
         return false;
+    }
     *fix = NULL;
     d->enroll =
         (struct enroll_context){.store = d->store, .challenge_key = &d->rooms.challenge_key};

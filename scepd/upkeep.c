@@ -6,12 +6,15 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/text.h"
 #include "enroll/enroll.h"
 
 #define TICK_SECONDS 1
 #define HOUSEKEEP_SECONDS 60
 /* After a CRL could not be published. */
 #define RETRY_SECONDS 10
+/* How far a clock falls back when it is set right by hand or by an NTP step, at most. */
+#define CLOCK_SLACK 60
 
 struct published {
     atomic_uint references;
@@ -31,7 +34,8 @@ struct upkeep {
     bool stop, running;
     pthread_t thread;
     uint64_t generation; /* of the store when it was last looked at */
-    int64_t housekept;
+    int64_t housekept,
+        latest;         /* Unix seconds: of the last tick, at first of the store's newest entry */
     struct slot slot[]; /* one for each authority */
 };
 
@@ -142,10 +146,27 @@ static void housekeep(struct upkeep *u, int64_t now)
         log_event(u->options.log, LOG_LEVEL_ERROR, "store.housekeep", "%s", err.text);
 }
 
+/* Expiry of challenges, certificates and CRLs hangs on the clock, and a CRL is never earlier than
+ * the one before: an alarm, once for each time that it falls back. */
+static void watch_clock(struct upkeep *u, int64_t now)
+{
+    char then[32], here[32];
+    if (now + CLOCK_SLACK < u->latest) {
+        text_time(u->latest, then);
+        text_time(now, here);
+        log_event(u->options.log, LOG_LEVEL_WARNING, "clock.behind",
+                  "the clock says %s, and it was %s already: set it right, or what is issued now "
+                  "ends too early",
+                  here, then);
+    }
+    u->latest = now;
+}
+
 static void tick(struct upkeep *u, int64_t now)
 {
     struct err err = {0};
     uint64_t generation = 0;
+    watch_clock(u, now);
     bool changed =
         !store_generation(u->options.store, &generation, &err) || generation != u->generation;
     for (size_t i = 0; i < u->options.authority_n; i++)
@@ -201,6 +222,8 @@ bool upkeep_new(const struct upkeep_options *o, struct upkeep **out, struct err 
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&u->stop_now, &monotonic);
     pthread_condattr_destroy(&monotonic);
+    struct err ignored = {0};
+    store_audit_newest(o->store, &u->latest, &ignored); /* 0 when it cannot be read */
     tick(u, time(NULL));
     if (!start_thread(u)) {
         upkeep_free(u);

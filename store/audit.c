@@ -101,6 +101,26 @@ bool store_audit_put(struct store_write *w, const struct store_audit *a, struct 
     return ok;
 }
 
+bool store_audit_newest(struct store *s, int64_t *at, struct err *err)
+{
+    struct audit_head head;
+    struct store_audit newest = {.seq = 0};
+    struct txn t;
+    if (!txn_read(s, &t, err))
+        return false;
+    bool ok = audit_head_load(&t, &head, err);
+    if (ok && head.seq) {
+        struct key k = key_id(head.seq);
+        struct view record;
+        ok = txn_get(&t, TABLE_AUDIT, key_view(&k), &record, err) &&
+             audit_read(record, &newest, err);
+    }
+    txn_read_end(&t);
+    if (ok)
+        *at = newest.at;
+    return ok;
+}
+
 struct listing {
     bool (*each)(void *ctx, const struct store_audit *a);
     void *ctx;

@@ -48,6 +48,7 @@ struct store {
     EVP_MD *sha256;        /* owned; fetched once, fetching is slow */
     dev_t device;          /* of the directory, for the list of open stores */
     ino_t inode;
+    int claim;             /* descriptor that makes it the only daemon's, or -1 */
     bool broken;           /* the map was lost when it moved; under map_lock */
     struct store *next;
 };

@@ -5,6 +5,7 @@
 #include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -124,6 +125,23 @@ bool dir_reserve_lock(const char *path, unsigned readers, struct err *err)
     }
     close(fd);
     return ok;
+}
+
+bool dir_claim(const char *path, int *fd, struct err *err)
+{
+    int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0)
+        return err_errno(err, "store %s", path);
+    if (flock(dir, LOCK_EX | LOCK_NB) == 0) {
+        *fd = dir;
+        return true;
+    }
+    if (errno == EWOULDBLOCK)
+        err_set(err, ERR_BUSY, "store %s is served by another scepd already", path);
+    else
+        err_errno(err, "store %s: flock", path);
+    close(dir);
+    return false;
 }
 
 static bool give(const char *path, int dir, const struct stat *owner, const char *name,

@@ -40,6 +40,8 @@ static void store_free(struct store *s)
 {
     pthread_rwlock_destroy(&s->map_lock);
     pthread_mutex_destroy(&s->writer);
+    if (s->claim >= 0)
+        close(s->claim);
     EVP_MD_free(s->sha256);
     free(s->path);
     free(s);
@@ -58,6 +60,7 @@ static bool store_new(const struct store_options *o, struct store **out, struct 
     pthread_mutexattr_destroy(&attr);
     pthread_rwlock_init(&s->map_lock, NULL);
     s->pid = getpid();
+    s->claim = -1;
     s->log = o->log;
     s->path = strdup(o->path);
     s->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
@@ -87,7 +90,8 @@ static bool open_listed(struct store *s, const struct store_options *o, struct e
     s->inode = st.st_ino;
     if (is_open(s))
         return err_set(err, ERR_BUSY, "store %s is open in this process already", s->path);
-    if (!env_open(s, o->map_size, o->create, err))
+    if ((o->alone && !dir_claim(s->path, &s->claim, err)) ||
+        !env_open(s, o->map_size, o->create, err))
         return false;
     if (!dir_hand_over(s->path, err)) {
         env_close(s);

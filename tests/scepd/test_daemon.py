@@ -242,6 +242,17 @@ class Start(Case):
             s.listen()
             self.refused(a, f"127.0.0.1:{a.port}", "Address already in use", a.conf, "ss -ltnp")
 
+    def test_store_served_already(self):
+        a = self.authority().start()
+        r = scepd("-c", a.conf, "--listen", f"127.0.0.1:{free_port()}")
+        self.assertEqual((r.returncode, r.stdout), (FAILED, ""), r.stderr)
+        self.assertIn("is served by another scepd already", r.stderr)
+        self.assertRegex(r.stderr, r"(?m)^fix: stop the other scepd")
+        a.ctl("store", "verify") # scepctl works beside it
+        a.kill() # its place is free at once
+        a.start()
+        self.assertEqual(a.stop(), 0)
+
     def test_no_store(self):
         a = self.authority()
         shutil.rmtree(os.path.join(a.home, "store"))

@@ -52,6 +52,30 @@ START_TEST(makes_private_files)
 }
 END_TEST
 
+START_TEST(one_daemon_at_a_time)
+{
+    struct store_options daemon = {
+        .path = dir, .map_size = MAP_SMALL, .create = true, .alone = true};
+    fresh();
+    ok(store_open(&daemon, &st, &err));
+    pid_t child = fork();
+    if (child == 0) {
+        struct store *s = NULL;
+        struct store_options tool = {.path = dir, .map_size = MAP_SMALL};
+        struct err busy = {0}, none = {0};
+        bool refused = !store_open(&daemon, &s, &busy) && busy.kind == ERR_BUSY;
+        bool opened = store_open(&tool, &s, &none);
+        store_close(s);
+        _exit(refused && opened ? 0 : 1);
+    }
+    int status = -1;
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    store_close(st);
+    ok(store_open(&daemon, &st, &err)); /* the place is free again */
+}
+END_TEST
+
 START_TEST(nothing_there)
 {
     expect_open(ERR_NOT_FOUND, false); /* an empty directory */
@@ -261,6 +285,9 @@ START_TEST(audit)
     struct log_read l = {.n = 0};
     ok(store_audit_list(st, 0, log_add, &l, &err));
     ck_assert_uint_eq(l.n, 0);
+    int64_t newest = 1;
+    ok(store_audit_newest(st, &newest, &err));
+    ck_assert_int_eq(newest, 0);
     for (unsigned i = 1; i <= 300; i++) {
         struct store_audit a = entry_of(i);
         struct store_write *w = begin();
@@ -273,6 +300,8 @@ START_TEST(audit)
     ok(store_audit_list(st, 0, log_add, &l, &err));
     ck_assert_uint_eq(l.n, 250); /* stopped there */
     l = (struct log_read){.n = 0};
+    ok(store_audit_newest(st, &newest, &err));
+    ck_assert_int_eq(newest, 400);
     ok(store_audit_list(st, 251, log_add, &l, &err));
     ck_assert_uint_eq(l.n, 53);
     ck_assert_uint_eq(l.first, 251);
@@ -295,6 +324,7 @@ int main(void)
     tcase_add_checked_fixture(c, fresh, teardown);
     tcase_set_timeout(c, 60);
     tcase_add_test(c, makes_private_files);
+    tcase_add_test(c, one_daemon_at_a_time);
     tcase_add_test(c, nothing_there);
     tcase_add_test(c, warns_of_permissions);
     tcase_add_test(c, once_in_a_process);

@@ -29,6 +29,7 @@ struct store_options {
     const char *path;          /* directory */
     uint64_t map_size;         /* octets of address space; 0: 64 GiB.  Sparse: costs nothing */
     bool create;               /* make it if there is none, mode 0700 */
+    bool alone;                /* for the daemon: ERR_BUSY while another process has it open so */
     const struct log *log;     /* may be NULL; borrowed for the life of the store */
 };
 
@@ -288,6 +289,8 @@ struct store_audit {
     uint8_t chain[STORE_HASH];         /* SHA-256 over the previous chain value and this record */
 };
 bool store_audit_put(struct store_write *w, const struct store_audit *a, struct err *err);
+/* When the newest entry was written; 0: there is none. */
+bool store_audit_newest(struct store *s, int64_t *at, struct err *err);
 bool store_audit_list(struct store *s, uint64_t from_seq, bool (*each)(void *ctx, const struct store_audit *a),
                       void *ctx, struct err *err);
 
