@@ -139,11 +139,14 @@ const EVP_CIPHER *cipher_evp(enum cipher c)
     return ciphers[c].evp();
 }
 
-bool cipher_legacy_load(struct err *err)
+bool cipher_legacy_load(OSSL_PROVIDER **out, struct err *err)
 {
-    /* Loading one provider by name takes back the default one's automatic loading. */
-    if (OSSL_PROVIDER_load(NULL, "default") && OSSL_PROVIDER_load(NULL, "legacy"))
+    /* Beside the default one, which is still loaded by itself when it is first needed. */
+    OSSL_PROVIDER *legacy = OSSL_PROVIDER_try_load(NULL, "legacy", 1);
+    if (legacy) {
+        *out = legacy;
         return true;
+    }
     ERR_clear_error();
     return err_set(err, ERR_CONFIG,
                    "OpenSSL's legacy provider, which DES needs, is not installed here");

@@ -3,6 +3,8 @@
  * `scepd --check-config`, scepd.conf(5) and the sample file are made from it or tested against it. */
 #pragma once
 
+#include <openssl/types.h>
+
 #include "base/log.h"
 #include "ca/authority.h"
 #include "ca/template.h"
@@ -84,6 +86,7 @@ struct config_rooms {
     struct enroll_policy policy[CONFIG_MAX_ENDPOINTS];   /* same order as the endpoints */
     struct challenge_key challenge_key;
     struct signer_spec *spec;                            /* owned */
+    OSSL_PROVIDER *legacy;                               /* owned; NULL: no endpoint takes DES */
 };
 bool config_rooms_load(const struct config *c, struct config_rooms *out, struct err *err);
 void config_rooms_clear(const struct config *c, struct config_rooms *r);

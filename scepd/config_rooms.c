@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include <openssl/crypto.h>
+#include <openssl/provider.h>
 
 #include "scepd/config_internal.h"
 
@@ -112,7 +113,7 @@ bool config_rooms_load(const struct config *c, struct config_rooms *out, struct 
     struct config_rooms r = {0};
     if (!(r.spec = calloc(1, sizeof *r.spec)))
         return err_memory(err);
-    bool good = (!needs_des(c) || cipher_legacy_load(err)) &&
+    bool good = (!needs_des(c) || cipher_legacy_load(&r.legacy, err)) &&
                 challenge_key_load(c->challenge_key_file, false, &r.challenge_key, err);
     for (size_t i = 0; good && i < c->authority_n; i++)
         good = load_authority(c, &c->authority[i], r.spec, &r.authority[i], err);
@@ -132,5 +133,7 @@ void config_rooms_clear(const struct config *c, struct config_rooms *r)
     for (size_t i = 0; i < c->authority_n; i++)
         authority_free(r->authority[i]);
     free(r->spec);
+    if (r->legacy)
+        OSSL_PROVIDER_unload(r->legacy);
     OPENSSL_cleanse(r, sizeof *r);
 }

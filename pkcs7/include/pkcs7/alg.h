@@ -34,9 +34,9 @@ bool cipher_by_name(const char *name, enum cipher *out);
 const EVP_MD *digest_md(enum digest d);       /* static */
 size_t digest_size(enum digest d);
 const EVP_CIPHER *cipher_evp(enum cipher c);  /* static; DES needs the legacy provider at use */
-/* Makes DES available to this process: OpenSSL's legacy provider, beside the default one.  Called once before
- * threads, and only where an endpoint is named legacy. */
-bool cipher_legacy_load(struct err *err);
+/* Makes DES available to this process as long as the provider is loaded: OpenSSL's legacy one, beside the default
+ * one.  Called before threads, and only where an endpoint is named legacy.  Returns owned (OSSL_PROVIDER_unload). */
+bool cipher_legacy_load(OSSL_PROVIDER **out, struct err *err);
 size_t cipher_key_size(enum cipher c);
 size_t cipher_block_size(enum cipher c);
 /* By OpenSSL NID; false when it is none of the table. */
