@@ -195,7 +195,9 @@ START_TEST(denied_by_mistake)
     ck_assert(!enroll_request_decide(w.store, id, true, "bert", NULL, w.now, &r, &err));
     ck_assert_int_eq(err.kind, ERR_CONFLICT);
     ck_assert_ptr_nonnull(strstr(err.text, "asked for something else"));
-    ck_assert_int_eq(request_of(id).state, REQUEST_DENIED);
+    r = request_of(id);
+    ck_assert_int_eq(r.state, REQUEST_DENIED);
+    store_request_clear(&r);
 }
 END_TEST
 
