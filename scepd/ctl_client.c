@@ -327,6 +327,27 @@ static int run_exchange(struct session *s, struct client_identity *who, enum sce
 
 /* ---- enrol ---- */
 
+/* What enrol and poll have in common: --subject, --key, and a server that answered. */
+static int with_key_and_subject(struct ctl *ctl, const struct ctl_args *args, bool may_make_key,
+                                int (*run)(struct session *s, EVP_PKEY *key, const char *subject))
+{
+    struct session s = {.ctl = ctl, .args = args};
+    const char *subject, *path;
+    EVP_PKEY *key = NULL;
+    int code;
+    if ((code = need_flag(&s, "subject", &subject)) != CTL_DONE ||
+        (code = need_flag(&s, "key", &path)) != CTL_DONE)
+        return code;
+    if ((code = session_open(&s, ctl, args)) == CTL_DONE && (code = get_ca(&s)) == CTL_DONE &&
+        (code = choose_algorithms(&s)) == CTL_DONE &&
+        (code = need_key(&s, path, may_make_key, &key)) == CTL_DONE &&
+        (code = choose_transaction(&s, key)) == CTL_DONE)
+        code = run(&s, key, subject);
+    EVP_PKEY_free(key);
+    session_clear(&s);
+    return code;
+}
+
 static bool read_san(const char *text, struct san *out, struct err *err)
 {
     char *copy = strdup(text ? text : ""), *rest = copy;
@@ -365,22 +386,7 @@ out:
 
 int ctl_client_enrol(struct ctl *ctl, const struct ctl_args *args)
 {
-    struct session s = {.ctl = ctl, .args = args};
-    const char *subject, *path;
-    EVP_PKEY *key = NULL;
-    int code = need_flag(&s, "subject", &subject);
-    if (code == CTL_DONE)
-        code = need_flag(&s, "key", &path);
-    if (code != CTL_DONE)
-        return code;
-    if ((code = session_open(&s, ctl, args)) == CTL_DONE && (code = get_ca(&s)) == CTL_DONE &&
-        (code = choose_algorithms(&s)) == CTL_DONE &&
-        (code = need_key(&s, path, true, &key)) == CTL_DONE &&
-        (code = choose_transaction(&s, key)) == CTL_DONE)
-        code = enrol(&s, key, subject);
-    EVP_PKEY_free(key);
-    session_clear(&s);
-    return code;
+    return with_key_and_subject(ctl, args, true, enrol);
 }
 
 /* ---- renew ---- */
@@ -471,20 +477,5 @@ static int poll_once(struct session *s, EVP_PKEY *key, const char *subject)
 
 int ctl_client_poll(struct ctl *ctl, const struct ctl_args *args)
 {
-    struct session s = {.ctl = ctl, .args = args};
-    const char *subject, *path;
-    EVP_PKEY *key = NULL;
-    int code = need_flag(&s, "subject", &subject);
-    if (code == CTL_DONE)
-        code = need_flag(&s, "key", &path);
-    if (code != CTL_DONE)
-        return code;
-    if ((code = session_open(&s, ctl, args)) == CTL_DONE && (code = get_ca(&s)) == CTL_DONE &&
-        (code = choose_algorithms(&s)) == CTL_DONE &&
-        (code = need_key(&s, path, false, &key)) == CTL_DONE &&
-        (code = choose_transaction(&s, key)) == CTL_DONE)
-        code = poll_once(&s, key, subject);
-    EVP_PKEY_free(key);
-    session_clear(&s);
-    return code;
+    return with_key_and_subject(ctl, args, false, poll_once);
 }
