@@ -24,7 +24,7 @@ static void answer_text(struct scep_answer *out, int status, const char *text)
 {
     out->status = status;
     out->content_type = "text/plain";
-    buf_reset(&out->body);
+    buf_clear(&out->body);
     buf_printf(&out->body, "%s\n", text); /* an empty body if even this fails */
 }
 
@@ -71,7 +71,7 @@ static bool reply_build(const struct scep_call *call, const struct scep_message 
     r->digest = reply_digest(c, m);
     r->cipher = reply_cipher(m);
     r->absent_content = c->absent_content;
-    buf_reset(&out->body);
+    buf_clear(&out->body);
     if (!certrep_build(r, m, &keys, &out->body, err))
         return false;
     out->status = 200;

@@ -52,7 +52,7 @@ int main(int argc, char **argv)
     LLVMFuzzerInitialize(&argc, &argv);
     for (int i = 1; i < argc; i++)
         feed(argv[i]);
-    LLVMFuzzerTestOneInput(NULL, 0);
+    LLVMFuzzerTestOneInput((const uint8_t *)"", 0);
     printf("%lu inputs\n", files);
     return files ? 0 : 1;
 }

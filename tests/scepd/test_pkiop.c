@@ -74,7 +74,7 @@ static struct scep_answer ask(struct device *d, struct client_result *result)
 {
     struct client_message m = {d->type,   d->transaction, buf_view(&d->content),
                                d->digest, d->cipher,      d->padding};
-    buf_reset(&d->message);
+    buf_clear(&d->message);
     must(client_message_build(&m, &d->identity, &d->ca, d->nonce, &d->message, &err));
     struct scep_call call = {d->endpoint,           &f.enroll, f.signer, buf_view(&d->message),
                              {"192.0.2.7", "test"}, now};
@@ -357,13 +357,13 @@ START_TEST(get_cert_and_unknown_serial)
     for (; serial[2 * n]; n++)
         sscanf(serial + 2 * n, "%2hhx", &octets[n]);
     d.type = SCEP_GET_CERT;
-    buf_reset(&d.content);
+    buf_clear(&d.content);
     must(scep_issuer_and_serial_build(d.ca.issuer->subject, view_of(octets, (size_t)n), &d.content,
                                       &err));
     char *same = expect_issued(&d, ENROLL_REPEAT);
     ck_assert_str_eq(same, serial);
     octets[5] ^= 1;
-    buf_reset(&d.content);
+    buf_clear(&d.content);
     must(scep_issuer_and_serial_build(d.ca.issuer->subject, view_of(octets, (size_t)n), &d.content,
                                       &err));
     expect_refused(&d, REASON_CERTIFICATE_UNKNOWN);

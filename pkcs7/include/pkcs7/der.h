@@ -45,5 +45,6 @@ void der_named_bits(struct der *w, uint32_t bits);
 /* Sorts the elements of the SET that was written since `mark` into DER order, then wraps it. */
 void der_wrap_set_of(struct der *w, size_t mark);
 struct view der_content(const struct der *w);      /* borrowed, valid until the next write */
-/* Moves the content to `out` (owned) and clears w; false with err when writing had failed. */
+/* Moves the content to `out` (owned; what it held before must have been cleared) and clears w; false with err when
+ * writing had failed. */
 bool der_take(struct der *w, struct buf *out, struct err *err);
