@@ -95,8 +95,8 @@ static bool lint_ext_key_usage(struct lint *l, struct view value, struct err *er
     }
     for (int i = 0; i < n; i++) {
         char oid[OID_TEXT_MAX];
-        int len = OBJ_obj2txt(oid, sizeof oid, sk_ASN1_OBJECT_value(purposes, i), 1);
-        if (len <= 0 || len >= OID_TEXT_MAX || eku_has(&l->eku, oid) || !eku_add(&l->eku, oid)) {
+        if (!oid_text(sk_ASN1_OBJECT_value(purposes, i), oid) || eku_has(&l->eku, oid) ||
+            !eku_add(&l->eku, oid)) {
             err_refuse(err, REASON_USAGE_FORBIDDEN,
                        "C26: an extended key usage is there twice or too long");
             goto out;
@@ -359,8 +359,7 @@ static bool lint_one(struct lint *l, int i, char previous[OID_TEXT_MAX], struct 
     struct view value = view_of(ASN1_STRING_get0_data(data), (size_t)ASN1_STRING_length(data));
     char oid[OID_TEXT_MAX];
 
-    int len = OBJ_obj2txt(oid, sizeof oid, X509_EXTENSION_get_object(x), 1);
-    if (len <= 0 || len >= OID_TEXT_MAX)
+    if (!oid_text(X509_EXTENSION_get_object(x), oid))
         return err_refuse(err, REASON_INTERNAL, "C22: the OID of an extension is too long");
     if (strcmp(oid, previous) == 0)
         return err_refuse(err, REASON_INTERNAL, "C22: extension %s is there twice", oid);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ca/keycheck.h"
 #include "pkcs7/alg.h"
 #include "token.h"
 
@@ -108,9 +109,10 @@ static bool room_to_wait(const struct ask *a, struct err *err)
     return true;
 }
 
+/* Nobody is asked about a key that the signer would refuse. */
 static bool pend(struct ask *a, struct err *err)
 {
-    if (!room_to_wait(a, err))
+    if (!key_check(&a->csr->key, err) || !room_to_wait(a, err))
         return false;
     if (!csr_without_challenge(a->csr, &a->p->csr, err) || !token_id("req_", a->d->request, err))
         return false;

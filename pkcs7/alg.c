@@ -1,6 +1,7 @@
 #include "pkcs7/alg.h"
 
 #include <ctype.h>
+#include <stdatomic.h>
 
 #include <openssl/err.h>
 #include <openssl/objects.h>
@@ -124,9 +125,21 @@ bool cipher_by_name(const char *name, enum cipher *out)
     return false;
 }
 
+/* Fetched once: OpenSSL otherwise looks a digest up by name, under a lock, at every use. */
 const EVP_MD *digest_md(enum digest d)
 {
-    return digests[d].md();
+    static _Atomic(EVP_MD *) fetched[DIGEST_COUNT];
+    EVP_MD *md = atomic_load(&fetched[d]), *other = NULL;
+    if (md)
+        return md;
+    if (!(md = EVP_MD_fetch(NULL, OBJ_nid2sn(digests[d].nid), NULL))) {
+        ERR_clear_error();
+        return digests[d].md();
+    }
+    if (atomic_compare_exchange_strong(&fetched[d], &other, md))
+        return md;
+    EVP_MD_free(md);
+    return other;
 }
 
 size_t digest_size(enum digest d)

@@ -10,6 +10,7 @@
 #include "asn1_text.h"
 #include "frame.h"
 #include "name_type.h"
+#include "pkcs7/ext.h"
 
 #define NAME_MAX_SIZE (64u << 10) /* as large as the largest request around it */
 
@@ -72,12 +73,9 @@ static bool attr_parse(const PKIX_NAME_ATTR *in, enum reason reason, struct name
                        struct err *err)
 {
     struct name_attr a = {.type = name_type_by_nid(OBJ_obj2nid(in->type))};
-    int n = OBJ_obj2txt(a.oid, sizeof a.oid, in->type, 1);
-    if (n <= 0 || (size_t)n >= sizeof a.oid) {
-        ERR_clear_error();
+    if (!oid_text(in->type, a.oid))
         return err_refuse(err, reason, "an attribute type is longer than %zu characters",
                           sizeof a.oid - 1);
-    }
     struct buf text = {0};
     bool ok = asn1_text(in->value, reason, shown(&a), &text, err) &&
               name_value_normalize(buf_view(&text), reason, shown(&a), &a.value, err);
@@ -136,7 +134,8 @@ bool name_add(struct name *n, const struct name_type *type, const char *value, e
     if (n->n == NAME_MAX_ATTRS)
         return err_refuse(err, reason, "the name has more than %d attributes", NAME_MAX_ATTRS);
     struct name_attr a = {.type = type};
-    OBJ_obj2txt(a.oid, sizeof a.oid, OBJ_nid2obj(type->nid), 1);
+    if (!oid_text(OBJ_nid2obj(type->nid), a.oid))
+        return err_set(err, ERR_CRYPTO, "no OID for attribute %s", type->key);
     if (!name_value_normalize(view_str(value), reason, type->key, &a.value, err))
         return false;
     n->attr[n->n++] = a;

@@ -31,8 +31,8 @@ static void commit_batch(struct service_pool *p, struct service_job **jobs, size
 
 /* One sync serves many: while other jobs are on their way the first waits for them, briefly; a job
  * that is alone in the house never waits. */
-#define GATHER_JOBS 16
-#define GATHER_US 10000
+#define GATHER_JOBS 32
+#define GATHER_US 20000
 #define GATHER_STEP_US 1000
 
 static size_t gather(struct service_pool *p, struct service_job **jobs, size_t n)

@@ -405,8 +405,6 @@ START_TEST(test_keys)
     refuse(w, REASON_KEY_SMALL, "RSA-1024; the template takes RSA 2048 to 4096, P-256");
     w.key = "p384";
     refuse(w, REASON_KEY_TYPE, "P-384; the template takes RSA 2048 to 4096, P-256");
-    w.key = "weak";
-    refuse(w, REASON_KEY_WEAK, "");
     w.key = "rsa2048";
     t.rsa_min = 3072;
     refuse(w, REASON_KEY_SMALL, "RSA 3072 to 4096");

@@ -58,6 +58,8 @@ struct extensions {
 bool extensions_parse(struct view der, enum reason reason, struct extensions *out, struct err *err);
 void extensions_clear(struct extensions *x);
 /* "digitalSignature,keyEncipherment" */
+/* Dotted; false when it needs OID_TEXT_MAX characters or more. */
+bool oid_text(const ASN1_OBJECT *oid, char out[OID_TEXT_MAX]);
 void key_usage_text(uint32_t bits, char *out, size_t cap);
 /* "clientAuth", "serverAuth", "emailProtection", "ipsecIKE", "OCSPSigning", "codeSigning",
  * "smartcardLogon", "anyExtendedKeyUsage" ... or dotted; false when neither. */
