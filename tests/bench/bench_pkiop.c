@@ -75,10 +75,12 @@ int main(int argc, char **argv)
         commit(&f, answers, n);
         committing += cpu_us() - t;
     }
-    double raw = load_prims_stop(prims);
+    struct load_raw raw = load_prims_stop(prims);
     double each = (prepare + committing) / (double)l.n;
-    printf("pkiop ca=%s n=%zu prepare_us=%.0f commit_us=%.0f raw_private_us=%.0f ratio=%.3f\n", key,
-           l.n, prepare / (double)l.n, committing / (double)l.n, raw, each / raw);
+    printf("pkiop ca=%s n=%zu prepare_us=%.0f commit_us=%.0f raw_private_us=%.0f ratio=%.3f "
+           "raw_alone_us=%.0f ratio_alone=%.3f\n",
+           key, l.n, prepare / (double)l.n, committing / (double)l.n, raw.meanwhile,
+           each / raw.meanwhile, raw.alone, each / raw.alone);
     service_fixture_clear(&f);
     return 0;
 }

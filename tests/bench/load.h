@@ -56,8 +56,12 @@ void load_verify(struct load *l, struct load_result *out);
  * milliseconds by a thread of its own while the server works, so that both feel the same machine. */
 struct load_prims;
 bool load_prims_start(const char *ca_key, struct load_prims **out, struct err *err);
-/* Median of the sum in microseconds of CPU; stops and frees. */
-double load_prims_stop(struct load_prims *p);
+/* Stops and frees.  Microseconds of CPU of the three operations: `meanwhile`, the median of the samples taken beside the
+ * working server, and `alone`, in a tight loop afterwards, when nothing else runs and all caches are warm. */
+struct load_raw {
+    double meanwhile, alone;
+};
+struct load_raw load_prims_stop(struct load_prims *p);
 
 /* load_cpu.c: CPU seconds used so far by a process and its children (user and system). */
 double load_cpu_seconds(int pid);

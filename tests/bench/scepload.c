@@ -107,7 +107,8 @@ static void lose_replies(struct load *l)
     atomic_store(&l->retries, 0);
 }
 
-static void report(struct load *l, const struct load_result *r, double wall, double cpu, double raw)
+static void report(struct load *l, const struct load_result *r, double wall, double cpu,
+                   struct load_raw raw)
 {
     double *ms = calloc(l->n, sizeof *ms);
     size_t n = 0;
@@ -125,7 +126,9 @@ static void report(struct load *l, const struct load_result *r, double wall, dou
            percentile(ms, n, 0.99), percentile(ms, n, 1.0));
     if (cpu >= 0) {
         double each = cpu * 1e6 / (double)l->n;
-        printf(" server_cpu_us=%.0f raw_private_us=%.0f ratio=%.3f", each, raw, each / raw);
+        printf(
+            " server_cpu_us=%.0f raw_private_us=%.0f ratio=%.3f raw_alone_us=%.0f ratio_alone=%.3f",
+            each, raw.meanwhile, each / raw.meanwhile, raw.alone, each / raw.alone);
     }
     putchar('\n');
     free(ms);
@@ -221,7 +224,8 @@ static bool fire_and_tell(struct load *l, const struct options *o, bool with_cpu
     struct load_prims *prims = NULL;
     if (with_cpu && !load_prims_start(o->ca_key, &prims, &err))
         fail(&err);
-    double wall = 0, cpu = -1, raw = -1, before = with_cpu ? load_cpu_seconds(o->pid) : 0;
+    struct load_raw raw = {-1, -1};
+    double wall = 0, cpu = -1, before = with_cpu ? load_cpu_seconds(o->pid) : 0;
     if (!load_fire(l, &wall, &err))
         fail(&err);
     if (with_cpu) {

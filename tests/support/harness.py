@@ -62,9 +62,10 @@ class Authority:
         self.process = None
         self.log_path = os.path.join(self.home, "log")
 
-    def start(self):
+    def start(self, before=()):
+        """`before` stands in front of the daemon's command, e.g. taskset."""
         self.log = open(self.log_path, "ab")
-        self.process = subprocess.Popen([SCEPD, "-c", self.conf], stdout=self.log, stderr=self.log)
+        self.process = subprocess.Popen([*before, SCEPD, "-c", self.conf], stdout=self.log, stderr=self.log)
         self.wait_ready()
         return self
 
