@@ -29,8 +29,9 @@ static void commit_batch(struct service_pool *p, struct service_job **jobs, size
                results[i].kind == ERR_NONE && !committed ? &err : &results[i]);
 }
 
-/* One sync serves many: while other jobs are on their way the first waits for them, briefly; a job
- * that is alone in the house never waits. */
+/* One sync serves many: while more jobs are on their way than wait here, the first waits for
+ * others, briefly.  Never for all of them, or the workers would stand idle during the commit; and a
+ * job that is alone in the house does not wait. */
 #define GATHER_JOBS 32
 #define GATHER_US 20000
 #define GATHER_STEP_US 1000
@@ -38,7 +39,7 @@ static void commit_batch(struct service_pool *p, struct service_job **jobs, size
 static size_t gather(struct service_pool *p, struct service_job **jobs, size_t n)
 {
     int64_t now = service_now_us(), until = now + GATHER_US;
-    while (n < GATHER_JOBS && n < service_pending(p) && now < until) {
+    while (n < GATHER_JOBS && 2 * n < service_pending(p) && now < until) {
         if (job_queue_wait(&p->commit, 1, now + GATHER_STEP_US) > 0)
             n += job_queue_take(&p->commit, jobs + n, SERVICE_BATCH - n);
         now = service_now_us();
