@@ -540,7 +540,7 @@ static void load_section(struct loader *l, const char *section, const config_set
             /* One mistake is told once, not again by the rules between settings. */
             if (l->problems != before && row->fallback && row->type != SETTING_FILE)
                 load_fallback(l, group, row, owner);
-        } else if (row->required && section[0]) {
+        } else if ((row->flags & SETTING_REQUIRED) && section[0]) {
             config_mistake(l, group, "%s needs \"%s\"", label, row->key);
         } else if (row->fallback) {
             load_fallback(l, group, row, owner);

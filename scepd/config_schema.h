@@ -34,6 +34,11 @@ struct setting_word {
     unsigned value;
 };
 
+enum setting_flag {
+    SETTING_REQUIRED = 1u << 0,
+    SETTING_FIXED = 1u << 1, /* stays as it was at start; all others are reloadable: SIGHUP lets them take effect */
+};
+
 struct setting {
     const char *section;   /* "" for the top of the file */
     const char *key;
@@ -43,7 +48,7 @@ struct setting {
     int64_t min, max;      /* numbers and durations; with SETTING_TEXT the fewest characters */
     const struct setting_word *words;
     const char *fallback;  /* the default as it would be written in the file; NULL: none */
-    bool required;
+    unsigned flags;        /* SETTING_REQUIRED, SETTING_FIXED */
     const char *help;      /* one sentence */
 };
 

@@ -120,7 +120,9 @@ int ctl_config_schema(struct ctl *ctl, const struct ctl_args *a)
     for (const struct setting *s = config_schema; s->key; s++) {
         char name[96], range[256];
         snprintf(name, sizeof name, "%s%s%s", s->section, s->section[0] ? "." : "", s->key);
-        const char *fallback = s->fallback ? s->fallback : s->required ? "required" : "";
+        const char *fallback = s->fallback                   ? s->fallback
+                               : s->flags & SETTING_REQUIRED ? "required"
+                                                             : "";
         const struct ctl_cell cells[] = {{name, 0},
                                          {setting_type_name(s->type), 0},
                                          {fallback, 0},
