@@ -171,7 +171,7 @@ static void load_strings(const struct place *p)
     }
 }
 
-/* A path as it is, or taken from the directory of the file. */
+/* A path as it is, or taken from `home` or the directory of the file. */
 static bool complete_path(const struct place *p, const char *value, char out[CONFIG_PATH])
 {
     char quoted[SHOWN_VALUE];
@@ -613,6 +613,8 @@ static void load_root(struct loader *l, const config_setting_t *root)
     const struct section_list endpoints = {"endpoints",          c->endpoint, sizeof c->endpoint[0],
                                            CONFIG_MAX_ENDPOINTS, l->endpoint, NULL};
     load_section(l, "", root, c);
+    if (c->home[0])
+        memcpy(l->dir, c->home, sizeof l->dir);
     load_single(l, root, "listen");
     load_single(l, root, "store");
     load_single(l, root, "challenges");

@@ -50,7 +50,8 @@ struct config_authority {
 };
 
 struct config {
-    char file[512];                       /* relative paths in it are taken from its directory; all paths here are complete */
+    char file[512];                       /* all paths here are complete */
+    char home[512];                       /* from where relative paths in it are taken; "": from its directory */
     char address[64];
     int port;
     int max_connections, request_timeout; /* seconds for one whole request */

@@ -80,6 +80,8 @@ static const struct setting_word signing_words[] = {
 
 /* clang-format off */
 const struct setting config_schema[] = {
+    {"", "home", SETTING_PATH, AT(config, home), 0, 0, NULL, NULL, 0,
+     "Directory from which relative paths are taken, instead of that of the file."},
     {"", "workers", SETTING_INT, AT(config, workers), 0, 256, NULL, "0", 0,
      "Threads that read and answer messages; 0 takes one per core."},
     {"", "queue", SETTING_INT, AT(config, queue), 1, 65536, NULL, "512", 0,

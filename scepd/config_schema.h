@@ -10,7 +10,7 @@ enum setting_type {
     SETTING_TEXT,     /* char[] */
     SETTING_STRING,   /* char *, owned */
     SETTING_STRINGS,  /* char *[], owned, and a count */
-    SETTING_PATH,     /* char[], completed from the directory of the file */
+    SETTING_PATH,     /* char[], completed from `home` or the directory of the file */
     SETTING_FILE,     /* the same; it must exist */
     SETTING_FILES,    /* char[][CONFIG_PATH], and a count */
     SETTING_URL,      /* char[], http:// or https:// */

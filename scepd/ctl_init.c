@@ -1,5 +1,5 @@
 /* scepctl init: an authority in one go, all or nothing.  Everything is made in a staging directory
- * inside the home and moved into place at the end, the configuration last: where it stands, the
+ * where it will lie and moved into place at the end, the configuration last: where it stands, the
  * rest does too. */
 #include <ctype.h>
 #include <dirent.h>
@@ -26,7 +26,12 @@
 #define HOME_MAX 400     /* leaves room for the names below it */
 #define STATIC_OCTETS 16 /* of the static challenge, written in hex */
 
-static const char *const moved[] = {"ca", "keys", "store", "scepd.conf"}; /* in this order */
+#define SYSTEM_HOME "/etc/scepd" /* of an installed scepd: its data lies in SYSTEM_DATA */
+#define SYSTEM_DATA "/var/lib/scepd"
+#define SYSTEM_USER "scepd"
+
+static const char *const moved[] = {"ca", "keys",
+                                    "store"}; /* in this order, then the configuration */
 #define MOVED (sizeof moved / sizeof moved[0])
 
 /* ---- what is wanted ---- */
@@ -45,19 +50,38 @@ static int read_kind(struct ctl *ctl, const struct ctl_args *a, const char *flag
     return rc;
 }
 
-static int read_home(struct ctl *ctl, const struct ctl_args *a, char out[HOME_MAX])
+static int read_directory(struct ctl *ctl, const char *what, const char *given, char out[HOME_MAX])
 {
-    const char *given = ctl_arg(a, "home"), *env = getenv("SCEPD_HOME");
-    const char *home = given ? given : env && env[0] ? env : "/etc/scepd";
-    size_t n = strlen(home);
-    while (n > 1 && home[n - 1] == '/')
+    size_t n = strlen(given);
+    while (n > 1 && given[n - 1] == '/')
         n--;
     if (n == 0 || n >= HOME_MAX)
-        return ctl_fail(ctl, CTL_USAGE, NULL, "--home has %zu octets: 1 to %d are possible", n,
+        return ctl_fail(ctl, CTL_USAGE, NULL, "%s has %zu octets: 1 to %d are possible", what, n,
                         HOME_MAX - 1);
-    memcpy(out, home, n);
+    memcpy(out, given, n);
     out[n] = '\0';
     return CTL_DONE;
+}
+
+/* An installed scepd keeps its configuration and its data apart, as the system's other services
+ * do; in a home of one's own everything is together. */
+static int read_home(struct ctl *ctl, const struct ctl_args *a, char out[HOME_MAX],
+                     struct init_settings *s)
+{
+    const char *given = ctl_arg(a, "home"), *env = getenv("SCEPD_HOME");
+    const char *home = given ? given : env && env[0] ? env : SYSTEM_HOME;
+    const char *data = ctl_arg(a, "data");
+    int rc = read_directory(ctl, "--home", home, out);
+    if (rc != CTL_DONE)
+        return rc;
+    if (!data)
+        data = strcmp(out, SYSTEM_HOME) == 0 ? SYSTEM_DATA : out;
+    if (data[0] != '/' && ctl_arg(a, "data"))
+        return ctl_fail(ctl, CTL_USAGE, NULL, "--data = \"%s\" must begin with /", data);
+    _Static_assert(sizeof s->data == HOME_MAX, "one limit for both");
+    rc = read_directory(ctl, "--data", data, s->data);
+    s->apart = strcmp(out, s->data) != 0;
+    return rc;
 }
 
 static bool plain_host(const char *s)
@@ -132,6 +156,8 @@ static int read_passphrase(struct ctl *ctl, const char *path, struct init_settin
 /* The account that owns keys and store, so that the daemon needs no root. */
 static int read_user(struct ctl *ctl, const char *name, struct init_settings *s)
 {
+    if (!name && s->apart && geteuid() == 0 && getpwnam(SYSTEM_USER))
+        name = SYSTEM_USER;
     if (!name)
         return CTL_DONE;
     const struct passwd *pw = getpwnam(name);
@@ -273,7 +299,7 @@ static bool make_all(const struct ctl *ctl, const struct init_settings *s, const
     snprintf(path, sizeof path, "%s/store", dir);
     good = good && make_store(path, err);
     snprintf(path, sizeof path, "%s/scepd.conf", dir);
-    good = good && (init_conf(s, &conf) || err_memory(err)) &&
+    good = good && (init_conf(s, NULL, &conf) || err_memory(err)) &&
            file_replace(path, buf_view(&conf), 0644, err);
     buf_clear(&conf);
     return good;
@@ -333,22 +359,34 @@ static bool sync_directory(const char *path, struct err *err)
     return good;
 }
 
-static bool move_all(const char *staging, const char *home, struct err *err)
+static bool put_configuration(const struct init_settings *s, const char *home, struct err *err)
+{
+    char path[HOME_MAX + 64];
+    struct buf conf = {0};
+    snprintf(path, sizeof path, "%s/scepd.conf", home);
+    bool good = (init_conf(s, s->apart ? s->data : NULL, &conf) || err_memory(err)) &&
+                file_replace(path, buf_view(&conf), 0644, err);
+    buf_clear(&conf);
+    return good;
+}
+
+static bool move_all(const struct init_settings *s, const char *staging, const char *home,
+                     struct err *err)
 {
     char from[HOME_MAX + 64], to[HOME_MAX + 64];
     size_t done = 0;
     for (; done < MOVED; done++) {
         snprintf(from, sizeof from, "%s/%s", staging, moved[done]);
-        snprintf(to, sizeof to, "%s/%s", home, moved[done]);
+        snprintf(to, sizeof to, "%s/%s", s->data, moved[done]);
         if (rename(from, to)) {
             err_errno(err, "cannot move %s into place", to);
             break;
         }
     }
-    if (done == MOVED && sync_directory(home, err))
+    if (done == MOVED && sync_directory(s->data, err) && put_configuration(s, home, err))
         return true;
     while (done--) { /* back into the staging directory, which is removed */
-        snprintf(from, sizeof from, "%s/%s", home, moved[done]);
+        snprintf(from, sizeof from, "%s/%s", s->data, moved[done]);
         snprintf(to, sizeof to, "%s/%s", staging, moved[done]);
         rename(from, to);
     }
@@ -360,17 +398,19 @@ static bool set_up(const struct ctl *ctl, const struct init_settings *s, const c
 {
     char staging[HOME_MAX + 32];
     struct stat st;
-    bool had_home = stat(home, &st) == 0, good = false;
-    if (!make_directories(home, err))
+    bool had_home = stat(home, &st) == 0, had_data = stat(s->data, &st) == 0, good = false;
+    if (!make_directories(home, err) || !make_directories(s->data, err))
         return false;
-    snprintf(staging, sizeof staging, "%s/.init-XXXXXX", home);
+    snprintf(staging, sizeof staging, "%s/.init-XXXXXX", s->data);
     if (!mkdtemp(staging)) {
-        err_errno(err, "cannot write in %s", home);
+        err_errno(err, "cannot write in %s", s->data);
     } else {
         good = make_all(ctl, s, staging, err) && check_all(staging, err) &&
-               give_away(s, staging, err) && move_all(staging, home, err);
+               give_away(s, staging, err) && move_all(s, staging, home, err);
         remove_tree(staging);
     }
+    if (!good && !had_data)
+        rmdir(s->data);
     if (!good && !had_home)
         rmdir(home);
     return good;
@@ -388,14 +428,14 @@ static bool stands(const char *home, const char *name)
 
 /* ---- telling ---- */
 
-static int tell(struct ctl *ctl, const char *home, bool made)
+static int tell(struct ctl *ctl, const struct init_settings *s, const char *home, bool made)
 {
     char path[HOME_MAX + 64], conf[HOME_MAX + 64], print[3 * 64];
     struct buf pem = {0};
     struct cert *ca = NULL;
     struct err err = {0};
-    struct ctl_show s;
-    snprintf(path, sizeof path, "%s/ca/ca.pem", home);
+    struct ctl_show show;
+    snprintf(path, sizeof path, "%s/ca/ca.pem", s->data);
     snprintf(conf, sizeof conf, "%s/scepd.conf", home);
     bool good = file_read(path, &pem, &err) && cert_parse_any(buf_view(&pem), &ca, &err) &&
                 cert_fingerprint(ca, DIGEST_SHA256, print, &err);
@@ -403,12 +443,12 @@ static int tell(struct ctl *ctl, const char *home, bool made)
     cert_free(ca);
     if (!good)
         return ctl_fail_err(ctl, &err, NULL);
-    ctl_show_start(&s, ctl);
-    ctl_show_text(&s, "made", made ? "yes" : "no");
-    ctl_show_text(&s, "configuration", conf);
-    ctl_show_text(&s, "certificate", path);
-    ctl_show_text(&s, "sha256", print);
-    ctl_show_end(&s);
+    ctl_show_start(&show, ctl);
+    ctl_show_text(&show, "made", made ? "yes" : "no");
+    ctl_show_text(&show, "configuration", conf);
+    ctl_show_text(&show, "certificate", path);
+    ctl_show_text(&show, "sha256", print);
+    ctl_show_end(&show);
     if (!made) {
         ctl_note(ctl, "%s is set up already: nothing was changed", home);
         return CTL_DONE;
@@ -420,7 +460,7 @@ static int tell(struct ctl *ctl, const char *home, bool made)
     return CTL_DONE;
 }
 
-static void tell_more(struct ctl *ctl, const struct init_settings *s, const char *home)
+static void tell_more(struct ctl *ctl, const struct init_settings *s)
 {
     if (s->demo && !s->ca_decrypts)
         ctl_note(ctl,
@@ -429,9 +469,10 @@ static void tell_more(struct ctl *ctl, const struct init_settings *s, const char
     if (s->root_key)
         ctl_note(ctl,
                  "Take %s/keys/root.key to a safe place, off this machine: scepd does not need it.",
-                 home);
+                 s->data);
     if (!s->passphrase_file[0])
-        ctl_note(ctl, "The private keys are not encrypted; whoever reads %s/keys has them.", home);
+        ctl_note(ctl, "The private keys are not encrypted; whoever reads %s/keys has them.",
+                 s->data);
 }
 
 int ctl_init(struct ctl *ctl, const struct ctl_args *a)
@@ -440,15 +481,17 @@ int ctl_init(struct ctl *ctl, const struct ctl_args *a)
     struct err err = {0};
     char home[HOME_MAX];
     int rc;
-    if ((rc = read_home(ctl, a, home)))
+    if ((rc = read_home(ctl, a, home, &s)))
         return rc;
     if (stands(home, "scepd.conf"))
-        return tell(ctl, home, false);
+        return tell(ctl, &s, home, false);
     for (size_t i = 0; i < MOVED; i++)
-        if (stands(home, moved[i]))
-            return ctl_fail(ctl, CTL_CONFLICT, "move it away, or choose another --home",
-                            "%s/%s is there, but no scepd.conf: nothing was changed", home,
-                            moved[i]);
+        if (stands(s.data, moved[i]))
+            return ctl_fail(ctl, CTL_CONFLICT,
+                            s.apart ? "move it away, or choose another --data"
+                                    : "move it away, or choose another --home",
+                            "%s/%s is there, but no %s/scepd.conf: nothing was changed", s.data,
+                            moved[i], home);
     if ((rc = read_settings(ctl, a, &s)))
         return rc;
     if (ctl->dry_run) {
@@ -457,12 +500,15 @@ int ctl_init(struct ctl *ctl, const struct ctl_args *a)
         return CTL_DONE;
     }
     if (!set_up(ctl, &s, home, &err)) {
-        if (access(home, W_OK) && errno == EACCES)
+        const char *closed = access(home, W_OK) && errno == EACCES     ? home
+                             : access(s.data, W_OK) && errno == EACCES ? s.data
+                                                                       : NULL;
+        if (closed)
             return ctl_fail(ctl, CTL_NOT_PERMITTED, "sudo, or --home in a directory of yours",
-                            "cannot write in %s", home);
+                            "cannot write in %s", closed);
         return ctl_fail_err(ctl, &err, NULL);
     }
-    if ((rc = tell(ctl, home, true)) == CTL_DONE)
-        tell_more(ctl, &s, home);
+    if ((rc = tell(ctl, &s, home, true)) == CTL_DONE)
+        tell_more(ctl, &s);
     return rc;
 }

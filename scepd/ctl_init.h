@@ -13,6 +13,8 @@ struct init_settings {
     const char *ca_key;
     const char *root_key;          /* or NULL */
     char passphrase_file[512];     /* complete, "" if none */
+    char data[400];                /* where ca/, keys/ and store/ lie: beside the configuration, or elsewhere */
+    bool apart;                    /* elsewhere */
     const char *user;              /* whom keys and store belong to, or NULL */
     uid_t uid;                     /* of `user` */
     gid_t gid;
@@ -22,5 +24,5 @@ struct init_settings {
     char public_url[200];          /* the same by http: for revocation lists and issuers' certificates */
 };
 
-/* The annotated scepd.conf; false when out of memory. */
-bool init_conf(const struct init_settings *s, struct buf *out);
+/* The annotated scepd.conf; false when out of memory.  `home` is written into it, unless NULL. */
+bool init_conf(const struct init_settings *s, const char *home, struct buf *out);

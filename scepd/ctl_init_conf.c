@@ -13,12 +13,19 @@ static bool append_quoted(struct buf *out, const char *text)
     return good;
 }
 
+static bool append_head(const char *home, struct buf *out)
+{
+    return buf_append_str(out, "# Configuration of scepd; scepd.conf(5) explains every setting.\n"
+                               "# scepctl config check reports every mistake at once.\n\n") &&
+           (home ? buf_append_str(out, "home = \"") && append_quoted(out, home) &&
+                       buf_append_str(out, "\";   # relative paths are taken from here\n")
+                 : buf_append_str(out,
+                                  "# Relative paths are taken from the directory of this file.\n"));
+}
+
 static bool append_server(const struct init_settings *s, struct buf *out)
 {
     return buf_printf(out,
-                      "# Configuration of scepd; scepd.conf(5) explains every setting.\n"
-                      "# Relative paths are taken from the directory of this file.\n"
-                      "# scepctl config check reports every mistake at once.\n\n"
                       "listen: {\n"
                       "    address = \"%s\";   # \"0.0.0.0\" or \"::\" for all\n"
                       "    port = %d;\n"
@@ -162,8 +169,8 @@ static bool append_endpoints(const struct init_settings *s, struct buf *out)
     return good && buf_append_str(out, "\n);\n");
 }
 
-bool init_conf(const struct init_settings *s, struct buf *out)
+bool init_conf(const struct init_settings *s, const char *home, struct buf *out)
 {
-    return append_server(s, out) && append_authority(s, out) && append_template(s, out) &&
-           append_endpoints(s, out);
+    return append_head(home, out) && append_server(s, out) && append_authority(s, out) &&
+           append_template(s, out) && append_endpoints(s, out);
 }

@@ -15,6 +15,7 @@
 
 static const struct ctl_flag init_flags[] = {
     {"home", 0, "DIR", false, "where everything is made ($SCEPD_HOME, /etc/scepd)"},
+    {"data", 0, "DIR", false, "keys, certificates and store there (beside the configuration; /var/lib/scepd for /etc/scepd)"},
     {"name", 0, "TEXT", false, "common name of the authority"},
     {"organization", 0, "TEXT", false, "organization in its name"},
     {"url", 0, "URL", false, "address under which devices reach the daemon"},
@@ -26,7 +27,7 @@ static const struct ctl_flag init_flags[] = {
      "also two RA certificates as NDES has them, and an endpoint for them"},
     {"ca-decrypts", 0, NULL, false, "the authority's own key may open messages (RSA only)"},
     {"user", 0, "NAME", false,
-     "for root: keys and store belong to this account, and scepd becomes it"},
+     "for root: keys and store belong to this account, and scepd becomes it (scepd, if there is one, in /etc/scepd)"},
     {"passphrase-file", 0, "FILE", false,
      "encrypt the private keys; its first line is the passphrase"},
     {"demo", 0, NULL, false, "five endpoints to try everything; the key is rsa2048 then"},

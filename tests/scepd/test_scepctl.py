@@ -137,6 +137,22 @@ class Init(Case):
         self.assertIn("would make", r.stderr)
         self.assertEqual(os.listdir(self.dir), [])
 
+    def test_data_apart_from_the_configuration(self):
+        etc, data = os.path.join(self.dir, "etc"), os.path.join(self.dir, "var", "lib \"x\"")
+        self.exits(DONE, ctl("init", "--home", etc, "--data", data, "--port", "9000"))
+        self.assertEqual(os.listdir(etc), ["scepd.conf"])
+        self.assertEqual(sorted(os.listdir(data)), ["ca", "keys", "store"])
+        conf = os.path.join(etc, "scepd.conf")
+        self.exits(DONE, ctl("-c", conf, "config", "check"))
+        self.exits(DONE, ctl("-c", conf, "store", "verify"))
+        self.assertEqual(self.exits(DONE, ctl("-c", conf, "config", "show", "store")).stdout.strip(), data + "/store")
+        self.assertEqual(json.loads(self.exits(DONE, ctl("init", "--home", etc, "--data", data, "--json")).stdout)["made"], "no")
+        # Half of it is there: nothing is overwritten.
+        os.unlink(conf)
+        r = self.exits(CONFLICT, ctl("init", "--home", etc, "--data", data))
+        self.assertIn("another --data", r.stderr)
+        self.exits(USAGE, ctl("init", "--home", etc, "--data", "relative"))
+
     def test_hostile_arguments(self):
         for args in (["--key", "rsa512"], ["--key", "p256", "--ca-decrypts"], ["--port", "0"], ["--port", "x"],
                      ["--bind", '"; evil'], ["--url", 'http://x";y'], ["--url", "ftp://x"], ["--url", "http://"],
