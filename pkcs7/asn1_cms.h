@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "base/view.h"
+#include "pkcs7/cert.h"
 
 struct cms_content_info {
     ASN1_OBJECT *type;
@@ -88,5 +89,9 @@ DECLARE_ASN1_ITEM(SCEPD_SIGNED_ATTRIBUTES)
  * is inside, `what` its name.  Returns owned, or NULL. */
 ASN1_VALUE *cms_decode(struct view in, int nid, const ASN1_ITEM *inner, const char *what,
                        struct err *err);
+/* Does the SignerInfo name this certificate?  (scep_parse.c) */
+bool cms_names_signer(const struct cms_signer_info *si, const struct cert *c);
+/* The signature over the signed attributes, whose digest is `digest`.  (scep_parse.c) */
+bool cms_signature_verify(const struct cms_signer_info *si, EVP_PKEY *key, enum digest digest, struct err *err);
 /* Equal as bytes, or as names: some libraries encode a name anew with other string types. */
 bool cms_name_eq(struct view a, struct view b);

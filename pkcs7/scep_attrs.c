@@ -47,8 +47,12 @@ struct view scep_attribute_oid(enum scep_attribute a)
     return view_of(oid, 2 + (size_t)oid[1]);
 }
 
-/* ATTR_COUNT: an attribute that nobody here needs. */
-static enum scep_attribute attribute_of(const ASN1_OBJECT *oid)
+const char *scep_attribute_name(enum scep_attribute a)
+{
+    return rules[a].name;
+}
+
+enum scep_attribute scep_attribute_of(const ASN1_OBJECT *oid)
 {
     struct view content = view_of(OBJ_get0_data(oid), OBJ_length(oid));
     for (enum scep_attribute a = 0; a < ATTR_COUNT; a++) {
@@ -62,7 +66,7 @@ static enum scep_attribute attribute_of(const ASN1_OBJECT *oid)
 /* Each at most once and with one value (RFC 5652 section 11, RFC 8894 section 3.2.1). */
 static bool take(X509_ATTRIBUTE *x, const ASN1_TYPE *values[ATTR_COUNT], struct err *err)
 {
-    enum scep_attribute a = attribute_of(X509_ATTRIBUTE_get0_object(x));
+    enum scep_attribute a = scep_attribute_of(X509_ATTRIBUTE_get0_object(x));
     if (a == ATTR_COUNT)
         return true;
     const struct rule *r = &rules[a];

@@ -4,24 +4,10 @@
 
 #include <openssl/x509.h>
 
-#include "pkcs7/scep.h"
-
-enum scep_attribute {
-    ATTR_CONTENT_TYPE,
-    ATTR_MESSAGE_DIGEST,
-    ATTR_SIGNING_TIME,
-    ATTR_TRANSACTION_ID,
-    ATTR_MESSAGE_TYPE,
-    ATTR_SENDER_NONCE,
-    ATTR_RECIPIENT_NONCE,
-    ATTR_PKI_STATUS,
-    ATTR_FAIL_INFO,
-    ATTR_FAIL_TEXT,
-    ATTR_MS_ERROR,
-    ATTR_COUNT
-};
+#include "pkcs7/inspect.h"
 
 struct view scep_attribute_oid(enum scep_attribute a); /* the whole OBJECT IDENTIFIER, static */
+enum scep_attribute scep_attribute_of(const ASN1_OBJECT *oid); /* ATTR_COUNT: none of them */
 
 /* What the signature check needs of the attributes; borrowed from them. */
 struct scep_signed_values {

@@ -3,7 +3,30 @@
 
 #include <stdio.h>
 
+#include <openssl/err.h>
+#include <openssl/pkcs7.h>
+
 #include "scep_write.h"
+
+/* The same structure with indefinite lengths; what is signed in it keeps its bytes. */
+static bool to_ber(struct buf *b, struct err *err)
+{
+    const unsigned char *p = b->p;
+    unsigned char *ber = NULL;
+    PKCS7 *p7 = d2i_PKCS7(NULL, &p, (long)b->n);
+    int n = p7 ? i2d_PKCS7_NDEF(p7, &ber) : -1;
+    bool ok = n > 0;
+    if (ok) {
+        buf_reset(b);
+        ok = buf_append(b, ber, (size_t)n) || err_memory(err);
+    } else {
+        ERR_clear_error();
+        err_set(err, ERR_CRYPTO, "the message cannot be written as BER");
+    }
+    OPENSSL_free(ber);
+    PKCS7_free(p7);
+    return ok;
+}
 
 static bool build_envelope(const struct scep_request *r, struct buf *out, struct err *err)
 {
@@ -20,7 +43,8 @@ static bool build_envelope(const struct scep_request *r, struct buf *out, struct
         return err_refuse(err, REASON_ALGORITHM_REFUSED,
                           "the server's certificate has an EC key, to which nothing can be "
                           "encrypted");
-    bool ok = pubkey_load(&key, &p.key, err) && envelope_build(&p, out, err);
+    bool ok = pubkey_load(&key, &p.key, err) && envelope_build(&p, out, err) &&
+              (!r->ber || to_ber(out, err));
     EVP_PKEY_free(p.key);
     return ok;
 }
@@ -45,7 +69,7 @@ bool scep_request_build(const struct scep_request *r, const struct scep_keys *ke
     signed_parts_add(&p, ATTR_MESSAGE_TYPE, DER_PRINTABLE_STRING, view_str(type));
     signed_parts_add(&p, ATTR_TRANSACTION_ID, DER_PRINTABLE_STRING, view_str(r->transaction_id));
     signed_parts_add(&p, ATTR_SENDER_NONCE, DER_OCTET_STRING, view_of(r->nonce, SCEP_NONCE_SIZE));
-    ok = signed_data_build(&p, keys, out, err);
+    ok = signed_data_build(&p, keys, out, err) && (!r->ber || to_ber(out, err));
     buf_clear(&envelope);
     cert_free(signer);
     return ok;

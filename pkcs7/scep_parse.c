@@ -161,16 +161,28 @@ static bool search_signer(const struct cms_signed_data *sd, const struct signer_
     return err_refuse(err, REASON_SIGNATURE_BAD, "the signer's certificate is not in the message");
 }
 
-static bool find_signer(const struct cms_signed_data *sd, const struct cms_signer_info *si,
-                        struct cert **out, struct err *err)
+static struct signer_wanted wanted_of(const struct cms_signer_info *si)
 {
-    if (!si->issuer_serial == !si->ski)
-        return err_refuse(err, REASON_MESSAGE_MALFORMED, "the SignerInfo does not name one signer");
     struct signer_wanted w = {.ski = si->ski};
     if (si->issuer_serial) {
         w.issuer = frame_view(si->issuer_serial->issuer);
         w.serial = frame_view(si->issuer_serial->serial);
     }
+    return w;
+}
+
+bool cms_names_signer(const struct cms_signer_info *si, const struct cert *c)
+{
+    struct signer_wanted w = wanted_of(si);
+    return is_wanted(c, &w);
+}
+
+static bool find_signer(const struct cms_signed_data *sd, const struct cms_signer_info *si,
+                        struct cert **out, struct err *err)
+{
+    if (!si->issuer_serial == !si->ski)
+        return err_refuse(err, REASON_MESSAGE_MALFORMED, "the SignerInfo does not name one signer");
+    struct signer_wanted w = wanted_of(si);
     return search_signer(sd, &w, out, err);
 }
 
@@ -218,15 +230,15 @@ static bool check_digest(const struct scep_message *m, struct view said, struct 
 
 /* RFC 5652 section 5.4: the signature covers the attributes as SET OF, in DER.  They are encoded
  * anew, which changes nothing in DER, in the order received, since some signers never sorted. */
-static bool check_signature(const struct scep_message *m, const struct cms_signer_info *si,
-                            struct err *err)
+bool cms_signature_verify(const struct cms_signer_info *si, EVP_PKEY *key, enum digest digest,
+                          struct err *err)
 {
     struct sigalg alg;
-    if (!sigalg_parse(frame_view(si->signature_algorithm), m->digest, &alg, err))
+    if (!sigalg_parse(frame_view(si->signature_algorithm), digest, &alg, err))
         return false;
-    if (alg.digest != m->digest)
+    if (alg.digest != digest)
         return err_refuse(err, REASON_MESSAGE_MALFORMED, "signed with %s but digested with %s",
-                          digest_name(alg.digest), digest_name(m->digest));
+                          digest_name(alg.digest), digest_name(digest));
     unsigned char *der = NULL;
     int n = ASN1_item_i2d((const ASN1_VALUE *)si->signed_attributes, &der,
                           ASN1_ITEM_rptr(SCEPD_SIGNED_ATTRIBUTES));
@@ -234,8 +246,7 @@ static bool check_signature(const struct scep_message *m, const struct cms_signe
         ERR_clear_error();
         return err_memory(err);
     }
-    bool ok =
-        pubkey_verify(m->signer_pkey, alg, view_of(der, (size_t)n), frame_view(si->signature), err);
+    bool ok = pubkey_verify(key, alg, view_of(der, (size_t)n), frame_view(si->signature), err);
     OPENSSL_free(der);
     return ok;
 }
@@ -248,7 +259,7 @@ static bool read_message(const struct cms_signed_data *sd, const struct cms_sign
            read_digest(si->digest, digests, &m->digest, err) &&
            find_signer(sd, si, &m->signer, err) && load_signer(m, err) &&
            take_content(sd->encapsulated, &v, m, err) && check_digest(m, v.digest, err) &&
-           check_signature(m, si, err);
+           cms_signature_verify(si, m->signer_pkey, m->digest, err);
 }
 
 bool scep_parse(struct view in, unsigned digests, struct scep_message **out, struct err *err)

@@ -1,8 +1,8 @@
-/* What a client reads: a CertRep, and the certificates of GetCACert. */
+/* What a client reads: a CertRep, and the certificates of GetCACert; and how the probe describes them. */
 #include <string.h>
 
 #include "fuzz.h"
-#include "pkcs7/scep.h"
+#include "pkcs7/inspect.h"
 
 static int any_key(void *ctx, const struct scep_recipient *who)
 {
@@ -21,6 +21,17 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     return 0;
 }
 
+static void inspect(struct view in)
+{
+    struct inspected_signed i = {0};
+    struct inspected_envelope e;
+    struct err err = {0};
+    if (inspect_signed(in, NULL, 0, &i, &err))
+        inspect_envelope(buf_view(&i.content), &e, &err);
+    inspected_signed_clear(&i);
+    inspect_envelope(in, &e, &err);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct scep_keys keys = {.find = any_key, .decrypt = any_content_key};
@@ -33,5 +44,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (m && m->is_reply && certrep_open(m, &keys, &certs, &err))
         scep_certs_clear(&certs);
     scep_message_free(m);
+    inspect(view_of(data, size));
     return 0;
 }

@@ -202,6 +202,17 @@ START_TEST(request_as_openssl_sees_it)
 }
 END_TEST
 
+/* As BouncyCastle writes: nothing of the meaning changes. */
+START_TEST(request_in_ber)
+{
+    q.ber = true;
+    ask();
+    ck_assert(view_eq(buf_view(&m->csr->der), buf_view(&csr)));
+    ck_assert_uint_eq(message.p[1], 0x80);
+    ck_assert_uint_eq(m->content.p[1], 0x80);
+}
+END_TEST
+
 START_TEST(ec_signed_request)
 {
     q.signer_cert = buf_view(&client.der[1]);
@@ -310,6 +321,7 @@ int main(void)
     tcase_add_test(c, round_trip_pending);
     tcase_add_test(c, round_trip_get_crl);
     tcase_add_test(c, request_as_openssl_sees_it);
+    tcase_add_test(c, request_in_ber);
     tcase_add_test(c, ec_signed_request);
     tcase_add_test(c, ec_recipient);
     tcase_add_loop_test(c, reply_that_does_not_open, 0, 3);

@@ -142,6 +142,7 @@ struct scep_request {
     int signer_key;                 /* for keys->sign */
     const struct cert *recipient;   /* CA or RA certificate to encrypt to */
     int64_t signing_time;           /* 0: left out */
+    bool ber;                       /* indefinite lengths in both layers, as BouncyCastle writes them */
 };
 bool scep_request_build(const struct scep_request *r, const struct scep_keys *keys, struct buf *out,
                         struct err *err);
