@@ -21,7 +21,16 @@ void enroll_change_free(struct enroll_change *c)
     if (c->p)
         buf_clear(&c->p->csr);
     free(c->p);
+    free(c->attempt);
     free(c);
+}
+
+bool enroll_change_record(struct enroll_change *c, const struct store_attempt *a, struct err *err)
+{
+    if (!c->attempt && !(c->attempt = malloc(sizeof *c->attempt)))
+        return err_memory(err);
+    *c->attempt = *a;
+    return true;
 }
 
 /* ---- building ---- */
@@ -348,9 +357,8 @@ static bool apply_poll(struct enroll_change *c, struct store_write *w, struct er
            missing(err, "the request was forgotten");
 }
 
-bool enroll_change_apply(struct enroll_change *c, struct store_write *w, struct err *err)
+static bool apply(struct enroll_change *c, struct store_write *w, struct err *err)
 {
-    c->dirty = false;
     switch (c->p->kind) {
     case CHANGE_ISSUE:
         return apply_issue(c, w, err);
@@ -365,4 +373,13 @@ bool enroll_change_apply(struct enroll_change *c, struct store_write *w, struct 
         break;
     }
     return true;
+}
+
+bool enroll_change_apply(struct enroll_change *c, struct store_write *w, struct err *err)
+{
+    c->dirty = false;
+    if (!apply(c, w, err))
+        return false;
+    c->dirty = true;
+    return !c->attempt || store_attempt_put(w, c->attempt, err);
 }

@@ -13,4 +13,5 @@ struct enroll_change {
     struct store_tx tx;                /* CHANGE_ISSUE, CHANGE_PEND */
     struct store_request waiting;      /* CHANGE_PEND */
     struct store_audit audit;
+    struct store_attempt *attempt;     /* owned; NULL: none is recorded */
 };

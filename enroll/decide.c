@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hex.h"
 #include "base/text.h"
 #include "decision.h"
 
@@ -24,11 +25,20 @@ void enroll_decision_clear(struct enroll_decision *d)
 static bool find_transaction(struct ask *a, struct err *err)
 {
     struct err why = {0};
+    trail_begin(a->trail, CHECK_TRANSACTION);
     a->p->known = store_tx_get(a->ctx->store, a->policy->endpoint, a->m->transaction_id,
                                &a->p->expected, &why);
-    if (a->p->known || why.kind == ERR_NOT_FOUND)
-        return true;
-    return err_pass(err, &why);
+    if (!a->p->known && why.kind != ERR_NOT_FOUND)
+        return err_pass(err, &why);
+    if (a->p->known) {
+        static const char *const states[] = {"issued", "pending", "approved", "denied", "expired"};
+        char then[32];
+        text_time(a->p->expected.changed_at, then);
+        trail_pass(a->trail, "known, %s since %s", states[a->p->expected.state], then);
+    } else {
+        trail_pass(a->trail, "new");
+    }
+    return true;
 }
 
 /* A certificate that is byte for byte one of the store's was issued here: its issuer's name alone
@@ -37,10 +47,17 @@ static bool find_signer(struct ask *a, struct err *err)
 {
     struct err why = {0};
     const struct cert *signer = a->m->signer;
+    trail_begin(a->trail, CHECK_SIGNER);
     a->ours = store_cert_by_der(a->ctx->store, signer->serial, signer->sha256, &a->signer, &why);
-    if (a->ours || why.kind == ERR_NOT_FOUND)
-        return true;
-    return err_pass(err, &why);
+    if (!a->ours && why.kind != ERR_NOT_FOUND)
+        return err_pass(err, &why);
+    if (a->ours)
+        hex_encode(view_of(a->signer.serial, a->signer.serial_len), a->d->signer);
+    trail_pass(a->trail, a->ours ? "certificate %s of ours" : "%snot a certificate of ours",
+               a->ours             ? a->d->signer
+               : a->m->self_signed ? "self-signed, "
+                                   : "");
+    return true;
 }
 
 static void take_request(struct ask *a)
@@ -142,6 +159,16 @@ static bool decide_known(struct ask *a, bool *answered, struct err *err)
     return true;
 }
 
+/* For the path, this is the transaction's second look: now that the signer is known. */
+static bool decide_transaction(struct ask *a, bool *answered, struct err *err)
+{
+    trail_begin(a->trail, CHECK_TRANSACTION);
+    if (!decide_known(a, answered, err))
+        return false;
+    trail_pass(a->trail, *answered ? "answered as it stands" : "open for a new certificate");
+    return true;
+}
+
 /* ---- deciding ---- */
 
 /* Without a valid certificate of ours the challenge may still speak for the device, but never for a
@@ -160,6 +187,8 @@ static bool may_fall_back(const struct ask *a)
 /* RFC 8894 section 2.3: who signed decides whether it is a renewal, not the messageType. */
 static bool decide_new(struct ask *a, struct err *err)
 {
+    if (a->ours || a->m->type == SCEP_RENEWAL_REQ)
+        trail_begin(a->trail, CHECK_RENEWAL);
     if (!a->ours && a->m->type == SCEP_RENEWAL_REQ)
         return err_refuse(err, REASON_RENEWAL_SIGNER_UNKNOWN,
                           "the signer's certificate %s was not issued here",
@@ -170,6 +199,7 @@ static bool decide_new(struct ask *a, struct err *err)
     if (decide_renewal(a, &why))
         return true;
     if (why.kind == ERR_REFUSED && may_fall_back(a)) {
+        trail_pass_over(a->trail, "%s", why.text);
         cert_plan_clear(a->plan);
         *a->plan = (struct cert_plan){0};
         a->d->renewal = false;
@@ -192,7 +222,7 @@ static bool decide(struct ask *a, struct err *err)
     take_request(a);
     bool answered = false;
     if (!find_signer(a, err) || !presented_find(a->ctx, a->policy, a->csr, &a->presented, err) ||
-        (a->p->known && !decide_known(a, &answered, err)))
+        (a->p->known && !decide_transaction(a, &answered, err)))
         return false;
     return answered || decide_new(a, err);
 }
@@ -236,9 +266,12 @@ bool enroll_decide(const struct enroll_context *ctx, const struct enroll_policy 
                     .d = out,
                     .p = out->priv,
                     .plan = plan,
-                    .stored_csr = stored_csr};
+                    .stored_csr = stored_csr,
+                    .trail = &out->trail};
     struct err why = {0};
     bool ok = decide(&a, &why);
+    if (!ok)
+        trail_stop(a.trail, "%s", why.text);
     snprintf(out->challenge, sizeof out->challenge, "%s", presented_id(&a.presented));
     if (!ok && why.kind == ERR_REFUSED) {
         reject(&a, &why);
@@ -252,7 +285,9 @@ bool enroll_decide(const struct enroll_context *ctx, const struct enroll_policy 
     }
     store_cert_clear(&a.signer);
     if (!ok) {
+        struct trail trail = out->trail;
         enroll_decision_clear(out);
+        out->trail = trail;
         *err = why;
     }
     return ok;

@@ -51,6 +51,7 @@ struct ask {
     struct store_cert signer;
     bool answered;                       /* the transaction's certificate is still good: no second one by challenge */
     struct presented presented;
+    struct trail *trail;                 /* d->trail */
 };
 
 /* Hands an error on. */
@@ -73,6 +74,8 @@ bool decide_initial(struct ask *a, struct err *err);
 bool ask_plan(struct ask *a, const char *signer_subject, struct err *err);
 /* One key, one subject, never a key of the authority, and never one that was compromised. */
 bool ask_key_unused(struct ask *a, struct err *err);
+/* Judges the challenge as of `when`. */
+bool ask_challenge(struct ask *a, const struct presented *p, int64_t when, struct err *err);
 /* Takes the challenge over into what the change will burn. */
 void ask_take_challenge(struct ask *a, int64_t burn_at);
 

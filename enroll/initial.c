@@ -37,12 +37,14 @@ bool ask_plan(struct ask *a, const char *signer_subject, struct err *err)
         .signer_subject = signer_subject,
         .now = a->now,
     };
+    trail_begin(a->trail, CHECK_TEMPLATE);
+    pubkey_text(&a->csr->key, p->key);
     if (!template_plan(a->policy->template, a->csr, &context, a->plan, err) ||
         !hash_subject(&a->plan->subject, p->subject_hash, err))
         return false;
     name_text(&a->plan->subject, p->subject, sizeof p->subject);
     san_text(&a->plan->san, p->san, sizeof p->san);
-    pubkey_text(&a->csr->key, p->key);
+    trail_pass(a->trail, "%s and the names fit template %s", p->key, a->policy->template->name);
     snprintf(p->unknown, sizeof p->unknown, "%s", a->csr->ext.unknown);
     return true;
 }
@@ -61,6 +63,7 @@ bool ask_key_unused(struct ask *a, struct err *err)
 {
     enum key_use use;
     char other[STORE_SUBJECT_MAX];
+    trail_begin(a->trail, CHECK_KEY);
     if (key_of_authority(a->policy->authority, a->p->key_hash))
         return err_refuse(err, REASON_KEY_REUSED, "the key is one of authority %s itself",
                           a->policy->authority->name);
@@ -68,6 +71,7 @@ bool ask_key_unused(struct ask *a, struct err *err)
         return false;
     switch (use) {
     case KEY_FREE:
+        trail_pass(a->trail, "has no certificate under another name");
         break;
     case KEY_ELSEWHERE:
         return err_refuse(err, REASON_KEY_REUSED, "the key has a certificate for \"%.200s\"",
@@ -81,6 +85,21 @@ bool ask_key_unused(struct ask *a, struct err *err)
 }
 
 /* ---- the verdict ---- */
+
+bool ask_challenge(struct ask *a, const struct presented *p, int64_t when, struct err *err)
+{
+    trail_begin(a->trail, CHECK_CHALLENGE);
+    if (!presented_judge(p, a->policy, a->plan, a->p->key_hash, when, err))
+        return false;
+    const struct store_challenge *c = &p->challenge;
+    if (p->kind == PRESENTED_STATIC)
+        trail_pass(a->trail, "the endpoint's static one");
+    else if (c->uses)
+        trail_pass(a->trail, "%s, use %u of %u", c->id, c->used + 1, c->uses);
+    else
+        trail_pass(a->trail, "%s, any number of uses", c->id);
+    return true;
+}
 
 void ask_take_challenge(struct ask *a, int64_t burn_at)
 {
@@ -112,10 +131,12 @@ static bool room_to_wait(const struct ask *a, struct err *err)
 /* Nobody is asked about a key that the signer would refuse. */
 static bool pend(struct ask *a, struct err *err)
 {
+    trail_begin(a->trail, CHECK_APPROVAL);
     if (!key_check(&a->csr->key, err) || !room_to_wait(a, err))
         return false;
     if (!csr_without_challenge(a->csr, &a->p->csr, err) || !token_id("req_", a->d->request, err))
         return false;
+    trail_pass(a->trail, "waits as %s", a->d->request);
     a->p->kind = CHANGE_PEND;
     a->d->verdict = ENROLL_PEND;
     return true;
@@ -132,7 +153,7 @@ bool decide_initial(struct ask *a, struct err *err)
                           "the message is signed with another key than the request's");
     if (!ask_plan(a, NULL, err) || !ask_key_unused(a, err))
         return false;
-    if (policy->challenges && !presented_judge(&a->presented, policy, a->plan, key, a->now, err))
+    if (policy->challenges && !ask_challenge(a, &a->presented, a->now, err))
         return false;
     ask_take_challenge(a, a->now);
     if (policy->manual)

@@ -84,7 +84,7 @@ static bool challenge_good(struct ask *a, struct err *err)
                  a->presented.kind != PRESENTED_NONE);
     if (!look || !policy->challenges)
         return true;
-    if (!presented_judge(&a->presented, policy, a->plan, a->p->key_hash, a->now, err))
+    if (!ask_challenge(a, &a->presented, a->now, err))
         return false;
     ask_take_challenge(a, a->now);
     return true;
@@ -97,8 +97,16 @@ bool decide_renewal(struct ask *a, struct err *err)
     if (!a->policy->renewal)
         return err_refuse(err, REASON_RENEWAL_DISABLED, "endpoint %s does not renew",
                           a->policy->endpoint);
-    if (!signer_good(a, err) || !window_open(a, err) || !ask_plan(a, a->signer.subject, err) ||
-        !same_names(a, err) || !ask_key_unused(a, err) || !challenge_good(a, err))
+    if (!signer_good(a, err) || !window_open(a, err))
+        return false;
+    trail_pass(a->trail, "%s is good for it, template %s", a->d->signer, a->policy->template->name);
+    if (!ask_plan(a, a->signer.subject, err))
+        return false;
+    trail_begin(a->trail, CHECK_RENEWAL);
+    if (!same_names(a, err))
+        return false;
+    trail_pass(a->trail, "the same names");
+    if (!ask_key_unused(a, err) || !challenge_good(a, err))
         return false;
     p->renews = a->signer.id;
     p->renewed_before = a->signer.renewed_by;

@@ -72,8 +72,7 @@ static bool issue_approved(struct ask *a, const struct store_request *r, struct 
     a->presented = kept;
     if (!ask_plan(a, NULL, err) || !ask_key_unused(a, err))
         return false;
-    if (kept.kind != PRESENTED_NONE &&
-        !presented_judge(&kept, a->policy, a->plan, a->p->key_hash, r->created_at, err))
+    if (kept.kind != PRESENTED_NONE && !ask_challenge(a, &kept, r->created_at, err))
         return false;
     ask_take_challenge(a, r->created_at);
     a->p->kind = CHANGE_ISSUE;
@@ -85,16 +84,20 @@ static bool decide_request(struct ask *a, const struct store_request *r, struct 
 {
     char then[32];
     text_time(r->state == REQUEST_PENDING ? r->expires_at : r->decided_at, then);
+    trail_begin(a->trail, CHECK_APPROVAL);
     switch (r->state) {
     case REQUEST_PENDING:
         /* also before housekeeping has marked it */
         if (r->expires_at && a->now >= r->expires_at)
             break;
+        trail_pass(a->trail, "%s waits since its first message, poll %u", r->id, r->polls + 1);
+        a->d->polls = r->polls + 1;
         a->p->kind = CHANGE_POLL;
         a->d->verdict = ENROLL_PEND;
         return true;
     case REQUEST_APPROVED:
     case REQUEST_ISSUED: /* since the transaction was read: the change will find the conflict */
+        trail_pass(a->trail, "%s was approved by %.60s %s", r->id, r->decided_by, then);
         return issue_approved(a, r, err);
     case REQUEST_DENIED:
         return err_refuse(err, REASON_REQUEST_DENIED, "%s was denied by %.60s %s: %.150s", r->id,

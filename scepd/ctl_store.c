@@ -21,6 +21,7 @@ int ctl_store_stats(struct ctl *ctl, const struct ctl_args *a)
     ctl_show_number(&s, "transactions", (int64_t)st.transactions);
     ctl_show_number(&s, "pending", (int64_t)st.pending);
     ctl_show_number(&s, "audit_entries", (int64_t)st.audit_entries);
+    ctl_show_number(&s, "attempts", (int64_t)st.attempts);
     ctl_show_number(&s, "used_bytes", (int64_t)st.used_bytes);
     ctl_show_number(&s, "limit_bytes", (int64_t)st.map_bytes);
     ctl_show_number(&s, "file_bytes", (int64_t)st.file_bytes);

@@ -34,6 +34,7 @@ enum table {
     TABLE_REQUEST_DATA, /* id -> CSR and signer */
     TABLE_PENDING,      /* expiry, id -> nothing */
     TABLE_AUDIT,        /* sequence number -> entry */
+    TABLE_ATTEMPT,      /* sequence number -> attempt */
     TABLE_COUNT,
 };
 
@@ -148,3 +149,4 @@ struct key meta_revocations(const uint8_t authority[20]);
 struct key meta_crl_number(const uint8_t authority[20], uint32_t shard);
 struct key meta_audit_head(void);
 struct key meta_pending(const char *endpoint);
+struct key meta_attempts(void);

@@ -98,3 +98,8 @@ struct key meta_audit_head(void)
 {
     return meta('A');
 }
+
+struct key meta_attempts(void)
+{
+    return meta('E');
+}

@@ -33,14 +33,16 @@ static const char *const table_names[TABLE_COUNT] = {
     [TABLE_REQUEST_DATA] = "request_data",
     [TABLE_PENDING] = "pending",
     [TABLE_AUDIT] = "audit",
+    [TABLE_ATTEMPT] = "attempt",
 };
 
-static bool format_check(struct txn *t, struct err *err)
+static bool format_check(struct txn *t, uint64_t *out, struct err *err)
 {
     struct key k = meta_format();
     uint64_t format;
     if (!txn_counter(t, key_view(&k), &format, err))
         return false;
+    *out = format;
     if (format > STORE_FORMAT)
         return err_set(
             err, ERR_STORE,
@@ -56,18 +58,26 @@ static int table_open(struct txn *t, enum table table, bool create)
     return mdb_dbi_open(t->mdb, table_names[table], create ? MDB_CREATE : 0, &t->s->dbi[table]);
 }
 
-/* The format first: a newer one may have other tables. */
-static bool tables_open(struct txn *t, bool *empty, struct err *err)
+/* The format in which each table appeared; 0: it was there from the beginning. */
+static const uint64_t table_since[TABLE_COUNT] = {
+    [TABLE_ATTEMPT] = 2,
+};
+
+/* The format first: a newer one may have other tables.  *format is 0 when there is nothing yet; of
+ * an older one, those tables are opened that it has. */
+static bool tables_open(struct txn *t, uint64_t *format, struct err *err)
 {
     int rc = table_open(t, TABLE_META, false);
-    *empty = rc == MDB_NOTFOUND;
+    *format = 0;
     if (rc == MDB_NOTFOUND)
         return true;
     if (rc != 0)
         return env_error(t->s, rc, "opening table meta", err);
-    if (!format_check(t, err))
+    if (!format_check(t, format, err))
         return false;
     for (int i = TABLE_META + 1; i < TABLE_COUNT; i++) {
+        if (table_since[i] > *format)
+            continue;
         rc = table_open(t, (enum table)i, false);
         if (rc == MDB_NOTFOUND)
             return err_set(err, ERR_STORE, "store %s has no table %s", t->s->path, table_names[i]);
@@ -77,13 +87,13 @@ static bool tables_open(struct txn *t, bool *empty, struct err *err)
     return true;
 }
 
-static bool tables_find(struct store *s, bool *empty, struct err *err)
+static bool tables_find(struct store *s, uint64_t *format, struct err *err)
 {
     struct txn t;
     if (!txn_read(s, &t, err))
         return false;
-    bool ok = tables_open(&t, empty, err);
-    if (ok && !*empty) { /* only a commit keeps the handles */
+    bool ok = tables_open(&t, format, err);
+    if (ok && *format == STORE_FORMAT) { /* only a commit keeps the handles */
         int rc = mdb_txn_commit(t.mdb);
         t.mdb = NULL;
         ok = rc == 0 || env_error(s, rc, "opening the tables", err);
@@ -92,27 +102,42 @@ static bool tables_find(struct store *s, bool *empty, struct err *err)
     return ok;
 }
 
-/* Two processes may do this at once: the second finds everything there. */
+/* What a newer format has beside those of `format`, which is 0 for an empty store. */
+static bool tables_add(struct txn *t, uint64_t format, struct err *err)
+{
+    struct key k = meta_format();
+    uint8_t now[8];
+    for (int i = 0; i < TABLE_COUNT; i++) {
+        if (format && table_since[i] <= format)
+            continue;
+        int rc = table_open(t, (enum table)i, true);
+        if (rc != 0)
+            return env_error(t->s, rc, "making a table", err);
+    }
+    u64_octets(STORE_FORMAT, now);
+    return txn_put(t, TABLE_META, PUT_REPLACE, key_view(&k), view_of(now, sizeof now), err);
+}
+
+/* Makes the tables of an empty store, or brings those of an older format to this one: whole, or not
+ * at all.  Two processes may do this at once: the second finds everything there. */
 static bool tables_make(struct store *s, struct err *err)
 {
     struct txn t;
     if (!txn_write(s, &t, err))
         return false;
-    bool empty, ok = tables_open(&t, &empty, err);
-    for (int i = 0; ok && empty && i < TABLE_COUNT; i++) {
-        int rc = table_open(&t, (enum table)i, true);
-        ok = rc == 0 || env_error(s, rc, "making a table", err);
+    uint64_t format;
+    bool ok =
+        tables_open(&t, &format, err) && (format == STORE_FORMAT || tables_add(&t, format, err));
+    if (!ok) {
+        txn_write_abort(&t);
+        return false;
     }
-    if (ok && empty) {
-        struct key k = meta_format();
-        uint8_t format[8];
-        u64_octets(STORE_FORMAT, format);
-        ok = txn_put(&t, TABLE_META, PUT_NEW, key_view(&k), view_of(format, sizeof format), err);
-    }
-    if (ok)
-        return txn_write_commit(&t, err);
-    txn_write_abort(&t);
-    return false;
+    if (!txn_write_commit(&t, err))
+        return false;
+    if (format && format < STORE_FORMAT)
+        log_event(s->log, LOG_LEVEL_NOTICE, "store.migrated", "%s: from format %llu to format %d",
+                  s->path, (unsigned long long)format, STORE_FORMAT);
+    return true;
 }
 
 /* What was asked for, or what an earlier growth has made of it. */
@@ -158,11 +183,12 @@ bool env_open(struct store *s, uint64_t map_size, bool create, struct err *err)
         env_close(s);
         return false;
     }
-    bool empty;
-    bool ok = env_free_dead_readers(s, err) && tables_find(s, &empty, err);
-    if (ok && empty)
-        ok = create ? tables_make(s, err)
-                    : err_set(err, ERR_NOT_FOUND, "store %s is empty", s->path);
+    uint64_t format;
+    bool ok = env_free_dead_readers(s, err) && tables_find(s, &format, err);
+    if (ok && format == 0 && !create)
+        ok = err_set(err, ERR_NOT_FOUND, "store %s is empty", s->path);
+    else if (ok && format < STORE_FORMAT)
+        ok = tables_make(s, err);
     if (!ok)
         env_close(s);
     return ok;

@@ -59,6 +59,10 @@ struct audit_head {
 };
 bool audit_head_load(struct txn *t, struct audit_head *out, struct err *err);
 
+/* ---- attempts ---- */
+
+bool attempt_read(struct view record, struct store_attempt *out, struct err *err);
+
 bool store_sha256(const struct store *s, struct view in, uint8_t out[STORE_HASH], struct err *err);
 
 /* Finds the one record whose text id is `id` or begins with it, in a table with text ids as keys; an exact match

@@ -192,7 +192,8 @@ static bool counts_get(struct store *s, struct store_stats *out, struct err *err
               txn_count(&t, TABLE_CHALLENGE, &out->challenges, err) &&
               txn_count(&t, TABLE_TX, &out->transactions, err) &&
               txn_count(&t, TABLE_PENDING, &out->pending, err) &&
-              txn_count(&t, TABLE_AUDIT, &out->audit_entries, err);
+              txn_count(&t, TABLE_AUDIT, &out->audit_entries, err) &&
+              txn_count(&t, TABLE_ATTEMPT, &out->attempts, err);
     txn_read_end(&t);
     return ok;
 }

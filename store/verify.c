@@ -13,6 +13,7 @@ struct verify {
     void *ctx;
     uint64_t problems;
     uint64_t pending, counted; /* requests that wait; those at endpoints that have a counter */
+    uint64_t attempt;          /* number of the last one */
     struct audit_head audit;   /* as the entries walked so far make it */
 };
 
@@ -39,6 +40,7 @@ static bool unreadable(struct verify *v, enum table table, struct view key, cons
         [TABLE_REQUEST] = "request",
         [TABLE_REQUEST_DATA] = "request data",
         [TABLE_AUDIT] = "audit entry",
+        [TABLE_ATTEMPT] = "attempt",
     };
     char hex[2 * KEY_MAX + 1];
     hex_encode(view_of(key.p, key.n < KEY_MAX ? key.n : KEY_MAX), hex);
@@ -475,6 +477,38 @@ static bool audit_end_check(struct verify *v, struct err *err)
     return true;
 }
 
+/* ---- attempts ---- */
+
+static bool attempt_check(void *ctx, struct view key, struct view value, bool *stop,
+                          struct err *err)
+{
+    struct verify *v = ctx;
+    struct store_attempt a;
+    if (!attempt_read(value, &a, err))
+        return unreadable(v, TABLE_ATTEMPT, key, err);
+    struct key expected = key_id(a.seq);
+    if (!view_eq(key, key_view(&expected)))
+        problem(v, "attempt %llu stands under another number", (unsigned long long)a.seq);
+    v->attempt = a.seq;
+    return true;
+}
+
+/* The next one must stand behind all that are kept. */
+static bool attempt_end_check(struct verify *v, struct err *err)
+{
+    struct key k = meta_attempts();
+    uint64_t newest;
+    if (!txn_counter(&v->t, key_view(&k), &newest, err)) {
+        if (err->kind == ERR_STORE)
+            problem(v, "%s", err->text);
+        return err->kind == ERR_STORE;
+    }
+    if (v->attempt > newest)
+        problem(v, "attempts end at %llu and are counted to %llu", (unsigned long long)v->attempt,
+                (unsigned long long)newest);
+    return true;
+}
+
 bool store_verify(struct store *s, void (*each)(void *ctx, const struct store_problem *p),
                   void *ctx, uint64_t *problems, struct err *err)
 {
@@ -496,6 +530,7 @@ bool store_verify(struct store *s, void (*each)(void *ctx, const struct store_pr
         {TABLE_REQUEST_DATA, request_data_check},
         {TABLE_PENDING, pending_entry},
         {TABLE_AUDIT, audit_check},
+        {TABLE_ATTEMPT, attempt_check},
     };
     struct verify v = {.each = each, .ctx = ctx};
     if (!txn_read(s, &v.t, err))
@@ -503,7 +538,8 @@ bool store_verify(struct store *s, void (*each)(void *ctx, const struct store_pr
     bool ok = true;
     for (size_t i = 0; ok && i < sizeof steps / sizeof steps[0]; i++)
         ok = txn_walk(&v.t, steps[i].table, view_of(NULL, 0), steps[i].check, &v, err);
-    ok = ok && pending_counts_check(&v, err) && audit_end_check(&v, err);
+    ok = ok && pending_counts_check(&v, err) && audit_end_check(&v, err) &&
+         attempt_end_check(&v, err);
     txn_read_end(&v.t);
     if (ok)
         *problems = v.problems;

@@ -180,9 +180,49 @@ START_TEST(newer_format)
     struct store_options o = {.path = dir, .map_size = MAP_SMALL};
     ck_assert(!store_open(&o, &st, &err));
     ck_assert_int_eq(err.kind, ERR_STORE);
-    ck_assert_ptr_nonnull(strstr(err.text, "format 7"));
-    ck_assert_ptr_nonnull(strstr(err.text, "up to 1"));
+    ck_assert_ptr_nonnull(strstr(err.text, "format 8"));
+    ck_assert_ptr_nonnull(strstr(err.text, "up to 2"));
     expect_open(ERR_STORE, true);
+}
+END_TEST
+
+static void copy_file(const char *from, const char *to)
+{
+    char command[1024];
+    snprintf(command, sizeof command, "cp %s %s", from, to);
+    ck_assert_int_eq(system(command), 0);
+}
+
+/* A store as version 0.1.0 left it: two certificates (1 revoked), a CRL, two challenges, a
+ * transaction issued and one that waits, three audit entries. */
+START_TEST(format_1_is_migrated)
+{
+    char file[512];
+    snprintf(file, sizeof file, "%s/data.mdb", dir);
+    copy_file(VECTORS "/format-1.mdb", file);
+    struct store_options o = {.path = dir, .map_size = MAP_SMALL};
+    ok(store_open(&o, &st, &err));
+    verify_clean();
+    struct store_stats stats;
+    ok(store_stats(st, &stats, &err));
+    ck_assert_uint_eq(stats.certificates, 2);
+    ck_assert_uint_eq(stats.revoked, 1);
+    ck_assert_uint_eq(stats.challenges, 2);
+    ck_assert_uint_eq(stats.transactions, 2);
+    ck_assert_uint_eq(stats.pending, 1);
+    ck_assert_uint_eq(stats.audit_entries, 3);
+    ck_assert_uint_eq(stats.attempts, 0);
+    struct store_attempt a = {.at = 1, .fail_info = -1};
+    struct store_write *w = begin();
+    ok(store_attempt_put(w, &a, &err));
+    commit(w);
+    uint64_t before = generation();
+    store_close(st);
+    ok(store_open(&o, &st, &err)); /* once is enough */
+    ck_assert_uint_eq(generation(), before);
+    ok(store_stats(st, &stats, &err));
+    ck_assert_uint_eq(stats.attempts, 1);
+    verify_clean();
 }
 END_TEST
 
@@ -330,6 +370,7 @@ int main(void)
     tcase_add_test(c, once_in_a_process);
     tcase_add_test(c, not_across_fork);
     tcase_add_test(c, newer_format);
+    tcase_add_test(c, format_1_is_migrated);
     tcase_add_test(c, newer_record);
     tcase_add_test(c, root_hands_over);
     tcase_add_test(c, generations);

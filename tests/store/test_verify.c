@@ -33,6 +33,9 @@ static void fill(void)
     ok(store_challenge_put(w, &a, &err) && store_challenge_put(w, &b, &err));
     ok(store_tx_put(w, &issued, NULL, &err) && store_tx_put(w, &waits, NULL, &err));
     ok(store_request_put(w, &request, &err));
+    struct store_attempt attempt = {.at = 1, .peer = "192.0.2.1", .fail_info = -1};
+    for (int i = 0; i < 3; i++)
+        ok(store_attempt_put(w, &attempt, &err));
     for (int i = 0; i < 3; i++)
         ok(store_audit_put(w, &audit, &err));
     commit(w);
@@ -360,6 +363,43 @@ START_TEST(audit)
 }
 END_TEST
 
+START_TEST(attempts)
+{
+    static const struct view first = {(const uint8_t *)CERT_1, 8},
+                             ninth = {(const uint8_t *)CERT_9, 8};
+    struct key counter = meta_attempts();
+    struct view record;
+    struct buf copy = {0};
+    switch (_i) {
+    case 0: /* forgetting is no damage */
+        lose_first(TABLE_ATTEMPT);
+        verify_clean();
+        break;
+    case 1:
+        alter(TABLE_ATTEMPT, first, 0);
+        expect(1, "attempt with key 0000000000000001: the store has a damaged attempt record");
+        break;
+    case 2: {
+        struct store_write *w = begin();
+        ok(txn_get(&w->txn, TABLE_ATTEMPT, first, &record, &err));
+        ck_assert(buf_append(&copy, record.p, record.n));
+        ok(txn_put(&w->txn, TABLE_ATTEMPT, PUT_REPLACE, ninth, buf_view(&copy), &err));
+        commit(w);
+        buf_clear(&copy);
+        expect(1, "attempt 1 stands under another number");
+        break;
+    }
+    case 3:
+        plant(TABLE_META, key_view(&counter), view_of(CERT_1, 8));
+        expect(1, "attempts end at 3 and are counted to 1");
+        break;
+    default:
+        plant(TABLE_META, key_view(&counter), view_str("short"));
+        expect(1, "a counter has 5 octets");
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("store/verify");
@@ -370,6 +410,7 @@ int main(void)
     tcase_add_loop_test(c, challenges, 0, 7);
     tcase_add_loop_test(c, transactions, 0, 11);
     tcase_add_loop_test(c, audit, 0, 7);
+    tcase_add_loop_test(c, attempts, 0, 5);
     suite_add_tcase(s, c);
     return check_main(s);
 }

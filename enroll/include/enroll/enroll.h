@@ -3,6 +3,7 @@
  * again what could have changed meanwhile. */
 #pragma once
 
+#include "base/trail.h"
 #include "ca/authority.h"
 #include "ca/issue.h"
 #include "enroll/challenge.h"
@@ -46,6 +47,9 @@ struct enroll_decision {
     struct buf certificate;          /* REPEAT: the one issued before */
     struct store_cert repeated;      /* REPEAT: its record (der moved to `certificate`) */
     bool renewal;
+    uint32_t polls;                  /* PEND: how often this request was asked for before */
+    char signer[2 * STORE_SERIAL_MAX + 1]; /* hex serial of the signer's certificate, "" when it is not one of ours */
+    struct trail trail;              /* the checks in order; also after a fault */
     /* private to enroll/: what the change needs */
     struct enroll_private *priv;
 };
@@ -69,6 +73,8 @@ bool enroll_change_new(const struct enroll_policy *policy, const struct scep_mes
                        struct enroll_decision *d, const struct issued *issued, int64_t now, struct enroll_change **out,
                        struct err *err);
 void enroll_change_free(struct enroll_change *c);
+/* The attempt that made the change: stored together with it.  Copied; ERR_MEMORY. */
+bool enroll_change_record(struct enroll_change *c, const struct store_attempt *a, struct err *err);
 /* Writes it.  ERR_CONFLICT, and nothing written, when the world changed since the decision: decide anew. */
 bool enroll_change_apply(struct enroll_change *c, struct store_write *w, struct err *err);
 /* Several in one transaction, each with its own result; the batch is committed when at least one applied.  false: the commit

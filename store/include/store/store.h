@@ -15,11 +15,12 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/trail.h"
 
 struct store;
 struct store_write;
 
-#define STORE_FORMAT 1
+#define STORE_FORMAT 2
 #define STORE_HASH 32          /* SHA-256 */
 #define STORE_SERIAL_MAX 40
 #define STORE_TEXT_MAX 512
@@ -33,7 +34,8 @@ struct store_options {
     const struct log *log;     /* may be NULL; borrowed for the life of the store */
 };
 
-/* ERR_NOT_FOUND: there is none; ERR_BUSY: open in this process already; ERR_STORE: made by a newer version. */
+/* ERR_NOT_FOUND: there is none; ERR_BUSY: open in this process already; ERR_STORE: made by a newer version.  A store of
+ * an older format is brought to this one, in one transaction. */
 bool store_open(const struct store_options *o, struct store **out, struct err *err);
 void store_close(struct store *s);
 
@@ -43,7 +45,7 @@ bool store_generation(struct store *s, uint64_t *out, struct err *err);
 bool store_revocation_generation(struct store *s, const uint8_t authority[20], uint64_t *out, struct err *err);
 
 struct store_stats {
-    uint64_t certificates, revoked, challenges, transactions, pending, audit_entries;
+    uint64_t certificates, revoked, challenges, transactions, pending, audit_entries, attempts;
     uint64_t used_bytes, map_bytes, file_bytes, free_disk_bytes;
 };
 bool store_stats(struct store *s, struct store_stats *out, struct err *err);
@@ -293,6 +295,57 @@ bool store_audit_put(struct store_write *w, const struct store_audit *a, struct 
 bool store_audit_newest(struct store *s, int64_t *at, struct err *err);
 bool store_audit_list(struct store *s, uint64_t from_seq, bool (*each)(void *ctx, const struct store_audit *a),
                       void *ctx, struct err *err);
+
+/* ---- attempts: what arrived, what was checked, what was answered ---- */
+
+/* The numbers stand in stores. */
+enum attempt_result {
+    ATTEMPT_ISSUED = 0,
+    ATTEMPT_RENEWED = 1,
+    ATTEMPT_PENDING = 2,
+    ATTEMPT_REPEATED = 3, /* a certificate or CRL that was there */
+    ATTEMPT_REFUSED = 4,
+    ATTEMPT_FAILED = 5,   /* a fault of ours */
+    ATTEMPT_COUNTED = 6,  /* stands for `more` others that are not kept one by one */
+    ATTEMPT_SILENT = 7,   /* the CA certificate was fetched `more` times, and nothing followed */
+};
+
+struct store_attempt {
+    uint64_t seq;                      /* given by the store: grows, with gaps only where others were forgotten */
+    int64_t at;                        /* Unix seconds */
+    enum attempt_result result;
+    char peer[64], agent[160];
+    char endpoint[128];                /* or the path asked for, where no endpoint has it */
+    char method[8];                    /* HTTP; "" when there was none */
+    char operation[24];                /* "PKCSReq", "GetCACert"; "" before it is known */
+    char transaction[260];
+    char digest[16], cipher[16];       /* of the message */
+    char subject[STORE_SUBJECT_MAX], san[STORE_SUBJECT_MAX]; /* asked for; of the certificate when there is one */
+    char key[16];                      /* "RSA-2048" */
+    uint8_t key_hash[STORE_HASH];      /* zeros: not known */
+    char signer[2 * STORE_SERIAL_MAX + 1]; /* serial of the signer's certificate where it is one of ours, hex */
+    char challenge[32], request[32];   /* ids */
+    char serial[2 * STORE_SERIAL_MAX + 1]; /* of the certificate sent back, hex */
+    char template_name[64];
+    char reason[32];                   /* code of the one list; "" none */
+    char detail[320];
+    uint32_t status;                   /* HTTP; 0: no answer */
+    int fail_info;                     /* of the CertRep; -1: none */
+    uint32_t ms;                       /* until it was answered, or handed over for storing */
+    uint32_t more;                     /* ATTEMPT_COUNTED, ATTEMPT_SILENT */
+    struct trail trail;
+};
+/* The store never looks at secrets here: whoever fills an attempt in leaves them out. */
+bool store_attempt_put(struct store_write *w, const struct store_attempt *a, struct err *err);
+/* Newest first, those with seq < `before` (0: from the newest); `each` returns false to stop.  As with all lists no
+ * transaction is open meanwhile. */
+bool store_attempt_list(struct store *s, uint64_t before, bool (*each)(void *ctx, const struct store_attempt *a), void *ctx,
+                        struct err *err);
+/* Forgets the oldest: those before `before`, and those beyond the newest `most` (0: any number); at most 1000 a
+ * call.  Returns how many. */
+bool store_attempt_purge(struct store_write *w, int64_t before, uint64_t most, uint64_t *purged, struct err *err);
+/* The same question without a write: is there anything to forget? */
+bool store_attempt_purgeable(struct store *s, int64_t before, uint64_t most, bool *out, struct err *err);
 
 /* ---- verify ---- */
 
