@@ -3,6 +3,7 @@
 #pragma once
 
 #include <jansson.h>
+#include <stdio.h>
 
 #include "base/err.h"
 #include "enroll/challenge.h"
@@ -18,12 +19,20 @@ enum ctl_exit { /* the same for every verb; documented in scepctl(1) */
     CTL_CONFLICT = 5,      /* not in a state for this */
     CTL_UNAVAILABLE = 6,
     CTL_PROBLEMS = 7,      /* a check ran and found some */
+    CTL_INTERRUPTED = 130, /* by Ctrl-C, between two items of many */
 };
+
+enum ctl_color { CTL_COLOR_AUTO, CTL_COLOR_ALWAYS, CTL_COLOR_NEVER };
 
 struct ctl {
     /* global flags */
     const char *config_option;
-    bool json, yes, dry_run, quiet, utc, no_input;
+    bool json, csv, ids;           /* at most one: how data is written when it is not for people */
+    bool wide;                     /* nothing hidden or shortened on a terminal */
+    const char *columns;           /* "serial,subject", or NULL */
+    enum ctl_color color;
+    bool yes, dry_run, quiet, verbose, utc, no_input;
+    const char *expect;            /* --expect: the number or name that a confirmation would ask for */
     /* surroundings */
     int64_t now;
     char actor[64];                /* the person, for the audit log */
@@ -80,8 +89,19 @@ const char *ctl_arg(const struct ctl_args *a, const char *name);
 int ctl_arg_number(struct ctl *ctl, const struct ctl_args *a, const char *name, int64_t min, int64_t max, int64_t fallback,
                    int64_t *out);
 int ctl_arg_duration(struct ctl *ctl, const struct ctl_args *a, const char *name, int64_t fallback, int64_t *out);
+/* A moment: "2026-11-28", "2026-11-28T10:12:00Z", or a duration that has passed since ("30d"). */
+int ctl_arg_moment(struct ctl *ctl, const struct ctl_args *a, const char *name, int64_t fallback, int64_t *out);
 /* Index in a NULL-ended list of words, *out untouched when not given. */
 int ctl_arg_word(struct ctl *ctl, const struct ctl_args *a, const char *name, const char *const *words, int *out);
+
+/* Identifiers of many: the arguments, then the lines of --from FILE ("-": standard input).  Of a line only what stands
+ * before the first tab counts, so that lists can be piped in. */
+struct ctl_ids {
+    char **id;             /* owned, like each */
+    size_t n, cap;
+};
+int ctl_ids_gather(struct ctl *ctl, const struct ctl_args *a, struct ctl_ids *out);
+void ctl_ids_clear(struct ctl_ids *ids);
 
 void ctl_help_all(void);
 void ctl_help_noun(const char *noun);
@@ -95,8 +115,14 @@ int ctl_need_config(struct ctl *ctl);
 int ctl_need_store(struct ctl *ctl);
 /* The person who runs this: sudo's user, the login, the account. */
 void ctl_actor(char out[64]);
-/* CTL_DONE: go on.  CTL_USAGE: nobody could be asked, or no. */
+/* CTL_DONE: go on.  CTL_USAGE: nobody could be asked, or no.  For what costs one certificate or request. */
 int ctl_confirm(struct ctl *ctl, const char *question);
+/* For what costs many, or the authority: the number or the name must be typed, or given as --yes --expect.  Another
+ * --expect than that is CTL_CONFLICT, whoever sits there. */
+int ctl_confirm_expected(struct ctl *ctl, const char *expected, const char *question);
+/* From here on Ctrl-C ends nothing by itself: loops over many ask ctl_interrupted between two items. */
+void ctl_interrupts_watch(void);
+bool ctl_interrupted(void);
 /* One line of an answer typed on the terminal; false when nobody can be asked or nothing was typed. */
 bool ctl_ask(const struct ctl *ctl, const char *question, char *out, size_t cap);
 void ctl_clear(struct ctl *ctl);
@@ -125,17 +151,21 @@ struct ctl_cell {
     int64_t number;        /* CTL_TIME (0: none), CTL_NUMBER */
 };
 
-/* A list: table on a terminal, tab-separated lines when piped, one object per line with --json. */
+/* A list: table on a terminal, tab-separated lines when piped, one object per line with --json; --csv, --ids (the first
+ * column), --columns and --wide change that (ctl_list.c).  Rows are written as they come; a terminal gets the first ones
+ * when enough are known for the widths.  Bounded memory, however many.
+ * --columns naming what the list does not have ends the program with CTL_USAGE. */
 struct ctl_list;
 struct ctl_list *ctl_list_new(const struct ctl *ctl, const struct ctl_column *columns, size_t n);
 void ctl_list_row(struct ctl_list *l, const struct ctl_cell *cells);
 /* Prints what is left and frees. */
 void ctl_list_end(struct ctl_list *l);
 
-/* One thing: lines of "key value", or one object. */
+/* One thing: lines of "key value", or one object; with --csv a line of names and one of values, with --ids the first
+ * value alone. */
 struct ctl_show {
     const struct ctl *ctl;
-    json_t *object;        /* with --json */
+    json_t *object;        /* with --json, --csv and --ids */
 };
 void ctl_show_start(struct ctl_show *s, const struct ctl *ctl);
 void ctl_show_text(struct ctl_show *s, const char *key, const char *value); /* NULL or "" leaves it out */
@@ -145,6 +175,15 @@ void ctl_show_end(struct ctl_show *s);
 
 /* Any text for a terminal: control, bidirectional and invalid characters become escapes. */
 void ctl_clean(const char *text, char *out, size_t cap);
+/* The same for a terminal that does not speak UTF-8: nothing but ASCII is left. */
+void ctl_clean_for(FILE *out, const char *text, char *clean, size_t cap);
+/* Is `names` ("a,b") NULL, or does it hold `name`? */
+bool ctl_listed(const char *names, const char *name);
+/* Colours words of a state on a terminal: "" or an escape sequence, and what ends it. */
+struct ctl_paint { const char *before, *after; };
+struct ctl_paint ctl_paint(const struct ctl *ctl, const char *key, const char *word);
+/* One field of a line of comma-separated values. */
+void ctl_csv_field(const char *text, bool first);
 /* "2026-11-28 10:12 (in 6 d)", local or UTC; "-" for 0. */
 void ctl_time_text(const struct ctl *ctl, int64_t t, char *out, size_t cap);
 /* Adds a member, whatever bytes the text has. */
@@ -174,6 +213,7 @@ int ctl_cert_list(struct ctl *ctl, const struct ctl_args *a);
 int ctl_cert_show(struct ctl *ctl, const struct ctl_args *a);
 int ctl_cert_export(struct ctl *ctl, const struct ctl_args *a);
 int ctl_cert_revoke(struct ctl *ctl, const struct ctl_args *a);
+int ctl_cert_release(struct ctl *ctl, const struct ctl_args *a);
 int ctl_config_check(struct ctl *ctl, const struct ctl_args *a);
 int ctl_config_show(struct ctl *ctl, const struct ctl_args *a);
 int ctl_config_schema(struct ctl *ctl, const struct ctl_args *a);

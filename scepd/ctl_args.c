@@ -1,7 +1,9 @@
 /* Flags and help of scepctl, both from the one table of verbs. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/text.h"
 #include "scepd/ctl.h"
@@ -11,9 +13,16 @@ const struct ctl_flag ctl_global_flags[] = {
     {"config", 'c', "FILE", false,
      "configuration file ($SCEPD_CONF, $SCEPD_HOME/scepd.conf, /etc/scepd/scepd.conf)"},
     {"json", 0, NULL, false, "JSON: one object per line in lists, one object otherwise"},
+    {"csv", 0, NULL, false, "comma-separated values with a line of names"},
+    {"ids", 0, NULL, false, "identifiers alone, one a line"},
+    {"columns", 0, "NAMES", false, "only these columns, in this order: serial,subject"},
+    {"wide", 0, NULL, false, "on a terminal: all columns, nothing shortened"},
+    {"color", 0, "WHEN", false, "auto (default), always, never"},
     {"yes", 'y', NULL, false, "do not ask for confirmation"},
+    {"expect", 0, "N", false, "with --yes: the number (or name) that has to be confirmed"},
     {"dry-run", 'n', NULL, false, "say what would happen, and change nothing"},
     {"quiet", 'q', NULL, false, "no notes on standard error"},
+    {"verbose", 'v', NULL, false, "say which files are used"},
     {"utc", 0, NULL, false, "times in UTC instead of local time"},
     {"no-input", 0, NULL, false, "never ask anything, even on a terminal"},
     {"help", 'h', NULL, false, "-h short, --help with examples"},
@@ -42,28 +51,59 @@ static bool is_global(const struct ctl_flag *f)
     return find_flag(ctl_global_flags, f->name, strlen(f->name)) == f;
 }
 
-static void set_global(struct ctl *ctl, const struct ctl_flag *f, const char *value, bool by_letter,
-                       int *help)
+static int set_color(struct ctl *ctl, const char *value)
 {
-    const char *name = f->name;
-    if (strcmp(name, "config") == 0)
-        ctl->config_option = value;
-    else if (strcmp(name, "json") == 0)
-        ctl->json = true;
-    else if (strcmp(name, "yes") == 0)
-        ctl->yes = true;
-    else if (strcmp(name, "dry-run") == 0)
-        ctl->dry_run = true;
-    else if (strcmp(name, "quiet") == 0)
-        ctl->quiet = true;
-    else if (strcmp(name, "utc") == 0)
-        ctl->utc = true;
-    else if (strcmp(name, "no-input") == 0)
-        ctl->no_input = true;
-    else if (strcmp(name, "help") == 0)
+    static const char *const words[] = {"auto", "always", "never"};
+    char clean[96];
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (strcmp(words[i], value) == 0) {
+            ctl->color = (enum ctl_color)i;
+            return CTL_DONE;
+        }
+    }
+    ctl_clean(value, clean, sizeof clean);
+    return ctl_fail(ctl, CTL_USAGE, NULL, "--color = \"%s\" is none of: auto, always, never",
+                    clean);
+}
+
+static int set_global(struct ctl *ctl, const struct ctl_flag *f, const char *value, bool by_letter,
+                      int *help)
+{
+    const struct {
+        const char *name;
+        bool *on;
+        const char **value;
+    } known[] = {
+        {"config", NULL, &ctl->config_option},
+        {"json", &ctl->json, NULL},
+        {"csv", &ctl->csv, NULL},
+        {"ids", &ctl->ids, NULL},
+        {"columns", NULL, &ctl->columns},
+        {"wide", &ctl->wide, NULL},
+        {"yes", &ctl->yes, NULL},
+        {"expect", NULL, &ctl->expect},
+        {"dry-run", &ctl->dry_run, NULL},
+        {"quiet", &ctl->quiet, NULL},
+        {"verbose", &ctl->verbose, NULL},
+        {"utc", &ctl->utc, NULL},
+        {"no-input", &ctl->no_input, NULL},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (strcmp(known[i].name, f->name))
+            continue;
+        if (known[i].on)
+            *known[i].on = true;
+        else
+            *known[i].value = value;
+        return CTL_DONE;
+    }
+    if (strcmp(f->name, "color") == 0)
+        return set_color(ctl, value);
+    if (strcmp(f->name, "help") == 0)
         *help = by_letter ? CTL_HELP_SHORT : CTL_HELP_LONG;
-    else if (strcmp(name, "version") == 0)
+    else if (strcmp(f->name, "version") == 0)
         *help = CTL_HELP_VERSION;
+    return CTL_DONE;
 }
 
 static int unknown_flag(struct ctl *ctl, const char *word, const struct ctl_verb *verb)
@@ -131,8 +171,7 @@ static int take_flag(struct ctl *ctl, const struct ctl_flag *f, const char *atta
         return rc;
     if (!is_global(f))
         return keep_flag(ctl, f, value, out);
-    set_global(ctl, f, value, by_letter, help);
-    return CTL_DONE;
+    return set_global(ctl, f, value, by_letter, help);
 }
 
 /* "-qy" and "-cFILE": letters one after the other; one with a value takes the rest. */
@@ -245,6 +284,40 @@ int ctl_arg_duration(struct ctl *ctl, const struct ctl_args *a, const char *name
     return CTL_DONE;
 }
 
+/* "2026-11-28" (midnight UTC) or "2026-11-28T10:12:00Z"; -1 when it is neither. */
+static int64_t parse_moment(const char *text)
+{
+    static const char *const forms[] = {"%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"};
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+        struct tm tm = {0};
+        const char *end = strptime(text, forms[i], &tm);
+        if (end && *end == '\0' && tm.tm_year >= 70)
+            return (int64_t)timegm(&tm);
+    }
+    return -1;
+}
+
+int ctl_arg_moment(struct ctl *ctl, const struct ctl_args *a, const char *name, int64_t fallback,
+                   int64_t *out)
+{
+    const char *value = ctl_arg(a, name);
+    char clean[96];
+    if (!value) {
+        *out = fallback;
+        return CTL_DONE;
+    }
+    int64_t ago = text_duration(value), t = ago >= 0 ? ctl->now - ago : parse_moment(value);
+    if (t < 0) {
+        ctl_clean(value, clean, sizeof clean);
+        return ctl_fail(ctl, CTL_USAGE, NULL,
+                        "--%s = \"%s\" is no moment: 2026-11-28, 2026-11-28T10:12:00Z, or 30d for "
+                        "30 days ago",
+                        name, clean);
+    }
+    *out = t;
+    return CTL_DONE;
+}
+
 int ctl_arg_word(struct ctl *ctl, const struct ctl_args *a, const char *name,
                  const char *const *words, int *out)
 {
@@ -265,6 +338,71 @@ int ctl_arg_word(struct ctl *ctl, const struct ctl_args *a, const char *name,
     ctl_clean(value, clean, sizeof clean);
     return ctl_fail(ctl, CTL_USAGE, NULL, "--%s = \"%s\" is none of: %s%s", name, clean, all,
                     suggest_text(&near, hint, sizeof hint));
+}
+
+/* ---- many identifiers ---- */
+
+#define ID_LINE_MAX 512
+#define IDS_MAX 1000000
+
+static int ids_add(struct ctl *ctl, struct ctl_ids *ids, const char *id)
+{
+    if (ids->n == IDS_MAX)
+        return ctl_fail(ctl, CTL_USAGE, "do it in parts", "more than %d identifiers", IDS_MAX);
+    if (ids->n == ids->cap) {
+        size_t cap = ids->cap ? 2 * ids->cap : 64;
+        char **bigger = realloc(ids->id, cap * sizeof *bigger);
+        if (!bigger)
+            return ctl_fail(ctl, CTL_FAILED, NULL, "out of memory");
+        ids->id = bigger;
+        ids->cap = cap;
+    }
+    if (!(ids->id[ids->n] = strdup(id)))
+        return ctl_fail(ctl, CTL_FAILED, NULL, "out of memory");
+    ids->n++;
+    return CTL_DONE;
+}
+
+static int ids_read(struct ctl *ctl, FILE *in, struct ctl_ids *ids)
+{
+    char line[ID_LINE_MAX];
+    int rc = CTL_DONE;
+    while (rc == CTL_DONE && fgets(line, sizeof line, in)) {
+        bool whole = strchr(line, '\n') || feof(in);
+        line[strcspn(line, "\t\r\n")] = '\0';
+        if (line[0])
+            rc = ids_add(ctl, ids, line);
+        for (int c; !whole && (c = fgetc(in)) != EOF && c != '\n';)
+            ; /* the other columns of a long line */
+    }
+    if (rc == CTL_DONE && ferror(in))
+        rc = ctl_fail(ctl, CTL_FAILED, NULL, "cannot read the identifiers");
+    return rc;
+}
+
+int ctl_ids_gather(struct ctl *ctl, const struct ctl_args *a, struct ctl_ids *out)
+{
+    const char *from = ctl_arg(a, "from");
+    int rc = CTL_DONE;
+    for (size_t i = 0; i < a->id_n && rc == CTL_DONE; i++)
+        rc = ids_add(ctl, out, a->id[i]);
+    if (rc || !from)
+        return rc;
+    FILE *in = strcmp(from, "-") ? fopen(from, "re") : stdin;
+    if (!in)
+        return ctl_fail(ctl, CTL_NOT_FOUND, NULL, "cannot read %s: %s", from, strerror(errno));
+    rc = ids_read(ctl, in, out);
+    if (in != stdin)
+        fclose(in);
+    return rc;
+}
+
+void ctl_ids_clear(struct ctl_ids *ids)
+{
+    for (size_t i = 0; i < ids->n; i++)
+        free(ids->id[i]);
+    free(ids->id);
+    *ids = (struct ctl_ids){0};
 }
 
 /* ---- help ---- */

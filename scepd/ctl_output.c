@@ -1,20 +1,15 @@
-/* How scepctl speaks: tables for people, tab-separated lines for pipes, JSON for programs. */
+/* How scepctl speaks: notes and errors, values, and one thing at a time.  Lists are in ctl_list.c.
+ */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 #include <utf8proc.h>
 
 #include "base/text.h"
 #include "scepd/ctl.h"
-
-#define TABLE_COLUMNS 16
-#define TABLE_CELL 512   /* octets of a cell on a terminal */
-#define TABLE_SHORT_ID 8 /* digits of a long identifier that a terminal shows */
-#define SHRUNK_LEAST 12  /* characters that a shortened column keeps */
 
 bool ctl_stdout_is_terminal(void)
 {
@@ -51,6 +46,97 @@ void ctl_clean(const char *text, char *out, size_t cap)
     out[used] = '\0';
 }
 
+/* What the program may write where it runs: LC_ALL before LC_CTYPE before LANG. */
+static bool speaks_utf8(void)
+{
+    static const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        const char *value = getenv(names[i]);
+        if (value && *value)
+            return strcasestr(value, "utf-8") || strcasestr(value, "utf8");
+    }
+    return false;
+}
+
+/* Files and pipes get UTF-8 always: what is read by programs does not hang on a locale. */
+void ctl_clean_for(FILE *out, const char *text, char *clean, size_t cap)
+{
+    char utf8[8192];
+    size_t used = 0;
+    ctl_clean(text, utf8, sizeof utf8);
+    bool ascii = isatty(fileno(out)) && !speaks_utf8();
+    for (const char *p = utf8; *p;) {
+        utf8proc_int32_t c;
+        utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)p, -1, &c);
+        char piece[16];
+        if (n <= 0)
+            break; /* ctl_clean leaves nothing invalid */
+        int len = n > 1 && ascii ? snprintf(piece, sizeof piece, "\\u%04x", (unsigned)c)
+                                 : snprintf(piece, sizeof piece, "%.*s", (int)n, p);
+        if (used + (size_t)len >= cap)
+            break;
+        memcpy(clean + used, piece, (size_t)len);
+        used += (size_t)len;
+        p += n;
+    }
+    clean[used] = '\0';
+}
+
+bool ctl_listed(const char *names, const char *name)
+{
+    size_t n = strlen(name);
+    for (const char *p = names; p; p = strchr(p, ',') ? strchr(p, ',') + 1 : NULL)
+        if (strncmp(p, name, n) == 0 && (p[n] == ',' || p[n] == '\0'))
+            return true;
+    return !names;
+}
+
+/* ---- colours: only for meaning, and always beside the word ---- */
+
+static bool coloured(const struct ctl *ctl)
+{
+    const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+    if (ctl->color != CTL_COLOR_AUTO)
+        return ctl->color == CTL_COLOR_ALWAYS;
+    return ctl_stdout_is_terminal() && !(no && *no) && term && strcmp(term, "dumb") != 0;
+}
+
+struct ctl_paint ctl_paint(const struct ctl *ctl, const char *key, const char *word)
+{
+    static const struct {
+        const char *words, *before;
+    } meaning[] = {
+        {"active,issued,approved,ok,pass,current", "\x1b[32m"},
+        {"pending,held,expiring,warn,warning,stale", "\x1b[33m"},
+        {"revoked,denied,fail,FAIL,error,refused", "\x1b[31m"},
+        {"expired,superseded,used,retired", "\x1b[2m"},
+    };
+    bool state =
+        strcmp(key, "state") == 0 || strcmp(key, "status") == 0 || strcmp(key, "result") == 0;
+    if (state && coloured(ctl))
+        for (size_t i = 0; i < sizeof meaning / sizeof meaning[0]; i++)
+            if (ctl_listed(meaning[i].words, word))
+                return (struct ctl_paint){meaning[i].before, "\x1b[0m"};
+    return (struct ctl_paint){"", ""};
+}
+
+void ctl_csv_field(const char *text, bool first)
+{
+    if (!first)
+        putchar(',');
+    if (!strpbrk(text, ",\"\r\n")) {
+        fputs(text, stdout);
+        return;
+    }
+    putchar('"');
+    for (; *text; text++) {
+        if (*text == '"')
+            putchar('"');
+        putchar(*text);
+    }
+    putchar('"');
+}
+
 /* ---- notes and errors ---- */
 
 static void fail_json(enum ctl_exit code, const char *fix, const char *text, const char *reason)
@@ -71,8 +157,8 @@ static int fail(const struct ctl *ctl, enum ctl_exit code, const char *fix, cons
                 const char *text)
 {
     char clean[1024], clean_fix[1024];
-    ctl_clean(text, clean, sizeof clean);
-    ctl_clean(fix ? fix : "", clean_fix, sizeof clean_fix);
+    ctl_clean_for(stderr, text, clean, sizeof clean);
+    ctl_clean_for(stderr, fix ? fix : "", clean_fix, sizeof clean_fix);
     fflush(stdout);
     if (ctl->json) {
         fail_json(code, fix, text, reason);
@@ -136,7 +222,7 @@ void ctl_note(const struct ctl *ctl, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    ctl_clean(text, clean, sizeof clean);
+    ctl_clean_for(stderr, text, clean, sizeof clean);
     fflush(stdout);
     fprintf(stderr, "%s\n", clean);
 }
@@ -184,240 +270,12 @@ void ctl_json_text(json_t *object, const char *key, const char *value)
     json_object_set_new(object, key, s);
 }
 
-static void json_cell(json_t *o, const struct ctl_column *c, const struct ctl_cell *cell)
-{
-    char when[32];
-    switch (c->kind) {
-    case CTL_TEXT:
-    case CTL_ID:
-        ctl_json_text(o, c->key, cell->text ? cell->text : "");
-        break;
-    case CTL_TIME:
-        text_time(cell->number, when);
-        json_object_set_new(o, c->key, cell->number ? json_string(when) : json_null());
-        break;
-    case CTL_NUMBER:
-        json_object_set_new(o, c->key, json_integer(cell->number));
-        break;
-    }
-}
-
-/* A cell for a pipe: whole, one line, no tab. */
-static void plain_cell(const struct ctl_column *c, const struct ctl_cell *cell, char *out,
-                       size_t cap)
-{
-    out[0] = '\0';
-    if (c->kind == CTL_NUMBER)
-        snprintf(out, cap, "%lld", (long long)cell->number);
-    else if (c->kind == CTL_TIME && cell->number)
-        text_time(cell->number, out);
-    else if (c->kind != CTL_TIME && cell->text)
-        ctl_clean(cell->text, out, cap);
-}
-
-static void terminal_cell(const struct ctl *ctl, const struct ctl_column *c,
-                          const struct ctl_cell *cell, char *out, size_t cap)
-{
-    if (c->kind == CTL_TIME) {
-        ctl_time_text(ctl, cell->number, out, cap);
-        return;
-    }
-    plain_cell(c, cell, out, cap);
-    if (c->kind == CTL_ID && strlen(out) > 2 * TABLE_SHORT_ID)
-        memcpy(out + TABLE_SHORT_ID, "..", 3);
-    if (out[0] == '\0')
-        snprintf(out, cap, "-");
-}
-
-/* ---- lists ---- */
-
-struct ctl_list {
-    const struct ctl *ctl;
-    const struct ctl_column *column;
-    size_t n;
-    bool table;
-    char **cell; /* rows of n owned texts, for the widths */
-    size_t rows, cap;
-};
-
-/* A short program gives up cleanly where a daemon would go on. */
-static void out_of_memory(void)
-{
-    fprintf(stderr, "scepctl: out of memory\n");
-    exit(CTL_FAILED);
-}
-
-struct ctl_list *ctl_list_new(const struct ctl *ctl, const struct ctl_column *columns, size_t n)
-{
-    struct ctl_list *l = calloc(1, sizeof *l);
-    if (!l || n > TABLE_COLUMNS)
-        out_of_memory();
-    *l = (struct ctl_list){
-        .ctl = ctl, .column = columns, .n = n, .table = ctl_stdout_is_terminal() && !ctl->json};
-    return l;
-}
-
-static bool keep_row(struct ctl_list *l, const struct ctl_cell *cells)
-{
-    if (l->rows == l->cap) {
-        size_t cap = l->cap ? 2 * l->cap : 64;
-        char **bigger = realloc(l->cell, cap * l->n * sizeof *bigger);
-        if (!bigger)
-            return false;
-        l->cell = bigger;
-        l->cap = cap;
-    }
-    for (size_t i = 0; i < l->n; i++) {
-        char text[TABLE_CELL];
-        terminal_cell(l->ctl, &l->column[i], &cells[i], text, sizeof text);
-        if (!(l->cell[l->rows * l->n + i] = strdup(text)))
-            return false;
-    }
-    l->rows++;
-    return true;
-}
-
-void ctl_list_row(struct ctl_list *l, const struct ctl_cell *cells)
-{
-    if (l->ctl->json) {
-        json_t *o = json_object();
-        for (size_t i = 0; i < l->n; i++)
-            json_cell(o, &l->column[i], &cells[i]);
-        json_dumpf(o, stdout, JSON_COMPACT);
-        putchar('\n');
-        json_decref(o);
-    } else if (l->table) {
-        if (!keep_row(l, cells))
-            out_of_memory();
-    } else {
-        for (size_t i = 0; i < l->n; i++) {
-            char text[4096];
-            plain_cell(&l->column[i], &cells[i], text, sizeof text);
-            printf("%s%s", i ? "\t" : "", text);
-        }
-        putchar('\n');
-    }
-}
-
-static size_t width_of(const char *text)
-{
-    size_t width = 0;
-    for (const char *p = text; *p;) {
-        utf8proc_int32_t c;
-        utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)p, -1, &c);
-        if (n <= 0)
-            break;
-        width += (size_t)utf8proc_charwidth(c);
-        p += n;
-    }
-    return width;
-}
-
-/* The first octet behind `width` columns of `text`. */
-static const char *skip_columns(const char *text, size_t width)
-{
-    const char *p = text;
-    for (size_t used = 0; *p;) {
-        utf8proc_int32_t c;
-        utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)p, -1, &c);
-        if (n <= 0)
-            break;
-        used += (size_t)utf8proc_charwidth(c);
-        if (used > width)
-            break;
-        p += n;
-    }
-    return p;
-}
-
-/* Shortened in the middle: both ends of a subject tell more than its inside. */
-static void print_cell(const char *text, size_t width, bool last)
-{
-    size_t have = width_of(text);
-    if (have > width) {
-        size_t keep = width - 2, head = (keep + 1) / 2;
-        const char *cut = skip_columns(text, head);
-        const char *tail = skip_columns(text, have - (keep - head));
-        size_t shown = width_of(tail);
-        printf("%.*s..%s", (int)(cut - text), text, tail);
-        have = head + 2 + shown;
-    } else {
-        fputs(text, stdout);
-    }
-    for (size_t i = have; !last && i < width + 2; i++)
-        putchar(' ');
-}
-
-static size_t terminal_width(void)
-{
-    struct winsize w;
-    const char *columns = getenv("COLUMNS");
-    long n = columns ? strtol(columns, NULL, 10) : 0;
-    if (n >= 40 && n <= 1000)
-        return (size_t)n;
-    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col >= 40)
-        return w.ws_col;
-    return 80;
-}
-
-/* Takes from the columns that may shrink, the widest first, until the line fits. */
-static void fit(const struct ctl_list *l, size_t *width)
-{
-    size_t total = 0, limit = terminal_width();
-    for (size_t i = 0; i < l->n; i++)
-        total += l->column[i].header ? width[i] + 2 : 0;
-    while (total > limit + 2) {
-        size_t widest = l->n;
-        for (size_t i = 0; i < l->n; i++)
-            if (l->column[i].header && l->column[i].shrinks && width[i] > SHRUNK_LEAST &&
-                (widest == l->n || width[i] > width[widest]))
-                widest = i;
-        if (widest == l->n)
-            return;
-        width[widest]--;
-        total--;
-    }
-}
-
-static void print_table(const struct ctl_list *l)
-{
-    size_t width[TABLE_COLUMNS], last = 0;
-    for (size_t i = 0; i < l->n; i++) {
-        width[i] = l->column[i].header ? strlen(l->column[i].header) : 0;
-        last = l->column[i].header ? i : last;
-        for (size_t r = 0; r < l->rows; r++) {
-            size_t w = width_of(l->cell[r * l->n + i]);
-            width[i] = w > width[i] ? w : width[i];
-        }
-    }
-    fit(l, width);
-    for (size_t i = 0; i < l->n; i++)
-        if (l->column[i].header)
-            print_cell(l->column[i].header, width[i], i == last);
-    putchar('\n');
-    for (size_t r = 0; r < l->rows; r++) {
-        for (size_t i = 0; i < l->n; i++)
-            if (l->column[i].header)
-                print_cell(l->cell[r * l->n + i], width[i], i == last);
-        putchar('\n');
-    }
-}
-
-void ctl_list_end(struct ctl_list *l)
-{
-    if (l->rows)
-        print_table(l);
-    for (size_t i = 0; i < l->rows * l->n; i++)
-        free(l->cell[i]);
-    free(l->cell);
-    free(l);
-}
-
 /* ---- one thing ---- */
 
 void ctl_show_start(struct ctl_show *s, const struct ctl *ctl)
 {
-    *s = (struct ctl_show){.ctl = ctl, .object = ctl->json ? json_object() : NULL};
+    bool whole = ctl->json || ctl->csv || ctl->ids;
+    *s = (struct ctl_show){.ctl = ctl, .object = whole ? json_object() : NULL};
 }
 
 static void show_line(const struct ctl_show *s, const char *key, const char *value)
@@ -427,22 +285,23 @@ static void show_line(const struct ctl_show *s, const char *key, const char *val
         printf("%s\t%s\n", key, value);
         return;
     }
+    struct ctl_paint paint = ctl_paint(s->ctl, key, value);
     snprintf(label, sizeof label, "%s", key);
     for (char *p = label; *p; p++)
         *p = *p == '_' ? ' ' : *p;
-    printf("  %-16s %s\n", label, value);
+    printf("  %-16s %s%s%s\n", label, paint.before, value, paint.after);
 }
 
 void ctl_show_text(struct ctl_show *s, const char *key, const char *value)
 {
     char clean[4096];
-    if (!value || !value[0])
+    if (!value || !value[0] || !ctl_listed(s->ctl->columns, key))
         return;
     if (s->object) {
         ctl_json_text(s->object, key, value);
         return;
     }
-    ctl_clean(value, clean, sizeof clean);
+    ctl_clean_for(stdout, value, clean, sizeof clean);
     show_line(s, key, clean);
 }
 
@@ -461,6 +320,8 @@ void ctl_show_time(struct ctl_show *s, const char *key, int64_t t)
 void ctl_show_number(struct ctl_show *s, const char *key, int64_t n)
 {
     char text[32];
+    if (!ctl_listed(s->ctl->columns, key))
+        return;
     if (s->object) {
         json_object_set_new(s->object, key, json_integer(n));
         return;
@@ -469,11 +330,55 @@ void ctl_show_number(struct ctl_show *s, const char *key, int64_t n)
     show_line(s, key, text);
 }
 
+/* A member as one line of text. */
+static void member_text(json_t *member, char *out, size_t cap)
+{
+    if (json_is_string(member)) {
+        ctl_clean(json_string_value(member), out, cap);
+        return;
+    }
+    char *compact = json_dumps(member, JSON_COMPACT | JSON_ENCODE_ANY);
+    snprintf(out, cap, "%s", compact ? compact : "");
+    free(compact);
+}
+
+static void show_csv(json_t *object, bool only_first)
+{
+    const char *key;
+    json_t *member;
+    char text[4096];
+    bool first = true;
+    json_object_foreach(object, key, member)
+    {
+        if (only_first) {
+            member_text(member, text, sizeof text);
+            printf("%s\n", text);
+            return;
+        }
+        ctl_csv_field(key, first);
+        first = false;
+    }
+    putchar('\n');
+    first = true;
+    json_object_foreach(object, key, member)
+    {
+        member_text(member, text, sizeof text);
+        ctl_csv_field(text, first);
+        first = false;
+    }
+    putchar('\n');
+}
+
 void ctl_show_end(struct ctl_show *s)
 {
-    if (s->object) {
+    if (!s->object)
+        return;
+    if (s->ctl->json) {
         json_dumpf(s->object, stdout, JSON_COMPACT);
         putchar('\n');
-        json_decref(s->object);
+    } else {
+        show_csv(s->object, s->ctl->ids);
     }
+    json_decref(s->object);
+    s->object = NULL;
 }

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "scepd/ctl.h"
 
 struct complaints {
+    bool json;
     size_t n;
     bool not_permitted; /* one of them is for want of permission: the others may be too */
 };
@@ -21,8 +23,16 @@ static void complain(void *ctx, const char *message)
     struct complaints *c = ctx;
     char clean[1800];
     size_t n = strlen(message);
-    ctl_clean(message, clean, sizeof clean);
-    fprintf(stderr, "%s\n", clean);
+    ctl_clean_for(stderr, message, clean, sizeof clean);
+    if (c->json) {
+        json_t *o = json_object();
+        ctl_json_text(o, "problem", message);
+        json_dumpf(o, stderr, JSON_COMPACT);
+        fputc('\n', stderr);
+        json_decref(o);
+    } else {
+        fprintf(stderr, "%s\n", clean);
+    }
     c->n++;
     c->not_permitted |=
         n >= sizeof denied && strcmp(message + n - (sizeof denied - 1), denied) == 0;
@@ -31,7 +41,7 @@ static void complain(void *ctx, const char *message)
 int ctl_need_config(struct ctl *ctl)
 {
     static const char as_who[] = "run it as root or as the user of scepd";
-    struct complaints told = {0};
+    struct complaints told = {.json = ctl->json};
     if (ctl->config)
         return CTL_DONE;
     config_find(ctl->config_option, ctl->config_path);
@@ -44,8 +54,11 @@ int ctl_need_config(struct ctl *ctl)
                         "cannot read %s: %s", ctl->config_path, strerror(e));
     }
     ctl->config = config_load(ctl->config_path, complain, &told);
-    if (ctl->config)
+    if (ctl->config) {
+        if (ctl->verbose)
+            ctl_note(ctl, "configuration %s", ctl->config_path);
         return CTL_DONE;
+    }
     return ctl_fail(ctl, told.not_permitted ? CTL_NOT_PERMITTED : CTL_FAILED,
                     told.not_permitted ? as_who : NULL, "%zu problem%s with the configuration",
                     told.n, told.n == 1 ? "" : "s");
@@ -81,6 +94,9 @@ int ctl_need_store(struct ctl *ctl)
         return ctl_fail_err(
             ctl, &err,
             err.kind == ERR_NOT_FOUND ? "scepctl init makes an authority with its store" : NULL);
+    if (ctl->verbose)
+        ctl_note(ctl, "store %s, as user %u, in the name of %s", path, (unsigned)geteuid(),
+                 ctl->actor);
     return CTL_DONE;
 }
 
@@ -132,6 +148,9 @@ bool ctl_ask(const struct ctl *ctl, const char *question, char *out, size_t cap)
 int ctl_confirm(struct ctl *ctl, const char *question)
 {
     char answer[16], asked[160];
+    if (ctl->expect && strcmp(ctl->expect, "1") != 0)
+        return ctl_fail(ctl, CTL_CONFLICT, NULL,
+                        "this is one, and --expect says %s: nothing was changed", ctl->expect);
     if (ctl->yes)
         return CTL_DONE;
     if (!can_ask(ctl))
@@ -141,6 +160,46 @@ int ctl_confirm(struct ctl *ctl, const char *question)
     if (ctl_ask(ctl, asked, answer, sizeof answer) && (answer[0] == 'y' || answer[0] == 'Y'))
         return CTL_DONE;
     return ctl_fail(ctl, CTL_USAGE, NULL, "not confirmed: nothing was changed");
+}
+
+int ctl_confirm_expected(struct ctl *ctl, const char *expected, const char *question)
+{
+    char answer[128], asked[320], fix[160];
+    if (ctl->expect && strcmp(ctl->expect, expected) != 0)
+        return ctl_fail(ctl, CTL_CONFLICT, NULL,
+                        "this is %s, and --expect says %s: nothing was changed", expected,
+                        ctl->expect);
+    if (ctl->expect && ctl->yes)
+        return CTL_DONE;
+    if (!can_ask(ctl)) {
+        snprintf(fix, sizeof fix, "add --yes --expect %s", expected);
+        return ctl_fail(ctl, CTL_USAGE, fix,
+                        "a confirmation is needed and nobody can be asked here");
+    }
+    snprintf(asked, sizeof asked, "%s  Type %s to go on:", question, expected);
+    if (ctl_ask(ctl, asked, answer, sizeof answer) && strcmp(answer, expected) == 0)
+        return CTL_DONE;
+    return ctl_fail(ctl, CTL_USAGE, NULL, "not confirmed: nothing was changed");
+}
+
+/* The one thing that a signal handler may touch. */
+static volatile sig_atomic_t interrupted;
+
+static void note_interrupt(int signal)
+{
+    interrupted = 1;
+}
+
+void ctl_interrupts_watch(void)
+{
+    struct sigaction act = {.sa_handler = note_interrupt};
+    sigemptyset(&act.sa_mask);
+    sigaction(SIGINT, &act, NULL);
+}
+
+bool ctl_interrupted(void)
+{
+    return interrupted;
 }
 
 void ctl_clear(struct ctl *ctl)

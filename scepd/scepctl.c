@@ -15,7 +15,9 @@
 
 static const struct ctl_flag init_flags[] = {
     {"home", 0, "DIR", false, "where everything is made ($SCEPD_HOME, /etc/scepd)"},
-    {"data", 0, "DIR", false, "keys, certificates and store there (beside the configuration; /var/lib/scepd for /etc/scepd)"},
+    {"data", 0, "DIR", false,
+     "keys, certificates and store there (beside the configuration; /var/lib/scepd for "
+     "/etc/scepd)"},
     {"name", 0, "TEXT", false, "common name of the authority"},
     {"organization", 0, "TEXT", false, "organization in its name"},
     {"url", 0, "URL", false, "address under which devices reach the daemon"},
@@ -27,7 +29,8 @@ static const struct ctl_flag init_flags[] = {
      "also two RA certificates as NDES has them, and an endpoint for them"},
     {"ca-decrypts", 0, NULL, false, "the authority's own key may open messages (RSA only)"},
     {"user", 0, "NAME", false,
-     "for root: keys and store belong to this account, and scepd becomes it (scepd, if there is one, in /etc/scepd)"},
+     "for root: keys and store belong to this account, and scepd becomes it (scepd, if there is "
+     "one, in /etc/scepd)"},
     {"passphrase-file", 0, "FILE", false,
      "encrypt the private keys; its first line is the passphrase"},
     {"demo", 0, NULL, false, "five endpoints to try everything; the key is rsa2048 then"},
@@ -213,6 +216,8 @@ static int run_verb(struct ctl *ctl, const struct ctl_verb *v, int argc, char **
     }
     if (rc)
         return rc;
+    if (ctl->json + ctl->csv + ctl->ids > 1)
+        return ctl_fail(ctl, CTL_USAGE, fix, "--json, --csv and --ids exclude each other");
     if (ctl->dry_run && strcmp(v->noun, "client") == 0)
         return ctl_fail(ctl, CTL_USAGE, NULL, "client has no --dry-run: nothing was sent");
     if (args.id_n < v->ids_min)

@@ -12,32 +12,9 @@ import tempfile
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+from ctl_case import (CONFLICT, DONE, ESC, FAILED, NOT_FOUND, NOT_PERMITTED, PROBLEMS, USAGE, Case, Seeded, WithAuthority,
+                      ctl)
 from harness import SCEPCTL, run
-
-SEED = os.environ["SCEPD_SEED_STORE"]
-DONE, FAILED, USAGE, NOT_FOUND, NOT_PERMITTED, CONFLICT, UNAVAILABLE, PROBLEMS = range(8)
-ESC = "\x1b"
-
-
-def ctl(*args, **more):
-    more.setdefault("stdin", subprocess.DEVNULL)
-    env = {k: v for k, v in os.environ.items() if not k.startswith("SCEPD_")} | more.pop("env", {})
-    if "input" in more:
-        del more["stdin"]
-    return run(more.pop("program", SCEPCTL), *args, check=False, env=env, **more)
-
-
-def make_home(*args):
-    home = tempfile.mkdtemp(prefix="scepctl-test-")
-    r = ctl("init", "--home", home, *args)
-    assert r.returncode == DONE, r.stderr
-    return home, r
-
-
-class Case(unittest.TestCase):
-    def exits(self, code, r):
-        self.assertEqual(r.returncode, code, f"{r.args}\n{r.stdout}\n{r.stderr}")
-        return r
 
 
 class Init(Case):
@@ -165,20 +142,6 @@ class Init(Case):
         self.assertIn('did you mean "--name"', r.stderr)
 
 
-class WithAuthority(Case):
-    @classmethod
-    def setUpClass(cls):
-        cls.home, _ = make_home("--demo", "--key", "p256")
-        cls.addClassCleanup(shutil.rmtree, cls.home)
-        cls.conf = cls.home + "/scepd.conf"
-
-    def ctl(self, *args, **more):
-        return ctl("-c", self.conf, *args, **more)
-
-    def lines(self, *args):
-        return [json.loads(line) for line in self.exits(DONE, self.ctl(*args, "--json")).stdout.splitlines()]
-
-
 class Challenges(WithAuthority):
     def test_password_alone_on_stdout(self):
         r = self.exits(DONE, self.ctl("challenge", "new"))
@@ -225,18 +188,6 @@ class Challenges(WithAuthority):
         r = self.exits(DONE, self.ctl("challenge", "list"))
         self.assertEqual(len(r.stdout.splitlines()), 50)
         self.assertRegex(r.stderr, r"50 of \d+ challenges")
-
-
-class Seeded(WithAuthority):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        run(SEED, cls.home + "/store", cls.home + "/ca/ca.pem")
-
-    def assert_harmless(self, text, newlines):
-        self.assertNotIn(ESC, text)
-        self.assertNotIn("\u202e", text)
-        self.assertEqual(text.count("\n"), newlines)
 
 
 class Certificates(Seeded):
@@ -425,52 +376,6 @@ class Grammar(WithAuthority):
             self.assertIn("fix: run it as root", r.stderr)
         finally:
             os.chmod(self.home, 0o755)
-
-
-class Terminal(Seeded):
-    """On a terminal: a table that fits, and questions."""
-
-    def on_terminal(self, *args, columns=80, answer=""):
-        import pty
-        pid, fd = pty.fork()
-        if pid == 0:
-            os.environ["COLUMNS"] = str(columns)
-            os.execv(SCEPCTL, [SCEPCTL, "-c", self.conf, *args])
-        out = b""
-        if answer:
-            os.write(fd, answer.encode())
-        while True:
-            try:
-                chunk = os.read(fd, 65536)
-            except OSError:
-                break
-            if not chunk:
-                break
-            out += chunk
-        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        return code, out.decode().replace("\r\n", "\n")
-
-    def test_table_fits(self):
-        for columns in (80, 100, 200):
-            code, out = self.on_terminal("cert", "list", "-q", "--utc", columns=columns)
-            self.assertEqual(code, DONE)
-            lines = out.splitlines()
-            self.assertEqual(len(lines), 5)
-            self.assertTrue(lines[0].startswith("SERIAL"))
-            self.assertLessEqual(max(map(len, lines)), columns)
-            self.assertNotIn(ESC, out)
-            self.assertIn("40a1a1a1..", out)
-
-    def test_question(self):
-        serial = "40" + 15 * "a2"
-        code, out = self.on_terminal("cert", "revoke", serial, answer="n\n")
-        self.assertEqual(code, USAGE)
-        self.assertIn("[y/N]", out)
-        self.assertIn("nothing was changed", out)
-        code, out = self.on_terminal("cert", "revoke", serial, "--no-input")
-        self.assertEqual(code, USAGE)
-        code, out = self.on_terminal("cert", "revoke", serial, answer="y\n")
-        self.assertEqual(code, DONE, out)
 
 
 @unittest.skipUnless(os.geteuid() == 0, "only root can become somebody else")

@@ -1,0 +1,117 @@
+"""How scepctl speaks: tables that fit, pipes, JSON, comma-separated values, colours, questions."""
+
+import csv
+import io
+import json
+import os
+import sys
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+from ctl_case import CONFLICT, DONE, ESC, USAGE, Seeded
+
+
+class Terminal(Seeded):
+    """On a terminal: a table that fits, and questions."""
+
+    def test_table_fits(self):
+        for columns in (80, 100, 200):
+            code, out = self.on_terminal("cert", "list", "-q", "--utc", columns=columns)
+            self.assertEqual(code, DONE)
+            lines = out.splitlines()
+            self.assertEqual(len(lines), 5)
+            self.assertTrue(lines[0].startswith("SERIAL"))
+            self.assertLessEqual(max(map(len, lines)), columns)
+            self.assertNotIn(ESC, out)
+            self.assertIn("40a1a1a1..", out)
+
+    def test_question(self):
+        serial = "40" + 15 * "a2"
+        code, out = self.on_terminal("cert", "revoke", serial, answer="n\n")
+        self.assertEqual(code, USAGE)
+        self.assertIn("[y/N]", out)
+        self.assertIn("nothing was changed", out)
+        code, out = self.on_terminal("cert", "revoke", serial, "--no-input")
+        self.assertEqual(code, USAGE)
+        code, out = self.on_terminal("cert", "revoke", serial, answer="y\n")
+        self.assertEqual(code, DONE, out)
+
+    def test_colour_is_for_states_and_beside_the_word(self):
+        code, out = self.on_terminal("cert", "list", "-q", "--wide", TERM="xterm")
+        self.assertEqual(code, DONE)
+        self.assertIn(ESC + "[32mactive" + ESC + "[0m", out)
+        self.assertIn(ESC + "[2mexpired" + ESC + "[0m", out)
+        for env in ({"TERM": "dumb"}, {"TERM": "xterm", "NO_COLOR": "1"}):
+            self.assertNotIn(ESC, self.on_terminal("cert", "list", **env)[1])
+        self.assertNotIn(ESC, self.on_terminal("cert", "list", "--color", "never", TERM="xterm")[1])
+        self.assertIn(ESC, self.on_terminal("cert", "list", "--color", "always", TERM="dumb")[1])
+        self.assertIn(ESC, self.on_terminal("cert", "list", TERM="xterm", NO_COLOR="")[1])
+        self.assertNotIn(ESC, self.ctl("cert", "list", env={"TERM": "xterm"}).stdout)
+
+    def test_nothing_but_ascii_where_the_locale_has_no_more(self):
+        label = "J\u00fcrgen \u6771\u4eac"
+        self.exits(DONE, self.ctl("challenge", "new", "--label", label))
+        self.assertIn(label, self.on_terminal("challenge", "list", columns=200)[1])
+        code, out = self.on_terminal("challenge", "list", columns=200, LC_ALL="C")
+        self.assertEqual(code, DONE)
+        self.assertTrue(out.isascii())
+        self.assertIn("J\\u00fcrgen \\u6771\\u4eac", out)
+        self.assertIn(label, self.ctl("challenge", "list", env={"LC_ALL": "C"}).stdout)  # pipes speak UTF-8
+
+    def test_wide_shows_all_and_shortens_nothing(self):
+        out = self.on_terminal("cert", "list", "-q", "--wide")[1].splitlines()
+        self.assertIn("TRANSACTION", out[0])
+        self.assertIn("NOT BEFORE", out[0])
+        self.assertTrue(any("40" + 15 * "a1" in line for line in out))
+
+
+class Forms(Seeded):
+    def test_columns(self):
+        r = self.exits(DONE, self.ctl("cert", "list", "-s", "device-1", "--columns", "state,serial"))
+        self.assertEqual(r.stdout, "active\t40" + 15 * "a1" + "\n")
+        listed = self.lines("cert", "list", "-s", "device-1", "--columns", "state,serial")
+        self.assertEqual(listed, [{"state": "active", "serial": "40" + 15 * "a1"}])
+        code, out = self.on_terminal("cert", "list", "-s", "device-1", "-q", "--columns", "not_before,subject")
+        self.assertTrue(out.startswith("NOT BEFORE"), out)
+        r = self.exits(USAGE, self.ctl("cert", "list", "--columns", "sreial"))
+        self.assertIn('did you mean "serial"', r.stderr)
+        self.assertEqual(r.stdout, "")
+        self.exits(USAGE, self.ctl("cert", "list", "--columns", ""))
+        r = self.exits(DONE, self.ctl("cert", "show", "40a2a2", "--columns", "subject"))
+        self.assertEqual(len(r.stdout.splitlines()), 1)
+
+    def test_ids(self):
+        r = self.exits(DONE, self.ctl("cert", "list", "--ids", "-s", "device-"))
+        self.assertEqual(sorted(r.stdout.split()), sorted("40" + 15 * f"a{n}" for n in (1, 2, 3, 4)))
+        self.assertEqual(self.ctl("cert", "show", "40a1a1", "--ids").stdout, "40" + 15 * "a1" + "\n")
+
+    def test_csv(self):
+        self.exits(DONE, self.ctl("challenge", "new", "--label", 'a "quoted", label'))
+        rows = list(csv.DictReader(io.StringIO(self.ctl("challenge", "list", "--csv").stdout)))
+        self.assertIn('a "quoted", label', [row["label"] for row in rows])
+        rows = list(csv.DictReader(io.StringIO(self.ctl("store", "stats", "--csv").stdout)))
+        self.assertEqual(rows[0]["certificates"], "4")
+
+    def test_one_form_at_a_time(self):
+        for two in (["--json", "--csv"], ["--csv", "--ids"], ["--ids", "--json"]):
+            self.exits(USAGE, self.ctl("cert", "list", *two))
+        self.exits(USAGE, self.ctl("cert", "list", "--color", "blue"))
+
+    def test_verbose_says_which_files(self):
+        r = self.exits(DONE, self.ctl("store", "stats", "-v"))
+        self.assertIn("configuration " + self.conf, r.stderr)
+        self.assertIn("store " + self.home + "/store", r.stderr)
+
+    def test_problems_of_the_configuration_as_json(self):
+        bad = self.home + "/bad.conf"
+        with open(self.conf) as f, open(bad, "w") as g:
+            g.write(f.read().replace("workers", "wrokers"))
+        from ctl_case import ctl
+        r = ctl("-c", bad, "cert", "list", "--json")
+        told = [json.loads(line) for line in r.stderr.splitlines()]
+        self.assertIn("wrokers", told[0]["problem"])
+        self.assertEqual(told[-1]["status"], r.returncode)
+
+
+if __name__ == "__main__":
+    unittest.main()
