@@ -74,21 +74,21 @@ static size_t put_time(uint8_t *p, int64_t t)
     return (size_t)(at - p);
 }
 
-/* A positive INTEGER, minimal, whatever padding the store's octets have. */
+/* The same INTEGER, minimal, whatever padding the store's octets have.  An imported certificate may
+ * have a negative one, and verifiers look for just that. */
 static size_t put_serial(uint8_t *p, struct view serial)
 {
-    while (serial.n > 1 && serial.p[0] == 0) {
+    while (serial.n > 1 && ((serial.p[0] == 0 && !(serial.p[1] & 0x80)) ||
+                            (serial.p[0] == 0xff && (serial.p[1] & 0x80)))) {
         serial.p++;
         serial.n--;
     }
-    bool pad = serial.n == 0 || (serial.p[0] & 0x80);
+    if (serial.n == 0)
+        serial = view_of("", 1);
     p[0] = DER_INTEGER;
-    p[1] = (uint8_t)(serial.n + pad);
-    if (pad)
-        p[2] = 0;
-    if (serial.n)
-        memcpy(p + 2 + pad, serial.p, serial.n);
-    return 2 + pad + serial.n;
+    p[1] = (uint8_t)serial.n;
+    memcpy(p + 2, serial.p, serial.n);
+    return 2 + serial.n;
 }
 
 /* RFC 5280 section 5.3.1: not critical; absent for "unspecified"; removeFromCRL is for deltas. */

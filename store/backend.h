@@ -24,7 +24,7 @@ enum table {
     TABLE_CERT_DER,     /* id -> DER */
     TABLE_CERT_SERIAL,  /* length, serial, authority -> id */
     TABLE_CERT_KEY,     /* key hash, id -> subject hash */
-    TABLE_REVOKED,      /* authority, id -> revocation */
+    TABLE_REVOKED,      /* authority, id (or serial) -> revocation */
     TABLE_CRL,          /* authority, shard -> CRL */
     TABLE_CHALLENGE,    /* hash -> challenge */
     TABLE_CHALLENGE_ID, /* id -> hash */

@@ -196,6 +196,16 @@ bool store_cert_by_serial(struct store *s, const uint8_t authority[20], struct v
     return ok;
 }
 
+bool store_write_cert_by_serial(struct store_write *w, const uint8_t authority[20],
+                                struct view serial, struct store_cert *out, struct err *err)
+{
+    if (serial.n == 0 || serial.n > STORE_SERIAL_MAX)
+        return err_set(err, ERR_NOT_FOUND, "there is no certificate with a serial of %zu octets",
+                       serial.n);
+    return txn_usable(&w->txn, err) &&
+           by_serial(&w->txn, cert_serial_key(serial, authority), out, err);
+}
+
 /* A walk over entries of the serial index that begin alike, whichever the authority. */
 struct serial_search {
     struct txn *t;
@@ -427,15 +437,22 @@ bool store_cert_put(struct store_write *w, struct store_cert *c, struct err *err
         return false;
     struct key id = key_id(numbered.id);
     struct key key = cert_key_key(c->key_hash, numbered.id);
-    bool ok = cert_write(&numbered, &record, err) &&
+    bool revoked = false;
+    bool ok = revoked_serial_find(t, &numbered, &revoked, err) &&
+              cert_write(&numbered, &record, err) &&
+              (!revoked || revoked_serial_move(t, &numbered, err)) &&
               txn_put(t, TABLE_CERT, PUT_LAST, key_view(&id), buf_view(&record), err) &&
               txn_put(t, TABLE_CERT_DER, PUT_LAST, key_view(&id), buf_view(&c->der), err) &&
               txn_put(t, TABLE_CERT_SERIAL, PUT_NEW, key_view(&serial), key_view(&id), err) &&
               txn_put(t, TABLE_CERT_KEY, PUT_NEW, key_view(&key),
                       view_of(c->subject_hash, STORE_HASH), err);
     buf_clear(&record);
-    if (ok)
+    if (ok) {
         c->id = numbered.id;
+        c->state = numbered.state;
+        c->revoked_at = numbered.revoked_at;
+        c->revocation_reason = numbered.revocation_reason;
+    }
     return ok;
 }
 

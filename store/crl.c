@@ -65,6 +65,24 @@ bool store_crl_number_next(struct store_write *w, const uint8_t authority[20], u
     return txn_usable(&w->txn, err) && txn_counter_next(&w->txn, key_view(&k), out, err);
 }
 
+bool store_crl_number_raise(struct store_write *w, const uint8_t authority[20], uint32_t shard,
+                            uint64_t least, struct err *err)
+{
+    struct key k = meta_crl_number(authority, shard);
+    uint64_t number;
+    uint8_t octets[8];
+    if (!txn_usable(&w->txn, err) || !txn_counter(&w->txn, key_view(&k), &number, err))
+        return false;
+    if (least <= number)
+        return true;
+    if (least > INT64_MAX)
+        return err_set(err, ERR_CONFIG, "CRL number %llu leaves no room for others",
+                       (unsigned long long)least);
+    u64_octets(least, octets);
+    return txn_put(&w->txn, TABLE_META, PUT_REPLACE, key_view(&k), view_of(octets, sizeof octets),
+                   err);
+}
+
 bool store_crl_put(struct store_write *w, const uint8_t authority[20], uint32_t shard,
                    const struct store_crl *crl, struct err *err)
 {

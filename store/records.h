@@ -17,7 +17,16 @@ struct key cert_serial_key(struct view serial, const uint8_t authority[20]);
 struct key cert_key_key(const uint8_t key_hash[STORE_HASH], uint64_t id);
 
 struct key revoked_key(const uint8_t authority[20], uint64_t id);
+/* Of a certificate of which only the serial is known: behind all those with an id. */
+struct key revoked_serial_key(const uint8_t authority[20], struct view serial);
+bool is_revoked_serial_key(struct view key);
 bool revoked_read(struct view record, struct store_revoked *out, struct err *err);
+
+/* Was this serial revoked before its certificate was known?  Then `c`, which is about to be put, gets that state, and
+ * the revocation moves to its number. */
+bool revoked_serial_find(struct txn *t, struct store_cert *c, bool *was, struct err *err);
+bool revoked_serial_move(struct txn *t, const struct store_cert *c, struct err *err);
+bool revoked_save(struct txn *t, const struct store_cert *c, struct err *err);
 
 /* `der` is copied. */
 bool crl_read(struct view record, struct store_crl *out, struct err *err);

@@ -13,16 +13,54 @@ struct key revoked_key(const uint8_t authority[20], uint64_t id)
     return k;
 }
 
-static bool revoked_write(const struct store_cert *c, struct buf *out, struct err *err)
+/* In the place of the id stands the number that no certificate has. */
+#define NO_ID UINT64_MAX
+
+struct key revoked_serial_key(const uint8_t authority[20], struct view serial)
+{
+    struct key k = revoked_key(authority, NO_ID);
+    uint8_t length = (uint8_t)serial.n;
+    key_bytes(&k, &length, 1);
+    key_bytes(&k, serial.p, serial.n);
+    return k;
+}
+
+bool is_revoked_serial_key(struct view key)
+{
+    return key.n > 28 && octets_u64(key.p + 20) == NO_ID;
+}
+
+static bool revoked_write(const struct store_revoked *r, struct buf *out, struct err *err)
 {
     struct record_writer w = record_begin(out, REVOKED_VERSION);
-    write_u8(&w, (uint8_t)c->serial_len);
-    write_bytes(&w, c->serial, c->serial_len);
-    write_i64(&w, c->revoked_at);
-    write_i64(&w, c->not_after);
-    write_u8(&w, (uint8_t)c->revocation_reason);
-    write_u32(&w, c->shard);
+    write_u8(&w, (uint8_t)r->serial_len);
+    write_bytes(&w, r->serial, r->serial_len);
+    write_i64(&w, r->revoked_at);
+    write_i64(&w, r->not_after);
+    write_u8(&w, (uint8_t)r->reason);
+    write_u32(&w, r->shard);
     return record_written(&w, what, err);
+}
+
+static bool revoked_put(struct txn *t, struct key k, const struct store_revoked *r, struct err *err)
+{
+    struct buf record = {0};
+    bool ok = revoked_write(r, &record, err)
+                  ? txn_put(t, TABLE_REVOKED, PUT_REPLACE, key_view(&k), buf_view(&record), err)
+                  : txn_spoil(t, err);
+    buf_clear(&record);
+    return ok;
+}
+
+bool revoked_save(struct txn *t, const struct store_cert *c, struct err *err)
+{
+    struct store_revoked r = {.serial_len = c->serial_len,
+                              .revoked_at = c->revoked_at,
+                              .not_after = c->not_after,
+                              .reason = c->revocation_reason,
+                              .shard = c->shard};
+    memcpy(r.serial, c->serial, c->serial_len);
+    return revoked_put(t, revoked_key(c->authority, c->id), &r, err);
 }
 
 bool revoked_read(struct view record, struct store_revoked *out, struct err *err)
@@ -65,7 +103,6 @@ bool store_cert_revoke(struct store_write *w, uint64_t id, enum crl_reason reaso
 {
     struct txn *t = &w->txn;
     struct store_cert c;
-    struct buf record = {0};
     if (!txn_usable(t, err) || !cert_load(t, id, &c, err))
         return false;
     if (!reason_usable(reason))
@@ -76,12 +113,8 @@ bool store_cert_revoke(struct store_write *w, uint64_t id, enum crl_reason reaso
     c.state = reason == CRL_HOLD ? CERT_HELD : CERT_REVOKED;
     c.revoked_at = when;
     c.revocation_reason = reason;
-    struct key k = revoked_key(c.authority, id);
-    bool ok = revoked_write(&c, &record, err) &&
-              txn_put(t, TABLE_REVOKED, PUT_REPLACE, key_view(&k), buf_view(&record), err) &&
-              cert_save(t, &c, err) && generation_move(t, c.authority, err);
-    buf_clear(&record);
-    return ok;
+    return revoked_save(t, &c, err) && cert_save(t, &c, err) &&
+           generation_move(t, c.authority, err);
 }
 
 bool store_cert_release(struct store_write *w, uint64_t id, struct err *err)
@@ -100,6 +133,86 @@ bool store_cert_release(struct store_write *w, uint64_t id, struct err *err)
     return txn_del(t, TABLE_REVOKED, key_view(&k), err) && cert_save(t, &c, err) &&
            generation_move(t, c.authority, err);
 }
+
+/* ---- known by serial alone ---- */
+
+static bool serial_load(struct txn *t, const uint8_t authority[20], struct view serial, bool *found,
+                        struct store_revoked *out, struct err *err)
+{
+    struct key k = revoked_serial_key(authority, serial);
+    struct view record;
+    if (!txn_get(t, TABLE_REVOKED, key_view(&k), &record, err))
+        return false;
+    *found = record.p != NULL;
+    return !record.p || revoked_read(record, out, err);
+}
+
+static bool serial_storable(const struct store_revoked *r, struct err *err)
+{
+    if (r->serial_len == 0 || r->serial_len > STORE_SERIAL_MAX)
+        return err_set(err, ERR_CONFIG, "a serial of %zu octets cannot be revoked", r->serial_len);
+    return reason_usable(r->reason) ||
+           err_set(err, ERR_CONFIG, "%d is no reason to revoke a certificate", (int)r->reason);
+}
+
+bool store_serial_revoke(struct store_write *w, const uint8_t authority[20],
+                         const struct store_revoked *r, struct err *err)
+{
+    struct txn *t = &w->txn;
+    struct view serial = view_of(r->serial, r->serial_len), certificate;
+    struct store_revoked before;
+    bool found;
+    if (!txn_usable(t, err) || !serial_storable(r, err))
+        return false;
+    struct key of_cert = cert_serial_key(serial, authority);
+    if (!txn_get(t, TABLE_CERT_SERIAL, key_view(&of_cert), &certificate, err) ||
+        !serial_load(t, authority, serial, &found, &before, err))
+        return false;
+    if (certificate.p)
+        return err_set(err, ERR_CONFLICT, "the certificate with this serial is stored");
+    if (found && (before.reason != CRL_HOLD || r->reason == CRL_HOLD))
+        return err_set(err, ERR_EXISTS, "this serial is %s already",
+                       before.reason == CRL_HOLD ? "on hold" : "revoked");
+    return revoked_put(t, revoked_serial_key(authority, serial), r, err) &&
+           generation_move(t, authority, err);
+}
+
+bool store_serial_revoked(struct store *s, const uint8_t authority[20], struct view serial,
+                          struct store_revoked *out, struct err *err)
+{
+    struct txn t;
+    bool found = false;
+    if (serial.n > STORE_SERIAL_MAX)
+        return err_set(err, ERR_NOT_FOUND, "no serial of %zu octets is revoked", serial.n);
+    if (!txn_read(s, &t, err))
+        return false;
+    bool ok = serial_load(&t, authority, serial, &found, out, err) &&
+              (found || err_set(err, ERR_NOT_FOUND, "this serial is not revoked"));
+    txn_read_end(&t);
+    return ok;
+}
+
+bool revoked_serial_find(struct txn *t, struct store_cert *c, bool *was, struct err *err)
+{
+    struct store_revoked r;
+    if (!serial_load(t, c->authority, view_of(c->serial, c->serial_len), was, &r, err))
+        return false;
+    if (!*was)
+        return true;
+    c->state = r.reason == CRL_HOLD ? CERT_HELD : CERT_REVOKED;
+    c->revoked_at = r.revoked_at;
+    c->revocation_reason = r.reason;
+    return true;
+}
+
+bool revoked_serial_move(struct txn *t, const struct store_cert *c, struct err *err)
+{
+    struct key k = revoked_serial_key(c->authority, view_of(c->serial, c->serial_len));
+    return txn_del(t, TABLE_REVOKED, key_view(&k), err) && revoked_save(t, c, err) &&
+           generation_move(t, c->authority, err);
+}
+
+/* ---- for CRLs ---- */
 
 struct listing {
     bool (*each)(void *ctx, const struct store_revoked *r);

@@ -204,9 +204,33 @@ static bool key_entry(void *ctx, struct view key, struct view value, bool *stop,
     return cert_entry_check(ctx, id_at_end(key), key, TABLE_CERT_KEY, err);
 }
 
+/* A serial without a certificate: in the key as in the record, and really without one. */
+static bool revoked_serial_check(struct verify *v, struct view key, struct view value,
+                                 struct err *err)
+{
+    struct store_revoked r;
+    char hex[2 * STORE_SERIAL_MAX + 1];
+    bool certificate;
+    if (!revoked_read(value, &r, err))
+        return unreadable(v, TABLE_REVOKED, key, err);
+    struct view serial = view_of(r.serial, r.serial_len);
+    struct key expected = revoked_serial_key(key.p, serial),
+               of_cert = cert_serial_key(serial, key.p);
+    hex_encode(serial, hex);
+    if (!exists(v, TABLE_CERT_SERIAL, key_view(&of_cert), &certificate, err))
+        return false;
+    if (!view_eq(key, key_view(&expected)))
+        problem(v, "the revocation of serial %s stands under another serial", hex);
+    if (certificate)
+        problem(v, "serial %s is revoked beside its certificate", hex);
+    return true;
+}
+
 static bool revoked_entry(void *ctx, struct view key, struct view value, bool *stop,
                           struct err *err)
 {
+    if (is_revoked_serial_key(key))
+        return revoked_serial_check(ctx, key, value, err);
     return cert_entry_check(ctx, id_at_end(key), key, TABLE_REVOKED, err);
 }
 

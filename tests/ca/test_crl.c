@@ -317,7 +317,8 @@ static const struct {
     {"\x02", 1, 253402300799, CRL_UNSPECIFIED},
     {"\x7f", 1, 1800000000, CRL_KEY_COMPROMISE},
     {"\x00\x80", 2, 1800000001, CRL_SUPERSEDED},
-    {"\x80", 1, 2524607999, CRL_HOLD}, /* without the padding; the last second of 2049 */
+    {"\x80", 1, 2524607999, CRL_HOLD}, /* -128; the last second of 2049 */
+    {"\xff\xff\x7f", 3, 1800000002, CRL_UNSPECIFIED}, /* -129, padded */
     {"\x00\x00\x41", 3, 2524608000, CRL_CESSATION}, /* padded too much; 2050 */
     {"\x55\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f", 16, 4102444800,
      CRL_AFFILIATION_CHANGED},
@@ -328,6 +329,12 @@ static void oracle_entry(X509_CRL *crl, size_t i)
 {
     X509_REVOKED *r = X509_REVOKED_new();
     BIGNUM *serial = BN_bin2bn((const uint8_t *)samples[i].serial, (int)samples[i].n, NULL);
+    if (samples[i].serial[0] & 0x80) { /* two's complement */
+        BIGNUM *whole = BN_new();
+        BN_set_bit(whole, 8 * (int)samples[i].n);
+        BN_sub(serial, serial, whole);
+        BN_free(whole);
+    }
     ASN1_INTEGER *number = BN_to_ASN1_INTEGER(serial, NULL);
     ASN1_TIME *when = ASN1_TIME_set(NULL, samples[i].when);
 

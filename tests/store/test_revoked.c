@@ -125,6 +125,124 @@ START_TEST(hold_and_release)
 }
 END_TEST
 
+/* ---- known by serial alone ---- */
+
+static struct store_revoked entry(const char *serial, enum crl_reason reason, int64_t when)
+{
+    struct store_revoked r = {
+        .serial_len = strlen(serial), .revoked_at = when, .not_after = 5000, .reason = reason};
+    memcpy(r.serial, serial, r.serial_len);
+    return r;
+}
+
+static void revoke_serial(const char *serial, enum crl_reason reason, int64_t when)
+{
+    struct store_revoked r = entry(serial, reason, when);
+    struct store_write *w = begin();
+    ok(store_serial_revoke(w, authority_a, &r, &err));
+    commit(w);
+}
+
+START_TEST(serial_alone)
+{
+    uint64_t id = put_n(1), shown;
+    struct store_revoked got;
+    struct store_stats stats;
+    revoke_serial("old", CRL_KEY_COMPROMISE, 70);
+    revoke_now(id, CRL_SUPERSEDED, 80);
+    reopen();
+    struct revoked l = listed(authority_a, &shown);
+    ck_assert_uint_eq(l.n, 2);
+    ck_assert_uint_eq(shown, 2);
+    ck_assert_int_eq(l.r[0].revoked_at, 80); /* behind those with a certificate */
+    ck_assert(view_eq(view_of(l.r[1].serial, l.r[1].serial_len), view_str("old")));
+    ck_assert_int_eq(l.r[1].revoked_at, 70);
+    ck_assert_int_eq(l.r[1].not_after, 5000);
+    ck_assert_int_eq(l.r[1].reason, CRL_KEY_COMPROMISE);
+    ck_assert_uint_eq(listed(authority_b, &shown).n, 0);
+    ok(store_serial_revoked(st, authority_a, view_str("old"), &got, &err));
+    ck_assert_int_eq(got.revoked_at, 70);
+    fails(store_serial_revoked(st, authority_b, view_str("old"), &got, &err), ERR_NOT_FOUND);
+    fails(store_serial_revoked(st, authority_a, view_str("ol"), &got, &err), ERR_NOT_FOUND);
+    ok(store_stats(st, &stats, &err));
+    ck_assert_uint_eq(stats.revoked, 2);
+    verify_clean();
+}
+END_TEST
+
+START_TEST(serial_refused)
+{
+    struct store_cert c = cert_of(1);
+    put_n(1);
+    revoke_serial("old", CRL_HOLD, 70);
+    struct store_write *w = begin();
+    struct store_revoked r = entry("old", CRL_HOLD, 71);
+    fails(store_serial_revoke(w, authority_a, &r, &err), ERR_EXISTS);
+    r.reason = CRL_CESSATION;
+    ok(store_serial_revoke(w, authority_a, &r, &err)); /* from hold for good */
+    fails(store_serial_revoke(w, authority_a, &r, &err), ERR_EXISTS);
+    r = entry("x", CRL_REMOVE_FROM_CRL, 1);
+    fails(store_serial_revoke(w, authority_a, &r, &err), ERR_CONFIG);
+    r = entry("", CRL_UNSPECIFIED, 1);
+    fails(store_serial_revoke(w, authority_a, &r, &err), ERR_CONFIG);
+    r = entry("x", CRL_UNSPECIFIED, 1);
+    memcpy(r.serial, c.serial, r.serial_len = c.serial_len);
+    fails(store_serial_revoke(w, authority_a, &r, &err), ERR_CONFLICT); /* it is stored */
+    commit(w);
+    struct store_revoked got;
+    ok(store_serial_revoked(st, authority_a, view_str("old"), &got, &err));
+    ck_assert_int_eq(got.reason, CRL_CESSATION);
+    store_cert_clear(&c);
+    verify_clean();
+}
+END_TEST
+
+/* The certificate turns up later: it is stored as revoked, and listed once. */
+START_TEST(serial_gets_its_certificate)
+{
+    static const enum crl_reason reasons[] = {CRL_AFFILIATION_CHANGED, CRL_HOLD};
+    for (unsigned i = 0; i < 2; i++) {
+        struct store_cert c = cert_of(i + 1), got = {0};
+        struct store_revoked r = entry("x", reasons[i], 70);
+        uint64_t shown;
+        memcpy(r.serial, c.serial, r.serial_len = c.serial_len);
+        struct store_write *w = begin();
+        ok(store_serial_revoke(w, authority_a, &r, &err));
+        commit(w);
+        w = begin();
+        ok(store_cert_put(w, &c, &err));
+        ck_assert_int_eq(c.state, i ? CERT_HELD : CERT_REVOKED);
+        ok(store_write_cert_by_serial(w, authority_a, view_of(c.serial, c.serial_len), &got, &err));
+        commit(w);
+        ck_assert_int_eq(got.state, i ? CERT_HELD : CERT_REVOKED);
+        ck_assert_int_eq(got.revoked_at, 70);
+        ck_assert_int_eq(got.revocation_reason, reasons[i]);
+        struct revoked l = listed(authority_a, &shown);
+        ck_assert_uint_eq(l.n, i + 1);
+        ck_assert_int_eq(l.r[i].not_after, c.not_after); /* known now */
+        store_cert_clear(&c);
+        store_cert_clear(&got);
+        verify_clean();
+    }
+}
+END_TEST
+
+START_TEST(crl_numbers_raised)
+{
+    uint64_t n;
+    struct store_write *w = begin();
+    ok(store_crl_number_raise(w, authority_a, 0, 4711, &err));
+    ok(store_crl_number_raise(w, authority_a, 0, 12, &err)); /* lower: nothing to do */
+    ok(store_crl_number_next(w, authority_a, 0, &n, &err));
+    ck_assert_uint_eq(n, 4712);
+    fails(store_crl_number_raise(w, authority_a, 0, UINT64_MAX, &err), ERR_CONFIG);
+    ok(store_crl_number_next(w, authority_b, 0, &n, &err));
+    ck_assert_uint_eq(n, 1);
+    commit(w);
+    verify_clean();
+}
+END_TEST
+
 START_TEST(crl_numbers)
 {
     uint64_t n = 0;
@@ -192,7 +310,11 @@ int main(void)
     tcase_add_test(c, revoke_one);
     tcase_add_test(c, refused);
     tcase_add_test(c, hold_and_release);
+    tcase_add_test(c, serial_alone);
+    tcase_add_test(c, serial_refused);
+    tcase_add_test(c, serial_gets_its_certificate);
     tcase_add_test(c, crl_numbers);
+    tcase_add_test(c, crl_numbers_raised);
     tcase_add_test(c, crl_kept);
     suite_add_tcase(s, c);
     return check_main(s);

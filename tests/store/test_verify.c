@@ -130,6 +130,20 @@ static void alter(enum table table, struct view key, size_t at)
 static const struct view cert_1 = {(const uint8_t *)CERT_1, 8},
                          cert_9 = {(const uint8_t *)CERT_9, 8};
 
+/* The revocation of certificate 1, put under a serial as well. */
+static void plant_serial(struct view serial)
+{
+    struct view v;
+    struct buf copy = {0};
+    struct store_write *w = begin();
+    ok(txn_get(&w->txn, TABLE_REVOKED, view_of(authority_and_id, 28), &v, &err));
+    ck_assert(v.p && buf_append(&copy, v.p, v.n));
+    store_write_abort(w);
+    struct key k = revoked_serial_key(authority_a, serial);
+    plant(TABLE_REVOKED, key_view(&k), buf_view(&copy));
+    buf_clear(&copy);
+}
+
 START_TEST(certificates)
 {
     static const char serial_9[] = "\1\5....................";
@@ -215,6 +229,24 @@ START_TEST(certificates)
         expect(1, "certificate 1 stands under another number");
         store_cert_clear(&c);
         buf_clear(&record);
+        break;
+    }
+    case 17: { /* certificate 1 is revoked: the same again under its serial */
+        struct store_cert c = {0};
+        ok(store_cert_by_id(st, 1, &c, &err));
+        plant_serial(view_of(c.serial, c.serial_len));
+        expect(1, "is revoked beside its certificate");
+        store_cert_clear(&c);
+        break;
+    }
+    case 18:
+        plant_serial(view_str("other"));
+        expect(2, "stands under another serial"); /* and beside its certificate */
+        break;
+    case 19: {
+        struct key k = revoked_serial_key(authority_a, view_str("other"));
+        plant(TABLE_REVOKED, key_view(&k), view_str("\1"));
+        expect(1, "revocation with key");
         break;
     }
     }
@@ -406,7 +438,7 @@ int main(void)
     TCase *c = tcase_create("verify");
     tcase_add_checked_fixture(c, setup_filled, teardown);
     tcase_set_timeout(c, 60);
-    tcase_add_loop_test(c, certificates, 0, 17);
+    tcase_add_loop_test(c, certificates, 0, 20);
     tcase_add_loop_test(c, challenges, 0, 7);
     tcase_add_loop_test(c, transactions, 0, 11);
     tcase_add_loop_test(c, audit, 0, 7);

@@ -94,7 +94,8 @@ struct store_cert {
 };
 void store_cert_clear(struct store_cert *c);
 
-/* Sets c->id.  ERR_EXISTS when the authority has this serial already. */
+/* Sets c->id.  ERR_EXISTS when the authority has this serial already.  If only its serial was known, and revoked
+ * (store_serial_revoke), it is stored as revoked then, and that entry is gone. */
 bool store_cert_put(struct store_write *w, struct store_cert *c, struct err *err);
 /* ERR_NOT_FOUND if there is none.  `out` is cleared by the caller. */
 bool store_cert_by_serial(struct store *s, const uint8_t authority[20], struct view serial,
@@ -112,12 +113,27 @@ bool store_cert_by_prefix(struct store *s, const char *hex, struct store_cert *o
 enum key_use { KEY_FREE, KEY_ELSEWHERE, KEY_COMPROMISED };
 bool store_key_use(struct store *s, const uint8_t key_hash[STORE_HASH], const uint8_t subject_hash[STORE_HASH],
                    enum key_use *out, char other[STORE_SUBJECT_MAX], struct err *err);
+struct store_revoked {
+    uint8_t serial[STORE_SERIAL_MAX];
+    size_t serial_len;
+    int64_t revoked_at, not_after;
+    enum crl_reason reason;
+    uint32_t shard;
+};
 /* Marks `old` as renewed by `new`. */
 bool store_cert_renewed(struct store_write *w, uint64_t old_id, uint64_t new_id, struct err *err);
 /* Revokes or holds (CRL_HOLD).  ERR_CONFLICT if it is revoked already; a held one may be revoked for
  * good. */
 bool store_cert_revoke(struct store_write *w, uint64_t id, enum crl_reason reason, int64_t when, struct err *err);
 bool store_cert_release(struct store_write *w, uint64_t id, struct err *err); /* from hold only */
+/* Revokes (or holds) a certificate of which only the serial is known: it was issued by the authority before it came
+ * here, and is on its CRL until `r->not_after`.  Serial: INTEGER content octets, minimal.  ERR_EXISTS when that was said
+ * already (a held one may be revoked for good), ERR_CONFLICT when the certificate is stored: store_cert_revoke then. */
+bool store_serial_revoke(struct store_write *w, const uint8_t authority[20], const struct store_revoked *r,
+                         struct err *err);
+/* ERR_NOT_FOUND if there is none. */
+bool store_serial_revoked(struct store *s, const uint8_t authority[20], struct view serial, struct store_revoked *out,
+                          struct err *err);
 
 struct store_cert_filter {
     const char *text;             /* substring of subject or SAN, any case; NULL: all */
@@ -133,21 +149,17 @@ struct store_cert_filter {
 bool store_cert_list(struct store *s, const struct store_cert_filter *f,
                      bool (*each)(void *ctx, const struct store_cert *c), void *ctx, struct err *err);
 
-struct store_revoked {
-    uint8_t serial[STORE_SERIAL_MAX];
-    size_t serial_len;
-    int64_t revoked_at, not_after;
-    enum crl_reason reason;
-    uint32_t shard;
-};
-/* All revoked and held certificates of an authority in order of issue, for its CRL; one snapshot, held
- * while `each` runs: that must not use the store.  Also tells the revocation generation that the snapshot shows. */
+/* All revoked and held certificates of an authority in order of issue, then those known by serial alone, for its CRL;
+ * one snapshot, held while `each` runs: that must not use the store.  Also tells the revocation generation that the snapshot shows. */
 bool store_revoked_list(struct store *s, const uint8_t authority[20],
                         bool (*each)(void *ctx, const struct store_revoked *r), void *ctx, uint64_t *generation,
                         struct err *err);
 /* Next CRL number of a scope: strictly increasing, durable once committed. */
 bool store_crl_number_next(struct store_write *w, const uint8_t authority[20], uint32_t shard, uint64_t *out,
                            struct err *err);
+/* The next number will be above `least`: an authority that moves in has given numbers before. */
+bool store_crl_number_raise(struct store_write *w, const uint8_t authority[20], uint32_t shard, uint64_t least,
+                            struct err *err);
 struct store_crl {
     uint64_t number, generation;   /* revocation generation it shows */
     int64_t this_update, next_update;
@@ -274,6 +286,8 @@ bool store_write_tx_get(struct store_write *w, const char *endpoint, const char 
 bool store_write_challenge_by_hash(struct store_write *w, const uint8_t hash[STORE_HASH], struct store_challenge *out,
                                    struct err *err);
 bool store_write_cert_by_id(struct store_write *w, uint64_t id, struct store_cert *out, struct err *err);
+bool store_write_cert_by_serial(struct store_write *w, const uint8_t authority[20], struct view serial,
+                                struct store_cert *out, struct err *err);
 bool store_write_request_get(struct store_write *w, const char *id, struct store_request *out, struct err *err);
 bool store_write_request_pending(struct store_write *w, const char *endpoint, uint64_t *out, struct err *err);
 bool store_write_key_use(struct store_write *w, const uint8_t key_hash[STORE_HASH], const uint8_t subject_hash[STORE_HASH],
