@@ -5,12 +5,13 @@
 #include <time.h>
 
 #include "base/text.h"
+#include "authority_internal.h"
 #include "ca/keyfile.h"
 #include "tbs.h"
 
 /* ---- reading certificates ---- */
 
-static bool read_certificate(const char *path, struct cert **out, struct err *err)
+bool authority_read_certificate(const char *path, struct cert **out, struct err *err)
 {
     struct buf bytes = {0};
     bool ok = file_read(path, &bytes, err);
@@ -24,14 +25,7 @@ static bool read_certificate(const char *path, struct cert **out, struct err *er
     return ok;
 }
 
-/* What a certificate is for, as plain values that outlive its extensions. */
-struct purpose {
-    bool is_ca;
-    uint32_t key_usage; /* 0: the extension is absent */
-    struct view ski;    /* borrowed from the certificate */
-};
-
-static bool read_purpose(const struct cert *c, const char *path, struct purpose *out,
+bool authority_read_purpose(const struct cert *c, const char *path, struct purpose *out,
                          struct err *err)
 {
     struct extensions x = {0};
@@ -46,7 +40,7 @@ static bool read_purpose(const struct cert *c, const char *path, struct purpose 
     return true;
 }
 
-static bool check_time(const struct cert *c, const char *path, struct err *err)
+bool authority_check_time(const struct cert *c, const char *path, struct err *err)
 {
     int64_t now = time(NULL);
     char when[32];
@@ -132,14 +126,21 @@ static bool check_ca_purpose(const struct authority_files *f, const struct purpo
     return true;
 }
 
-static bool load_ca(struct authority *a, const struct authority_files *f, struct err *err)
+/* A former generation may have ended; whoever only looks wants to see what has. */
+static bool must_be_valid(const struct generation_files *g)
 {
+    return !g->look && g->role != AUTHORITY_FORMER;
+}
+
+static bool load_ca(struct authority *a, const struct generation_files *g, struct err *err)
+{
+    const struct authority_files *f = &g->files;
     struct pubkey key;
     struct purpose p;
-    if (!read_certificate(f->certificate, &a->cert, err) ||
+    if (!authority_read_certificate(f->certificate, &a->cert, err) ||
         !read_key(a->cert, f->certificate, &key, &a->public_key, err) ||
-        !read_purpose(a->cert, f->certificate, &p, err) || !check_ca_purpose(f, &p, &key, err) ||
-        !check_time(a->cert, f->certificate, err) || !choose_digest(a, &key, f->digest, err))
+        !authority_read_purpose(a->cert, f->certificate, &p, err) || !check_ca_purpose(f, &p, &key, err) ||
+        (must_be_valid(g) && !authority_check_time(a->cert, f->certificate, err)) || !choose_digest(a, &key, f->digest, err))
         return false;
     if (p.ski.n)
         memcpy(a->key_id, p.ski.p, sizeof a->key_id);
@@ -155,7 +156,7 @@ static bool load_ca(struct authority *a, const struct authority_files *f, struct
 
 /* ---- who issued whom ---- */
 
-static bool check_issued(const struct cert *c, const char *path, const struct cert *issuer,
+bool authority_check_issued(const struct cert *c, const char *path, const struct cert *issuer,
                          EVP_PKEY *issuer_key, const char *issuer_path, struct err *err)
 {
     struct err ignored = {0};
@@ -166,19 +167,20 @@ static bool check_issued(const struct cert *c, const char *path, const struct ce
                    issuer_path);
 }
 
-static bool load_chain(struct authority *a, const struct authority_files *f, struct err *err)
+static bool load_chain(struct authority *a, const struct generation_files *g, struct err *err)
 {
+    const struct authority_files *f = &g->files;
     const struct cert *below = a->cert;
     const char *below_path = f->certificate;
     for (size_t i = 0; i < f->chain_n && i < AUTHORITY_MAX_CHAIN; i++) {
         struct pubkey key;
         EVP_PKEY *pkey = NULL;
-        if (!read_certificate(f->chain[i], &a->chain[i], err))
+        if (!authority_read_certificate(f->chain[i], &a->chain[i], err))
             return false;
         a->chain_n = i + 1;
         bool ok = read_key(a->chain[i], f->chain[i], &key, &pkey, err) &&
-                  check_issued(below, below_path, a->chain[i], pkey, f->chain[i], err) &&
-                  check_time(a->chain[i], f->chain[i], err);
+                  authority_check_issued(below, below_path, a->chain[i], pkey, f->chain[i], err) &&
+                  (!must_be_valid(g) || authority_check_time(a->chain[i], f->chain[i], err));
         EVP_PKEY_free(pkey);
         if (!ok)
             return false;
@@ -188,77 +190,25 @@ static bool load_chain(struct authority *a, const struct authority_files *f, str
     return true;
 }
 
-/* ---- RAs ---- */
-
-struct ra_kind {
-    const char *what;
-    uint32_t needed;
-    const char *needed_text;
-    unsigned uses;
-};
-
-static const struct ra_kind ra_single = {
-    "the RA certificate", KU_DIGITAL_SIGNATURE | KU_KEY_ENCIPHERMENT,
-    "digitalSignature and keyEncipherment", SIGNER_MESSAGES | SIGNER_DECRYPT};
-static const struct ra_kind ra_signing = {"the signing RA certificate", KU_DIGITAL_SIGNATURE,
-                                          "digitalSignature", SIGNER_MESSAGES};
-static const struct ra_kind ra_encryption = {"the encryption RA certificate", KU_KEY_ENCIPHERMENT,
-                                             "keyEncipherment", SIGNER_DECRYPT};
-
-static bool load_ra(const struct authority *a, const struct authority_files *f, const char *path,
-                    const char *key_path, const struct ra_kind *kind, struct cert **out,
-                    struct err *err)
+/* The keys that no device may have. */
+static bool hash_key(struct authority *a, const struct cert *c, struct err *err)
 {
     struct pubkey key;
-    struct purpose p;
-    if (!path && !key_path)
-        return true;
-    if (!path || !key_path)
-        return err_set(err, ERR_CONFIG, "%s and its key belong together: set both or neither",
-                       kind->what);
-    if (!read_certificate(path, out, err) || !read_purpose(*out, path, &p, err))
-        return false;
-    if (!check_issued(*out, path, a->cert, a->public_key, f->certificate, err))
-        return false;
-    if (p.is_ca)
-        return err_set(err, ERR_CONFIG, "%s is a CA certificate and cannot be %s", path,
-                       kind->what);
-    if ((p.key_usage & kind->needed) != kind->needed)
-        return err_set(err, ERR_CONFIG, "%s: %s needs the keyUsage %s: have it issued so", path,
-                       kind->what, kind->needed_text);
-    if (!pubkey_parse((*out)->spki, &key, err) || key.type != KEY_RSA)
-        return err_set(err, ERR_CONFIG, "%s: %s needs an RSA key", path, kind->what);
-    return check_time(*out, path, err);
+    if (!pubkey_parse(c->spki, &key, err))
+        return err_set(err, ERR_CONFIG, "a certificate of the authority has an unusable key");
+    memcpy(a->key_hash[a->key_hash_n++], key.sha256, sizeof key.sha256);
+    return true;
 }
 
-static bool load_ras(struct authority *a, const struct authority_files *f, struct err *err)
-{
-    if (!f->ra_signing_certificate != !f->ra_encryption_certificate)
-        return err_set(err, ERR_CONFIG,
-                       "the signing and the encryption RA certificate belong together: set both or "
-                       "neither");
-    return load_ra(a, f, f->ra_certificate, f->ra_key, &ra_single, &a->ra, err) &&
-           load_ra(a, f, f->ra_signing_certificate, f->ra_signing_key, &ra_signing, &a->ra_signing,
-                   err) &&
-           load_ra(a, f, f->ra_encryption_certificate, f->ra_encryption_key, &ra_encryption,
-                   &a->ra_encryption, err);
-}
-
-/* The keys that no device may have. */
 static bool hash_keys(struct authority *a, struct err *err)
 {
-    const struct cert *certs[4 + AUTHORITY_MAX_CHAIN] = {a->cert, a->ra, a->ra_signing,
-                                                         a->ra_encryption};
-    memcpy(certs + 4, a->chain, a->chain_n * sizeof certs[0]);
-    for (size_t i = 0; i < 4 + a->chain_n; i++) {
-        struct pubkey key;
-        if (!certs[i])
-            continue;
-        if (!pubkey_parse(certs[i]->spki, &key, err))
-            return err_set(err, ERR_CONFIG, "a certificate of the authority has an unusable key");
-        memcpy(a->key_hash[a->key_hash_n++], key.sha256, sizeof key.sha256);
-    }
-    return true;
+    bool ok = hash_key(a, a->cert, err);
+    for (size_t i = 0; ok && i < a->set_n; i++)
+        ok = hash_key(a, a->set[i].signing, err) &&
+             (a->set[i].shape == RA_SINGLE || hash_key(a, a->set[i].encryption, err));
+    for (size_t i = 0; ok && i < a->chain_n; i++)
+        ok = hash_key(a, a->chain[i], err);
+    return ok;
 }
 
 /* ---- the signer's part ---- */
@@ -270,13 +220,19 @@ static bool copy_text(char *out, size_t cap, const char *text, const char *what,
            err_set(err, ERR_CONFIG, "%s is longer than %zu characters", what, cap - 1);
 }
 
-static bool fill_key(struct signer_key_spec *k, const struct authority_files *f, const char *path,
-                     const struct cert *cert, unsigned uses, struct err *err)
+bool authority_add_key(struct signer_spec *spec, const char *path, const char *passphrase_file,
+                       const struct cert *cert, unsigned uses, int *index, struct err *err)
 {
+    if (spec->n == SIGNER_MAX_KEYS)
+        return err_set(err, ERR_CONFIG, "more than %d keys", SIGNER_MAX_KEYS);
+    struct signer_key_spec *k = &spec->key[spec->n];
     *k = (struct signer_key_spec){.cert = buf_view(&cert->der), .uses = uses};
-    return copy_text(k->path, sizeof k->path, path, "the path of a key", err) &&
-           copy_text(k->passphrase_file, sizeof k->passphrase_file, f->passphrase_file,
-                     "the path of a passphrase file", err);
+    if (!copy_text(k->path, sizeof k->path, path, "the path of a key", err) ||
+        !copy_text(k->passphrase_file, sizeof k->passphrase_file, passphrase_file,
+                   "the path of a passphrase file", err))
+        return false;
+    *index = (int)spec->n++;
+    return true;
 }
 
 /* Whatever its endpoints' templates may ever ask for, and nothing else. */
@@ -301,37 +257,29 @@ static bool fill_limits(struct signer_key_spec *k, const struct template *const 
     return true;
 }
 
-static bool add_keys(struct authority *a, const struct authority_files *f,
+/* A former CA signs its revocation lists until it ends, and opens what is still sent to it; the next
+ * one issues to who asks for it. */
+static unsigned ca_uses(const struct authority *a)
+{
+    return (a->role == AUTHORITY_FORMER ? 0 : SIGNER_CERTIFICATES) | SIGNER_CRLS |
+           (a->ca_decrypts ? SIGNER_MESSAGES | SIGNER_DECRYPT : 0);
+}
+
+static bool add_keys(struct authority *a, const struct generation_files *g,
                      const struct template *const *templates, size_t templates_n,
                      struct signer_spec *spec, struct err *err)
 {
-    const struct {
-        const struct cert *cert;
-        const char *path;
-        unsigned uses;
-        int *index;
-    } keys[] = {
-        {a->cert, f->key,
-         SIGNER_CERTIFICATES | SIGNER_CRLS |
-             (a->ca_decrypts ? SIGNER_MESSAGES | SIGNER_DECRYPT : 0),
-         &a->key_ca},
-        {a->ra, f->ra_key, ra_single.uses, &a->key_ra},
-        {a->ra_signing, f->ra_signing_key, ra_signing.uses, &a->key_ra_signing},
-        {a->ra_encryption, f->ra_encryption_key, ra_encryption.uses, &a->key_ra_encryption},
-    };
-    size_t n = spec->n;
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
-        if (!keys[i].cert)
-            continue;
-        if (n == SIGNER_MAX_KEYS)
-            return err_set(err, ERR_CONFIG, "more than %d keys", SIGNER_MAX_KEYS);
-        if (!fill_key(&spec->key[n], f, keys[i].path, keys[i].cert, keys[i].uses, err) ||
-            (i == 0 && !fill_limits(&spec->key[n], templates, templates_n, err)))
-            return false;
-        *keys[i].index = (int)n++;
-    }
-    spec->n = n;
-    return true;
+    const struct authority_files *f = &g->files;
+    size_t before = spec->n;
+    bool ended = time(NULL) > a->cert->not_after;
+    if (a->role == AUTHORITY_FORMER && ended)
+        return true; /* only its certificate is of use: to know what it issued */
+    if (authority_add_key(spec, f->key, f->passphrase_file, a->cert, ca_uses(a), &a->key_ca, err) &&
+        fill_limits(&spec->key[a->key_ca], templates, templates_n, err) &&
+        authority_add_ra_keys(a, g, spec, err))
+        return true;
+    spec->n = before;
+    return false;
 }
 
 /* ---- the whole ---- */
@@ -345,15 +293,18 @@ static bool check_files(const struct authority_files *f, struct err *err)
                    f->chain_n, AUTHORITY_MAX_CHAIN);
 }
 
-bool authority_load(const struct authority_files *f, const struct template *const *templates,
-                    size_t templates_n, struct signer_spec *spec, struct authority **out,
-                    struct err *err)
+bool generation_load(const struct generation_files *g, const struct template *const *templates,
+                     size_t templates_n, struct signer_spec *spec, struct authority **out,
+                     struct err *err)
 {
+    const struct authority_files *f = &g->files;
     if (!check_files(f, err))
         return false;
     struct authority *a = calloc(1, sizeof *a);
     if (!a)
         return err_memory(err);
+    a->generation = g->generation;
+    a->role = g->role;
     a->key_ca = a->key_ra = a->key_ra_signing = a->key_ra_encryption = -1;
     a->ca_decrypts = f->ca_decrypts;
     a->crl_validity = f->crl_validity;
@@ -361,13 +312,54 @@ bool authority_load(const struct authority_files *f, const struct template *cons
     if (!copy_text(a->name, sizeof a->name, f->name, "the name of an authority", err) ||
         !copy_text(a->crl_url, sizeof a->crl_url, f->crl_url, "a CRL's URL", err) ||
         !copy_text(a->issuer_url, sizeof a->issuer_url, f->issuer_url, "an issuer's URL", err) ||
-        !load_ca(a, f, err) || !load_chain(a, f, err) || !load_ras(a, f, err) ||
-        !hash_keys(a, err) || !add_keys(a, f, templates, templates_n, spec, err)) {
+        !load_ca(a, g, err) || !load_chain(a, g, err) || !authority_load_ras(a, g, err) ||
+        !hash_keys(a, err) ||
+        (spec && !add_keys(a, g, templates, templates_n, spec, err))) {
         authority_free(a);
         return false;
     }
     *out = a;
     return true;
+}
+
+bool generation_configured(struct generation_files *g, const struct authority_files *f,
+                           struct err *err)
+{
+    *g = (struct generation_files){.files = *f, .generation = 1, .role = AUTHORITY_CURRENT};
+    const struct {
+        const char *what, *certificate, *key;
+    } pairs[] = {
+        {"the RA certificate", f->ra_certificate, f->ra_key},
+        {"the signing RA certificate", f->ra_signing_certificate, f->ra_signing_key},
+        {"the encryption RA certificate", f->ra_encryption_certificate, f->ra_encryption_key},
+    };
+    if (!f->ra_signing_certificate != !f->ra_encryption_certificate)
+        return err_set(err, ERR_CONFIG,
+                       "the signing and the encryption RA certificate belong together: set both or "
+                       "neither");
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
+        if (!pairs[i].certificate != !pairs[i].key)
+            return err_set(err, ERR_CONFIG, "%s and its key belong together: set both or neither",
+                           pairs[i].what);
+    if (f->ra_certificate)
+        g->ra[g->ra_n++] = (struct ra_files){
+            .shape = RA_SINGLE, .signing = f->ra_certificate, .signing_key = f->ra_key};
+    if (f->ra_signing_certificate)
+        g->ra[g->ra_n++] = (struct ra_files){.shape = RA_PAIR,
+                                             .signing = f->ra_signing_certificate,
+                                             .signing_key = f->ra_signing_key,
+                                             .encryption = f->ra_encryption_certificate,
+                                             .encryption_key = f->ra_encryption_key};
+    return true;
+}
+
+bool authority_load(const struct authority_files *f, const struct template *const *templates,
+                    size_t templates_n, struct signer_spec *spec, struct authority **out,
+                    struct err *err)
+{
+    struct generation_files g;
+    return check_files(f, err) && generation_configured(&g, f, err) &&
+           generation_load(&g, templates, templates_n, spec, out, err);
 }
 
 void authority_free(struct authority *a)
@@ -379,8 +371,6 @@ void authority_free(struct authority *a)
     name_clear(&a->subject);
     for (size_t i = 0; i < AUTHORITY_MAX_CHAIN; i++)
         cert_free(a->chain[i]);
-    cert_free(a->ra);
-    cert_free(a->ra_signing);
-    cert_free(a->ra_encryption);
+    authority_free_ras(a);
     free(a);
 }

@@ -1,7 +1,7 @@
 #include <openssl/err.h>
 #include <openssl/x509.h>
 
-#include "ca/authority.h"
+#include "ca/family.h"
 
 /* Which key of ours a message names, and the way to it: what pkcs7/ needs of private keys. */
 
@@ -49,19 +49,24 @@ static bool names(const struct scep_recipient *who, const struct cert *c)
            names_equal(who->issuer, c->issuer);
 }
 
-/* Any RA of the authority and its CA, whatever the endpoint hands out: clients encrypt to the CA
- * although they were given an RA. */
+/* Any RA of this generation and its CA, whatever the endpoint hands out: clients encrypt to the CA
+ * although they were given an RA, and to an RA that they were given long ago. */
+static int find_in(const struct authority *a, const struct scep_recipient *who)
+{
+    for (size_t i = a->set_n; i-- > 0;)
+        if (a->set[i].key_encryption >= 0 && names(who, a->set[i].encryption))
+            return a->set[i].key_encryption;
+    return a->ca_decrypts && a->key_ca >= 0 && names(who, a->cert) ? a->key_ca : -1;
+}
+
 static int find(void *ctx, const struct scep_recipient *who)
 {
     const struct authority_keys *k = ctx;
-    const struct authority *a = k->authority;
-    if (a->ra && names(who, a->ra))
-        return a->key_ra;
-    if (a->ra_encryption && names(who, a->ra_encryption))
-        return a->key_ra_encryption;
-    if (a->ca_decrypts && names(who, a->cert))
-        return a->key_ca;
-    return -1;
+    const struct authority *a;
+    int key = -1;
+    for (size_t i = 0; key < 0 && (a = family_member(k->authority, i)); i++)
+        key = find_in(a, who);
+    return key;
 }
 
 static bool decrypt(void *ctx, int key, struct key_wrap wrap, struct view encrypted,
@@ -102,4 +107,41 @@ const struct cert *authority_reply_signer(const struct authority *a, enum ra_sha
     }
     *key = -1;
     return NULL;
+}
+
+/* The set that a key belongs to, unless it is one of those in use. */
+static const struct ra_set *former_set(const struct authority *a, int key)
+{
+    for (size_t i = 0; i < a->set_n; i++) {
+        const struct ra_set *s = &a->set[i];
+        if (s->key_encryption == key)
+            return s->signing == a->ra || s->signing == a->ra_signing ? NULL : s;
+    }
+    return NULL;
+}
+
+/* Clients verify the answer with what they were given when they chose whom to encrypt to: strongSwan
+ * and sscep with that certificate itself. */
+const struct cert *authority_answer_signer(const struct authority *a, enum ra_shape shape,
+                                           int opened, int *key)
+{
+    const struct authority *owner = opened >= 0 ? family_by_key(a, opened) : NULL;
+    if (!owner)
+        return authority_reply_signer(a, shape, key);
+    const struct ra_set *former = former_set(owner, opened);
+    if (former) {
+        *key = former->key_signing;
+        return former->signing;
+    }
+    const struct cert *signer = authority_reply_signer(owner, shape, key);
+    if (signer && *key >= 0)
+        return signer;
+    /* a former generation whose RA of this shape has ended: whoever opened it can sign, or the RA
+     * beside it */
+    for (size_t i = 0; i < owner->set_n; i++)
+        if (owner->set[i].key_encryption == opened) {
+            *key = owner->set[i].key_signing;
+            return owner->set[i].signing;
+        }
+    return authority_reply_signer(owner, RA_NONE, key);
 }

@@ -94,6 +94,10 @@ static bool decide_issued(struct ask *a, const struct store_tx *tx, struct store
         return true; /* long over: a new transaction takes its place */
     if (c->state == CERT_REVOKED && !same_key)
         return true; /* whoever may have a certificate at all may have this one's successor */
+    /* A request to the next CA under the old transaction ID wants the next CA's certificate. */
+    if (a->ours && a->policy->authority->role == AUTHORITY_NEXT &&
+        memcmp(c->authority, a->policy->authority->key_id, sizeof c->authority) != 0)
+        return true;
     a->answered = true;
     if (a->ours) {
         /* Clients renew under the old transaction ID, some with the same key and CSR: only the same

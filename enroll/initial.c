@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ca/family.h"
 #include "ca/keycheck.h"
 #include "pkcs7/alg.h"
 #include "token.h"
@@ -51,20 +52,12 @@ bool ask_plan(struct ask *a, const char *signer_subject, struct err *err)
 
 /* ---- the key ---- */
 
-static bool key_of_authority(const struct authority *a, const uint8_t key_hash[STORE_HASH])
-{
-    for (size_t i = 0; i < a->key_hash_n; i++)
-        if (hash_eq(a->key_hash[i], key_hash))
-            return true;
-    return false;
-}
-
 bool ask_key_unused(struct ask *a, struct err *err)
 {
     enum key_use use;
     char other[STORE_SUBJECT_MAX];
     trail_begin(a->trail, CHECK_KEY);
-    if (key_of_authority(a->policy->authority, a->p->key_hash))
+    if (family_has_key(a->policy->authority, a->p->key_hash))
         return err_refuse(err, REASON_KEY_REUSED, "the key is one of authority %s itself",
                           a->policy->authority->name);
     if (!store_key_use(a->ctx->store, a->p->key_hash, a->p->subject_hash, &use, other, err))

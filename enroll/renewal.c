@@ -5,8 +5,9 @@
 
 #include "base/hex.h"
 #include "base/text.h"
+#include "ca/family.h"
 
-/* The old certificate: issued by this authority, for this endpoint or by this template (or a holder
+/* The old certificate: issued by this authority, by whichever of its generations, for this endpoint or by this template (or a holder
  * of one kind of certificate could turn it into another kind), and still good. */
 static bool signer_good(const struct ask *a, struct err *err)
 {
@@ -14,7 +15,7 @@ static bool signer_good(const struct ask *a, struct err *err)
     const struct enroll_policy *policy = a->policy;
     char serial[2 * STORE_SERIAL_MAX + 1], then[32];
     hex_encode(view_of(old->serial, old->serial_len), serial);
-    if (memcmp(old->authority, policy->authority->key_id, sizeof old->authority) != 0)
+    if (!family_by_key_id(policy->authority, old->authority))
         return err_refuse(err, REASON_RENEWAL_SIGNER_UNKNOWN,
                           "%s was issued by another authority than %s", serial,
                           policy->authority->name);
@@ -39,12 +40,16 @@ static bool signer_good(const struct ask *a, struct err *err)
 }
 
 /* A certificate that was renewed already may renew again while it is valid, under another
- * transaction or with another key: devices lose what they got.  The audit entry says so. */
+ * transaction or with another key: devices lose what they got.  The audit entry says so.  A move to
+ * another generation of the authority is no renewal before its time: Cisco's devices fetch the next
+ * CA's certificate long before theirs ends (RFC 8894 section 5.1). */
 static bool window_open(const struct ask *a, struct err *err)
 {
     int64_t before = a->policy->template->renew_before;
     int64_t opens = a->signer.not_after - before;
-    if (before == 0 || a->now >= opens)
+    bool moves = memcmp(a->signer.authority, a->policy->authority->key_id,
+                        sizeof a->signer.authority) != 0;
+    if (before == 0 || moves || a->now >= opens)
         return true;
     char then[32];
     text_time(opens, then);

@@ -6,7 +6,7 @@
 #include <openssl/types.h>
 
 #include "base/log.h"
-#include "ca/authority.h"
+#include "ca/family.h"
 #include "ca/template.h"
 #include "enroll/enroll.h"
 
@@ -38,6 +38,7 @@ struct config_endpoint {
 
 struct config_authority {
     char name[64];
+    char directory[512];                  /* of later generations and RAs; complete even when not set */
     char certificate[512], key[512], passphrase_file[512];
     char chain[AUTHORITY_MAX_CHAIN][512];
     size_t chain_n;
@@ -81,13 +82,20 @@ void config_free(struct config *c);
 const char *config_find(const char *from_option, char buf[512]);
 const struct config_endpoint *config_endpoint_by_path(const struct config *c, const char *path);
 
+#define CONFIG_MAX_MEMBERS (CONFIG_MAX_AUTHORITIES * FAMILY_MAX)
+
 /* Authorities, templates and endpoints put together, ready to serve.  `spec` gets the keys for the signer. */
 struct config_rooms {
-    struct authority *authority[CONFIG_MAX_AUTHORITIES]; /* same order as in the configuration */
+    struct family *family[CONFIG_MAX_AUTHORITIES];       /* owned; same order as in the configuration */
+    struct authority *authority[CONFIG_MAX_AUTHORITIES]; /* the current generation of each */
+    struct authority *member[CONFIG_MAX_MEMBERS];        /* all generations: the current ones first, in that order */
+    size_t member_n;
     struct enroll_policy policy[CONFIG_MAX_ENDPOINTS];   /* same order as the endpoints */
     struct challenge_key challenge_key;
     struct signer_spec *spec;                            /* owned */
     OSSL_PROVIDER *legacy;                               /* owned; NULL: no endpoint takes DES */
 };
 bool config_rooms_load(const struct config *c, struct config_rooms *out, struct err *err);
+/* One authority by itself, without keys: also when something of it has ended. */
+bool config_family_look(const struct config *c, size_t authority, struct family **out, struct err *err);
 void config_rooms_clear(const struct config *c, struct config_rooms *r);

@@ -282,6 +282,23 @@ static void check_endpoint(struct loader *l, size_t i)
     check_algorithms(l, e, at);
 }
 
+/* Beside the store, since the daemon writes there anyway. */
+static void default_directories(struct loader *l)
+{
+    struct config *c = l->c;
+    const char *slash = strrchr(c->store_path, '/');
+    int stem = slash ? (int)(slash - c->store_path) : 0;
+    for (size_t i = 0; i < c->authority_n; i++) {
+        struct config_authority *a = &c->authority[i];
+        if (a->directory[0] || !a->name[0])
+            continue;
+        int n = snprintf(a->directory, sizeof a->directory, "%.*s/authorities/%s", stem,
+                         c->store_path, a->name);
+        if (n < 0 || (size_t)n >= sizeof a->directory)
+            config_mistake(l, l->authority[i], "the path of its directory is too long: set directory");
+    }
+}
+
 /* http_bind takes numbers only: names lead to several addresses, or to other ones tomorrow. */
 static void check_listen(struct loader *l)
 {
@@ -300,6 +317,7 @@ static void check_listen(struct loader *l)
 void config_check(struct loader *l)
 {
     check_listen(l);
+    default_directories(l);
     for (size_t i = 0; i < l->c->authority_n; i++)
         if (config_setting_is_group(l->authority[i]))
             check_authority(l, i);

@@ -39,35 +39,60 @@ static const char *or_null(const char *text)
     return text[0] ? text : NULL;
 }
 
-static bool load_authority(const struct config *c, const struct config_authority *a,
-                           struct signer_spec *spec, struct authority **out, struct err *err)
+static struct family_files files_of(const struct config_authority *a)
+{
+    struct family_files f = {.directory = a->directory,
+                             .first = {
+                                 .name = a->name,
+                                 .certificate = a->certificate,
+                                 .key = a->key,
+                                 .passphrase_file = or_null(a->passphrase_file),
+                                 .chain_n = a->chain_n,
+                                 .ra_certificate = or_null(a->ra_certificate),
+                                 .ra_key = or_null(a->ra_key),
+                                 .ra_signing_certificate = or_null(a->ra_signing_certificate),
+                                 .ra_signing_key = or_null(a->ra_signing_key),
+                                 .ra_encryption_certificate = or_null(a->ra_encryption_certificate),
+                                 .ra_encryption_key = or_null(a->ra_encryption_key),
+                                 .crl_url = or_null(a->crl_url),
+                                 .issuer_url = or_null(a->issuer_url),
+                                 .ca_decrypts = a->ca_decrypts,
+                                 .digest = a->digest,
+                                 .crl_validity = a->crl_validity,
+                                 .crl_period = a->crl_period,
+                             }};
+    for (size_t i = 0; i < a->chain_n; i++)
+        f.first.chain[i] = a->chain[i];
+    return f;
+}
+
+static bool load_family(const struct config *c, size_t i, enum family_load how,
+                        struct signer_spec *spec, struct family **out, struct err *err)
 {
     const struct template *templates[CONFIG_MAX_ENDPOINTS];
-    struct authority_files files = {
-        .name = a->name,
-        .certificate = a->certificate,
-        .key = a->key,
-        .passphrase_file = or_null(a->passphrase_file),
-        .chain_n = a->chain_n,
-        .ra_certificate = or_null(a->ra_certificate),
-        .ra_key = or_null(a->ra_key),
-        .ra_signing_certificate = or_null(a->ra_signing_certificate),
-        .ra_signing_key = or_null(a->ra_signing_key),
-        .ra_encryption_certificate = or_null(a->ra_encryption_certificate),
-        .ra_encryption_key = or_null(a->ra_encryption_key),
-        .crl_url = or_null(a->crl_url),
-        .issuer_url = or_null(a->issuer_url),
-        .ca_decrypts = a->ca_decrypts,
-        .digest = a->digest,
-        .crl_validity = a->crl_validity,
-        .crl_period = a->crl_period,
-    };
-    for (size_t i = 0; i < a->chain_n; i++)
-        files.chain[i] = a->chain[i];
-    size_t n = templates_of(c, a->name, templates);
-    if (!authority_load(&files, templates, n, spec, out, err))
-        return err_prefix(err, "authority \"%s\"", a->name);
+    struct family_files files = files_of(&c->authority[i]);
+    size_t n = templates_of(c, c->authority[i].name, templates);
+    if (!family_load(&files, how, templates, n, spec, out, err))
+        return err_prefix(err, "authority \"%s\"", c->authority[i].name);
     return true;
+}
+
+bool config_family_look(const struct config *c, size_t authority, struct family **out,
+                        struct err *err)
+{
+    return load_family(c, authority, FAMILY_LOOK, NULL, out, err);
+}
+
+/* The current generations stand first, so that an authority of the configuration and its current
+ * generation have the same place. */
+static void list_members(const struct config *c, struct config_rooms *r)
+{
+    for (size_t i = 0; i < c->authority_n; i++)
+        r->member[r->member_n++] = r->authority[i] = r->family[i]->current;
+    for (size_t i = 0; i < c->authority_n; i++)
+        for (size_t k = 0; k < r->family[i]->n; k++)
+            if (r->family[i]->member[k] != r->authority[i])
+                r->member[r->member_n++] = r->family[i]->member[k];
 }
 
 static bool static_hash(const struct config_endpoint *e, const struct challenge_key *key,
@@ -116,7 +141,9 @@ bool config_rooms_load(const struct config *c, struct config_rooms *out, struct 
     bool good = (!needs_des(c) || cipher_legacy_load(&r.legacy, err)) &&
                 challenge_key_load(c->challenge_key_file, false, &r.challenge_key, err);
     for (size_t i = 0; good && i < c->authority_n; i++)
-        good = load_authority(c, &c->authority[i], r.spec, &r.authority[i], err);
+        good = load_family(c, i, FAMILY_SERVE, r.spec, &r.family[i], err);
+    if (good)
+        list_members(c, &r);
     for (size_t i = 0; good && i < c->endpoint_n; i++)
         good = load_policy(c, &c->endpoint[i], &r, &r.policy[i], err);
     if (!good) {
@@ -131,7 +158,7 @@ bool config_rooms_load(const struct config *c, struct config_rooms *out, struct 
 void config_rooms_clear(const struct config *c, struct config_rooms *r)
 {
     for (size_t i = 0; i < c->authority_n; i++)
-        authority_free(r->authority[i]);
+        family_free(r->family[i]);
     free(r->spec);
     if (r->legacy)
         OSSL_PROVIDER_unload(r->legacy);

@@ -130,6 +130,8 @@ const struct setting config_schema[] = {
      "Certificate of the authority, PEM or DER."},
     {"authorities", "key", SETTING_FILE, AT(config_authority, key), 0, 0, NULL, NULL, SETTING_REQUIRED,
      "Its private key, PEM, mode 0600."},
+    {"authorities", "directory", SETTING_PATH, AT(config_authority, directory), 0, 0, NULL, NULL, 0,
+     "Where its later keys and certificates are put; without it authorities/NAME beside the store."},
     {"authorities", "passphrase_file", SETTING_FILE, AT(config_authority, passphrase_file), 0, 0, NULL, NULL, 0,
      "File whose first line is the passphrase of the keys."},
     {"authorities", "chain", SETTING_FILES, LIST(config_authority, chain), 0, 0, NULL, NULL, 0,

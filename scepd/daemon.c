@@ -61,7 +61,8 @@ static unsigned worker_count(const struct config *c)
 static bool load_rooms(struct daemon *d, struct err *err)
 {
     const struct config *c = d->config;
-    if (!config_rooms_load(c, &d->rooms, err) || !routes_new(c, &d->routes, err))
+    if (!config_rooms_load(c, &d->rooms, err) ||
+        !routes_new(c, d->rooms.member, d->rooms.member_n, &d->routes, err))
         return false;
     for (size_t i = 0; i < c->endpoint_n; i++)
         if (!scep_endpoint_init(&d->endpoint[i], &c->endpoint[i], &d->rooms.policy[i], err))
@@ -99,8 +100,8 @@ static bool drop_privileges(const struct config *c, struct err *err)
 
 static bool start_upkeep(struct daemon *d, struct err *err)
 {
-    struct upkeep_options o = {.authorities = d->rooms.authority,
-                               .authority_n = d->config->authority_n,
+    struct upkeep_options o = {.authorities = d->rooms.member,
+                               .authority_n = d->rooms.member_n,
                                .lane = signer_lane(d->signer, d->workers),
                                .store = d->store,
                                .log = &d->logger.log};
@@ -135,7 +136,7 @@ static bool start_http(struct daemon *d, struct err *err)
                                  c->max_body};
     d->http = (struct scep_http){.routes = d->routes,
                                  .endpoints = d->endpoint,
-                                 .authorities = d->rooms.authority,
+                                 .authorities = d->rooms.member,
                                  .enroll = &d->enroll,
                                  .ops = &scep_ops,
                                  .upkeep = d->upkeep,

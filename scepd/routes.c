@@ -10,7 +10,7 @@
  * two with a URL. */
 #define MAX_ROUTES                                       \
     (CONFIG_MAX_ENDPOINTS * (ENDPOINT_MAX_ALIASES + 1) + \
-     CONFIG_MAX_AUTHORITIES * (AUTHORITY_MAX_CHAIN + 4))
+     CONFIG_MAX_MEMBERS * (AUTHORITY_MAX_CHAIN + 4))
 
 struct entry {
     char *path; /* owned, normalised */
@@ -91,34 +91,38 @@ static bool add_endpoint(struct routes *r, const struct config_endpoint *e, size
     return ok;
 }
 
-static bool add_authority(struct routes *r, const struct config_authority *a, size_t index,
-                          struct err *err)
+/* What was issued carries the addresses of its generation: the first one keeps them without a
+ * number for good. */
+static bool add_member(struct routes *r, const struct authority *a, size_t index, struct err *err)
 {
     struct route crl = {ROUTE_CRL, index, 0};
-    char path[128];
-    snprintf(path, sizeof path, "/crl/%s.crl", a->name);
+    char path[160], suffix[32] = "";
+    if (a->generation > 1)
+        snprintf(suffix, sizeof suffix, "-g%u", a->generation);
+    snprintf(path, sizeof path, "/crl/%s%s.crl", a->name, suffix);
     if (!add(r, path, crl, err) || !add_url(r, a->crl_url, crl, err))
         return false;
     for (size_t i = 0; i <= a->chain_n; i++) {
         struct route certificate = {ROUTE_CERTIFICATE, index, i};
         if (i == 0)
-            snprintf(path, sizeof path, "/ca/%s.crt", a->name);
+            snprintf(path, sizeof path, "/ca/%s%s.crt", a->name, suffix);
         else
-            snprintf(path, sizeof path, "/ca/%s-%zu.crt", a->name, i);
+            snprintf(path, sizeof path, "/ca/%s%s-%zu.crt", a->name, suffix, i);
         if (!add(r, path, certificate, err))
             return false;
     }
     return add_url(r, a->issuer_url, (struct route){ROUTE_CERTIFICATE, index, 0}, err);
 }
 
-bool routes_new(const struct config *c, struct routes **out, struct err *err)
+bool routes_new(const struct config *c, struct authority *const *members, size_t n,
+                struct routes **out, struct err *err)
 {
     struct routes *r = calloc(1, sizeof *r);
     bool ok = r || err_memory(err);
     for (size_t i = 0; ok && i < c->endpoint_n; i++)
         ok = add_endpoint(r, &c->endpoint[i], i, err);
-    for (size_t i = 0; ok && i < c->authority_n; i++)
-        ok = add_authority(r, &c->authority[i], i, err);
+    for (size_t i = 0; ok && i < n; i++)
+        ok = add_member(r, members[i], i, err);
     if (ok)
         *out = r;
     else

@@ -6,9 +6,9 @@
 
 enum route_kind {
     ROUTE_ENDPOINT,    /* SCEP; `index` of the endpoint */
-    ROUTE_CRL,         /* of authority `index`: /crl/NAME.crl and the path of its crl url */
-    ROUTE_CERTIFICATE, /* of authority `index`: /ca/NAME.crt and the path of its issuer_url; with `chain` n > 0 the
-                          n-th certificate above it: /ca/NAME-n.crt */
+    ROUTE_CRL,         /* of member `index`: /crl/NAME.crl and the path of its crl url */
+    ROUTE_CERTIFICATE, /* of member `index`: /ca/NAME.crt and the path of its issuer_url; with `chain` n > 0 the
+                          n-th certificate above it: /ca/NAME-n.crt.  Later generations: NAME-gN */
 };
 
 struct route {
@@ -17,8 +17,10 @@ struct route {
 };
 
 struct routes;
-/* ERR_CONFIG when two things have the same path. */
-bool routes_new(const struct config *c, struct routes **out, struct err *err);
+/* `members`: all generations of all authorities, as in struct config_rooms.  ERR_CONFIG when two things have the same
+ * path. */
+bool routes_new(const struct config *c, struct authority *const *members, size_t n, struct routes **out,
+                struct err *err);
 void routes_free(struct routes *r);
 /* NULL when there is none.  Valid as long as `r`. */
 const struct route *routes_find(const struct routes *r, const char *path);

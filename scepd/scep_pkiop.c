@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/hex.h"
+#include "ca/family.h"
 
 /* How often a decision is taken anew because another request changed the store in between. */
 #define MAX_ATTEMPTS 4
@@ -44,6 +45,18 @@ static void answer_fault(struct scep_answer *out, const struct err *why)
     answer_text(out, 503, reason_info(out->reason)->text);
 }
 
+/* ---- generations ---- */
+
+/* RFC 8894 section 5.1: who encrypts to the next CA, or to its RA, asks for a certificate of the next
+ * CA.  Everybody else gets one of the current CA. */
+static const struct authority *issuer_for(const struct scep_call *call,
+                                          const struct scep_message *m)
+{
+    const struct authority *current = call->endpoint->policy->authority;
+    const struct authority *asked = family_by_key(current, m->key);
+    return asked && asked->role == AUTHORITY_NEXT ? asked : current;
+}
+
 /* ---- the CertRep ---- */
 
 /* RFC 8894 section 2.9: the reply uses what the request used, but DES and MD5 never leave: who
@@ -67,7 +80,7 @@ static bool reply_build(const struct scep_call *call, const struct scep_message 
     const struct authority *a = call->endpoint->policy->authority;
     struct authority_keys ak = {.authority = a, .signer = call->signer};
     struct scep_keys keys = authority_scep_keys(&ak);
-    r->signer_cert = authority_reply_signer(a, c->ra, &r->signer_key);
+    r->signer_cert = authority_answer_signer(a, c->ra, m->key, &r->signer_key);
     r->digest = reply_digest(c, m);
     r->cipher = reply_cipher(m);
     r->absent_content = c->absent_content;
@@ -107,9 +120,9 @@ static bool reply_failure(const struct scep_call *call, const struct scep_messag
 }
 
 static bool reply_success(const struct scep_call *call, const struct scep_message *m,
-                          struct view certificate, struct scep_answer *out, struct err *err)
+                          const struct authority *a, struct view certificate,
+                          struct scep_answer *out, struct err *err)
 {
-    const struct authority *a = call->endpoint->policy->authority;
     struct certrep r = {.status = SCEP_SUCCESS, .certificate = certificate};
     if (call->endpoint->config->include_chain) {
         r.extra_certificates[r.extra_n++] = buf_view(&a->cert->der);
@@ -117,6 +130,16 @@ static bool reply_success(const struct scep_call *call, const struct scep_messag
             r.extra_certificates[r.extra_n++] = buf_view(&a->chain[i]->der);
     }
     return reply_build(call, m, &r, out, err);
+}
+
+/* A certificate that was issued before, by whichever generation. */
+static bool reply_stored(const struct scep_call *call, const struct scep_message *m,
+                         const struct store_cert *c, struct view certificate,
+                         struct scep_answer *out, struct err *err)
+{
+    const struct authority *current = call->endpoint->policy->authority;
+    const struct authority *issuer = family_by_key_id(current, c->authority);
+    return reply_success(call, m, issuer ? issuer : current, certificate, out, err);
 }
 
 /* ---- enrolment: PKCSReq, RenewalReq, CertPoll ---- */
@@ -128,30 +151,31 @@ static void note_serial(struct scep_answer *out, const uint8_t *serial, size_t n
 }
 
 static bool issue(const struct scep_call *call, const struct scep_message *m,
-                  const struct cert_plan *plan, struct enroll_decision *d, struct issued *issued,
-                  struct scep_answer *out, struct err *err)
+                  const struct authority *issuer, const struct cert_plan *plan,
+                  struct enroll_decision *d, struct issued *issued, struct scep_answer *out,
+                  struct err *err)
 {
-    const struct enroll_policy *policy = call->endpoint->policy;
-    if (!ca_issue(policy->authority, call->signer, plan, call->now, issued, err))
+    if (!ca_issue(issuer, call->signer, plan, call->now, issued, err))
         return false;
     note_serial(out, issued->serial, sizeof issued->serial);
     snprintf(out->subject, sizeof out->subject, "%.255s", issued->subject);
     out->renewal = d->renewal;
-    return reply_success(call, m, buf_view(&issued->der), out, err);
+    return reply_success(call, m, issuer, buf_view(&issued->der), out, err);
 }
 
 /* Step 3 to 6 of a request: decide, issue, answer, and gather what must be stored first. */
 static bool enrol(const struct scep_call *call, const struct scep_message *m,
                   struct scep_answer *out, struct err *err)
 {
-    const struct enroll_policy *policy = call->endpoint->policy;
+    struct enroll_policy policy = *call->endpoint->policy;
     struct enroll_decision d = {0};
     struct cert_plan plan = {0};
     struct csr *stored_csr = NULL;
     struct issued issued = {0};
     const struct issued *new_certificate = NULL;
     bool ok = false;
-    if (!enroll_decide(call->enroll, policy, m, &call->peer, call->now, &d, &plan, &stored_csr,
+    policy.authority = issuer_for(call, m);
+    if (!enroll_decide(call->enroll, &policy, m, &call->peer, call->now, &d, &plan, &stored_csr,
                        err))
         goto out;
     out->verdict = d.verdict;
@@ -159,12 +183,12 @@ static bool enrol(const struct scep_call *call, const struct scep_message *m,
     snprintf(out->request, sizeof out->request, "%s", d.request);
     switch (d.verdict) {
     case ENROLL_ISSUE:
-        ok = issue(call, m, &plan, &d, &issued, out, err);
+        ok = issue(call, m, policy.authority, &plan, &d, &issued, out, err);
         new_certificate = &issued;
         break;
     case ENROLL_REPEAT:
         note_serial(out, d.repeated.serial, d.repeated.serial_len);
-        ok = reply_success(call, m, buf_view(&d.certificate), out, err);
+        ok = reply_stored(call, m, &d.repeated, buf_view(&d.certificate), out, err);
         break;
     case ENROLL_PEND: {
         struct certrep r = {.status = SCEP_PENDING};
@@ -175,7 +199,7 @@ static bool enrol(const struct scep_call *call, const struct scep_message *m,
         ok = reply_failure(call, m, d.reason, d.detail, out, err);
         break;
     }
-    ok = ok && enroll_change_new(policy, m, &call->peer, &d, new_certificate, call->now,
+    ok = ok && enroll_change_new(&policy, m, &call->peer, &d, new_certificate, call->now,
                                  &out->change, err);
 out:
     issued_clear(&issued);
@@ -187,25 +211,42 @@ out:
 
 /* ---- GetCert, GetCRL (RFC 8894 sections 4.5 and 4.6) ---- */
 
-static bool issuer_is_ours(const struct scep_call *call, const struct scep_message *m)
+/* The `i`-th generation with the name that the message gives; NULL after the last. */
+static const struct authority *named_issuer(const struct scep_call *call,
+                                            const struct scep_message *m, size_t *i)
 {
-    return view_eq(m->issuer, call->endpoint->policy->authority->cert->subject);
+    const struct authority *a;
+    while ((a = family_member(call->endpoint->policy->authority, (*i)++)))
+        if (view_eq(m->issuer, a->cert->subject))
+            return a;
+    return NULL;
+}
+
+static bool find_cert(const struct scep_call *call, const struct scep_message *m,
+                      struct store_cert *out, struct err *err)
+{
+    const struct authority *a;
+    for (size_t i = 0; err->kind == ERR_NONE && (a = named_issuer(call, m, &i));) {
+        struct err why = {0};
+        if (store_cert_by_serial(call->enroll->store, a->key_id, m->serial, out, &why))
+            return true;
+        if (why.kind != ERR_NOT_FOUND)
+            *err = why;
+    }
+    return false;
 }
 
 static bool get_cert(const struct scep_call *call, const struct scep_message *m,
                      struct scep_answer *out, struct err *err)
 {
-    const struct authority *a = call->endpoint->policy->authority;
     struct store_cert cert = {0};
     struct err lookup = {0};
-    bool found = issuer_is_ours(call, m) &&
-                 store_cert_by_serial(call->enroll->store, a->key_id, m->serial, &cert, &lookup);
     bool ok;
-    if (found) {
+    if (find_cert(call, m, &cert, &lookup)) {
         out->verdict = ENROLL_REPEAT;
         note_serial(out, cert.serial, cert.serial_len);
-        ok = reply_success(call, m, buf_view(&cert.der), out, err);
-    } else if (lookup.kind != ERR_NONE && lookup.kind != ERR_NOT_FOUND) {
+        ok = reply_stored(call, m, &cert, buf_view(&cert.der), out, err);
+    } else if (lookup.kind != ERR_NONE) {
         *err = lookup;
         ok = false;
     } else {
@@ -220,11 +261,11 @@ static bool get_cert(const struct scep_call *call, const struct scep_message *m,
 static bool get_crl(const struct scep_call *call, const struct scep_message *m,
                     struct scep_answer *out, struct err *err)
 {
-    const struct authority *a = call->endpoint->policy->authority;
+    size_t i = 0;
+    const struct authority *a = named_issuer(call, m, &i);
     struct store_crl crl = {0};
     struct err lookup = {0};
-    bool found =
-        issuer_is_ours(call, m) && store_crl_get(call->enroll->store, a->key_id, 0, &crl, &lookup);
+    bool found = a && store_crl_get(call->enroll->store, a->key_id, 0, &crl, &lookup);
     bool ok;
     if (found) {
         struct certrep r = {.status = SCEP_SUCCESS, .crl = buf_view(&crl.der)};

@@ -25,6 +25,7 @@ struct slot {
     struct published *current; /* under the lock; one reference */
     uint64_t revocations;      /* that `current` shows */
     int64_t due, retry;        /* Unix seconds: its period ends; not before */
+    bool final;                /* of an authority that has ended */
 };
 
 struct upkeep {
@@ -74,6 +75,7 @@ static bool serve(struct upkeep *u, size_t i, struct store_crl *crl, struct err 
     p->der = crl->der;
     crl->der = (struct buf){0};
     slot->revocations = crl->generation;
+    slot->final = false;
     slot->due = crl->this_update + u->options.authorities[i]->crl_period;
     if (slot->due > crl->next_update)
         slot->due = crl->next_update;
@@ -85,12 +87,34 @@ static bool serve(struct upkeep *u, size_t i, struct store_crl *crl, struct err 
     return true;
 }
 
+/* After its end nobody signs for an authority: its last list stays what it is. */
+static bool ended(const struct upkeep *u, size_t i, int64_t now)
+{
+    return u->options.authorities[i]->key_ca < 0 ||
+           now >= u->options.authorities[i]->cert->not_after;
+}
+
+static bool take_last(struct upkeep *u, size_t i, struct err *err)
+{
+    struct store_crl crl = {0};
+    struct err why = {0};
+    bool found = store_crl_get(u->options.store, u->options.authorities[i]->key_id, 0, &crl, &why);
+    bool ok = found ? serve(u, i, &crl, err) : why.kind == ERR_NOT_FOUND;
+    if (!ok && !found)
+        *err = why;
+    store_crl_clear(&crl);
+    u->slot[i].final = ok;
+    return ok;
+}
+
 /* Another process may have published one, which then is only taken over. */
 static bool renew(struct upkeep *u, size_t i, int64_t now, bool *published, struct err *err)
 {
     const struct authority *a = u->options.authorities[i];
     struct store_crl crl = {0};
     bool due;
+    if (ended(u, i, now))
+        return take_last(u, i, err);
     bool ok = crl_due(a, u->options.store, now, &due, err) &&
               (due ? crl_publish(a, u->options.lane, u->options.store, now, &crl, err)
                    : store_crl_get(u->options.store, a->key_id, 0, &crl, err));
@@ -128,6 +152,8 @@ static bool wants_renewal(struct upkeep *u, size_t i, bool store_changed, int64_
     struct slot *slot = &u->slot[i];
     struct err err = {0};
     uint64_t revocations;
+    if (slot->final)
+        return !ended(u, i, now); /* the clock was set back */
     if (slot->retry) /* a clock that was set back must not make it wait for longer */
         return now >= slot->retry || now < slot->retry - RETRY_SECONDS;
     if (!slot->current || now >= slot->due)

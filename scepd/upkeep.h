@@ -10,7 +10,7 @@ struct view published_view(const struct published *p);
 void published_release(void *published); /* NULL allowed */
 
 struct upkeep_options {
-    struct authority *const *authorities; /* borrowed */
+    struct authority *const *authorities; /* borrowed: every generation of each */
     size_t authority_n;
     struct signer *lane;                  /* borrowed */
     struct store *store;                  /* borrowed */

@@ -243,6 +243,7 @@ void world_open_sized(struct world *w, uint64_t map_size)
     w->authority.cert = authority_cert("CN=Demo CA", w->ca_key);
     w->authority.ra = authority_cert("CN=Demo RA", w->ra_key);
     RAND_bytes(w->authority.key_id, sizeof w->authority.key_id);
+    w->authority.generation = 1;
     const struct cert *own[] = {w->authority.cert, w->authority.ra};
     for (size_t i = 0; i < 2; i++) {
         struct pubkey key;

@@ -13,27 +13,36 @@ static void add_endpoint(const char *path)
     snprintf(config.endpoint[config.endpoint_n++].path, sizeof config.endpoint[0].path, "%s", path);
 }
 
-static void add_authority(const char *name, size_t chain_n, const char *crl_url,
-                          const char *issuer_url)
+static struct authority member[4], *members[4];
+static size_t member_n;
+
+static void add_authority(const char *name, unsigned generation, size_t chain_n,
+                          const char *crl_url, const char *issuer_url)
 {
-    struct config_authority *a = &config.authority[config.authority_n++];
+    struct authority *a = &member[member_n];
     snprintf(a->name, sizeof a->name, "%s", name);
     snprintf(a->crl_url, sizeof a->crl_url, "%s", crl_url);
     snprintf(a->issuer_url, sizeof a->issuer_url, "%s", issuer_url);
+    a->generation = generation;
     a->chain_n = chain_n;
+    members[member_n++] = a;
 }
 
 static void setup(void)
 {
     struct err err = {0};
     memset(&config, 0, sizeof config);
+    memset(member, 0, sizeof member);
+    member_n = 0;
     add_endpoint("/scep");
     add_endpoint("/scep/Static");
     add_endpoint("/cgi-bin/pkiclient.exe");
     config.endpoint[0].alias[config.endpoint[0].alias_n++] = alias;
-    add_authority("demo", 2, "http://pki.example.org/pub/Devices.crl", "http://pki.example.org");
-    add_authority("other", 0, "", "http://pki.example.org/ca/other.crt");
-    ck_assert_msg(routes_new(&config, &routes, &err), "%s", err.text);
+    add_authority("demo", 1, 2, "http://pki.example.org/pub/Devices.crl", "http://pki.example.org");
+    add_authority("other", 1, 0, "", "http://pki.example.org/ca/other.crt");
+    add_authority("demo", 12, 1, "http://pki.example.org/pub/Devices-g12.crl",
+                  "http://pki.example.org/g12");
+    ck_assert_msg(routes_new(&config, members, member_n, &routes, &err), "%s", err.text);
 }
 
 static void teardown(void)
@@ -66,6 +75,12 @@ static const struct expected expected[] = {
     {"/ca/demo-1.crt", ROUTE_CERTIFICATE, 0, 1},
     {"/ca/demo-2.crt", ROUTE_CERTIFICATE, 0, 2},
     {"/ca/other.crt", ROUTE_CERTIFICATE, 1, 0},
+    {"/crl/demo-g12.crl", ROUTE_CRL, 2, 0},
+    {"/pub/devices-g12.crl", ROUTE_CRL, 2, 0},
+    {"/ca/demo-g12.crt", ROUTE_CERTIFICATE, 2, 0},
+    {"/ca/demo-g12-1.crt", ROUTE_CERTIFICATE, 2, 1},
+    {"/g12", ROUTE_CERTIFICATE, 2, 0},
+    {"/ca/demo-g1.crt", -1, 0, 0},
     {"/", -1, 0, 0},
     {"", -1, 0, 0},
     {"/pkiclient.exe", -1, 0, 0},
@@ -107,7 +122,7 @@ START_TEST(paths_that_differ_by_case_only)
     struct routes *more = NULL;
     struct err err = {0};
     add_endpoint("/Scep");
-    ck_assert(!routes_new(&config, &more, &err));
+    ck_assert(!routes_new(&config, members, member_n, &more, &err));
     ck_assert_int_eq(err.kind, ERR_CONFIG);
     ck_assert_ptr_nonnull(strstr(err.text, "/Scep"));
 }
@@ -118,7 +133,7 @@ START_TEST(an_endpoint_in_the_place_of_a_crl)
     struct routes *more = NULL;
     struct err err = {0};
     add_endpoint("/crl/demo.crl");
-    ck_assert(!routes_new(&config, &more, &err));
+    ck_assert(!routes_new(&config, members, member_n, &more, &err));
     ck_assert_int_eq(err.kind, ERR_CONFIG);
 }
 END_TEST

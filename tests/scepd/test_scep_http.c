@@ -85,9 +85,8 @@ static void start_with(size_t queue, int deadline_ms)
     memcpy(config.endpoint[0].path, "/scep", 6);
     memcpy(config.endpoint[0].template_name, "device", 7);
     config.endpoint_n = 1;
-    memcpy(config.authority[0].name, "demo", 5);
-    config.authority[0].chain_n = 1;
-    config.authority_n = 1;
+    memcpy(authority.name, "demo", 5);
+    authority.generation = 1;
     endpoint = (struct scep_endpoint){.config = &config.endpoint[0],
                                       .ca_cert_type = "application/x-x509-ca-cert"};
     buf_append_str(&endpoint.caps, "AES\nSHA-256\n");
@@ -99,7 +98,7 @@ static void start_with(size_t queue, int deadline_ms)
     authority.chain_n = 1;
     f.log = (struct log){LOG_LEVEL_DEBUG, keep_log, NULL};
     struct routes *routes = NULL;
-    ck_assert(routes_new(&config, &routes, &err));
+    ck_assert(routes_new(&config, authorities, 1, &routes, &err));
     front = (struct scep_http){.routes = routes,
                                .endpoints = &endpoint,
                                .authorities = authorities,
