@@ -114,6 +114,17 @@ ASN1_SEQUENCE(SCEPD_KEY_TRANS) = {
     ASN1_SIMPLE(struct cms_key_trans, key, ASN1_OCTET_STRING),
 } ASN1_SEQUENCE_END_name(struct cms_key_trans, SCEPD_KEY_TRANS)
 
+ASN1_SEQUENCE(SCEPD_PASSWORD) = {
+    ASN1_SIMPLE(struct cms_password, version, ASN1_INTEGER),
+    ASN1_IMP_OPT(struct cms_password, derivation, X509_ALGOR, 0),
+    ASN1_SIMPLE(struct cms_password, wrapping, X509_ALGOR),
+    ASN1_SIMPLE(struct cms_password, key, ASN1_OCTET_STRING),
+} ASN1_SEQUENCE_END_name(struct cms_password, SCEPD_PASSWORD)
+
+ASN1_ITEM_TEMPLATE(SCEPD_PASSWORD_CHOICE) =
+    ASN1_EX_TEMPLATE_TYPE(ASN1_TFLG_IMPTAG | ASN1_TFLG_CONTEXT, 3, password, SCEPD_PASSWORD)
+ASN1_ITEM_TEMPLATE_END(SCEPD_PASSWORD_CHOICE)
+
 ASN1_SEQUENCE(SCEPD_ISSUER_SUBJECT) = {
     ASN1_SIMPLE(struct scep_issuer_subject, issuer, ASN1_SEQUENCE),
     ASN1_SIMPLE(struct scep_issuer_subject, subject, ASN1_SEQUENCE),

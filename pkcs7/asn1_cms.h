@@ -70,6 +70,14 @@ struct cms_key_trans {
     ASN1_OCTET_STRING *key;
 };
 
+/* PasswordRecipientInfo (RFC 5652 section 6.2.4). */
+struct cms_password {
+    ASN1_INTEGER *version;
+    X509_ALGOR *derivation; /* [0], NULL if absent */
+    X509_ALGOR *wrapping;
+    ASN1_OCTET_STRING *key;
+};
+
 /* RFC 8894 section 3.3.3: what CertPoll sends. */
 struct scep_issuer_subject {
     ASN1_STRING *issuer, *subject; /* raw Names */
@@ -80,6 +88,9 @@ DECLARE_ASN1_ITEM(SCEPD_SIGNED_DATA)
 DECLARE_ASN1_ITEM(SCEPD_SIGNER_INFO)
 DECLARE_ASN1_ITEM(SCEPD_ENVELOPED_DATA)
 DECLARE_ASN1_ITEM(SCEPD_KEY_TRANS)
+DECLARE_ASN1_ITEM(SCEPD_PASSWORD)
+/* The same as [3] of the CHOICE RecipientInfo. */
+DECLARE_ASN1_ITEM(SCEPD_PASSWORD_CHOICE)
 DECLARE_ASN1_ITEM(SCEPD_ISSUER_SERIAL)
 DECLARE_ASN1_ITEM(SCEPD_ISSUER_SUBJECT)
 /* For encoding: STACK_OF(X509_ATTRIBUTE) as the SET that was signed, order kept. */

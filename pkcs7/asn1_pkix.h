@@ -61,7 +61,7 @@ DECLARE_ASN1_ITEM(PKIX_ATTRIBUTE)
 DEFINE_STACK_OF(PKIX_ATTRIBUTE)
 
 typedef struct {
-    ASN1_INTEGER *version;
+    ASN1_INTEGER *version;      /* NULL: absent, which the reader refuses */
     ASN1_STRING *subject; /* TLV */
     ASN1_STRING *spki;    /* TLV */
     STACK_OF(PKIX_ATTRIBUTE) *attributes; /* NULL when left out, as some devices do */

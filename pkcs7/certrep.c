@@ -32,7 +32,8 @@ static bool build_envelope(const struct certrep *r, const struct scep_message *m
     struct buf certs = {0};
     if (!m->signer || !m->signer_pkey)
         return err_set(err, ERR_CRYPTO, "no signer to encrypt the answer to");
-    if (m->signer_key.type != KEY_RSA)
+    bool rsa = m->signer_key.type == KEY_RSA;
+    if (!rsa && !r->password.n)
         return err_refuse(err, REASON_ALGORITHM_REFUSED,
                           "the message is signed with an EC key, to which no answer can be "
                           "encrypted: sign it with an RSA key");
@@ -40,7 +41,8 @@ static bool build_envelope(const struct certrep *r, const struct scep_message *m
                                .key = m->signer_pkey,
                                .issuer = m->signer->issuer,
                                .serial_tlv = m->signer->serial_tlv,
-                               .padding = PADDING_PKCS1};
+                               .padding = PADDING_PKCS1,
+                               .password = rsa ? view_of(NULL, 0) : r->password};
     bool ok = build_certs(r, &certs, err);
     p.content = buf_view(&certs);
     ok = ok && envelope_build(&p, out, err);
@@ -65,7 +67,9 @@ static void add_attributes(struct signed_parts *p, const struct certrep *r,
 {
     add_number(p, ATTR_MESSAGE_TYPE, t->type, sizeof t->type, SCEP_CERT_REP);
     add_number(p, ATTR_PKI_STATUS, t->status, sizeof t->status, (int32_t)r->status);
-    signed_parts_add(p, ATTR_TRANSACTION_ID, DER_PRINTABLE_STRING, view_str(m->transaction_id));
+    signed_parts_add(p, ATTR_TRANSACTION_ID,
+                     m->transaction_tag ? m->transaction_tag : DER_PRINTABLE_STRING,
+                     view_str(m->transaction_id));
     signed_parts_add(p, ATTR_SENDER_NONCE, DER_OCTET_STRING, view_of(nonce, SCEP_NONCE_SIZE));
     if (m->sender_nonce_len)
         signed_parts_add(p, ATTR_RECIPIENT_NONCE, DER_OCTET_STRING,
@@ -114,11 +118,12 @@ bool certrep_build(const struct certrep *r, const struct scep_message *m,
 bool certrep_open(struct scep_message *m, const struct scep_keys *keys, struct scep_certs *out,
                   struct err *err)
 {
+    const struct scep_rules any = {.ciphers = ~0u};
     bool intact = false;
     struct err why = {0};
     if (!m->is_reply || m->status != SCEP_SUCCESS)
         return err_refuse(err, REASON_MESSAGE_UNSUPPORTED, "only a CertRep SUCCESS can be opened");
-    if (!envelope_open(m, ~0u, keys, &intact, err))
+    if (!envelope_open(m, &any, keys, &intact, err))
         return false;
     bool parsed = scep_certs_parse(buf_view(&m->plain), out, &why);
     if (parsed && intact)

@@ -25,7 +25,22 @@ struct reading {
 
 /* ---- decode ---- */
 
-static bool decode(struct reading *r, struct err *err)
+/* RFC 2986 section 4.1 */
+static bool check_version(const ASN1_INTEGER *version, bool any, struct err *err)
+{
+    int64_t value = -1;
+    bool readable = version && ASN1_INTEGER_get_int64(&value, version) == 1;
+    ERR_clear_error();
+    if (any || (readable && value == 0))
+        return true;
+    return version ? err_refuse(err, REASON_CSR_MALFORMED,
+                                "certification request of another version than 0 (RFC 2986 section "
+                                "4.1)")
+                   : err_refuse(err, REASON_CSR_MALFORMED,
+                                "certification request without a version (RFC 2986 section 4.1)");
+}
+
+static bool decode(struct reading *r, bool any_version, struct err *err)
 {
     struct view der = buf_view(&r->csr->der);
     if (!frame_check_part(der, CSR_MAX_SIZE, REASON_CSR_MALFORMED, err))
@@ -38,14 +53,7 @@ static bool decode(struct reading *r, struct err *err)
     r->info_der = frame_locate(&rest, frame_view(r->outer->info));
     r->info = (PKIX_CSR_INFO *)frame_decode(r->info_der, ASN1_ITEM_rptr(PKIX_CSR_INFO),
                                             REASON_CSR_MALFORMED, "CertificationRequestInfo", err);
-    if (!r->info)
-        return false;
-    int64_t version;
-    if (ASN1_INTEGER_get_int64(&version, r->info->version) == 1 && version == 0)
-        return true;
-    ERR_clear_error();
-    return err_refuse(err, REASON_CSR_MALFORMED,
-                      "certification request of another version than 0 (RFC 2986 section 4.1)");
+    return r->info && check_version(r->info->version, any_version, err);
 }
 
 /* ---- key and signature: before anything else is looked at ---- */
@@ -216,7 +224,7 @@ static bool identify(struct reading *r, struct err *err)
 
 /* Who verifies the self-signature; NULL: it was verified before. */
 struct verifier {
-    unsigned digests;
+    const struct csr_rules *rules;
     EVP_PKEY *known;
     struct view known_spki;
 };
@@ -228,8 +236,8 @@ static bool parse(struct view der, const struct verifier *v, struct csr **out, s
                           "certification request of %zu octets, at most %u", der.n, CSR_MAX_SIZE);
     struct reading r = {.csr = calloc(1, sizeof *r.csr)};
     bool ok = r.csr && buf_append(&r.csr->der, der.p, der.n);
-    ok = ok ? decode(&r, err) && read_key(&r, err) &&
-                  (!v || read_signature(&r, v->digests, v->known, v->known_spki, err)) &&
+    ok = ok ? decode(&r, v && v->rules->any_version, err) && read_key(&r, err) &&
+                  (!v || read_signature(&r, v->rules->digests, v->known, v->known_spki, err)) &&
                   read_attributes(&r, err) && read_challenge(&r, err) &&
                   name_parse(r.csr->subject_der, REASON_SUBJECT_FORBIDDEN, &r.csr->subject, err) &&
                   read_extensions(&r, err) && identify(&r, err)
@@ -243,11 +251,18 @@ static bool parse(struct view der, const struct verifier *v, struct csr **out, s
     return true;
 }
 
+bool csr_parse_by(struct view der, const struct csr_rules *rules, EVP_PKEY *known,
+                  struct view known_spki, struct csr **out, struct err *err)
+{
+    const struct verifier v = {rules, known, known_spki};
+    return parse(der, &v, out, err);
+}
+
 bool csr_parse(struct view der, unsigned digests, EVP_PKEY *known, struct view known_spki,
                struct csr **out, struct err *err)
 {
-    const struct verifier v = {digests, known, known_spki};
-    return parse(der, &v, out, err);
+    const struct csr_rules rules = {.digests = digests};
+    return csr_parse_by(der, &rules, known, known_spki, out, err);
 }
 
 bool csr_parse_trusted(struct view der, struct csr **out, struct err *err)

@@ -10,6 +10,7 @@
 #include "asn1_cms.h"
 #include "base/hex.h"
 #include "frame.h"
+#include "password.h"
 #include "pkcs7/name.h"
 
 bool envelope_refuse(struct err *err)
@@ -164,34 +165,69 @@ static void describe(const struct cms_key_trans *kt, char *out, size_t cap)
     snprintf(out, cap, "%s %s", issuer, serial);
 }
 
-/* The first recipient that is one of ours.  Kinds other than KeyTransRecipientInfo are passed over:
- * they are CHOICEs with tags of their own (RFC 5652 section 6.2). */
+/* Who may open it: a key of ours, or a password. */
+struct recipient {
+    int key;
+    struct cms_key_trans *trans;   /* owned */
+    struct cms_password *password; /* owned */
+};
+
+static void recipient_clear(struct recipient *r)
+{
+    ASN1_item_free((ASN1_VALUE *)r->trans, ASN1_ITEM_rptr(SCEPD_KEY_TRANS));
+    ASN1_item_free((ASN1_VALUE *)r->password, ASN1_ITEM_rptr(SCEPD_PASSWORD));
+}
+
+static bool count_recipients(int n, bool one, struct err *err)
+{
+    if (one && n != 1)
+        return err_refuse(err, REASON_MESSAGE_MALFORMED,
+                          "%d recipients, exactly one is allowed at this endpoint", n);
+    return n <= SCEP_MAX_RECIPIENTS ||
+           err_refuse(err, REASON_MESSAGE_MALFORMED, "%d recipients, at most %d allowed", n,
+                      SCEP_MAX_RECIPIENTS);
+}
+
+/* The first recipient that is one of ours.  Kinds that are neither KeyTransRecipientInfo nor
+ * PasswordRecipientInfo are passed over: they are CHOICEs with tags of their own (RFC 5652 section
+ * 6.2). */
 static bool find_recipient(const struct cms_enveloped_data *e, const struct scep_keys *keys,
-                           int *key, struct cms_key_trans **out, struct err *err)
+                           struct recipient *out, struct err *err)
 {
     int n = sk_ASN1_TYPE_num(e->recipients);
+    bool under_password = false;
     char other[200] = "no RSA recipient";
-    if (n > SCEP_MAX_RECIPIENTS)
-        return err_refuse(err, REASON_MESSAGE_MALFORMED, "%d recipients, at most %d allowed", n,
-                          SCEP_MAX_RECIPIENTS);
     for (int i = 0; i < n; i++) {
         const ASN1_TYPE *t = sk_ASN1_TYPE_value(e->recipients, i);
-        if (t->type != V_ASN1_SEQUENCE)
+        if (t->type != V_ASN1_SEQUENCE) {
+            if (!password_recipient_is(t))
+                continue;
+            if (keys->password.n) {
+                out->password = password_recipient_read(t, err);
+                return out->password != NULL;
+            }
+            under_password = true;
             continue;
+        }
         struct cms_key_trans *kt =
             (void *)frame_decode(frame_view(t->value.sequence), ASN1_ITEM_rptr(SCEPD_KEY_TRANS),
                                  REASON_MESSAGE_MALFORMED, "a RecipientInfo", err);
         if (!kt)
             return false;
         bool named = kt->issuer_serial || kt->ski;
-        *key = named ? key_of(kt, keys) : -1;
-        if (*key >= 0) {
-            *out = kt;
+        out->key = named ? key_of(kt, keys) : -1;
+        if (out->key >= 0) {
+            out->trans = kt;
             return true;
         }
         describe(kt, other, sizeof other);
         ASN1_item_free((ASN1_VALUE *)kt, ASN1_ITEM_rptr(SCEPD_KEY_TRANS));
     }
+    /* RFC 8894 section 3.1 has that for a CA whose key cannot decrypt: ours always can. */
+    if (under_password)
+        return err_refuse(err, REASON_MESSAGE_UNSUPPORTED,
+                          "the envelope is under a password: encrypt it to the certificate that "
+                          "GetCACert gives");
     return err_refuse(err, REASON_MESSAGE_NOT_FOR_US, "the envelope is for %s, not for us", other);
 }
 
@@ -223,30 +259,33 @@ static bool decrypt_content(EVP_CIPHER_CTX *ctx, size_t block, const uint8_t *ke
     return true;
 }
 
-static bool open_with(struct scep_message *m, const struct cms_key_trans *kt, enum cipher cipher,
-                      struct view iv, struct view content, const struct scep_keys *keys, int key,
+static bool open_with(struct scep_message *m, const struct recipient *r, enum cipher cipher,
+                      struct view iv, struct view content, const struct scep_keys *keys,
                       bool *intact, struct err *err)
 {
-    struct key_wrap wrap;
+    struct key_wrap wrap = {PADDING_PKCS1, DIGEST_SHA1, DIGEST_SHA1};
     EVP_CIPHER_CTX *ctx = NULL;
     uint8_t content_key[EVP_MAX_KEY_LENGTH];
     size_t key_size = cipher_key_size(cipher), block = cipher_block_size(cipher);
-    if (!read_wrap(kt->algorithm, &wrap, err) || !cipher_start(cipher, &ctx, err))
+    if ((r->trans && !read_wrap(r->trans->algorithm, &wrap, err)) ||
+        !cipher_start(cipher, &ctx, err))
         return false;
     m->cipher = cipher;
     m->padding = wrap.padding;
-    m->key = key;
+    m->key = r->key;
     buf_wipe(&m->plain);
-    bool ok =
-        keys->decrypt(keys->ctx, key, wrap, frame_view(kt->key), content_key, key_size, err) &&
-        decrypt_content(ctx, block, content_key, iv, content, &m->plain, intact, err);
+    bool ok = (r->password ? password_recipient_open(r->password, keys->password, content_key,
+                                                     key_size, err)
+                           : keys->decrypt(keys->ctx, r->key, wrap, frame_view(r->trans->key),
+                                           content_key, key_size, err)) &&
+              decrypt_content(ctx, block, content_key, iv, content, &m->plain, intact, err);
     OPENSSL_cleanse(content_key, sizeof content_key);
     EVP_CIPHER_CTX_free(ctx);
     return ok;
 }
 
-bool envelope_open(struct scep_message *m, unsigned ciphers, const struct scep_keys *keys,
-                   bool *intact, struct err *err)
+bool envelope_open(struct scep_message *m, const struct scep_rules *rules,
+                   const struct scep_keys *keys, bool *intact, struct err *err)
 {
     /* RFC 8894 section 3.1: what a request says is never sent unencrypted. */
     if (m->content.n == 0)
@@ -256,11 +295,10 @@ bool envelope_open(struct scep_message *m, unsigned ciphers, const struct scep_k
                            ASN1_ITEM_rptr(SCEPD_ENVELOPED_DATA), "the EnvelopedData", err);
     if (!e)
         return false;
-    struct cms_key_trans *kt = NULL;
+    struct recipient who = {.key = -1};
     enum cipher cipher = CIPHER_AES128;
     struct view iv = {0}, content = frame_view(e->encrypted->content);
-    int key = -1;
-    bool ok = read_cipher(e->encrypted->cipher, ciphers, &cipher, &iv, err);
+    bool ok = read_cipher(e->encrypted->cipher, rules->ciphers, &cipher, &iv, err);
     /* RFC 8894 section 3.2.2 */
     if (ok && OBJ_obj2nid(e->encrypted->type) != NID_pkcs7_data)
         ok = err_refuse(err, REASON_MESSAGE_MALFORMED, "the encrypted content is not id-data");
@@ -268,9 +306,10 @@ bool envelope_open(struct scep_message *m, unsigned ciphers, const struct scep_k
         ok = err_refuse(err, REASON_MESSAGE_MALFORMED,
                         "the encrypted content has %zu octets, not whole blocks of %zu", content.n,
                         cipher_block_size(cipher));
-    ok = ok && find_recipient(e, keys, &key, &kt, err) &&
-         open_with(m, kt, cipher, iv, content, keys, key, intact, err);
-    ASN1_item_free((ASN1_VALUE *)kt, ASN1_ITEM_rptr(SCEPD_KEY_TRANS));
+    ok = ok && count_recipients(sk_ASN1_TYPE_num(e->recipients), rules->one_recipient, err) &&
+         find_recipient(e, keys, &who, err) &&
+         open_with(m, &who, cipher, iv, content, keys, intact, err);
+    recipient_clear(&who);
     ASN1_item_free((ASN1_VALUE *)e, ASN1_ITEM_rptr(SCEPD_ENVELOPED_DATA));
     return ok;
 }

@@ -105,7 +105,8 @@ static struct view value_of(const ASN1_TYPE *t)
 }
 
 /* RFC 8894 section 3.2.1.1 makes it opaque text.  Anything printable in ASCII passes (real ones
- * hold blanks, '+', '/', '=' and user names), since it is kept, logged, shown and sent back. */
+ * hold blanks, '+', '/', '=' and user names), in any string type, since it is kept, logged, shown
+ * and sent back as it came. */
 static bool read_transaction_id(const ASN1_TYPE *t, struct scep_message *m, struct err *err)
 {
     if (!t)
@@ -121,6 +122,7 @@ static bool read_transaction_id(const ASN1_TYPE *t, struct scep_message *m, stru
                               "the transactionID has the octet 0x%02x, only printable ASCII is "
                               "allowed",
                               v.p[i]);
+    m->transaction_tag = (unsigned)t->type; /* universal: V_ASN1_x is the tag */
     memcpy(m->transaction_id, v.p, v.n);
     m->transaction_id[v.n] = '\0';
     return true;

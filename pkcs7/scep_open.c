@@ -92,12 +92,14 @@ static bool sender_wrote(const struct scep_message *m, struct view plain, bool *
     return yes;
 }
 
-static bool open_csr(struct scep_message *m, unsigned digests, bool intact, struct err *err)
+static bool open_csr(struct scep_message *m, const struct scep_rules *rules, bool intact,
+                     struct err *err)
 {
     struct view plain = buf_view(&m->plain);
     struct csr *csr = NULL;
     struct err why = {0};
-    bool parsed = csr_parse(plain, digests, m->signer_pkey, m->signer_key.spki, &csr, &why);
+    const struct csr_rules as = {rules->csr_digests, rules->any_csr_version};
+    bool parsed = csr_parse_by(plain, &as, m->signer_pkey, m->signer_key.spki, &csr, &why);
     if (parsed && intact) {
         m->csr = csr;
         return true;
@@ -188,18 +190,18 @@ static void open_poll(struct scep_message *m, bool intact)
         m->issuer = m->subject = view_of(NULL, 0);
 }
 
-bool scep_open(struct scep_message *m, unsigned ciphers, unsigned csr_digests,
-               const struct scep_keys *keys, struct err *err)
+bool scep_open_by(struct scep_message *m, const struct scep_rules *rules,
+                  const struct scep_keys *keys, struct err *err)
 {
     bool intact = false;
     if (m->is_reply)
         return err_refuse(err, REASON_MESSAGE_UNSUPPORTED, "a CertRep is no request");
-    if (!envelope_open(m, ciphers, keys, &intact, err))
+    if (!envelope_open(m, rules, keys, &intact, err))
         return false;
     switch (m->type) {
     case SCEP_PKCS_REQ:
     case SCEP_RENEWAL_REQ:
-        return open_csr(m, csr_digests, intact, err);
+        return open_csr(m, rules, intact, err);
     case SCEP_CERT_POLL:
         open_poll(m, intact);
         return true;
@@ -210,4 +212,11 @@ bool scep_open(struct scep_message *m, unsigned ciphers, unsigned csr_digests,
         break;
     }
     return err_refuse(err, REASON_MESSAGE_UNSUPPORTED, "messageType %d", (int)m->type);
+}
+
+bool scep_open(struct scep_message *m, unsigned ciphers, unsigned csr_digests,
+               const struct scep_keys *keys, struct err *err)
+{
+    const struct scep_rules rules = {.ciphers = ciphers, .csr_digests = csr_digests};
+    return scep_open_by(m, &rules, keys, err);
 }

@@ -11,6 +11,7 @@
 
 #include "asn1_cms.h"
 #include "frame.h"
+#include "odd_digest.h"
 #include "scep_attrs.h"
 
 const char *scep_type_name(enum scep_type t)
@@ -218,14 +219,18 @@ static bool take_content(const struct cms_encapsulated *e, const struct scep_sig
 }
 
 /* RFC 5652 section 5.4: absent content counts as empty. */
-static bool check_digest(const struct scep_message *m, struct view said, struct err *err)
+static bool check_digest(struct scep_message *m, struct view said, bool odd_too, struct err *err)
 {
     uint8_t digest[EVP_MAX_MD_SIZE];
-    if (!digest_compute(m->digest, buf_view(&m->content), digest, err))
+    struct view content = buf_view(&m->content);
+    if (!digest_compute(m->digest, content, digest, err))
         return false;
-    if (!view_eq(said, view_of(digest, digest_size(m->digest))))
-        return err_refuse(err, REASON_SIGNATURE_BAD, "messageDigest is not that of the content");
-    return true;
+    if (view_eq(said, view_of(digest, digest_size(m->digest))))
+        return true;
+    if (odd_too && !odd_digest_check(content, m->digest, said, &m->odd_message_digest, err))
+        return false;
+    return m->odd_message_digest ||
+           err_refuse(err, REASON_SIGNATURE_BAD, "messageDigest is not that of the content");
 }
 
 /* RFC 5652 section 5.4: the signature covers the attributes as SET OF, in DER.  They are encoded
@@ -252,17 +257,19 @@ bool cms_signature_verify(const struct cms_signer_info *si, EVP_PKEY *key, enum 
 }
 
 static bool read_message(const struct cms_signed_data *sd, const struct cms_signer_info *si,
-                         unsigned digests, struct scep_message *m, struct err *err)
+                         const struct scep_rules *rules, struct scep_message *m, struct err *err)
 {
     struct scep_signed_values v;
     return scep_attributes_read(si->signed_attributes, m, &v, err) &&
-           read_digest(si->digest, digests, &m->digest, err) &&
+           read_digest(si->digest, rules->digests, &m->digest, err) &&
            find_signer(sd, si, &m->signer, err) && load_signer(m, err) &&
-           take_content(sd->encapsulated, &v, m, err) && check_digest(m, v.digest, err) &&
+           take_content(sd->encapsulated, &v, m, err) &&
+           check_digest(m, v.digest, rules->odd_message_digest, err) &&
            cms_signature_verify(si, m->signer_pkey, m->digest, err);
 }
 
-bool scep_parse(struct view in, unsigned digests, struct scep_message **out, struct err *err)
+bool scep_parse_by(struct view in, const struct scep_rules *rules, struct scep_message **out,
+                   struct err *err)
 {
     *out = NULL;
     struct cms_signer_info *si = NULL;
@@ -280,7 +287,7 @@ bool scep_parse(struct view in, unsigned digests, struct scep_message **out, str
     m->digest = DIGEST_SHA256; /* of an answer, as long as no other is known */
     m->cipher = CIPHER_AES128;
     m->key = -1;
-    ok = read_message(sd, si, digests, m, err);
+    ok = read_message(sd, si, rules, m, err);
     if (ok || m->replyable) {
         *out = m;
         m = NULL;
@@ -290,4 +297,10 @@ out:
     ASN1_item_free((ASN1_VALUE *)si, ASN1_ITEM_rptr(SCEPD_SIGNER_INFO));
     ASN1_item_free((ASN1_VALUE *)sd, ASN1_ITEM_rptr(SCEPD_SIGNED_DATA));
     return ok;
+}
+
+bool scep_parse(struct view in, unsigned digests, struct scep_message **out, struct err *err)
+{
+    const struct scep_rules rules = {.digests = digests};
+    return scep_parse_by(in, &rules, out, err);
 }

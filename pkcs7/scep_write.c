@@ -6,6 +6,8 @@
 #include <openssl/rand.h>
 #include <openssl/rsa.h>
 
+#include "password.h"
+
 #define DER_OVERHEAD                                                            \
     1024 /* about what the structures add to certificate, content and signature \
           */
@@ -210,7 +212,7 @@ static void key_algorithm(struct der *w, const struct envelope_parts *p)
     der_wrap(w, DER_SEQUENCE, mark);
 }
 
-static void write_recipient(struct der *w, const struct envelope_parts *p, struct view key)
+static void write_key_trans(struct der *w, const struct envelope_parts *p, struct view key)
 {
     size_t all = der_mark(w);
     der_tlv(w, DER_OCTET_STRING, key);
@@ -221,12 +223,30 @@ static void write_recipient(struct der *w, const struct envelope_parts *p, struc
     der_wrap(w, DER_SEQUENCE, name);
     der_small(w, 0);
     der_wrap(w, DER_SEQUENCE, all);
-    der_wrap(w, DER_SET, all);
 }
 
-/* encryptedContent is primitive: some clients read no other. */
-static void write_enveloped(struct der *w, const struct envelope_parts *p, struct view key,
-                            struct view iv, struct view content)
+/* RFC 8894 section 3.1: to the key where it can decrypt, else under the password. */
+static bool write_recipient(struct der *w, const struct envelope_parts *p,
+                            const uint8_t *content_key, struct err *err)
+{
+    size_t all = der_mark(w);
+    struct buf wrapped = {0};
+    bool ok = true;
+    if (p->password.n) {
+        ok = password_recipient_write(w, p->cipher, p->password, content_key, err);
+    } else if ((ok = encrypt_key(p, content_key, &wrapped, err))) {
+        write_key_trans(w, p, buf_view(&wrapped));
+    }
+    buf_clear(&wrapped);
+    der_wrap(w, DER_SET, all);
+    return ok;
+}
+
+/* encryptedContent is primitive: some clients read no other.  The version is RFC 5652 section
+ * 6.1's. */
+static bool write_enveloped(struct der *w, const struct envelope_parts *p,
+                            const uint8_t *content_key, struct view iv, struct view content,
+                            struct err *err)
 {
     size_t all = der_mark(w);
     der_tlv(w, DER_CONTEXT(0), content);
@@ -236,30 +256,32 @@ static void write_enveloped(struct der *w, const struct envelope_parts *p, struc
     der_wrap(w, DER_SEQUENCE, mark);
     der_oid_nid(w, NID_pkcs7_data);
     der_wrap(w, DER_SEQUENCE, all);
-    write_recipient(w, p, key);
-    der_small(w, 0);
+    if (!write_recipient(w, p, content_key, err))
+        return false;
+    der_small(w, p->password.n ? 3 : 0);
     der_wrap(w, DER_SEQUENCE, all);
     wrap_content_info(w, NID_pkcs7_enveloped, all);
+    return true;
 }
 
 bool envelope_build(const struct envelope_parts *p, struct buf *out, struct err *err)
 {
     uint8_t key[EVP_MAX_KEY_LENGTH], iv[EVP_MAX_IV_LENGTH];
-    struct buf wrapped = {0}, content = {0};
+    struct buf content = {0};
     struct der w = {0};
     size_t iv_size = cipher_block_size(p->cipher);
     bool ok = RAND_priv_bytes(key, (int)cipher_key_size(p->cipher)) > 0 &&
               RAND_bytes(iv, (int)iv_size) > 0;
     if (!ok)
         crypto_failed("drawing a content key", err);
-    ok = ok && encrypt_key(p, key, &wrapped, err) && encrypt_content(p, key, iv, &content, err);
-    OPENSSL_cleanse(key, sizeof key);
+    ok = ok && encrypt_content(p, key, iv, &content, err);
     if (ok) {
-        der_init(&w, content.n + wrapped.n + p->issuer.n + DER_OVERHEAD);
-        write_enveloped(&w, p, buf_view(&wrapped), view_of(iv, iv_size), buf_view(&content));
-        ok = der_take(&w, out, err);
+        der_init(&w, content.n + p->issuer.n + DER_OVERHEAD);
+        ok = write_enveloped(&w, p, key, view_of(iv, iv_size), buf_view(&content), err) &&
+             der_take(&w, out, err);
     }
-    buf_clear(&wrapped);
+    OPENSSL_cleanse(key, sizeof key);
+    der_clear(&w);
     buf_clear(&content);
     return ok;
 }

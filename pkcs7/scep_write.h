@@ -35,5 +35,6 @@ struct envelope_parts {
     struct view issuer, serial_tlv; /* of the recipient's certificate, copied as they are */
     enum key_padding padding;
     enum digest oaep;
+    struct view password;         /* not empty: instead of all that, a PasswordRecipientInfo */
 };
 bool envelope_build(const struct envelope_parts *p, struct buf *out, struct err *err);

@@ -48,6 +48,7 @@ void client_ca_clear(struct client_ca *ca);
 struct client_identity {
     EVP_PKEY *key;                /* owned */
     struct buf cert;              /* owned, DER */
+    struct view password;         /* borrowed; the challenge, under which the answer to an EC key comes; else empty */
 };
 bool client_identity_self_signed(EVP_PKEY *key, const struct name *subject, int64_t now, struct client_identity *out,
                                  struct err *err);

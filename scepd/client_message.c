@@ -63,8 +63,11 @@ static bool sign_attributes(void *ctx, int key, enum digest digest, struct view 
 
 struct scep_keys client_keys(struct client_identity *i)
 {
-    return (struct scep_keys){
-        .ctx = i, .find = find_key, .decrypt = decrypt_key, .sign = sign_attributes};
+    return (struct scep_keys){.ctx = i,
+                              .find = find_key,
+                              .decrypt = decrypt_key,
+                              .sign = sign_attributes,
+                              .password = i->password};
 }
 
 void client_identity_clear(struct client_identity *i)

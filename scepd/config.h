@@ -34,6 +34,11 @@ struct config_endpoint {
     bool legacy;                          /* DES and MD5 may be listed */
     bool include_chain;                   /* CA certificates in the CertRep */
     bool absent_content;                  /* PENDING and FAILURE without eContent */
+    bool microsoft_error;                 /* the HRESULT attribute in a FAILURE */
+    bool password_recipient;              /* EC signers are answered under their challenge */
+    bool strict_nonces, same_signer_subject, one_recipient;
+    int64_t max_clock_difference;         /* of signingTime, seconds; 0: not looked at */
+    bool odd_message_digest, any_csr_version;
 };
 
 struct config_authority {

@@ -15,6 +15,7 @@
     {                                                                                    \
         "timeout", 0, "DURATION", false, "for one HTTP exchange (default 60s)"           \
     }
+#define KEY_TYPES "rsa2048 (default), rsa3072, rsa4096, p256, p384: for a key that is made"
 #define MESSAGE_FLAGS                                                                             \
     {"key", 0, "FILE", false, "private key"},                                                     \
         {"out", 0, "FILE", false, "write the certificate there, not to stdout"},                  \
@@ -34,7 +35,7 @@ const struct ctl_flag ctl_client_enrol_flags[] = {
     MESSAGE_FLAGS,
     {"subject", 0, "NAME", false, "\"CN=device,O=Example\""},
     {"san", 0, "NAMES", false, "\"DNS:host.example.org,IP:192.0.2.1\""},
-    {"key-type", 0, "KIND", false, "rsa2048 (default), rsa3072, rsa4096: for a key that is made"},
+    {"key-type", 0, "KIND", false, KEY_TYPES},
     {"challenge-file", 0, "FILE", false,
      "first line is the challenge password; - for standard input"},
     {NULL, 0, NULL, false, NULL},
@@ -45,7 +46,9 @@ const struct ctl_flag ctl_client_renew_flags[] = {
     {"cert", 0, "FILE", false, "the certificate to renew; --key is its key"},
     {"new-key", 0, "FILE", false,
      "key of the new certificate, made if there is none (default: the same key)"},
-    {"key-type", 0, "KIND", false, "rsa2048 (default), rsa3072, rsa4096: for a key that is made"},
+    {"key-type", 0, "KIND", false, KEY_TYPES},
+    {"challenge-file", 0, "FILE", false,
+     "first line is the challenge password; - for standard input"},
     {NULL, 0, NULL, false, NULL},
 };
 const struct ctl_flag ctl_client_poll_flags[] = {
@@ -238,6 +241,20 @@ static int read_challenge(struct session *s, struct buf *out)
     return CTL_DONE;
 }
 
+/* RFC 8894 section 3.1: nothing can be encrypted to an EC key, so the answer comes under the
+ * challenge. */
+static int set_password(struct session *s, struct client_identity *who, const struct buf *challenge)
+{
+    if (!EVP_PKEY_is_a(who->key, "EC"))
+        return CTL_DONE;
+    if (challenge->n == 0)
+        return ctl_fail(s->ctl, CTL_USAGE,
+                        "give the challenge by --challenge-file, or use an RSA key",
+                        "an EC key needs a challenge, under which the answer is encrypted");
+    who->password = buf_view(challenge);
+    return CTL_DONE;
+}
+
 /* ---- results ---- */
 
 static int write_certificate(struct session *s, const struct client_result *r)
@@ -286,7 +303,8 @@ static bool exchange(struct session *s, struct client_identity *who, struct clie
     return client_exchange(s->client, &s->caps, &s->message, who, &s->ca, r, err);
 }
 
-/* RFC 8894 section 4.4: CertPoll until the answer is final or the patience over. */
+/* RFC 8894 section 4.4: CertPoll until the answer is final or the patience over.  A CertPoll has no
+ * challenge, under which the answer to an EC key could come: then the request is sent again. */
 static bool poll_while_pending(struct session *s, struct client_identity *who, int64_t seconds,
                                struct client_result *r, struct err *err)
 {
@@ -294,8 +312,10 @@ static bool poll_while_pending(struct session *s, struct client_identity *who, i
     struct cert *own = NULL;
     bool ok = cert_parse(buf_view(&who->cert), &own, err) &&
               scep_issuer_and_subject_build(s->ca.issuer->subject, own->subject, &content, err);
-    s->message.type = SCEP_CERT_POLL;
-    s->message.content = buf_view(&content);
+    if (!who->password.n) {
+        s->message.type = SCEP_CERT_POLL;
+        s->message.content = buf_view(&content);
+    }
     for (int64_t waited = 0; ok && r->status == SCEP_PENDING && waited < seconds; waited++) {
         sleep(1);
         client_result_clear(r);
@@ -371,10 +391,13 @@ static int enrol(struct session *s, EVP_PKEY *key, const char *subject)
     struct client_wish wish = {.subject = &name, .san = &san, .challenge = buf_view(&challenge)};
     if (name_from_text(subject, &name, &err) && read_san(ctl_arg(s->args, "san"), &san, &err) &&
         client_identity_self_signed(key, &name, s->ctl->now, &who, &err) &&
-        client_csr_build(key, &wish, &csr, &err))
-        code = run_exchange(s, &who, SCEP_PKCS_REQ, buf_view(&csr));
-    else
+        client_csr_build(key, &wish, &csr, &err)) {
+        code = set_password(s, &who, &challenge);
+        if (code == CTL_DONE)
+            code = run_exchange(s, &who, SCEP_PKCS_REQ, buf_view(&csr));
+    } else {
         code = ctl_fail_err(s->ctl, &err, NULL);
+    }
 out:
     buf_wipe(&challenge);
     buf_wipe(&csr);
@@ -392,14 +415,16 @@ int ctl_client_enrol(struct ctl *ctl, const struct ctl_args *args)
 /* ---- renew ---- */
 
 /* The request repeats the names of the certificate that signs it. */
-static bool renewal_csr(EVP_PKEY *key, const struct cert *old, struct buf *out, struct err *err)
+static bool renewal_csr(EVP_PKEY *key, const struct cert *old, struct view challenge,
+                        struct buf *out, struct err *err)
 {
     struct name name = {0};
     struct extensions x = {0};
     bool ok = name_parse(old->subject, REASON_SUBJECT_FORBIDDEN, &name, err) &&
               (old->extensions.n == 0 ||
                extensions_parse(old->extensions, REASON_MESSAGE_MALFORMED, &x, err));
-    struct client_wish wish = {.subject = &name, .san = x.has_san ? &x.san : NULL};
+    struct client_wish wish = {
+        .subject = &name, .san = x.has_san ? &x.san : NULL, .challenge = challenge};
     ok = ok && client_csr_build(key, &wish, out, err);
     name_clear(&name);
     extensions_clear(&x);
@@ -408,13 +433,17 @@ static bool renewal_csr(EVP_PKEY *key, const struct cert *old, struct buf *out, 
 
 static int renew(struct session *s, EVP_PKEY *old_key, EVP_PKEY *new_key, const char *cert_path)
 {
-    struct buf file = {0}, csr = {0};
+    struct buf file = {0}, csr = {0}, challenge = {0};
     struct cert *old = NULL;
     struct client_identity who = {.key = old_key};
     struct err err = {0};
-    int code;
+    int code = read_challenge(s, &challenge);
+    if (code == CTL_DONE)
+        code = set_password(s, &who, &challenge);
+    if (code != CTL_DONE)
+        goto out;
     if (file_read(cert_path, &file, &err) && cert_parse_any(buf_view(&file), &old, &err) &&
-        renewal_csr(new_key, old, &csr, &err) &&
+        renewal_csr(new_key, old, buf_view(&challenge), &csr, &err) &&
         (buf_append(&who.cert, old->der.p, old->der.n) || err_memory(&err)))
         /* RFC 8894 section 2.5: a server that does not announce Renewal may still take a PKCSReq.
          */
@@ -422,8 +451,10 @@ static int renew(struct session *s, EVP_PKEY *old_key, EVP_PKEY *new_key, const 
                             buf_view(&csr));
     else
         code = ctl_fail_err(s->ctl, &err, NULL);
+out:
     buf_clear(&file);
-    buf_clear(&csr);
+    buf_wipe(&challenge);
+    buf_wipe(&csr);
     buf_clear(&who.cert);
     cert_free(old);
     return code;

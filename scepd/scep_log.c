@@ -46,6 +46,8 @@ void scep_answer_log(const struct scep_answer *a, const struct scep_call *call,
     log_str(&l, "authority", call->endpoint->config->authority);
     log_str(&l, "peer", call->peer.address);
     log_str(&l, "agent", call->peer.agent);
+    if (a->odd_message_digest)
+        log_str(&l, "tolerated", "odd_message_digest");
     log_int(&l, "status", a->status);
     log_int(&l, "in", (int64_t)call->message.n);
     log_int(&l, "out", (int64_t)a->body.n);

@@ -6,6 +6,7 @@
 
 #include "base/hex.h"
 #include "ca/family.h"
+#include "scepd/scep_check.h"
 
 /* How often a decision is taken anew because another request changed the store in between. */
 #define MAX_ATTEMPTS 4
@@ -84,6 +85,9 @@ static bool reply_build(const struct scep_call *call, const struct scep_message 
     r->digest = reply_digest(c, m);
     r->cipher = reply_cipher(m);
     r->absent_content = c->absent_content;
+    r->hresult = c->microsoft_error ? r->hresult : 0;
+    if (r->status == SCEP_SUCCESS && !scep_reply_password(c, m, &r->password, err))
+        return false;
     buf_clear(&out->body);
     if (!certrep_build(r, m, &keys, &out->body, err))
         return false;
@@ -292,10 +296,13 @@ static bool dispatch(const struct scep_call *call, struct scep_message *m, struc
     struct scep_keys keys = authority_scep_keys(&ak);
     if (m->type == SCEP_CERT_REP)
         return err_refuse(err, REASON_MESSAGE_UNSUPPORTED, "CertRep is an answer, not a request");
-    if (!scep_open(m, c->ciphers, c->digests, &keys, err))
+    const struct scep_rules rules = scep_rules_of(call->endpoint);
+    if (!scep_check_signed(c, m, call->now, err) || !scep_open_by(m, &rules, &keys, err))
         return false;
     if (m->csr)
         name_text(&m->csr->subject, out->subject, sizeof out->subject);
+    if (!scep_check_opened(c, m, err))
+        return false;
     switch (m->type) {
     case SCEP_PKCS_REQ:
     case SCEP_RENEWAL_REQ:
@@ -316,7 +323,8 @@ void scep_pki_prepare(const struct scep_call *call, struct scep_answer *out)
     *out = (struct scep_answer){.operation = "", .verdict = ENROLL_REJECT};
     struct scep_message *m = NULL;
     struct err err = {0};
-    bool parsed = scep_parse(call->message, call->endpoint->config->digests, &m, &err);
+    const struct scep_rules rules = scep_rules_of(call->endpoint);
+    bool parsed = scep_parse_by(call->message, &rules, &m, &err);
     if (!parsed && err.kind != ERR_REFUSED) {
         answer_fault(out, &err);
         goto out;
@@ -329,6 +337,7 @@ void scep_pki_prepare(const struct scep_call *call, struct scep_answer *out)
     }
     out->operation = scep_type_name(m->type);
     snprintf(out->transaction, sizeof out->transaction, "%s", m->transaction_id);
+    out->odd_message_digest = m->odd_message_digest;
 
     /* From here on a refusal is a signed CertRep FAILURE in HTTP 200 (RFC 8894 section 4.3.1). */
     if (parsed && dispatch(call, m, out, &err))

@@ -202,7 +202,7 @@ struct parts {
     struct view spki;
     struct attribute attribute[40];
     size_t n;
-    bool no_attributes;
+    bool no_attributes, no_version;
     struct view tail; /* behind the signature, inside of the SEQUENCE */
 };
 
@@ -231,7 +231,8 @@ static struct buf info_of(const struct parts *p)
     der_raw(&w, p->subject.n ? p->subject
                              : LIT("\x30\x0e\x31\x0c\x30\x0a\x06\x03\x55\x04\x03\x0c\x03"
                                    "dev"));
-    der_raw(&w, p->version.n ? p->version : LIT("\x02\x01\x00"));
+    if (!p->no_version)
+        der_raw(&w, p->version.n ? p->version : LIT("\x02\x01\x00"));
     der_wrap(&w, DER_SEQUENCE, 0);
     return taken(&w);
 }
@@ -301,6 +302,25 @@ START_TEST(versions)
     expect_refused(build(&p), "csr.malformed", "another version than 0");
     p.version = LIT("\x04\x01\x00");
     expect_refused(build(&p), "csr.malformed", "cannot be decoded");
+    p.no_version = true;
+    expect_refused(build(&p), "csr.malformed", "without a version");
+}
+END_TEST
+
+/* By a rule of its own: whoever writes 1, or nothing, means what 0 means. */
+START_TEST(any_version)
+{
+    const struct csr_rules rules = {.digests = SHA2, .any_version = true};
+    for (int i = 0; i < 2; i++) {
+        struct parts p = {.version = LIT("\x02\x01\x01"), .no_version = i == 1};
+        struct buf der = build(&p);
+        struct csr *csr = NULL;
+        struct err err = {0};
+        ck_assert_msg(csr_parse_by(buf_view(&der), &rules, NULL, (struct view){0}, &csr, &err),
+                      "%s", err.text);
+        csr_free(csr);
+        buf_clear(&der);
+    }
 }
 END_TEST
 
@@ -604,6 +624,7 @@ int main(void)
     tcase_add_test(c, piece_by_piece_is_good);
     tcase_add_test(c, attributes_in_any_order);
     tcase_add_test(c, versions);
+    tcase_add_test(c, any_version);
     tcase_add_test(c, frames);
     tcase_add_test(c, signatures);
     tcase_add_test(c, keys);

@@ -292,6 +292,23 @@ START_TEST(tolerated)
 }
 END_TEST
 
+/* Proxies encrypt to every certificate that GetCACert gave; an endpoint may refuse that. */
+START_TEST(one_recipient)
+{
+    const struct scep_rules rules = {.ciphers = ALL, .csr_digests = ALL, .one_recipient = true};
+    e.others = (unsigned)_i;
+    struct buf content = forge_envelope_build(&e);
+    send(buf_view(&content));
+    buf_clear(&content);
+    ck_assert_int_eq(scep_open_by(m, &rules, &keys, &why), _i == 0);
+    if (_i) {
+        ck_assert_int_eq(why.reason, REASON_MESSAGE_MALFORMED);
+        ck_assert_ptr_nonnull(strstr(why.text, "exactly one"));
+    }
+    reset();
+}
+END_TEST
+
 START_TEST(ber)
 {
     struct buf content = forge_envelope_build(&e), indefinite = forge_ber(buf_view(&content));
@@ -726,6 +743,7 @@ static TCase *forged_case(void)
     tcase_set_timeout(c, 60);
     tcase_add_test(c, good);
     tcase_add_loop_test(c, tolerated, 0, 10);
+    tcase_add_loop_test(c, one_recipient, 0, 2);
     tcase_add_test(c, ber);
     tcase_add_loop_test(c, oaep, 0, 10);
     tcase_add_loop_test(c, oaep_refused, 0, 3);

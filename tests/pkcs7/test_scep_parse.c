@@ -8,6 +8,7 @@
 #include "vectors.h"
 
 #define ALL_DIGESTS (~0u)
+#define LIT(s) view_of(s, sizeof(s) - 1)
 
 /* ---- messages of real clients ---- */
 
@@ -246,6 +247,50 @@ START_TEST(tolerated)
     if (_i == 2 || _i == 12)
         ck_assert_uint_eq(got->sender_nonce_len, 0);
     ck_assert_int_eq(got->signing_time, 0);
+}
+END_TEST
+
+/* RFC 8894 section 3.2.1.1: it goes back as it came, so its type is kept. */
+START_TEST(transaction_id_keeps_its_type)
+{
+    static const unsigned tags[] = {DER_PRINTABLE_STRING, DER_UTF8_STRING,
+                                    DER_IA5_STRING,       V_ASN1_T61STRING,
+                                    V_ASN1_NUMERICSTRING, V_ASN1_VISIBLESTRING};
+    forge_attr_find(&f, OID_TRANSACTION_ID)->tag = tags[_i];
+    accepted();
+    ck_assert_uint_eq(got->transaction_tag, tags[_i]);
+    ck_assert_str_eq(got->transaction_id, "A1B2 +/=");
+}
+END_TEST
+
+/* Ways of Google's connector for ChromeOS, by their rule only. */
+START_TEST(odd_message_digest)
+{
+    const struct scep_rules tolerant = {.digests = ALL_DIGESTS, .odd_message_digest = true};
+    uint8_t digest[EVP_MAX_MD_SIZE];
+    struct view content = LIT("\x30\x80\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01\xa0\x80"
+                              "\x24\x80\x04\x03the\x04\x05 text\0\0\0\0\0\0");
+    struct view der = LIT("\x30\x17\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01\xa0\x0a"
+                          "\x04\x08the text");
+    struct view tlv = LIT("\x04\x0cthe envelope");
+    struct view digested = _i == 0 ? tlv : _i == 1 ? view_of(der.p + 2, der.n - 2) : der;
+    struct view contents[] = {view_str("the envelope"), der, content};
+    f.content = contents[_i % 3];
+    f.no_message_digest = true;
+    if (_i == 3) { /* of something else altogether */
+        f.content = der;
+        digested = view_str("another text");
+    }
+    ck_assert(digest_compute(DIGEST_SHA256, digested, digest, &why));
+    forge_attr_add(&f, OID_MESSAGE_DIGEST, DER_OCTET_STRING, view_of(digest, 32));
+    refused(REASON_SIGNATURE_BAD, true);
+    scep_message_free(got);
+    got = NULL;
+    struct buf in = forge_build(&f);
+    ck_assert_int_eq(scep_parse_by(buf_view(&in), &tolerant, &got, &why), _i != 3);
+    ck_assert_int_eq(got->odd_message_digest, _i != 3);
+    ck_assert_uint_eq(ERR_peek_error(), 0);
+    buf_clear(&in);
 }
 END_TEST
 
@@ -617,6 +662,8 @@ static TCase *forged_case(void)
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, good);
     tcase_add_loop_test(c, tolerated, 0, 13);
+    tcase_add_loop_test(c, transaction_id_keeps_its_type, 0, 6);
+    tcase_add_loop_test(c, odd_message_digest, 0, 4);
     tcase_add_loop_test(c, signers, 0, 6);
     tcase_add_test(c, limits_reached);
     tcase_add_test(c, signing_time);

@@ -61,6 +61,10 @@ enum fail_info { /* RFC 8894 section 3.2.1.4 */
       "the message is not a SCEP message that can be read")                                        \
     X(MESSAGE_UNSUPPORTED, "message.unsupported", FAIL_BAD_REQUEST, 0x80090004, true,              \
       "this kind of message is not supported")                                                     \
+    X(MESSAGE_NONCE, "message.nonce", FAIL_BAD_REQUEST, 0x80090004, true,                          \
+      "the message's senderNonce is missing or has the wrong size")                                \
+    X(MESSAGE_TIME, "message.time", FAIL_BAD_TIME, 0x80090004, true,                               \
+      "the time in the message is too far from the server's clock")                                \
     X(SIGNATURE_BAD, "signature.bad", FAIL_BAD_MESSAGE_CHECK, 0x80090006, false,                   \
       "the signature of the message does not verify")                                              \
     X(CSR_MALFORMED, "csr.malformed", FAIL_BAD_REQUEST, 0x80090004, true,                          \
@@ -69,6 +73,8 @@ enum fail_info { /* RFC 8894 section 3.2.1.4 */
       "the signature of the certification request does not verify")                                \
     X(CSR_SIGNER, "csr.signer", FAIL_BAD_REQUEST, 0x80090006, false,                               \
       "the message is signed with another key than the one in the request")                        \
+    X(CSR_SIGNER_SUBJECT, "csr.signer_subject", FAIL_BAD_REQUEST, 0x80090006, true,                \
+      "the message is signed by a certificate for another subject than the request's")             \
     X(TRANSACTION_REUSED, "transaction.reused", FAIL_BAD_REQUEST, 0x80094011, false,               \
       "the transaction ID was used before for another request")                                    \
     X(TRANSACTION_REVOKED, "transaction.revoked", FAIL_BAD_REQUEST, 0x80092010, false,             \

@@ -31,6 +31,7 @@ struct template {
     /* Key */
     unsigned rsa_min, rsa_max;                      /* bits; 0/0: no RSA */
     unsigned curves;                                /* ALG_BIT(enum key_curve) */
+    unsigned csr_digests;                           /* ALG_BIT(enum digest): of a request's own signature */
     /* Usage.  The request's wish narrows, never widens; asking for more: refused or dropped. */
     uint32_t key_usage;                             /* KU_* bits; keyEncipherment leaves for EC keys */
     struct eku eku;

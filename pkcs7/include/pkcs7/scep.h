@@ -50,6 +50,18 @@ struct scep_keys {
     /* Signs the DER of the signed attributes (as SET OF); PKCS#1 v1.5 or ECDSA by the key. */
     bool (*sign)(void *ctx, int key, enum digest digest, struct view attributes, struct buf *signature,
                  struct err *err);
+    /* The challenge that opens a PasswordRecipientInfo (RFC 8894 section 3.1); empty: none is opened, as in a
+     * server, which keeps no challenge that it could try. */
+    struct view password;
+};
+
+/* What a reader takes besides what RFC 8894 has, or does not although it could. */
+struct scep_rules {
+    unsigned digests, ciphers;   /* ALG_BIT sets, of the message */
+    unsigned csr_digests;        /* of the self-signature of a PKCS#10 */
+    bool odd_message_digest;     /* also a messageDigest as Google's connector for ChromeOS computes it */
+    bool one_recipient;          /* exactly one RecipientInfo */
+    bool any_csr_version;        /* a PKCS#10 of another version than 0, or of none */
 };
 
 struct scep_message {
@@ -58,6 +70,7 @@ struct scep_message {
     bool replyable;
     enum scep_type type;             /* 0 when it was refused */
     char transaction_id[SCEP_MAX_TRANSACTION_ID + 1];
+    unsigned transaction_tag;        /* its string type as sent, a DER tag: the answer has the same */
     uint8_t sender_nonce[SCEP_MAX_NONCE];
     size_t sender_nonce_len;         /* 0: the client sent none */
     enum digest digest;
@@ -65,6 +78,7 @@ struct scep_message {
     struct pubkey signer_key;        /* points into signer */
     EVP_PKEY *signer_pkey;           /* owned; loaded once, used again for the CSR and the reply */
     int64_t signing_time;            /* 0: none */
+    bool odd_message_digest;         /* it was one that only scep_rules takes */
     bool self_signed;                /* issuer and subject of the signer are equal bytes */
 
     /* CertRep only */
@@ -94,13 +108,17 @@ struct scep_message {
  * be set, with replyable true, when a signed CertRep FAILURE can be sent (the caller frees it either
  * way).  Reasons: message.truncated, message.malformed, message.unsupported, algorithm.refused (a
  * digest outside `digests`), signature.bad. */
+bool scep_parse_by(struct view in, const struct scep_rules *rules, struct scep_message **out, struct err *err);
+/* The same with no rule but the digests. */
 bool scep_parse(struct view in, unsigned digests, struct scep_message **out, struct err *err);
 /* Decrypts and reads the inner content by message type.  Reasons: algorithm.refused (cipher outside
  * `ciphers`, or not in this installation), message.malformed (of the envelope); message.not_for_us for every
  * way in which decryption can go wrong, indistinguishable; those of csr_parse, if it is shown that the sender
  * wrote the request (scep_open.c says why).  GetCert and GetCRL that cannot be read are refused as
  * certificate.unknown.  A CertPoll whose content cannot be read is accepted: old clients send strings there
- * and the transaction names the request. */
+ * and the transaction names the request.  A message under a password is refused as message.unsupported. */
+bool scep_open_by(struct scep_message *m, const struct scep_rules *rules, const struct scep_keys *keys, struct err *err);
+/* The same with no rule but the algorithms. */
 bool scep_open(struct scep_message *m, unsigned ciphers, unsigned csr_digests, const struct scep_keys *keys,
                struct err *err);
 void scep_message_free(struct scep_message *m);
@@ -116,6 +134,7 @@ struct certrep {
     struct view extra_certificates[SCEP_MAX_CERTS]; /* after it, when the endpoint wants the chain */
     size_t extra_n;
     struct view crl;                /* SUCCESS of GetCRL: instead of the certificates */
+    struct view password;           /* SUCCESS to an EC key: the challenge to envelope it under, empty: refused */
     bool absent_content;            /* PENDING, FAILURE: no eContent instead of an empty one */
     enum digest digest;
     enum cipher cipher;
