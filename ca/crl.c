@@ -1,5 +1,8 @@
 #include "ca/crl.h"
 
+#include <openssl/asn1.h>
+#include <openssl/err.h>
+
 #include "base/text.h"
 #include "crl_writer.h"
 
@@ -160,4 +163,40 @@ bool crl_due(const struct authority *a, struct store *store, int64_t now, bool *
                now >= last.next_update;
     store_crl_clear(&last);
     return ok;
+}
+
+/* The content of what begins at *p, and *p behind it: OpenSSL's own objects would take 2.5 seconds
+ * for a million entries. */
+static bool into(const unsigned char **p, const unsigned char *end, int tag, bool enter)
+{
+    long n;
+    int found, class;
+    const unsigned char *at = *p;
+    if (at >= end || (ASN1_get_object(&at, &n, &found, &class, end - at) & 0x80) || n > end - at ||
+        (tag && (found != tag || class != V_ASN1_UNIVERSAL)))
+        return false;
+    *p = enter ? at : at + n;
+    return true;
+}
+
+uint64_t crl_entries(struct view der)
+{
+    const unsigned char *p = der.p, *end = der.p + der.n;
+    uint64_t n = 0;
+    if (!der.n || !into(&p, end, V_ASN1_SEQUENCE, true))
+        return 0;
+    const unsigned char *tbs_end = p;
+    if (!into(&tbs_end, end, V_ASN1_SEQUENCE, false) || !into(&p, end, V_ASN1_SEQUENCE, true))
+        return 0;
+    /* version, algorithm, issuer, thisUpdate, nextUpdate */
+    for (int i = 0; i < 5; i++)
+        if (!into(&p, tbs_end, 0, false))
+            return 0;
+    const unsigned char *list_end = p;
+    if (into(&list_end, tbs_end, V_ASN1_SEQUENCE, false) &&
+        into(&p, tbs_end, V_ASN1_SEQUENCE, true))
+        while (p < list_end && into(&p, list_end, V_ASN1_SEQUENCE, false))
+            n++;
+    ERR_clear_error();
+    return n;
 }

@@ -1,17 +1,38 @@
 #include "ca/signer.h"
 
 #include <openssl/rand.h>
+#include <time.h>
 
 #include "signer_internal.h"
 
 /* The caller's side: each verb becomes one request; whether it is done here or by the child is the
  * lane's affair. */
 
+void signer_observe(struct signer *s, signer_observer observer, void *ctx)
+{
+    s->observer = observer;
+    s->observer_ctx = ctx;
+}
+
+static bool call(struct signer *s, const struct signer_request *r, struct buf *out, struct err *err)
+{
+    struct timespec before, after;
+    if (!s->observer)
+        return s->call(s, r, out, err);
+    clock_gettime(CLOCK_MONOTONIC, &before);
+    bool ok = s->call(s, r, out, err);
+    clock_gettime(CLOCK_MONOTONIC, &after);
+    s->observer(s->observer_ctx, r->op, r->key, ok ? ERR_NONE : err->kind,
+                (int64_t)(after.tv_sec - before.tv_sec) * 1000000000 + after.tv_nsec -
+                    before.tv_nsec);
+    return ok;
+}
+
 static bool sign(struct signer *s, const struct signer_request *r, struct buf *signature,
                  struct err *err)
 {
     struct buf out = {0};
-    bool ok = s->call(s, r, &out, err);
+    bool ok = call(s, r, &out, err);
     if (ok) {
         buf_clear(signature);
         *signature = out;
@@ -53,7 +74,7 @@ bool signer_decrypt(struct signer *s, unsigned key, struct key_wrap wrap, struct
     if (key_len <= SIGNER_MAX_CONTENT_KEY && (encrypted.n == 0 || encrypted.n > SIGNER_MAX_RESULT))
         return RAND_bytes(content_key, (int)key_len) == 1 ||
                err_set(err, ERR_CRYPTO, "no random numbers");
-    bool ok = s->call(s, &r, &out, err);
+    bool ok = call(s, &r, &out, err);
     if (ok && out.n != key_len)
         ok = err_set(err, ERR_SIGNER, "the signer gave a key of %zu octets in place of %zu", out.n,
                      key_len);

@@ -9,8 +9,6 @@
 #define SIGNER_MAX_RESULT 1024        /* a signature or plaintext of RSA-8192 */
 #define SIGNER_MAX_CONTENT_KEY 64     /* octets; AES-256 has 32 */
 
-enum signer_op { SIGNER_OP_CERTIFICATE = 1, SIGNER_OP_CRL, SIGNER_OP_ATTRIBUTES, SIGNER_OP_DECRYPT };
-
 struct signer_request {
     enum signer_op op;
     unsigned key;
@@ -23,6 +21,8 @@ struct signer_request {
 /* Either kind: `call` reaches the keys. */
 struct signer {
     bool (*call)(struct signer *s, const struct signer_request *r, struct buf *out, struct err *err);
+    signer_observer observer;     /* may be NULL */
+    void *observer_ctx;
     /* local */
     struct signer_keys *keys;     /* owned */
     struct signer_worker *worker; /* owned */

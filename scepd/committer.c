@@ -1,5 +1,6 @@
 /* The committer: makes the changes of all jobs that wait durable in one transaction (group commit),
  * then lets their answers go. */
+#include "scepd/metrics.h"
 #include "scepd/service_internal.h"
 
 static void settle(struct service_pool *p, struct service_job *job, bool committed,
@@ -23,7 +24,9 @@ static void commit_batch(struct service_pool *p, struct service_job **jobs, size
     struct err err = {0};
     for (size_t i = 0; i < n; i++)
         changes[i] = jobs[i]->answer.change;
+    int64_t begin = service_now_us();
     bool committed = p->options.ops->commit(p->options.store, changes, results, n, &err);
+    metrics_commit(p->options.metrics, committed, n, (double)(service_now_us() - begin) / 1e6);
     for (size_t i = 0; i < n; i++)
         settle(p, jobs[i], committed,
                results[i].kind == ERR_NONE && !committed ? &err : &results[i]);

@@ -616,6 +616,7 @@ static void load_root(struct loader *l, const config_setting_t *root)
     if (c->home[0])
         memcpy(l->dir, c->home, sizeof l->dir);
     load_single(l, root, "listen");
+    load_single(l, root, "admin");
     load_single(l, root, "store");
     load_single(l, root, "challenges");
     load_single(l, root, "log");
@@ -699,6 +700,8 @@ void config_free(struct config *c)
     for (size_t i = 0; i < c->endpoint_n; i++)
         for (size_t k = 0; k < c->endpoint[i].alias_n; k++)
             free(c->endpoint[i].alias[k]);
+    for (size_t i = 0; i < c->admin_allow_n; i++)
+        free(c->admin_allow[i]);
     free(c);
 }
 

@@ -14,6 +14,7 @@
 #define CONFIG_MAX_TEMPLATES 64
 #define CONFIG_MAX_ENDPOINTS 64
 #define ENDPOINT_MAX_ALIASES 8
+#define CONFIG_MAX_ALLOW 16
 
 struct config_endpoint {
     char path[128];                       /* "/scep"; also the endpoint's name in the store */
@@ -63,6 +64,10 @@ struct config {
     int max_connections, request_timeout; /* seconds for one whole request */
     int max_header, max_body;             /* octets */
     int workers, queue;                   /* 0 workers: one per core */
+    char admin_address[64];
+    int admin_port;                       /* 0: no admin listener */
+    char *admin_allow[CONFIG_MAX_ALLOW];  /* networks that may ask there; owned */
+    size_t admin_allow_n;
     char store_path[512];
     uint64_t map_size;
     char challenge_key_file[512];

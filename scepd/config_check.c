@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "pkcs7/alg.h"
 #include "scepd/config_internal.h"
+#include "scepd/network.h"
 #include "scepd/suggest.h"
 
 #define STATIC_CHALLENGE_MIN 8 /* below this it is guessed over the network */
@@ -300,23 +301,50 @@ static void default_directories(struct loader *l)
 }
 
 /* http_bind takes numbers only: names lead to several addresses, or to other ones tomorrow. */
-static void check_listen(struct loader *l)
+static bool check_address(struct loader *l, const char *section, const char *address)
 {
-    const config_setting_t *at = config_at(config_setting_get_member(l->root, "listen"), "address");
-    const char *address = l->c->address;
+    const config_setting_t *at = config_at(config_setting_get_member(l->root, section), "address");
     struct addrinfo hints = {.ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_STREAM}, *found = NULL;
     if (strcmp(address, "*") == 0)
-        return;
-    if (getaddrinfo(address, NULL, &hints, &found) == 0)
+        return true;
+    if (getaddrinfo(address, NULL, &hints, &found) == 0) {
         freeaddrinfo(found);
-    else
-        config_mistake(l, at, "address = \"%s\" is no IP address, such as \"127.0.0.1\" or \"::\"",
-                       address);
+        return true;
+    }
+    config_mistake(l, at, "address = \"%s\" is no IP address, such as \"127.0.0.1\" or \"::\"",
+                   address);
+    return false;
+}
+
+/* What it tells is nobody's business by chance: beyond this machine only for those who are named.
+ */
+static void check_admin(struct loader *l)
+{
+    const struct config *c = l->c;
+    const config_setting_t *admin = config_setting_get_member(l->root, "admin");
+    if (!check_address(l, "admin", c->admin_address))
+        return;
+    if (!network_is_loopback(c->admin_address) && !written(admin, "allow"))
+        config_mistake(
+            l, config_at(admin, "address"),
+            "admin: address = \"%s\" is not loopback: it needs allow = [\"10.0.0.0/24\"], "
+            "the networks that may ask there",
+            c->admin_address);
+    for (size_t i = 0; i < c->admin_allow_n; i++)
+        if (!network_valid(c->admin_allow[i]))
+            config_mistake(
+                l, config_at(admin, "allow"),
+                "admin: allow: \"%.60s\" is no address or network, such as \"10.0.0.0/8\"",
+                c->admin_allow[i]);
+    if (c->admin_port && c->admin_port == c->port && strcmp(c->admin_address, c->address) == 0)
+        config_mistake(l, config_at(admin, "port"), "admin: port = %d is taken by listen",
+                       c->admin_port);
 }
 
 void config_check(struct loader *l)
 {
-    check_listen(l);
+    check_address(l, "listen", l->c->address);
+    check_admin(l);
     default_directories(l);
     for (size_t i = 0; i < l->c->authority_n; i++)
         if (config_setting_is_group(l->authority[i]))

@@ -95,6 +95,7 @@ const struct setting config_schema[] = {
     {"", "user", SETTING_TEXT, AT(config, user), 0, 0, NULL, NULL, SETTING_FIXED,
      "Account that the daemon becomes when root starts it; without it the daemon stays what it is."},
     {"", "listen", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, 0, "Where devices reach the daemon."},
+    {"", "admin", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, 0, "Where administrators and Prometheus ask how the daemon is."},
     {"", "store", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, 0, "What the authority remembers."},
     {"", "challenges", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, 0, "How challenge passwords are kept."},
     {"", "log", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, 0, "The log on standard error."},
@@ -116,6 +117,13 @@ const struct setting config_schema[] = {
      "Octets of request line and headers; a message sent by GET is part of the request line."},
     {"listen", "max_body", SETTING_INT, AT(config, max_body), 4096, 16777216, NULL, "262144", 0,
      "Octets of the body of a POST."},
+
+    {"admin", "address", SETTING_TEXT, AT(config, admin_address), 1, 0, NULL, "\"127.0.0.1\"", SETTING_FIXED,
+     "Address of the admin listener: /livez, /readyz, /healthz and /metrics by plain HTTP."},
+    {"admin", "port", SETTING_INT, AT(config, admin_port), 0, 65535, NULL, "0", SETTING_FIXED,
+     "Its TCP port; 0: there is no admin listener."},
+    {"admin", "allow", SETTING_STRINGS, LIST(config, admin_allow), 0, 0, NULL, "[\"127.0.0.0/8\", \"::1\"]", 0,
+     "Addresses and networks that may ask there; all others get 403. Must be set when address is not loopback."},
 
     {"store", "path", SETTING_PATH, AT(config, store_path), 0, 0, NULL, "\"store\"", SETTING_FIXED,
      "Directory of the store, on a local file system."},

@@ -55,15 +55,18 @@ int ctl_config_check(struct ctl *ctl, const struct ctl_args *a)
 static int show_one(struct ctl *ctl, const char *name)
 {
     const struct config *c = ctl->config;
-    char port[16], hint[128];
+    char port[16], admin_port[16], hint[128];
     struct ctl_show s;
     snprintf(port, sizeof port, "%d", c->port);
+    snprintf(admin_port, sizeof admin_port, "%d", c->admin_port);
     const struct {
         const char *name, *value;
     } known[] = {{"file", c->file},
                  {"url", c->url},
                  {"address", c->address},
                  {"port", port},
+                 {"admin_address", c->admin_address},
+                 {"admin_port", admin_port},
                  {"store", c->store_path}};
     struct suggest near = suggest_start(name);
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
@@ -101,6 +104,8 @@ int ctl_config_show(struct ctl *ctl, const struct ctl_args *a)
     ctl_show_text(&s, "url", c->url);
     ctl_show_text(&s, "address", c->address);
     ctl_show_number(&s, "port", c->port);
+    ctl_show_text(&s, "admin_address", c->admin_address);
+    ctl_show_number(&s, "admin_port", c->admin_port);
     ctl_show_text(&s, "store", c->store_path);
     ctl_show_text(&s, "endpoints", paths);
     ctl_show_end(&s);

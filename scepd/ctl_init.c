@@ -20,6 +20,7 @@
 #include "ca/init.h"
 #include "ca/keyfile.h"
 #include "pkcs7/cert.h"
+#include "scepd/admin_http.h"
 #include "scepd/ctl.h"
 #include "scepd/ctl_init.h"
 
@@ -176,7 +177,7 @@ static int read_user(struct ctl *ctl, const char *name, struct init_settings *s)
 static int read_settings(struct ctl *ctl, const struct ctl_args *a, struct init_settings *s)
 {
     const char *bind = ctl_arg(a, "bind"), *url = ctl_arg(a, "url"), *name = ctl_arg(a, "name");
-    int64_t port;
+    int64_t port, admin_port;
     int rc;
     s->demo = ctl_arg(a, "demo");
     s->authority = s->demo ? "demo" : "main";
@@ -190,12 +191,17 @@ static int read_settings(struct ctl *ctl, const struct ctl_args *a, struct init_
     if ((bind && strlen(bind) >= sizeof s->bind) || !plain_host(s->bind))
         return ctl_fail(ctl, CTL_USAGE, NULL, "--bind = \"%s\" is no address", bind);
     if ((rc = ctl_arg_number(ctl, a, "port", 1, 65535, 8080, &port)) ||
+        (rc = ctl_arg_number(ctl, a, "admin-port", 0, 65535, s->demo ? 0 : ADMIN_DEFAULT_PORT,
+                             &admin_port)) ||
         (rc = read_kind(ctl, a, "key", s->demo ? "rsa2048" : "p256", &s->ca_key)) ||
         (rc = read_kind(ctl, a, "root", ctl_arg(a, "root") ? "p384" : NULL, &s->root_key)) ||
         (rc = read_passphrase(ctl, ctl_arg(a, "passphrase-file"), s)) ||
         (rc = read_user(ctl, ctl_arg(a, "user"), s)))
         return rc;
     s->port = (int)port;
+    s->admin_port = (int)admin_port;
+    if (port == admin_port)
+        return ctl_fail(ctl, CTL_USAGE, "--admin-port 0 goes without", "--port and --admin-port are the same");
     bool rsa = strncmp(s->ca_key, "rsa", 3) == 0;
     if (ctl_arg(a, "ca-decrypts") && !rsa)
         return ctl_fail(ctl, CTL_USAGE,

@@ -19,7 +19,7 @@ struct init_settings {
     uid_t uid;                     /* of `user` */
     gid_t gid;
     char bind[64];
-    int port;
+    int port, admin_port;          /* admin_port 0: no admin listener */
     char url[200];                 /* under which devices reach the daemon; leaves room for paths behind it */
     char public_url[200];          /* the same by http: for revocation lists and issuers' certificates */
 };

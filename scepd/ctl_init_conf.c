@@ -33,13 +33,15 @@ static bool append_server(const struct init_settings *s, struct buf *out)
                       "    max_connections = 1024;\n"
                       "    request_timeout = \"30s\";\n"
                       "};\n"
+                      "# How it is, for administrators and Prometheus: /healthz and /metrics.\n"
+                      "admin: { address = \"127.0.0.1\"; port = %d; };   # port 0: nowhere\n"
                       "workers = 0;   # 0: one per core\n"
                       "queue = 512;\n"
                       "%suser = \"%s\";   # when root starts the daemon\n"
                       "store: { path = \"store\"; };\n"
                       "challenges: { key_file = \"keys/challenge.key\"; };\n"
                       "log: { level = \"info\"; format = \"logfmt\"; };\n\n",
-                      s->bind, s->port, s->url, s->user ? "" : "# ", s->user ? s->user : "scepd");
+                      s->bind, s->port, s->url, s->admin_port, s->user ? "" : "# ", s->user ? s->user : "scepd");
 }
 
 static bool append_authority(const struct init_settings *s, struct buf *out)

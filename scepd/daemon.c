@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "scepd/admin_http.h"
 #include "scepd/scep_http.h"
 
 /* How long the end waits for requests in flight. */
@@ -36,7 +37,9 @@ struct daemon {
     struct scep_endpoint endpoint[CONFIG_MAX_ENDPOINTS];
     struct enroll_context enroll;
     struct routes *routes;
-    int fd; /* bound, until the server has it */
+    int fd, admin_fd; /* bound, until the servers have them */
+    struct metrics *metrics;
+    struct admin *admin; /* NULL: no admin listener */
     struct signer_process *signer;
     struct store *store;
     struct upkeep *upkeep;
@@ -104,7 +107,9 @@ static bool start_upkeep(struct daemon *d, struct err *err)
                                .authority_n = d->rooms.member_n,
                                .lane = signer_lane(d->signer, d->workers),
                                .store = d->store,
-                               .log = &d->logger.log};
+                               .log = &d->logger.log,
+                               .metrics = d->metrics};
+    metrics_watch_signer(d->metrics, o.lane, d->rooms.spec);
     return upkeep_new(&o, &d->upkeep, err);
 }
 
@@ -113,8 +118,10 @@ static bool start_pool(struct daemon *d, struct err *err)
     struct signer **lanes = calloc(d->workers, sizeof(struct signer *));
     if (!lanes)
         return err_memory(err);
-    for (unsigned i = 0; i < d->workers; i++)
+    for (unsigned i = 0; i < d->workers; i++) {
         lanes[i] = signer_lane(d->signer, i);
+        metrics_watch_signer(d->metrics, lanes[i], d->rooms.spec);
+    }
     struct service_options o = {.ops = &scep_ops,
                                 .store = d->store,
                                 .lanes = lanes,
@@ -122,11 +129,18 @@ static bool start_pool(struct daemon *d, struct err *err)
                                 .queue = (size_t)d->config->queue,
                                 .deadline_ms = d->config->request_timeout * 1000,
                                 .done = scep_http_done,
-                                .ctx = &d->http};
+                                .ctx = &d->http,
+                                .metrics = d->metrics};
     bool ok = service_pool_new(&o, &d->pool, err);
     free(lanes);
     d->http.pool = d->pool;
     return ok;
+}
+
+static void on_replied(void *daemon, int status)
+{
+    struct daemon *d = daemon;
+    metrics_http(d->metrics, METRIC_SCEP, status);
 }
 
 static bool start_http(struct daemon *d, struct err *err)
@@ -140,11 +154,25 @@ static bool start_http(struct daemon *d, struct err *err)
                                  .enroll = &d->enroll,
                                  .ops = &scep_ops,
                                  .upkeep = d->upkeep,
-                                 .log = &d->logger.log};
+                                 .log = &d->logger.log,
+                                 .metrics = d->metrics};
     if (!scep_http_init(&d->http, d->base, err))
         return false;
-    return http_server_new(d->base, &limits, scep_http_request, scep_http_refused, &d->http,
-                           &d->logger.log, &d->server, err);
+    if (!http_server_new(d->base, &limits, scep_http_request, scep_http_refused, &d->http,
+                         &d->logger.log, &d->server, err))
+        return false;
+    http_server_watch(d->server, on_replied, d);
+    return true;
+}
+
+static bool start_admin(struct daemon *d, struct err *err)
+{
+    const struct admin_options o = {d->base, d->store, d->metrics, &d->logger.log, d->version};
+    const struct admin_sources s = {d->config, d->rooms.authority, d->config->authority_n, d->pool,
+                                    d->server};
+    int fd = d->admin_fd;
+    d->admin_fd = -1;
+    return fd < 0 || admin_new(&o, &s, fd, &d->admin, err);
 }
 
 /* ---- stopping ---- */
@@ -169,6 +197,8 @@ static void begin_drain(struct daemon *d, const char *why)
               http_server_in_flight(d->server));
     d->drain_until = monotonic() + DRAIN_SECONDS;
     http_server_drain(d->server);
+    if (d->admin)
+        admin_drain(d->admin);
     event_add(d->event[ON_DRAIN], &look);
 }
 
@@ -224,6 +254,7 @@ static bool watch(struct daemon *d, struct err *err)
 
 static void stop(struct daemon *d)
 {
+    admin_free(d->admin);
     service_pool_free(d->pool);
     for (int i = 0; i < EVENTS; i++)
         if (d->event[i])
@@ -239,6 +270,9 @@ static void stop(struct daemon *d)
     signer_stop(d->signer);
     if (d->fd >= 0)
         close(d->fd);
+    if (d->admin_fd >= 0)
+        close(d->admin_fd);
+    metrics_free(d->metrics);
     routes_free(d->routes);
     for (size_t i = 0; i < d->config->endpoint_n; i++)
         scep_endpoint_clear(&d->endpoint[i]);
@@ -261,6 +295,9 @@ static bool start(struct daemon *d, const char **fix, struct err *err)
     *fix = "\"ss -ltnp\" shows who has the port; or set another listen.address or listen.port";
     if (!http_bind(c->address, c->port, &d->fd, err))
         return false;
+    *fix = "\"ss -ltnp\" shows who has the port; or set another admin.port, 0 for none";
+    if (c->admin_port && !http_bind(c->admin_address, c->admin_port, &d->admin_fd, err))
+        return false;
     *fix = "set user to one that exists, or start as that user";
     if (!drop_privileges(c, err))
         return false;
@@ -274,6 +311,8 @@ static bool start(struct daemon *d, const char **fix, struct err *err)
         return false;
     }
     *fix = NULL;
+    if (!metrics_new(d->version, time(NULL), &d->metrics, err))
+        return false;
     d->enroll =
         (struct enroll_context){.store = d->store, .challenge_key = &d->rooms.challenge_key};
     if (!start_upkeep(d, err))
@@ -282,11 +321,17 @@ static bool start(struct daemon *d, const char **fix, struct err *err)
     d->base = event_base_new();
     if (!d->base)
         return err_memory(err);
-    if (!start_http(d, err) || !start_pool(d, err) || !watch(d, err))
+    if (!start_http(d, err) || !start_pool(d, err) || !start_admin(d, err) || !watch(d, err))
         return false;
     int fd = d->fd;
     d->fd = -1;
     return http_server_listen_fd(d->server, fd, err);
+}
+
+static void address_text(const char *address, int port, char out[128])
+{
+    bool v6 = strchr(address, ':') != NULL;
+    snprintf(out, 128, "http://%s%s%s:%d", v6 ? "[" : "", address, v6 ? "]" : "", port);
 }
 
 static void tell_started(const struct daemon *d)
@@ -294,14 +339,15 @@ static void tell_started(const struct daemon *d)
     struct log_line l;
     struct buf paths = {0};
     const struct config *c = d->config;
-    bool v6 = strchr(c->address, ':') != NULL;
-    char address[128];
-    snprintf(address, sizeof address, "http://%s%s%s:%d", v6 ? "[" : "", c->address, v6 ? "]" : "",
-             http_server_port(d->server));
+    char address[128], admin_address[128];
+    address_text(c->address, http_server_port(d->server), address);
+    address_text(c->admin_address, d->admin ? admin_port(d->admin) : 0, admin_address);
     for (size_t i = 0; i < c->endpoint_n; i++)
         buf_printf(&paths, "%s%s", i ? " " : "", c->endpoint[i].path);
     log_begin(&l, &d->logger.log, LOG_LEVEL_NOTICE, "daemon.started");
     log_str(&l, "address", address);
+    if (d->admin)
+        log_str(&l, "admin", admin_address);
     log_view(&l, "endpoints", buf_view(&paths));
     log_str(&l, "version", d->version);
     log_int(&l, "workers", d->workers);
@@ -333,7 +379,7 @@ static struct daemon *daemon_new(const struct config *c, const char *version)
         return NULL;
     d->config = c;
     d->version = version;
-    d->fd = -1;
+    d->fd = d->admin_fd = -1;
     d->workers = worker_count(c);
     logger_init(&d->logger, STDERR_FILENO, c->log_level, c->log_json);
     return d;

@@ -110,6 +110,8 @@ static void send_reply(struct http_server *s, struct evhttp_request *ev, enum ht
         evhttp_add_header(headers, reply->header[i].name, reply->header[i].value);
     if (reply->close || s->draining)
         evhttp_add_header(headers, "Connection", "close");
+    if (s->conns.replied)
+        s->conns.replied(s->conns.replied_ctx, reply->status);
     struct evbuffer *body = body_of(method, reply);
     evhttp_send_reply(ev, reply->status, NULL, body);
     if (body)
@@ -274,6 +276,12 @@ bool http_server_new(struct event_base *base, const struct http_limits *l, http_
     return true;
 }
 
+void http_server_watch(struct http_server *s, http_replied replied, void *ctx)
+{
+    s->conns.replied = replied;
+    s->conns.replied_ctx = ctx;
+}
+
 bool http_bind(const char *address, int port, int *out, struct err *err)
 {
     bool all = !*address || strcmp(address, "*") == 0;
@@ -342,6 +350,11 @@ int http_server_port(const struct http_server *s)
 unsigned http_server_in_flight(const struct http_server *s)
 {
     return s->conns.busy;
+}
+
+unsigned http_server_connections(const struct http_server *s)
+{
+    return (unsigned)s->conns.n;
 }
 
 void http_server_drain(struct http_server *s)

@@ -45,6 +45,9 @@ typedef void (*http_handler)(void *ctx, struct http_request *r);
 typedef void (*http_refused)(void *ctx, const char *peer, int status, const char *why);
 bool http_server_new(struct event_base *base, const struct http_limits *l, http_handler handler, http_refused refused,
                      void *ctx, const struct log *log, struct http_server **out, struct err *err);
+/* Told the status of every reply, also of those that never became a request.  For counting; before listening. */
+typedef void (*http_replied)(void *ctx, int status);
+void http_server_watch(struct http_server *s, http_replied replied, void *ctx);
 /* A socket bound to a numeric address ("" or "*": all), not yet listening: may be made as root, before all else. */
 bool http_bind(const char *address, int port, int *out, struct err *err);
 /* Takes the socket. */
@@ -53,6 +56,7 @@ bool http_server_listen_fd(struct http_server *s, int fd, struct err *err);
 bool http_server_listen(struct http_server *s, const char *address, int port, struct err *err);
 int http_server_port(const struct http_server *s);           /* the bound one, when 0 was asked */
 unsigned http_server_in_flight(const struct http_server *s);
+unsigned http_server_connections(const struct http_server *s);
 /* No new connections; replies from now on close theirs. */
 void http_server_drain(struct http_server *s);
 void http_server_free(struct http_server *s);                /* only when nothing is in flight */

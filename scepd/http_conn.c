@@ -275,6 +275,8 @@ static void on_output(struct evbuffer *buffer, const struct evbuffer_cb_info *in
     if (status == 100)
         return;
     http_conn_phase(c, HTTP_WRITING);
+    if (c->owner->replied)
+        c->owner->replied(c->owner->replied_ctx, status);
     c->owner->refused(c->owner->ctx, c->peer, status, own_words(status));
 }
 

@@ -43,6 +43,8 @@ struct http_conns {
     size_t max_input; /* octets kept of a connection */
     http_refused refused;
     void *ctx;
+    http_replied replied; /* may be NULL */
+    void *replied_ctx;
     struct evconnlistener *listener; /* borrowed; NULL before listening and after draining */
     bool full, paused;               /* why the listener is off */
     bool draining;

@@ -17,6 +17,57 @@ static const char type_text[] = "text/plain";
 
 #define KNOWN_OPERATIONS "GetCACaps, GetCACert, GetNextCACert and PKIOperation"
 
+/* ---- counting ---- */
+
+static int64_t now_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+static void asks(struct scep_http *s, const struct scep_endpoint *e, const char *operation,
+                 int64_t since_us)
+{
+    s->asked.endpoint = e;
+    s->asked.operation = metrics_operation(operation);
+    s->asked.since_us = since_us;
+}
+
+/* What `asks` said last was answered. */
+static void count(struct scep_http *s, enum metric_result result, enum reason reason)
+{
+    const struct scep_endpoint *e = s->asked.endpoint;
+    const struct metric_request r = {.endpoint = e ? e->config->path : "",
+                                     .template_name = e ? e->config->template_name : "",
+                                     .operation = s->asked.operation,
+                                     .result = result,
+                                     .reason = reason,
+                                     .seconds = (double)(now_us() - s->asked.since_us) / 1e6};
+    metrics_request(s->metrics, &r);
+}
+
+static void count_answer(struct scep_http *s, const struct scep_answer *a)
+{
+    enum metric_result result = METRIC_REFUSED;
+    if (a->fault)
+        result = METRIC_FAILED;
+    else if (a->verdict == ENROLL_ISSUE)
+        result = a->renewal ? METRIC_RENEWED : METRIC_ISSUED;
+    else if (a->verdict != ENROLL_REJECT)
+        result = a->verdict == ENROLL_PEND ? METRIC_PENDING : METRIC_REPEATED;
+    count(s, result, a->reason);
+}
+
+/* Lines that anybody can provoke. */
+static bool may_log(struct scep_http *s, struct log_limit *limit)
+{
+    bool pass = log_limit_pass(limit, s->log, time(NULL));
+    if (!pass)
+        metrics_log_dropped(s->metrics, 1);
+    return pass;
+}
+
 /* ---- log lines ---- */
 
 static void request_fields(struct log_line *l, const struct http_request *r)
@@ -32,7 +83,8 @@ static void log_refused(struct scep_http *s, const struct http_request *r, int s
                         enum reason reason, const char *detail)
 {
     struct log_line l;
-    if (!log_limit_pass(&s->refused_limit, s->log, time(NULL)))
+    count(s, status >= 500 ? METRIC_FAILED : METRIC_REFUSED, reason);
+    if (!may_log(s, &s->refused_limit))
         return;
     log_begin(&l, s->log, LOG_LEVEL_NOTICE, "http.refused");
     log_str(&l, "reason", reason_info(reason)->code);
@@ -46,7 +98,9 @@ static void log_answered(struct scep_http *s, const struct http_request *r, cons
                          size_t n)
 {
     struct log_line l;
-    if (!log_limit_pass(&s->answered_limit, s->log, time(NULL)))
+    if (s->asked.endpoint)
+        count(s, METRIC_ANSWERED, REASON_NONE);
+    if (!may_log(s, &s->answered_limit))
         return;
     log_begin(&l, s->log, LOG_LEVEL_INFO, "http.answered");
     log_str(&l, "op", what);
@@ -54,6 +108,17 @@ static void log_answered(struct scep_http *s, const struct http_request *r, cons
     log_int(&l, "status", 200);
     log_int(&l, "out", (int64_t)n);
     log_end(&l, "%s", "");
+}
+
+/* The limits of the HTTP server, told by the status with which it ends a request. */
+static void count_limit(struct scep_http *s, int status)
+{
+    if (status == 408)
+        metrics_http_limited(s->metrics, METRIC_REQUEST_TIMEOUT);
+    else if (status == 413)
+        metrics_http_limited(s->metrics, METRIC_MAX_BODY);
+    else if (status == 503)
+        metrics_http_limited(s->metrics, METRIC_MAX_CONNECTIONS);
 }
 
 void scep_http_refused(void *scep_http, const char *peer, int status, const char *why)
@@ -64,7 +129,10 @@ void scep_http_refused(void *scep_http, const char *peer, int status, const char
                          : status == 413                ? REASON_HTTP_TOO_LONG
                          : status == 503                ? REASON_BUSY
                                                         : REASON_HTTP_MALFORMED;
-    if (!log_limit_pass(&s->refused_limit, s->log, time(NULL)))
+    asks(s, NULL, "", now_us());
+    count(s, status == 503 ? METRIC_FAILED : METRIC_REFUSED, reason);
+    count_limit(s, status);
+    if (!may_log(s, &s->refused_limit))
         return;
     log_begin(&l, s->log, LOG_LEVEL_NOTICE, "http.refused");
     log_str(&l, "reason", reason_info(reason)->code);
@@ -211,6 +279,8 @@ static void pki_operation(struct scep_http *s, struct http_request *r,
                                           : message_of_get(r, &job->message, &err);
     if (ok && service_pool_submit(s->pool, job))
         return;
+    if (ok)
+        metrics_queue_rejected(s->metrics);
     if (ok || err.kind != ERR_REFUSED) {
         reply_busy(s, r, ok ? "the queue is full" : err.text);
     } else {
@@ -261,6 +331,11 @@ static void endpoint_request(struct scep_http *s, struct http_request *r,
 {
     char asked[64];
     enum operation op = operation_of(r, asked);
+    s->asked.endpoint = e;
+    s->asked.operation = op == OP_CAPS           ? METRIC_GET_CA_CAPS
+                         : op == OP_CA_CERT      ? METRIC_GET_CA_CERT
+                         : op == OP_NEXT_CA_CERT ? METRIC_GET_NEXT_CA_CERT
+                                                 : METRIC_NO_OPERATION;
     bool from_memory = op == OP_CAPS || op == OP_CA_CERT || op == OP_NEXT_CA_CERT;
     /* A POST is a PKIOperation whatever it says, unless it has no body and asks for something else.
      */
@@ -274,6 +349,7 @@ void scep_http_request(void *scep_http, struct http_request *r)
 {
     struct scep_http *s = scep_http;
     const struct route *route = routes_find(s->routes, http_path(r));
+    asks(s, NULL, "", now_us());
     if (!route) {
         log_refused(s, r, 404, REASON_HTTP_PATH, reason_info(REASON_HTTP_PATH)->text);
         http_reply_text(r, 404, "%s", reason_info(REASON_HTTP_PATH)->text);
@@ -303,6 +379,7 @@ static void send_answer(struct scep_http *s, struct service_job *job)
 {
     struct http_request *r = job->tag;
     const struct scep_answer *a = &job->answer;
+    asks(s, job->call.endpoint, job->expired ? "" : a->operation, job->submitted_us);
     if (job->expired) {
         reply_busy(s, r, "the request waited too long for a worker");
         return;
@@ -316,9 +393,10 @@ static void send_answer(struct scep_http *s, struct service_job *job)
         reply.header[1].value = RETRY_AFTER;
     }
     http_reply(r, &reply);
+    count_answer(s, a);
     /* What is no SCEP message costs its sender nothing, so its lines are limited; all others are
      * kept. */
-    if (a->status != 400 || log_limit_pass(&s->refused_limit, s->log, time(NULL)))
+    if (a->status != 400 || may_log(s, &s->refused_limit))
         scep_answer_log(a, &job->call, s->log, service_job_ms(job));
 }
 

@@ -5,6 +5,7 @@
 #include "scepd/http.h"
 #include "scepd/job_queue.h"
 #include "scepd/logger.h"
+#include "scepd/metrics.h"
 #include "scepd/routes.h"
 #include "scepd/upkeep.h"
 
@@ -17,8 +18,14 @@ struct scep_http {
     const struct service_ops *ops;
     struct upkeep *upkeep;
     const struct log *log;
+    struct metrics *metrics;                /* NULL: nothing is counted */
     /* private */
     struct log_limit refused_limit, answered_limit;
+    struct {
+        const struct scep_endpoint *endpoint; /* NULL: none */
+        enum metric_operation operation;
+        int64_t since_us;                     /* monotonic */
+    } asked;                                /* what is being answered, for counting */
     struct job_queue finished;
     int wake;                               /* eventfd */
     struct event *woken;

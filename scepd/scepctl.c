@@ -23,6 +23,8 @@ static const struct ctl_flag init_flags[] = {
     {"url", 0, "URL", false, "address under which devices reach the daemon"},
     {"bind", 0, "ADDRESS", false, "address to listen on (127.0.0.1)"},
     {"port", 0, "N", false, "port to listen on (8080)"},
+    {"admin-port", 0, "N", false,
+     "port of /healthz and /metrics on 127.0.0.1 (8081; with --demo 0: none)"},
     {"key", 0, "KIND", false, "rsa2048, rsa3072, rsa4096, p256 (default), p384"},
     {"root", 0, "KIND", true, "a root above the authority, with a key of this kind (p384)"},
     {"ra-pair", 0, NULL, false,

@@ -60,6 +60,14 @@ size_t service_pending(struct service_pool *p)
     return n;
 }
 
+size_t service_pool_waiting(struct service_pool *p)
+{
+    pthread_mutex_lock(&p->work.lock);
+    size_t n = p->work.n;
+    pthread_mutex_unlock(&p->work.lock);
+    return n;
+}
+
 bool service_pool_submit(struct service_pool *p, struct service_job *job)
 {
     job->call.message = buf_view(&job->message);

@@ -5,6 +5,8 @@
 
 #include "scepd/scep_service.h"
 
+struct metrics;
+
 /* Most jobs that share one transaction. */
 #define SERVICE_BATCH 64
 /* How often a job is decided anew because another changed the store in between. */
@@ -46,6 +48,7 @@ struct service_options {
     /* Gives the job back; called on threads of the pool, exactly once for each submitted job. */
     void (*done)(void *ctx, struct service_job *job);
     void *ctx;
+    struct metrics *metrics;        /* borrowed; NULL: nothing is counted */
 };
 
 struct service_pool;
@@ -53,5 +56,7 @@ struct service_pool;
 bool service_pool_new(const struct service_options *o, struct service_pool **out, struct err *err);
 /* Takes the job.  False, and the job stays the caller's, when the queue is full or the pool stops. */
 bool service_pool_submit(struct service_pool *p, struct service_job *job);
+/* Jobs that wait for a worker now. */
+size_t service_pool_waiting(struct service_pool *p);
 /* Takes no more jobs, finishes those it has, ends the threads. */
 void service_pool_free(struct service_pool *p);

@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "enroll/enroll.h"
+#include "scepd/metrics.h"
 
 #define TICK_SECONDS 1
 #define HOUSEKEEP_SECONDS 60
@@ -133,6 +134,8 @@ static void renew_and_tell(struct upkeep *u, size_t i, int64_t now)
     bool published = false;
     bool ok = renew(u, i, now, &published, &err);
     u->slot[i].retry = ok ? 0 : now + RETRY_SECONDS;
+    if (!ok)
+        metrics_crl_failed(u->options.metrics);
     if (ok && !published)
         return;
     log_begin(&l, u->options.log, ok ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR,

@@ -4,6 +4,8 @@
 
 #include "ca/crl.h"
 
+struct metrics;
+
 /* One published CRL, shared by those who send it. */
 struct published;
 struct view published_view(const struct published *p);
@@ -15,6 +17,7 @@ struct upkeep_options {
     struct signer *lane;                  /* borrowed */
     struct store *store;                  /* borrowed */
     const struct log *log;
+    struct metrics *metrics;              /* borrowed; NULL: nothing is counted */
 };
 
 struct upkeep;

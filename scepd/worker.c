@@ -1,6 +1,7 @@
 /* A worker: one job after the other, from bytes to an answer. */
 #include <time.h>
 
+#include "scepd/metrics.h"
 #include "scepd/service_internal.h"
 
 static bool too_old(const struct service_pool *p, const struct service_job *job)
@@ -15,6 +16,8 @@ void *service_work(void *worker)
     struct service_pool *p = w->pool;
     struct service_job *job;
     while (job_queue_take(&p->work, &job, 1) == 1) {
+        if (job->attempts == 0)
+            metrics_queue_wait(p->options.metrics, service_job_ms(job) / 1000);
         if (too_old(p, job)) {
             job->expired = true;
             service_finish(p, job);

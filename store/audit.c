@@ -121,6 +121,79 @@ bool store_audit_newest(struct store *s, int64_t *at, struct err *err)
     return ok;
 }
 
+/* ---- checking ---- */
+
+static bool entry_at(struct txn *t, uint64_t seq, struct store_audit *out, bool *found,
+                     struct err *err)
+{
+    struct key k = key_id(seq);
+    struct view record;
+    if (!txn_get(t, TABLE_AUDIT, key_view(&k), &record, err))
+        return false;
+    struct err damaged = {0}; /* as good as missing: the chain ends before it */
+    *found = record.p && audit_read(record, out, &damaged);
+    return true;
+}
+
+/* Where a check begins: an entry is taken for what it says, those behind it must follow from it. */
+static bool span_begin(struct txn *t, struct store_audit_span *span, uint64_t at, struct err *err)
+{
+    struct store_audit entry;
+    bool found;
+    if (!entry_at(t, at, &entry, &found, err))
+        return false;
+    span->broken = !found;
+    if (!found)
+        return true;
+    span->from = span->to = at;
+    memcpy(span->chain, entry.chain, STORE_HASH);
+    return true;
+}
+
+static bool span_next(struct txn *t, struct store_audit_span *span, struct err *err)
+{
+    struct store_audit entry;
+    uint8_t chain[STORE_HASH];
+    bool found;
+    if (!entry_at(t, span->to + 1, &entry, &found, err))
+        return false;
+    if (found && !audit_chain(t->s, &entry, span->chain, chain, err))
+        return false;
+    span->broken =
+        !found || entry.seq != span->to + 1 || memcmp(chain, entry.chain, STORE_HASH) != 0;
+    if (span->broken)
+        return true;
+    span->to++;
+    span->from += span->from == 0;
+    memcpy(span->chain, chain, STORE_HASH);
+    return true;
+}
+
+bool store_audit_check(struct store *s, struct store_audit_span *span, uint64_t most,
+                       struct err *err)
+{
+    struct store_audit_span now = *span;
+    struct audit_head head;
+    struct txn t;
+    if (!txn_read(s, &t, err))
+        return false;
+    bool ok = audit_head_load(&t, &head, err);
+    uint64_t left = most;
+    if (ok && !now.broken && !now.to && head.seq > most)
+        ok = span_begin(&t, &now, head.seq - most, err);
+    for (; ok && !now.broken && now.to < head.seq && left; left--)
+        ok = span_next(&t, &now, err);
+    if (ok && (now.to > head.seq ||
+               (now.to == head.seq && head.seq && memcmp(now.chain, head.chain, STORE_HASH) != 0)))
+        now.broken = true;
+    txn_read_end(&t);
+    if (ok)
+        *span = now;
+    return ok;
+}
+
+/* ---- listing ---- */
+
 struct listing {
     bool (*each)(void *ctx, const struct store_audit *a);
     void *ctx;

@@ -118,3 +118,24 @@ bool store_crl_get(struct store *s, const uint8_t authority[20], uint32_t shard,
     txn_read_end(&t);
     return ok;
 }
+
+bool store_crl_about(struct store *s, const uint8_t authority[20], uint32_t shard,
+                     struct store_crl *out, size_t *size, struct err *err)
+{
+    struct key k = scope_key(authority, shard);
+    struct view record, der = {NULL, 0};
+    struct store_crl about = {0};
+    struct txn t;
+    if (!txn_read(s, &t, err))
+        return false;
+    bool ok = txn_get(&t, TABLE_CRL, key_view(&k), &record, err);
+    if (ok && !record.p)
+        ok = err_set(err, ERR_NOT_FOUND, "there is no CRL yet");
+    ok = ok && crl_open(record, &about, &der, err);
+    txn_read_end(&t);
+    if (ok) {
+        *out = about;
+        *size = der.n;
+    }
+    return ok;
+}

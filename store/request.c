@@ -361,6 +361,40 @@ bool store_write_request_pending(struct store_write *w, const char *endpoint, ui
     return txn_usable(&w->txn, err) && txn_counter(&w->txn, key_view(&k), out, err);
 }
 
+struct oldest {
+    struct txn *t;
+    int64_t at;
+};
+
+static bool oldest_entry(void *ctx, struct view key, struct view value, bool *stop, struct err *err)
+{
+    struct oldest *o = ctx;
+    struct store_request r;
+    struct view record;
+    if (!txn_get(o->t, TABLE_REQUEST, view_of(key.p + 8, key.n - 8), &record, err))
+        return false;
+    if (!record.p)
+        return err_set(err, ERR_STORE, "the store has a pending request without its record");
+    if (!request_read(record, &r, err))
+        return false;
+    if (!o->at || r.created_at < o->at)
+        o->at = r.created_at;
+    return true;
+}
+
+bool store_request_oldest(struct store *s, int64_t *created_at, struct err *err)
+{
+    struct txn t;
+    struct oldest o = {.t = &t};
+    if (!txn_read(s, &t, err))
+        return false;
+    bool ok = txn_walk(&t, TABLE_PENDING, view_of(NULL, 0), oldest_entry, &o, err);
+    txn_read_end(&t);
+    if (ok)
+        *created_at = o.at;
+    return ok;
+}
+
 struct listing {
     int state;
     bool (*each)(void *ctx, const struct store_request *r);

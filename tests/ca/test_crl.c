@@ -449,10 +449,27 @@ START_TEST(test_many)
     X509_CRL *crl = parse(buf_view(&der));
     ck_assert_int_eq(sk_X509_REVOKED_num(X509_CRL_get_REVOKED(crl)), MANY);
     ck_assert_int_eq(X509_CRL_verify(crl, ca.authority->public_key), 1);
+    ck_assert_uint_eq(crl_entries(buf_view(&der)), MANY);
     X509_CRL_free(crl);
     buf_clear(&der);
     buf_clear(&signature);
     crl_writer_clear(&w);
+}
+END_TEST
+
+/* Counting stays inside, wherever a list ends. */
+START_TEST(test_count_of_entries)
+{
+    struct store_crl crl = {0};
+    X509_CRL_free(published(time(NULL), &crl));
+    ck_assert_uint_eq(crl_entries(buf_view(&crl.der)), 0);
+    for (size_t n = 0; n < crl.der.n; n++) {
+        uint8_t *cut = malloc(n ? n : 1); /* of its own, for the address sanitizer */
+        memcpy(cut, crl.der.p, n);
+        ck_assert_uint_eq(crl_entries(view_of(cut, n)), 0);
+        free(cut);
+    }
+    store_crl_clear(&crl);
 }
 END_TEST
 
@@ -471,6 +488,7 @@ int main(void)
     tcase_add_test(tc, test_numbers_and_clock);
     tcase_add_test(tc, test_authority_end);
     tcase_add_test(tc, test_due);
+    tcase_add_test(tc, test_count_of_entries);
     suite_add_tcase(suite, tc);
     tcase_add_unchecked_fixture(writer, authority_make, authority_free_all);
     tcase_set_timeout(writer, 60);

@@ -17,6 +17,7 @@ BEGIN, END = '.\\" settings, from the schema: begin\n', '.\\" settings, from the
 TITLES = {
     "": "Top of the file",
     "listen": "listen",
+    "admin": "admin",
     "store": "store",
     "challenges": "challenges",
     "log": "log",

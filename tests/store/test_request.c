@@ -266,6 +266,38 @@ START_TEST(expired)
 }
 END_TEST
 
+START_TEST(oldest_that_waits)
+{
+    int64_t at = 9;
+    ok(store_request_oldest(st, &at, &err));
+    ck_assert_int_eq(at, 0);
+    for (unsigned i = 3; i >= 1; i--)
+        put_request(i);
+    ok(store_request_oldest(st, &at, &err));
+    ck_assert_int_eq(at, 10);
+    struct store_request older = request_of(4); /* which ends last */
+    struct store_tx t = tx_of("T4", TX_PENDING);
+    strcpy(t.request, older.id);
+    older.created_at = 7;
+    struct store_write *w = begin();
+    ok(store_request_put(w, &older, &err));
+    ok(store_tx_put(w, &t, NULL, &err));
+    commit(w);
+    store_request_clear(&older);
+    ok(store_request_oldest(st, &at, &err));
+    ck_assert_int_eq(at, 7);
+    w = begin();
+    for (unsigned i = 1; i <= 4; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "req_%06u", i);
+        ok(store_request_decide(w, id, true, "root", NULL, 50, &err));
+    }
+    commit(w);
+    ok(store_request_oldest(st, &at, &err));
+    ck_assert_int_eq(at, 0);
+}
+END_TEST
+
 static bool count(void *ctx, const struct store_request *r)
 {
     ++*(size_t *)ctx;
@@ -297,6 +329,7 @@ int main(void)
     TCase *c = tcase_create("request");
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_set_timeout(c, 60);
+    tcase_add_test(c, oldest_that_waits);
     tcase_add_test(c, tx_put_and_get);
     tcase_add_test(c, tx_replace);
     tcase_add_test(c, tx_reuse_counted);

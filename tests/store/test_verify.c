@@ -432,6 +432,76 @@ START_TEST(attempts)
 }
 END_TEST
 
+static void check_span(struct store_audit_span *span, uint64_t most)
+{
+    ok(store_audit_check(st, span, most, &err));
+}
+
+START_TEST(audit_bit_by_bit)
+{
+    struct store_audit_span all = {0}, slow = {0}, late = {0};
+    check_span(&all, 100);
+    ck_assert(!all.broken);
+    ck_assert_uint_eq(all.from, 1);
+    ck_assert_uint_eq(all.to, 3);
+    check_span(&late, 1); /* begins one before the newest */
+    ck_assert(!late.broken);
+    ck_assert_uint_eq(late.from, 2);
+    ck_assert_uint_eq(late.to, 3);
+    check_span(&slow, 2);
+    ck_assert_uint_eq(slow.from, 1);
+    ck_assert_uint_eq(slow.to, 3);
+    check_span(&slow, 2); /* nothing is left */
+    ck_assert(!slow.broken);
+    ck_assert_uint_eq(slow.to, 3);
+    ck_assert_mem_eq(slow.chain, all.chain, STORE_HASH);
+}
+END_TEST
+
+START_TEST(audit_bit_by_bit_broken)
+{
+    struct key first = key_id(1), second = key_id(2), last = key_id(3), head = meta_audit_head();
+    struct store_audit_span before = {0}, span = {0};
+    struct key one = key_id(1);
+    uint64_t to = 0;
+    check_span(&before, 100);
+    switch (_i) {
+    case 0:
+        alter(TABLE_AUDIT, key_view(&second), STORE_HASH + 1);
+        to = 1;
+        break;
+    case 1:
+        alter(TABLE_AUDIT, key_view(&second), 0);
+        to = 1;
+        break;
+    case 2:
+        lose(TABLE_AUDIT, key_view(&first));
+        break;
+    case 3:
+        lose(TABLE_AUDIT, key_view(&last));
+        to = 2;
+        break;
+    case 4:
+        plant(TABLE_AUDIT, key_view(&last), view_str("\1"));
+        to = 2;
+        break;
+    case 5: /* the newest entries were cut off, and their head with them */
+        key_bytes(&one, before.chain, STORE_HASH);
+        plant(TABLE_META, key_view(&head), key_view(&one));
+        check_span(&before, 100);
+        ck_assert(before.broken);
+        to = 1;
+        break;
+    }
+    check_span(&span, 100);
+    ck_assert(span.broken);
+    ck_assert_uint_eq(span.to, to);
+    check_span(&span, 100); /* and stays so */
+    ck_assert(span.broken);
+    ck_assert_uint_eq(span.to, to);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("store/verify");
@@ -443,6 +513,8 @@ int main(void)
     tcase_add_loop_test(c, transactions, 0, 11);
     tcase_add_loop_test(c, audit, 0, 7);
     tcase_add_loop_test(c, attempts, 0, 5);
+    tcase_add_test(c, audit_bit_by_bit);
+    tcase_add_loop_test(c, audit_bit_by_bit_broken, 0, 6);
     suite_add_tcase(s, c);
     return check_main(s);
 }

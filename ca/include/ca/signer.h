@@ -38,6 +38,12 @@ struct signer_spec {
 
 struct signer; /* a connection: used by one thread at a time */
 
+enum signer_op { SIGNER_OP_CERTIFICATE = 1, SIGNER_OP_CRL, SIGNER_OP_ATTRIBUTES, SIGNER_OP_DECRYPT };
+
+/* Called after each operation, on the thread that asked for it: for counting.  NULL ends it. */
+typedef void (*signer_observer)(void *ctx, enum signer_op op, unsigned key, enum err_kind result, int64_t ns);
+void signer_observe(struct signer *s, signer_observer observer, void *ctx);
+
 /* In this process. */
 bool signer_local(const struct signer_spec *spec, struct signer **out, struct err *err);
 

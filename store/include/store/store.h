@@ -171,6 +171,9 @@ bool store_crl_put(struct store_write *w, const uint8_t authority[20], uint32_t 
                    struct err *err);
 bool store_crl_get(struct store *s, const uint8_t authority[20], uint32_t shard, struct store_crl *out,
                    struct err *err);
+/* The same without its DER, however large: only its size. */
+bool store_crl_about(struct store *s, const uint8_t authority[20], uint32_t shard, struct store_crl *out, size_t *size,
+                     struct err *err);
 
 /* ---- challenges (only keyed hashes of them) ---- */
 
@@ -274,6 +277,8 @@ bool store_request_expire(struct store_write *w, int64_t now, uint64_t *expired,
 /* Without csr and signer.  state: enum request_state or -1. */
 /* How many are pending at an endpoint.  Cheap. */
 bool store_request_pending(struct store *s, const char *endpoint, uint64_t *out, struct err *err);
+/* When the one that waits longest came; 0: none waits. */
+bool store_request_oldest(struct store *s, int64_t *created_at, struct err *err);
 bool store_request_list(struct store *s, int state, bool (*each)(void *ctx, const struct store_request *r), void *ctx,
                         struct err *err);
 
@@ -307,6 +312,14 @@ struct store_audit {
 bool store_audit_put(struct store_write *w, const struct store_audit *a, struct err *err);
 /* When the newest entry was written; 0: there is none. */
 bool store_audit_newest(struct store *s, int64_t *at, struct err *err);
+/* Checks the chain bit by bit: `span` says which entries were found whole so far; all zeros begins `most` entries before
+ * the newest.  Each call goes on for at most `most` entries; `broken` stays once it is set. */
+struct store_audit_span {
+    uint64_t from, to;                 /* sequence numbers, both checked; 0: none */
+    uint8_t chain[STORE_HASH];         /* of `to` */
+    bool broken;                       /* at the entry behind `to`, or the newest ones are gone */
+};
+bool store_audit_check(struct store *s, struct store_audit_span *span, uint64_t most, struct err *err);
 bool store_audit_list(struct store *s, uint64_t from_seq, bool (*each)(void *ctx, const struct store_audit *a),
                       void *ctx, struct err *err);
 

@@ -1,0 +1,326 @@
+#include "scepd/health.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/text.h"
+
+#define DAY INT64_C(86400)
+#define HOUR INT64_C(3600)
+/* Warned about when less is left: of a CA, since its successor takes long to reach all devices; of
+ * an RA, which is renewed by itself at two thirds of its life, so that this is late already.  Short
+ * lives: a quarter of them. */
+#define CA_WARN_DAYS 180
+#define RA_WARN_DAYS 30
+#define CRL_WARN_HOURS 6
+#define SHARE_OF_LIFE 4
+/* The figures of the store are looked at every other second. */
+#define LOOK_SECONDS 30
+#define MAP_WARN_PERCENT 80
+#define QUEUE_WARN_PERCENT 80
+#define DISK_WARN_MIB 256
+#define DISK_FAIL_MIB 16
+#define MIB (UINT64_C(1) << 20)
+/* As upkeep.c has it. */
+#define CLOCK_SLACK 60
+
+const char *health_status_name(enum health_status status)
+{
+    static const char *const names[] = {"pass", "warn", "fail"};
+    return names[status];
+}
+
+struct health_check *health_add(struct health *h, const char *name, enum health_status status,
+                                const char *fix, const char *fmt, ...)
+{
+    static struct health_check nowhere;
+    struct health_check *c = h->n < HEALTH_MAX ? &h->check[h->n++] : &nowhere;
+    va_list ap;
+    *c = (struct health_check){.name = name, .status = status};
+    va_start(ap, fmt);
+    vsnprintf(c->text, sizeof c->text, fmt, ap);
+    va_end(ap);
+    if (status != HEALTH_PASS)
+        snprintf(c->fix, sizeof c->fix, "%s", fix);
+    if (status > h->status)
+        h->status = status;
+    return c;
+}
+
+static void measure(struct health_check *c, int64_t value, const char *unit, int64_t limit)
+{
+    c->measured = true;
+    c->value = value;
+    c->unit = unit;
+    c->limit = limit;
+}
+
+/* A failure of it means that nobody can enrol. */
+static void serving(struct health *h, struct health_check *c)
+{
+    c->serving = true;
+    h->ready = h->ready && c->status != HEALTH_FAIL;
+}
+
+/* "in 23 days", "3 days ago"; hours below two days. */
+static const char *distance(int64_t seconds, char out[48])
+{
+    int64_t away = seconds < 0 ? -seconds : seconds;
+    bool days = away >= 2 * DAY;
+    snprintf(out, 48, "%s%lld %s%s", seconds < 0 ? "" : "in ",
+             (long long)(away / (days ? DAY : HOUR)), days ? "days" : "hours",
+             seconds < 0 ? " ago" : "");
+    return out;
+}
+
+static int64_t whole_days(int64_t seconds)
+{
+    return seconds >= 0 ? seconds / DAY : -((-seconds + DAY - 1) / DAY);
+}
+
+/* ---- what the store shows ---- */
+
+static void check_store(struct health *h, const struct survey *s)
+{
+    int64_t age = (survey_clock_us() - s->looked_us) / 1000000;
+    struct health_check *c;
+    if (!s->readable)
+        c = health_add(h, "store", HEALTH_FAIL, "scepctl store verify; the log has the details",
+                       "the store cannot be read: %s", s->error);
+    else if (age > LOOK_SECONDS)
+        c = health_add(h, "store", HEALTH_FAIL,
+                       "look for a disk that hangs, or a store on a network",
+                       "the store has not answered for %lld s", (long long)age);
+    else
+        c = health_add(h, "store", HEALTH_PASS, "", "%llu certificates, readable",
+                       (unsigned long long)s->stats.certificates);
+    measure(c, age, "seconds", LOOK_SECONDS);
+    serving(h, c);
+}
+
+static void check_disk(struct health *h, const struct survey *s)
+{
+    int64_t free = (int64_t)(s->stats.free_disk_bytes / MIB);
+    enum health_status status = free < DISK_FAIL_MIB   ? HEALTH_FAIL
+                                : free < DISK_WARN_MIB ? HEALTH_WARN
+                                                       : HEALTH_PASS;
+    struct health_check *c =
+        health_add(h, "disk", status, "free space on the file system of the store",
+                   "%lld MiB are free on the store's file system", (long long)free);
+    measure(c, free, "MiB", DISK_WARN_MIB);
+    serving(h, c);
+}
+
+static void check_map(struct health *h, const struct survey *s)
+{
+    uint64_t limit = s->stats.map_bytes ? s->stats.map_bytes : 1;
+    int64_t percent = (int64_t)((double)s->stats.used_bytes * 100 / (double)limit);
+    struct health_check *c = health_add(
+        h, "map", percent > MAP_WARN_PERCENT ? HEALTH_WARN : HEALTH_PASS,
+        "set store.map_size_gib higher and restart; the map also grows by itself when it is full",
+        "%lld %% of the store's map is used", (long long)percent);
+    measure(c, percent, "percent", MAP_WARN_PERCENT);
+}
+
+static void check_clock(struct health *h, const struct survey *s, int64_t now)
+{
+    int64_t behind = s->audit_at - now;
+    char then[32];
+    text_time(s->audit_at, then);
+    struct health_check *c =
+        behind > CLOCK_SLACK
+            ? health_add(h, "clock", HEALTH_WARN, "timedatectl; then set the clock right",
+                         "the clock is behind: something was recorded at %s already", then)
+            : health_add(h, "clock", HEALTH_PASS, "", "the clock is not behind what was recorded");
+    measure(c, behind > 0 ? behind : 0, "seconds", CLOCK_SLACK);
+}
+
+static void check_audit(struct health *h, const struct survey *s)
+{
+    const struct store_audit_span *a = &s->audit;
+    struct health_check *c;
+    if (!s->stats.audit_entries && !a->broken)
+        c = health_add(h, "audit_chain", HEALTH_PASS, "", "the audit log is empty");
+    else
+        c = a->broken
+                ? health_add(
+                      h, "audit_chain", HEALTH_FAIL,
+                      "scepctl store verify; then compare with a backup or an exported copy",
+                      "the audit log was changed: entry %llu does not follow from the one before",
+                      (unsigned long long)a->to + 1)
+                : health_add(h, "audit_chain", HEALTH_PASS, "",
+                             "entries %llu to %llu of the audit log follow from each other",
+                             (unsigned long long)a->from, (unsigned long long)a->to);
+    measure(c, (int64_t)a->to, "entries", (int64_t)s->stats.audit_entries);
+}
+
+/* ---- what ends ---- */
+
+static int64_t warn_before(const struct cert *cert, int64_t most)
+{
+    int64_t share = (cert->not_after - cert->not_before) / SHARE_OF_LIFE;
+    return share < most ? share : most;
+}
+
+struct ending {
+    const struct cert *cert; /* the one that ends first, measured by what is left until it warns */
+    const char *authority;
+    int64_t left, warn;
+};
+
+static void take_sooner(struct ending *e, const struct cert *cert, const char *authority,
+                        int64_t most, int64_t now)
+{
+    if (!cert)
+        return;
+    struct ending this = {cert, authority, cert->not_after - now, warn_before(cert, most)};
+    if (!e->cert || this.left - this.warn < e->left - e->warn)
+        *e = this;
+}
+
+static void tell_ending(struct health *h, const char *name, const char *what, const char *fix,
+                        const struct ending *e)
+{
+    char when[48];
+    enum health_status status = e->left <= 0        ? HEALTH_FAIL
+                                : e->left < e->warn ? HEALTH_WARN
+                                                    : HEALTH_PASS;
+    struct health_check *c =
+        health_add(h, name, status, fix, "the %s certificate of \"%s\" %s %s", what, e->authority,
+                   e->left <= 0 ? "expired" : "expires", distance(e->left, when));
+    measure(c, whole_days(e->left), "days", whole_days(e->warn));
+    serving(h, c);
+}
+
+static void check_authorities(struct health *h, const struct health_sources *s, int64_t now)
+{
+    struct ending ca = {NULL, "", 0, 0}, ra = ca;
+    for (size_t i = 0; i < s->authority_n; i++) {
+        const struct authority *a = s->authorities[i];
+        take_sooner(&ca, a->cert, a->name, CA_WARN_DAYS * DAY, now);
+        take_sooner(&ra, a->ra, a->name, RA_WARN_DAYS * DAY, now);
+        take_sooner(&ra, a->ra_signing, a->name, RA_WARN_DAYS * DAY, now);
+        take_sooner(&ra, a->ra_encryption, a->name, RA_WARN_DAYS * DAY, now);
+    }
+    if (ca.cert)
+        tell_ending(h, "ca_expiry", "CA", "scepctl ca rollover new", &ca);
+    if (ra.cert)
+        tell_ending(h, "ra_expiry", "RA", "scepctl ca rollover status", &ra);
+}
+
+static void check_crls(struct health *h, const struct survey *s, int64_t now)
+{
+    const char *fix = "look for crl.failed in the log";
+    const struct survey_crl *first = NULL;
+    int64_t first_left = 0, first_warn = 0;
+    char when[48];
+    for (size_t i = 0; i < s->crl_n; i++) {
+        const struct survey_crl *crl = &s->crl[i];
+        int64_t share = (crl->next_update - crl->this_update) / SHARE_OF_LIFE;
+        int64_t warn = share < CRL_WARN_HOURS * HOUR ? share : CRL_WARN_HOURS * HOUR;
+        int64_t left = crl->number ? crl->next_update - now : -DAY;
+        if (!first || left - warn < first_left - first_warn) {
+            first = crl;
+            first_left = left;
+            first_warn = warn;
+        }
+    }
+    if (!first)
+        return;
+    if (!first->number) {
+        health_add(h, "crl", HEALTH_FAIL, fix, "there is no CRL of \"%s\" yet", first->authority);
+        return;
+    }
+    enum health_status status = first_left <= 0           ? HEALTH_FAIL
+                                : first_left < first_warn ? HEALTH_WARN
+                                                          : HEALTH_PASS;
+    struct health_check *c = health_add(h, "crl", status, fix, "CRL %llu of \"%s\" %s %s",
+                                        (unsigned long long)first->number, first->authority,
+                                        first_left <= 0 ? "ended" : "is good, its end comes",
+                                        distance(first_left, when));
+    measure(c, first_left / HOUR, "hours", first_warn / HOUR);
+}
+
+/* ---- what the daemon alone knows ---- */
+
+static void check_signer(struct health *h, const struct health_live *l)
+{
+    serving(h, l->signer_reached
+                   ? health_add(h, "signer", HEALTH_PASS, "", "the signer process answers")
+                   : health_add(h, "signer", HEALTH_FAIL,
+                                "systemctl restart scepd; the log says why it ended",
+                                "the signer process does not answer: nothing can be issued"));
+}
+
+static void check_queue(struct health *h, const struct health_live *l)
+{
+    uint64_t capacity = l->queue_capacity ? l->queue_capacity : 1;
+    uint64_t percent = l->queue * 100 / capacity;
+    enum health_status status = l->queue >= capacity           ? HEALTH_FAIL
+                                : percent > QUEUE_WARN_PERCENT ? HEALTH_WARN
+                                                               : HEALTH_PASS;
+    struct health_check *c =
+        health_add(h, "queue", status, "see the runbook: too many requests, or a slow disk",
+                   "%llu of %llu places of the queue are taken", (unsigned long long)l->queue,
+                   (unsigned long long)l->queue_capacity);
+    measure(c, (int64_t)l->queue, "requests", (int64_t)(capacity * QUEUE_WARN_PERCENT / 100));
+    serving(h, c);
+}
+
+static void check_live(struct health *h, const struct health_live *l)
+{
+    check_signer(h, l);
+    check_queue(h, l);
+    if (l->reloaded_well)
+        health_add(h, "config", HEALTH_PASS, "", "the configuration that was read last is in use");
+    else
+        health_add(h, "config", HEALTH_WARN, "scepd --check-config; then reload again",
+                   "the last reload found mistakes: the configuration before it is in use");
+    if (l->stopping)
+        serving(h, health_add(h, "stopping", HEALTH_FAIL, "", "the daemon is stopping"));
+}
+
+void health_look(const struct health_sources *s, int64_t now, struct health *out)
+{
+    *out = (struct health){.status = HEALTH_PASS, .ready = true};
+    check_store(out, s->survey);
+    if (s->live)
+        check_live(out, s->live);
+    check_authorities(out, s, now);
+    check_crls(out, s->survey, now);
+    check_disk(out, s->survey);
+    check_map(out, s->survey);
+    check_clock(out, s->survey, now);
+    check_audit(out, s->survey);
+}
+
+static json_t *check_json(const struct health_check *c)
+{
+    json_t *o = json_pack("{s:s, s:s, s:s}", "name", c->name, "status",
+                          health_status_name(c->status), "text", c->text);
+    if (o && c->measured) {
+        json_object_set_new(o, "value", json_integer(c->value));
+        json_object_set_new(o, "unit", json_string(c->unit));
+        json_object_set_new(o, "limit", json_integer(c->limit));
+    }
+    if (o && c->fix[0])
+        json_object_set_new(o, "fix", json_string(c->fix));
+    return o;
+}
+
+json_t *health_json(const struct health *h, const char *version)
+{
+    json_t *checks = json_array(), *o = json_object();
+    bool ok = checks && o;
+    for (size_t i = 0; ok && i < h->n; i++)
+        ok = json_array_append_new(checks, check_json(&h->check[i])) == 0;
+    ok = ok && json_object_set_new(o, "status", json_string(health_status_name(h->status))) == 0 &&
+         (!version || json_object_set_new(o, "version", json_string(version)) == 0) &&
+         json_object_set(o, "checks", checks) == 0;
+    json_decref(checks);
+    if (ok)
+        return o;
+    json_decref(o);
+    return NULL;
+}

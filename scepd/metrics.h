@@ -1,0 +1,81 @@
+/* What is counted while scepd runs, and how it is told to Prometheus (text format 0.0.4).  Counters live as long as the
+ * process, whatever is reloaded; they are atomic and counting takes no lock.  Labels come from closed sets only: endpoints
+ * and templates of the configuration, reasons, operations, results; never anything that a client chooses.
+ * docs/METRICS.md lists every name; tests/scepd/test_admin.py holds it against what is served. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "ca/signer.h"
+
+enum metric_listener { METRIC_SCEP, METRIC_ADMIN, METRIC_LISTENERS };
+
+enum metric_operation {
+    METRIC_NO_OPERATION, /* not readable, or not SCEP */
+    METRIC_PKCS_REQ, METRIC_RENEWAL_REQ, METRIC_CERT_POLL, METRIC_GET_CERT, METRIC_GET_CRL,
+    METRIC_GET_CA_CAPS, METRIC_GET_CA_CERT, METRIC_GET_NEXT_CA_CERT,
+    METRIC_OPERATIONS
+};
+
+enum metric_result { /* as in the log, and "answered" for what is answered from memory */
+    METRIC_ISSUED, METRIC_RENEWED, METRIC_PENDING, METRIC_REPEATED, METRIC_ANSWERED, METRIC_REFUSED, METRIC_FAILED,
+    METRIC_RESULTS
+};
+
+enum metric_limit { METRIC_MAX_CONNECTIONS, METRIC_REQUEST_TIMEOUT, METRIC_MAX_BODY, METRIC_LIMITS };
+
+struct metrics;
+bool metrics_new(const char *version, int64_t now, struct metrics **out, struct err *err);
+void metrics_free(struct metrics *m);
+
+/* ---- counting; `m` may be NULL everywhere ---- */
+
+/* One request at a SCEP endpoint ("": at none), loop thread only.  `template_name` matters for certificates. */
+struct metric_request {
+    const char *endpoint, *template_name;
+    enum metric_operation operation;
+    enum metric_result result;
+    enum reason reason; /* METRIC_REFUSED, METRIC_FAILED */
+    double seconds;
+};
+void metrics_request(struct metrics *m, const struct metric_request *r);
+/* METRIC_NO_OPERATION for what is none. */
+enum metric_operation metrics_operation(const char *name);
+
+/* From here on any thread. */
+void metrics_http(struct metrics *m, enum metric_listener l, int status);
+void metrics_http_limited(struct metrics *m, enum metric_limit limit);
+void metrics_queue_rejected(struct metrics *m);
+void metrics_queue_wait(struct metrics *m, double seconds);
+/* One transaction of the committer with `records` changes in it. */
+void metrics_commit(struct metrics *m, bool done, size_t records, double seconds);
+void metrics_crl_failed(struct metrics *m);
+void metrics_log_dropped(struct metrics *m, unsigned lines);
+void metrics_signer_restarted(struct metrics *m);
+/* The configuration was read again, or could not be; the first reading, at start, is done by metrics_new. */
+void metrics_reloaded(struct metrics *m, bool done, int64_t now);
+bool metrics_reloaded_well(const struct metrics *m);
+/* Counts what a lane does; `spec` only tells which keys issue. */
+void metrics_watch_signer(struct metrics *m, struct signer *lane, const struct signer_spec *spec);
+/* False when several operations in a row did not get to the signer. */
+bool metrics_signer_reached(const struct metrics *m);
+
+/* ---- telling ---- */
+
+struct survey;
+struct authority;
+
+/* What is looked at when somebody asks: nothing in it is counted here. */
+struct metrics_gauges {
+    const struct survey *survey;
+    struct authority *const *authorities;
+    size_t authority_n;
+    uint64_t connections[METRIC_LISTENERS];
+    uint64_t queue, queue_capacity;
+    bool admin; /* there is an admin listener */
+};
+/* False when out of memory. */
+bool metrics_write(const struct metrics *m, const struct metrics_gauges *g, struct buf *out);

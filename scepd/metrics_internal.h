@@ -1,0 +1,54 @@
+/* Between metrics.c (counts) and metrics_write.c (tells). */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "scepd/metrics.h"
+
+#define METRIC_NAMES 80     /* endpoints and templates of a configuration, with room for reloads; the last is "other" */
+#define METRIC_NAME_SIZE 128
+#define METRIC_BUCKETS 12   /* at most */
+#define METRIC_STATUSES 16  /* HTTP codes that are told apart; the last is "other" */
+#define METRIC_SIGNER_OPS 4 /* enum signer_op, from 0 */
+
+typedef _Atomic uint64_t counter;
+
+struct histogram {
+    const double *bounds; /* upper, ascending; ends with 0 */
+    counter bucket[METRIC_BUCKETS + 1], sum_ns;
+};
+
+/* Names that became labels; they stay when a reload forgets them. */
+struct metric_names {
+    size_t n;
+    char name[METRIC_NAMES][METRIC_NAME_SIZE];
+};
+
+enum metric_signer_result { METRIC_SIGNED, METRIC_SIGNER_REFUSED, METRIC_SIGNER_FAILED, METRIC_SIGNER_RESULTS };
+
+struct metrics {
+    char version[32];
+    int64_t started; /* Unix seconds */
+    struct metric_names endpoints, templates;
+    counter requests[METRIC_NAMES][METRIC_OPERATIONS][METRIC_RESULTS];
+    counter refusals[METRIC_NAMES][REASON_COUNT];
+    counter issued[METRIC_NAMES][2]; /* initial, renewal */
+    struct histogram request_duration[METRIC_OPERATIONS];
+    counter http[METRIC_LISTENERS][METRIC_STATUSES], limited[METRIC_LIMITS];
+    counter queue_rejected;
+    struct histogram queue_wait;
+    counter signer[METRIC_SIGNER_OPS][2][METRIC_SIGNER_RESULTS]; /* by a CA's key, by another */
+    struct histogram signer_duration[METRIC_SIGNER_OPS];
+    counter signer_restarts;
+    atomic_uint signer_missed; /* operations in a row that did not get to it */
+    counter ca_keys;           /* bits: keys of the signer that issue or sign CRLs */
+    counter commits, commits_failed;
+    struct histogram commit_duration, commit_records;
+    counter crl_failures, log_dropped;
+    atomic_bool reloaded_well;
+    _Atomic int64_t reloaded_at;
+};
+
+extern const int metric_statuses[METRIC_STATUSES];
+extern const char *const metric_operation_names[METRIC_OPERATIONS], *const metric_result_names[METRIC_RESULTS],
+    *const metric_limit_names[METRIC_LIMITS];

@@ -1,0 +1,383 @@
+/* Telling: the text format of Prometheus, version 0.0.4.  Every name is there from the start, with
+ * HELP and TYPE; of counters with several labels, those combinations that have happened. */
+#include <dirent.h>
+#include <event2/event.h>
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "scepd/metrics_internal.h"
+#include "scepd/survey.h"
+
+struct writer {
+    struct buf *out;
+    bool failed;
+    const char *family;
+};
+
+static void put(struct writer *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void put(struct writer *w, const char *fmt, ...)
+{
+    char text[1024];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    w->failed = w->failed || !buf_append_str(w->out, text);
+}
+
+static void family(struct writer *w, const char *name, const char *type, const char *help)
+{
+    w->family = name;
+    put(w, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+/* A label's value: backslash, quote and newline are escaped. */
+static const char *quoted(const char *value, char out[2 * METRIC_NAME_SIZE + 1])
+{
+    size_t n = 0;
+    for (; *value && n + 2 < 2 * METRIC_NAME_SIZE; value++) {
+        if (*value == '\\' || *value == '"' || *value == '\n')
+            out[n++] = '\\';
+        out[n++] = *value;
+        if (*value == '\n')
+            out[n - 1] = 'n';
+    }
+    out[n] = '\0';
+    return out;
+}
+
+static uint64_t read_counter(const counter *c)
+{
+    return atomic_load_explicit(c, memory_order_relaxed);
+}
+
+static void plain(struct writer *w, uint64_t value)
+{
+    put(w, "%s %llu\n", w->family, (unsigned long long)value);
+}
+
+static void timestamp(struct writer *w, const char *labels, int64_t value)
+{
+    put(w, "%s%s %lld\n", w->family, labels, (long long)value);
+}
+
+static void labelled(struct writer *w, const char *label, const char *value, uint64_t n)
+{
+    char q[2 * METRIC_NAME_SIZE + 1];
+    put(w, "%s{%s=\"%s\"} %llu\n", w->family, label, quoted(value, q), (unsigned long long)n);
+}
+
+/* `labels` is "" or "name=\"value\"". */
+static void histogram(struct writer *w, const char *labels, const struct histogram *h)
+{
+    uint64_t sum = 0;
+    const char *comma = *labels ? "," : "";
+    for (size_t i = 0;; i++) {
+        sum += read_counter(&h->bucket[i]);
+        if (h->bounds[i] <= 0)
+            break;
+        put(w, "%s_bucket{%s%sle=\"%g\"} %llu\n", w->family, labels, comma, h->bounds[i],
+            (unsigned long long)sum);
+    }
+    const char *open = *labels ? "{" : "", *close = *labels ? "}" : "";
+    put(w, "%s_bucket{%s%sle=\"+Inf\"} %llu\n", w->family, labels, comma, (unsigned long long)sum);
+    put(w, "%s_sum%s%s%s %.9g\n", w->family, open, labels, close,
+        (double)read_counter(&h->sum_ns) / 1e9);
+    put(w, "%s_count%s%s%s %llu\n", w->family, open, labels, close, (unsigned long long)sum);
+}
+
+/* ---- requests ---- */
+
+static void write_requests(struct writer *w, const struct metrics *m)
+{
+    char q[2 * METRIC_NAME_SIZE + 1];
+    family(w, "scepd_scep_requests_total", "counter",
+           "Requests at SCEP endpoints by what was asked and what came of it.");
+    for (size_t e = 0; e < m->endpoints.n; e++)
+        for (int o = 0; o < METRIC_OPERATIONS; o++)
+            for (int r = 0; r < METRIC_RESULTS; r++) {
+                uint64_t n = read_counter(&m->requests[e][o][r]);
+                if (n)
+                    put(w, "%s{endpoint=\"%s\",operation=\"%s\",result=\"%s\"} %llu\n", w->family,
+                        quoted(m->endpoints.name[e], q), metric_operation_names[o],
+                        metric_result_names[r], (unsigned long long)n);
+            }
+    family(w, "scepd_scep_refusals_total", "counter",
+           "Requests that were refused or failed, by reason.");
+    for (size_t e = 0; e < m->endpoints.n; e++)
+        for (int r = 0; r < REASON_COUNT; r++) {
+            uint64_t n = read_counter(&m->refusals[e][r]);
+            if (n)
+                put(w, "%s{endpoint=\"%s\",reason=\"%s\"} %llu\n", w->family,
+                    quoted(m->endpoints.name[e], q), reason_info((enum reason)r)->code,
+                    (unsigned long long)n);
+        }
+    family(w, "scepd_scep_request_duration_seconds", "histogram",
+           "From the whole request to its answer.");
+    for (int o = 0; o < METRIC_OPERATIONS; o++) {
+        char labels[64];
+        snprintf(labels, sizeof labels, "operation=\"%s\"", metric_operation_names[o]);
+        histogram(w, labels, &m->request_duration[o]);
+    }
+}
+
+static void write_http(struct writer *w, const struct metrics *m, const struct metrics_gauges *g)
+{
+    static const char *const listeners[METRIC_LISTENERS] = {"scep", "admin"};
+    int n = g->admin ? METRIC_LISTENERS : METRIC_ADMIN;
+    family(w, "scepd_http_requests_total", "counter", "HTTP replies by status code.");
+    for (int l = 0; l < n; l++)
+        for (int s = 0; s < METRIC_STATUSES; s++) {
+            char code[16] = "other";
+            uint64_t count = read_counter(&m->http[l][s]);
+            if (metric_statuses[s])
+                snprintf(code, sizeof code, "%d", metric_statuses[s]);
+            if (count || metric_statuses[s] == 200)
+                put(w, "%s{listener=\"%s\",code=\"%s\"} %llu\n", w->family, listeners[l], code,
+                    (unsigned long long)count);
+        }
+    family(w, "scepd_http_connections", "gauge", "Open connections.");
+    for (int l = 0; l < n; l++)
+        labelled(w, "listener", listeners[l], g->connections[l]);
+    family(w, "scepd_http_limited_total", "counter",
+           "Requests that a limit of the SCEP listener ended.");
+    for (int i = 0; i < METRIC_LIMITS; i++)
+        labelled(w, "limit", metric_limit_names[i], read_counter(&m->limited[i]));
+}
+
+static void write_queue(struct writer *w, const struct metrics *m, const struct metrics_gauges *g)
+{
+    family(w, "scepd_queue_jobs", "gauge", "Messages that wait for a worker.");
+    labelled(w, "queue", "requests", g->queue);
+    family(w, "scepd_queue_capacity_jobs", "gauge", "How many may wait.");
+    labelled(w, "queue", "requests", g->queue_capacity);
+    family(w, "scepd_queue_rejected_total", "counter",
+           "Messages that were sent away (503) because the queue was full.");
+    labelled(w, "queue", "requests", read_counter(&m->queue_rejected));
+    family(w, "scepd_queue_wait_seconds", "histogram", "How long messages waited for a worker.");
+    histogram(w, "queue=\"requests\"", &m->queue_wait);
+}
+
+/* ---- signer, store ---- */
+
+static void write_signer(struct writer *w, const struct metrics *m)
+{
+    static const char *const ops[METRIC_SIGNER_OPS] = {"certificate", "crl", "message", "decrypt"};
+    static const char *const keys[] = {"ca", "ra"};
+    static const char *const results[METRIC_SIGNER_RESULTS] = {"done", "refused", "failed"};
+    family(w, "scepd_signer_operations_total", "counter",
+           "Private-key operations by whose key did them.");
+    for (int o = 0; o < METRIC_SIGNER_OPS; o++)
+        for (int k = 0; k < 2; k++)
+            for (int r = 0; r < METRIC_SIGNER_RESULTS; r++) {
+                uint64_t n = read_counter(&m->signer[o][k][r]);
+                if (n)
+                    put(w, "%s{operation=\"%s\",key=\"%s\",result=\"%s\"} %llu\n", w->family,
+                        ops[o], keys[k], results[r], (unsigned long long)n);
+            }
+    family(w, "scepd_signer_operation_duration_seconds", "histogram",
+           "Time of a private-key operation, with the way to the signer process and back.");
+    for (int o = 0; o < METRIC_SIGNER_OPS; o++) {
+        char labels[64];
+        snprintf(labels, sizeof labels, "operation=\"%s\"", ops[o]);
+        histogram(w, labels, &m->signer_duration[o]);
+    }
+    family(w, "scepd_signer_restarts_total", "counter",
+           "How often the signer process ended and was started again.");
+    plain(w, read_counter(&m->signer_restarts));
+}
+
+static void write_store(struct writer *w, const struct metrics *m, const struct survey *s)
+{
+    family(w, "scepd_store_commits_total", "counter", "Durable transactions of answers.");
+    plain(w, read_counter(&m->commits));
+    family(w, "scepd_store_commit_failures_total", "counter",
+           "Transactions of which nothing was stored: requests in them were decided anew or "
+           "answered with 503.");
+    plain(w, read_counter(&m->commits_failed));
+    family(w, "scepd_store_commit_duration_seconds", "histogram",
+           "Time of such a transaction, until it is on the disk.");
+    histogram(w, "", &m->commit_duration);
+    family(w, "scepd_store_commit_records", "histogram",
+           "Answers that one transaction made durable together.");
+    histogram(w, "", &m->commit_records);
+    family(w, "scepd_store_used_bytes", "gauge", "Of the store's map, without pages to be reused.");
+    plain(w, s->stats.used_bytes);
+    family(w, "scepd_store_limit_bytes", "gauge", "Size of the store's map; it grows when full.");
+    plain(w, s->stats.map_bytes);
+    family(w, "scepd_store_file_bytes", "gauge", "Size of the store's file.");
+    plain(w, s->stats.file_bytes);
+    family(w, "scepd_store_filesystem_free_bytes", "gauge",
+           "Free on the file system of the store.");
+    plain(w, s->stats.free_disk_bytes);
+    family(w, "scepd_store_surveyed_timestamp_seconds", "gauge",
+           "When the figures of the store were looked at last.");
+    timestamp(w, "", s->at);
+}
+
+/* ---- what the authority remembers ---- */
+
+static void write_certificates(struct writer *w, const struct metrics *m)
+{
+    static const char *const kinds[] = {"initial", "renewal"};
+    char q[2 * METRIC_NAME_SIZE + 1];
+    family(w, "scepd_certificates_issued_total", "counter",
+           "Certificates issued by this process since it started.");
+    for (size_t t = 0; t < m->templates.n; t++)
+        for (int k = 0; k < 2; k++)
+            put(w, "%s{template=\"%s\",kind=\"%s\"} %llu\n", w->family,
+                quoted(m->templates.name[t], q), kinds[k],
+                (unsigned long long)read_counter(&m->issued[t][k]));
+}
+
+static void write_waiting(struct writer *w, const struct survey *s)
+{
+    static const char *const states[SURVEY_CHALLENGES] = {"active", "used", "expired", "revoked"};
+    family(w, "scepd_requests_pending", "gauge", "Requests that wait for an administrator.");
+    for (size_t i = 0; i < s->pending_n; i++)
+        labelled(w, "endpoint", s->pending[i].endpoint, s->pending[i].pending);
+    family(w, "scepd_requests_pending_oldest_timestamp_seconds", "gauge",
+           "When the one that waits longest came; 0 when none waits.");
+    timestamp(w, "", s->oldest_pending_at);
+    family(w, "scepd_challenges", "gauge", "One-time challenges that are remembered.");
+    for (int i = 0; i < SURVEY_CHALLENGES; i++)
+        labelled(w, "state", states[i], s->challenges[i]);
+    family(w, "scepd_audit_entries_total", "counter", "Entries of the audit log.");
+    plain(w, s->stats.audit_entries);
+}
+
+static void write_end(struct writer *w, const char *authority, const char *role,
+                      const struct cert *cert)
+{
+    char q[2 * METRIC_NAME_SIZE + 1], labels[400];
+    if (!cert)
+        return;
+    snprintf(labels, sizeof labels, "{authority=\"%s\",role=\"%s\"}", quoted(authority, q), role);
+    timestamp(w, labels, cert->not_after);
+}
+
+static void write_authorities(struct writer *w, const struct metrics_gauges *g)
+{
+    family(w, "scepd_authority_not_after_timestamp_seconds", "gauge",
+           "When certificates of an authority end.");
+    for (size_t i = 0; i < g->authority_n; i++) {
+        const struct authority *a = g->authorities[i];
+        write_end(w, a->name, "ca", a->cert);
+        write_end(w, a->name, "ra", a->ra);
+        write_end(w, a->name, "ra_signing", a->ra_signing);
+        write_end(w, a->name, "ra_encryption", a->ra_encryption);
+    }
+}
+
+static void write_crls(struct writer *w, const struct metrics *m, const struct survey *s)
+{
+    char q[2 * METRIC_NAME_SIZE + 1], labels[300];
+    family(w, "scepd_crl_next_update_timestamp_seconds", "gauge",
+           "Until when the published CRL is good; 0 when there is none.");
+    for (size_t i = 0; i < s->crl_n; i++) {
+        snprintf(labels, sizeof labels, "{authority=\"%s\"}", quoted(s->crl[i].authority, q));
+        timestamp(w, labels, s->crl[i].number ? s->crl[i].next_update : 0);
+    }
+    family(w, "scepd_crl_entries", "gauge", "Certificates in the published CRL.");
+    for (size_t i = 0; i < s->crl_n; i++)
+        labelled(w, "authority", s->crl[i].authority, s->crl[i].entries);
+    family(w, "scepd_crl_size_bytes", "gauge", "Size of the published CRL.");
+    for (size_t i = 0; i < s->crl_n; i++)
+        labelled(w, "authority", s->crl[i].authority, s->crl[i].number ? s->crl[i].size : 0);
+    family(w, "scepd_crl_publish_failures_total", "counter", "CRLs that could not be published.");
+    plain(w, read_counter(&m->crl_failures));
+}
+
+/* ---- the process ---- */
+
+static void write_build(struct writer *w, const struct metrics *m)
+{
+    family(w, "scepd_build_info", "gauge", "Always 1; what runs.");
+    put(w, "%s{version=\"%s\",openssl=\"%s\",libevent=\"%s\"} 1\n", w->family, m->version,
+        OpenSSL_version(OPENSSL_VERSION_STRING), event_get_version());
+    family(w, "scepd_config_last_reload_successful", "gauge",
+           "1 when the configuration that was read last is in use.");
+    plain(w, m->reloaded_well);
+    family(w, "scepd_config_last_reload_timestamp_seconds", "gauge",
+           "When the configuration in use was read.");
+    timestamp(w, "", m->reloaded_at);
+    family(w, "scepd_log_dropped_total", "counter",
+           "Log lines about requests that were left out because there were too many.");
+    plain(w, read_counter(&m->log_dropped));
+}
+
+static unsigned open_descriptors(void)
+{
+    unsigned n = 0;
+    DIR *d = opendir("/proc/self/fd");
+    if (!d)
+        return 0;
+    while (readdir(d))
+        n++;
+    closedir(d);
+    return n > 3 ? n - 3 : 0; /* two dots and the directory itself */
+}
+
+/* Virtual and resident memory, in pages of /proc/self/statm. */
+static void memory_used(uint64_t *virtual, uint64_t *resident)
+{
+    unsigned long long v = 0, r = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+    if (f) {
+        if (fscanf(f, "%llu %llu", &v, &r) != 2)
+            v = r = 0;
+        fclose(f);
+    }
+    *virtual = v * (uint64_t)sysconf(_SC_PAGESIZE);
+    *resident = r * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static double seconds_of(struct timeval t)
+{
+    return (double)t.tv_sec + (double)t.tv_usec / 1e6;
+}
+
+static void write_process(struct writer *w, const struct metrics *m)
+{
+    struct rusage usage = {0};
+    struct rlimit files = {0};
+    uint64_t virtual, resident;
+    getrusage(RUSAGE_SELF, &usage);
+    getrlimit(RLIMIT_NOFILE, &files);
+    memory_used(&virtual, &resident);
+    family(w, "process_cpu_seconds_total", "counter", "CPU time of this process.");
+    put(w, "%s %.6f\n", w->family, seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime));
+    family(w, "process_resident_memory_bytes", "gauge", "Resident memory.");
+    plain(w, resident);
+    family(w, "process_virtual_memory_bytes", "gauge",
+           "Address space, with the map of the store, which costs nothing until used.");
+    plain(w, virtual);
+    family(w, "process_open_fds", "gauge", "Open descriptors.");
+    plain(w, open_descriptors());
+    family(w, "process_max_fds", "gauge", "How many descriptors may be open.");
+    plain(w, files.rlim_cur);
+    family(w, "process_start_time_seconds", "gauge", "When this process started.");
+    timestamp(w, "", m->started);
+}
+
+bool metrics_write(const struct metrics *m, const struct metrics_gauges *g, struct buf *out)
+{
+    struct writer w = {.out = out};
+    write_build(&w, m);
+    write_requests(&w, m);
+    write_http(&w, m, g);
+    write_queue(&w, m, g);
+    write_signer(&w, m);
+    write_store(&w, m, g->survey);
+    write_certificates(&w, m);
+    write_waiting(&w, g->survey);
+    write_authorities(&w, g);
+    write_crls(&w, m, g->survey);
+    write_process(&w, m);
+    return !w.failed;
+}

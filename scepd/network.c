@@ -1,0 +1,61 @@
+#include "scepd/network.h"
+
+#include <arpa/inet.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct network {
+    int family;
+    uint8_t address[16];
+    unsigned bits;
+};
+
+static bool network_parse(const char *text, struct network *out)
+{
+    char address[64];
+    const char *slash = strchr(text, '/');
+    size_t n = slash ? (size_t)(slash - text) : strlen(text);
+    if (n >= sizeof address)
+        return false;
+    memcpy(address, text, n);
+    address[n] = '\0';
+    out->family = strchr(address, ':') ? AF_INET6 : AF_INET;
+    out->bits = out->family == AF_INET6 ? 128 : 32;
+    if (inet_pton(out->family, address, out->address) != 1)
+        return false;
+    if (slash) {
+        char *end;
+        unsigned long bits = strtoul(slash + 1, &end, 10);
+        if (slash[1] < '0' || slash[1] > '9' || *end || bits > out->bits)
+            return false;
+        out->bits = (unsigned)bits;
+    }
+    return true;
+}
+
+bool network_valid(const char *text)
+{
+    struct network n;
+    return network_parse(text, &n);
+}
+
+bool network_has(const char *network, const char *peer)
+{
+    struct network n, p;
+    char address[64];
+    snprintf(address, sizeof address, "%.*s", (int)strcspn(peer, "%"), peer); /* no scope */
+    if (strchr(address, '/') || !network_parse(network, &n) || !network_parse(address, &p) ||
+        n.family != p.family)
+        return false;
+    unsigned whole = n.bits / 8, rest = n.bits % 8;
+    if (memcmp(n.address, p.address, whole) != 0)
+        return false;
+    return !rest || (n.address[whole] ^ p.address[whole]) >> (8 - rest) == 0;
+}
+
+bool network_is_loopback(const char *address)
+{
+    return network_has("127.0.0.0/8", address) || network_has("::1", address);
+}
