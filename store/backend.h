@@ -72,6 +72,12 @@ struct store_write {
 /* Opens LMDB in s->path and the tables, which are made if there are none and `create`. */
 bool env_open(struct store *s, uint64_t map_size, bool create, struct err *err);
 void env_close(struct store *s);
+/* Opens the one file s->path, for reading only and without locks: a backup. */
+bool env_open_copy(struct store *s, struct err *err);
+/* Is this file LMDB's, and as long as it says?  Reading behind its end would end the program (SIGBUS). */
+bool env_file_whole(const char *file, struct err *err);
+/* Writes a compacted copy of what is committed now to fd.  LMDB's code, 0: done. */
+int env_copy(struct store *s, int fd);
 /* Frees slots of readers that died. */
 bool env_free_dead_readers(struct store *s, struct err *err);
 /* How far the map is used, in octets (pages free for reuse not counted), and its size. */
@@ -108,6 +114,7 @@ bool txn_last_key(struct txn *t, enum table table, struct view *key, struct err 
 /* Counters: 8 octets, 0 while there is none. */
 bool txn_counter(struct txn *t, struct view key, uint64_t *out, struct err *err);
 bool txn_counter_next(struct txn *t, struct view key, uint64_t *out, struct err *err);
+bool txn_counter_set(struct txn *t, struct view key, uint64_t n, struct err *err);
 /* One less; it must not be 0. */
 bool txn_counter_less(struct txn *t, struct view key, struct err *err);
 
@@ -115,6 +122,8 @@ bool txn_counter_less(struct txn *t, struct view key, struct err *err);
 typedef bool (*walk_fn)(void *ctx, struct view key, struct view value, bool *stop, struct err *err);
 /* Calls fn for every entry whose key begins with `prefix`, in order, within `t`. */
 bool txn_walk(struct txn *t, enum table table, struct view prefix, walk_fn fn, void *ctx, struct err *err);
+/* The same from the first key >= `from` to the end of the table. */
+bool txn_walk_from(struct txn *t, enum table table, struct view from, walk_fn fn, void *ctx, struct err *err);
 
 /* Walks a whole table in portions, each copied in a snapshot of its own, with no transaction open
  * while fn runs: it may take its time and use the store.  Upwards from the first key >= from, or
@@ -147,6 +156,8 @@ struct key meta_format(void);
 struct key meta_generation(void);
 struct key meta_revocations(const uint8_t authority[20]);
 struct key meta_crl_number(const uint8_t authority[20], uint32_t shard);
+struct key meta_crl_floor(void);
+struct key meta_backup(void);
 struct key meta_audit_head(void);
 struct key meta_pending(const char *endpoint);
 struct key meta_attempts(void);

@@ -299,14 +299,14 @@ static bool purge_entry(void *ctx, struct view key, struct view value, bool *sto
     return buf_append(&p->keys, key.p, key.n) || err_memory(err);
 }
 
-static bool challenge_forget(struct txn *t, const uint8_t *end_key, struct err *err)
+bool challenge_forget(struct txn *t, struct view end_key, struct err *err)
 {
     struct store_challenge c;
-    if (!challenge_load(t, end_key + 8, &c, err)) {
-        err->kind = ERR_STORE; /* the index names it, so it must be there */
-        return txn_spoil(t, err);
+    if (end_key.n != END_KEY || !challenge_load(t, end_key.p + 8, &c, err)) {
+        err_set(err, ERR_STORE, "the store has a damaged index of ended challenges");
+        return txn_spoil(t, err); /* the index names it, so it must be there */
     }
-    return txn_del(t, TABLE_CHALLENGE_END, view_of(end_key, END_KEY), err) &&
+    return txn_del(t, TABLE_CHALLENGE_END, end_key, err) &&
            txn_del(t, TABLE_CHALLENGE_ID, view_str(c.id), err) &&
            txn_del(t, TABLE_CHALLENGE, view_of(c.hash, STORE_HASH), err);
 }
@@ -319,7 +319,7 @@ bool store_challenge_purge(struct store_write *w, int64_t before, uint64_t *purg
     bool ok = txn_usable(t, err) &&
               txn_walk(t, TABLE_CHALLENGE_END, view_of(NULL, 0), purge_entry, &p, err);
     for (size_t i = 0; ok && i < p.n; i++)
-        ok = challenge_forget(t, p.keys.p + i * END_KEY, err);
+        ok = challenge_forget(t, view_of(p.keys.p + i * END_KEY, END_KEY), err);
     buf_clear(&p.keys);
     if (ok)
         *purged = p.n;

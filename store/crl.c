@@ -61,8 +61,16 @@ bool crl_read(struct view record, struct store_crl *out, struct err *err)
 bool store_crl_number_next(struct store_write *w, const uint8_t authority[20], uint32_t shard,
                            uint64_t *out, struct err *err)
 {
-    struct key k = meta_crl_number(authority, shard);
-    return txn_usable(&w->txn, err) && txn_counter_next(&w->txn, key_view(&k), out, err);
+    struct key k = meta_crl_number(authority, shard), floor = meta_crl_floor();
+    uint64_t last, least;
+    if (!txn_usable(&w->txn, err) || !txn_counter(&w->txn, key_view(&k), &last, err) ||
+        !txn_counter(&w->txn, key_view(&floor), &least, err))
+        return false;
+    uint64_t next = (last > least ? last : least) + 1;
+    if (!txn_counter_set(&w->txn, key_view(&k), next, err))
+        return false;
+    *out = next;
+    return true;
 }
 
 bool store_crl_number_raise(struct store_write *w, const uint8_t authority[20], uint32_t shard,
@@ -101,6 +109,19 @@ bool store_crl_put(struct store_write *w, const uint8_t authority[20], uint32_t 
               txn_put(t, TABLE_CRL, PUT_REPLACE, key_view(&k), buf_view(&record), err);
     buf_clear(&record);
     return ok;
+}
+
+bool crl_made_at(struct txn *t, const uint8_t authority[20], uint32_t shard, int64_t *at,
+                 struct err *err)
+{
+    struct key k = scope_key(authority, shard);
+    struct store_crl newest = {0};
+    struct view record, der;
+    if (!txn_get(t, TABLE_CRL, key_view(&k), &record, err) ||
+        (record.p && !crl_open(record, &newest, &der, err)))
+        return false;
+    *at = newest.this_update;
+    return true;
 }
 
 bool store_crl_get(struct store *s, const uint8_t authority[20], uint32_t shard,

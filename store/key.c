@@ -94,6 +94,17 @@ struct key meta_pending(const char *endpoint)
     return k;
 }
 
+/* No CRL of any scope gets a number up to this one. */
+struct key meta_crl_floor(void)
+{
+    return meta('M');
+}
+
+struct key meta_backup(void)
+{
+    return meta('B');
+}
+
 struct key meta_audit_head(void)
 {
     return meta('A');

@@ -313,7 +313,7 @@ bool txn_counter(struct txn *t, struct view key, uint64_t *out, struct err *err)
     return true;
 }
 
-static bool counter_set(struct txn *t, struct view key, uint64_t n, struct err *err)
+bool txn_counter_set(struct txn *t, struct view key, uint64_t n, struct err *err)
 {
     uint8_t b[8];
     u64_octets(n, b);
@@ -325,7 +325,7 @@ bool txn_counter_next(struct txn *t, struct view key, uint64_t *out, struct err 
     uint64_t n;
     if (!txn_counter(t, key, &n, err))
         return txn_spoil(t, err);
-    if (!counter_set(t, key, n + 1, err))
+    if (!txn_counter_set(t, key, n + 1, err))
         return false;
     *out = n + 1;
     return true;
@@ -340,7 +340,7 @@ bool txn_counter_less(struct txn *t, struct view key, struct err *err)
         err_set(err, ERR_STORE, "store %s: a counter would fall below 0", t->s->path);
         return txn_spoil(t, err);
     }
-    return counter_set(t, key, n - 1, err);
+    return txn_counter_set(t, key, n - 1, err);
 }
 
 /* ---- walks ---- */
@@ -366,8 +366,9 @@ bool txn_last_key(struct txn *t, enum table table, struct view *key, struct err 
     return true;
 }
 
-bool txn_walk(struct txn *t, enum table table, struct view prefix, walk_fn fn, void *ctx,
-              struct err *err)
+/* From the first key >= `from` while keys begin with `prefix`. */
+static bool walk(struct txn *t, enum table table, struct view from, struct view prefix, walk_fn fn,
+                 void *ctx, struct err *err)
 {
     MDB_cursor *c;
     int rc = mdb_cursor_open(t->mdb, t->s->dbi[table], &c);
@@ -375,7 +376,7 @@ bool txn_walk(struct txn *t, enum table table, struct view prefix, walk_fn fn, v
         return env_error(t->s, rc, "opening a cursor", err);
     MDB_val k, v;
     bool stop = false, ok = true;
-    rc = cursor_start(c, prefix, &k, &v);
+    rc = cursor_start(c, from, &k, &v);
     while (rc == 0 && ok && !stop) {
         struct view key = view_of_val(k);
         if (key.n < prefix.n || (prefix.n && memcmp(key.p, prefix.p, prefix.n) != 0))
@@ -388,6 +389,18 @@ bool txn_walk(struct txn *t, enum table table, struct view prefix, walk_fn fn, v
     if (ok && rc != 0 && rc != MDB_NOTFOUND)
         return env_error(t->s, rc, "walking", err);
     return ok;
+}
+
+bool txn_walk(struct txn *t, enum table table, struct view prefix, walk_fn fn, void *ctx,
+              struct err *err)
+{
+    return walk(t, table, prefix, prefix, fn, ctx, err);
+}
+
+bool txn_walk_from(struct txn *t, enum table table, struct view from, walk_fn fn, void *ctx,
+                   struct err *err)
+{
+    return walk(t, table, from, view_of(NULL, 0), fn, ctx, err);
 }
 
 /* Copies of entries, one after the other: struct portion_head, key, value. */

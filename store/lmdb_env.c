@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "dir.h"
@@ -199,6 +200,83 @@ void env_close(struct store *s)
     if (s->env)
         mdb_env_close(s->env);
     s->env = NULL;
+}
+
+/* ---- copies ---- */
+
+/* Beginning anew when another process has enlarged the map in between. */
+#define COPY_TRIES 8
+
+static int copy_once(struct store *s, int fd, unsigned flags)
+{
+    struct txn t;
+    struct err ignored;
+    if (!txn_read(s, &t, &ignored)) /* adopts the size of the map */
+        return MDB_PANIC;
+    txn_read_end(&t);
+    pthread_rwlock_rdlock(&s->map_lock);
+    int rc = mdb_env_copyfd2(s->env, fd, flags);
+    pthread_rwlock_unlock(&s->map_lock);
+    return rc;
+}
+
+int env_copy(struct store *s, int fd)
+{
+    unsigned flags = MDB_CP_COMPACT;
+    int rc = MDB_MAP_RESIZED;
+    for (int i = 0; i < COPY_TRIES && (rc == MDB_MAP_RESIZED || rc == MDB_INCOMPATIBLE); i++) {
+        if (ftruncate(fd, 0) != 0 || lseek(fd, 0, SEEK_SET) != 0)
+            return errno;
+        if (rc == MDB_INCOMPATIBLE) /* pages that nobody refers to: a plain copy takes them along */
+            flags = 0;
+        rc = copy_once(s, fd, flags);
+    }
+    return rc;
+}
+
+#define COPY_FLAGS (MDB_RDONLY | MDB_NOSUBDIR | MDB_NOLOCK | MDB_NOTLS)
+
+bool env_file_whole(const char *file, struct err *err)
+{
+    MDB_env *env = NULL;
+    MDB_envinfo info = {.me_last_pgno = 0};
+    MDB_stat stat_of = {.ms_psize = 0};
+    struct stat st;
+    int rc = mdb_env_create(&env);
+    if (rc == 0)
+        rc = mdb_env_open(env, file, COPY_FLAGS, 0600);
+    if (rc == 0)
+        rc = mdb_env_info(env, &info);
+    if (rc == 0)
+        rc = mdb_env_stat(env, &stat_of);
+    mdb_env_close(env);
+    if (rc != 0)
+        return err_set(err, ERR_STORE, "%s is no copy of a store: %s", file, mdb_strerror(rc));
+    if (stat(file, &st) != 0)
+        return err_errno(err, "%s", file);
+    uint64_t needed = (uint64_t)(info.me_last_pgno + 1) * stat_of.ms_psize;
+    return (uint64_t)st.st_size >= needed ||
+           err_set(err, ERR_STORE, "%s is damaged: it has %llu octets and needs %llu", file,
+                   (unsigned long long)st.st_size, (unsigned long long)needed);
+}
+
+bool env_open_copy(struct store *s, struct err *err)
+{
+    uint64_t format = 0;
+    if (!env_file_whole(s->path, err))
+        return false;
+    int rc = mdb_env_create(&s->env);
+    if (rc == 0)
+        rc = mdb_env_set_maxdbs(s->env, TABLES_MAX);
+    if (rc == 0)
+        rc = mdb_env_open(s->env, s->path, COPY_FLAGS, 0600);
+    bool ok = (rc == 0 || env_error(s, rc, "opening", err)) && tables_find(s, &format, err);
+    if (ok && format != STORE_FORMAT) /* cannot be brought up to date where nothing is written */
+        ok = err_set(err, ERR_STORE, "%s has format %llu, not %d", s->path,
+                     (unsigned long long)format, STORE_FORMAT);
+    if (!ok)
+        env_close(s);
+    return ok;
 }
 
 /* ---- how full ---- */

@@ -16,6 +16,8 @@ bool cert_save(struct txn *t, const struct store_cert *c, struct err *err);
 struct key cert_serial_key(struct view serial, const uint8_t authority[20]);
 struct key cert_key_key(const uint8_t key_hash[STORE_HASH], uint64_t id);
 
+/* The revocations of an authority changed: its next CRL is due. */
+bool revocations_move(struct txn *t, const uint8_t authority[20], struct err *err);
 struct key revoked_key(const uint8_t authority[20], uint64_t id);
 /* Of a certificate of which only the serial is known: behind all those with an id. */
 struct key revoked_serial_key(const uint8_t authority[20], struct view serial);
@@ -28,6 +30,8 @@ bool revoked_serial_find(struct txn *t, struct store_cert *c, bool *was, struct 
 bool revoked_serial_move(struct txn *t, const struct store_cert *c, struct err *err);
 bool revoked_save(struct txn *t, const struct store_cert *c, struct err *err);
 
+/* When the newest CRL of a scope was made; 0: there is none. */
+bool crl_made_at(struct txn *t, const uint8_t authority[20], uint32_t shard, int64_t *at, struct err *err);
 /* `der` is copied. */
 bool crl_read(struct view record, struct store_crl *out, struct err *err);
 
@@ -39,6 +43,8 @@ bool challenge_load(struct txn *t, const uint8_t hash[STORE_HASH], struct store_
  * its revocation; 0 while there is none. */
 int64_t challenge_end(const struct store_challenge *c);
 struct key challenge_end_key(const struct store_challenge *c);
+/* The challenge of an entry of the index of ends. */
+bool challenge_forget(struct txn *t, struct view end_key, struct err *err);
 
 /* ---- transactions ---- */
 

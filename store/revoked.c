@@ -91,7 +91,7 @@ static bool reason_usable(enum crl_reason reason)
     return (reason >= CRL_UNSPECIFIED && reason <= CRL_HOLD) || reason == CRL_PRIVILEGE_WITHDRAWN;
 }
 
-static bool generation_move(struct txn *t, const uint8_t authority[20], struct err *err)
+bool revocations_move(struct txn *t, const uint8_t authority[20], struct err *err)
 {
     uint64_t generation;
     struct key k = meta_revocations(authority);
@@ -114,7 +114,7 @@ bool store_cert_revoke(struct store_write *w, uint64_t id, enum crl_reason reaso
     c.revoked_at = when;
     c.revocation_reason = reason;
     return revoked_save(t, &c, err) && cert_save(t, &c, err) &&
-           generation_move(t, c.authority, err);
+           revocations_move(t, c.authority, err);
 }
 
 bool store_cert_release(struct store_write *w, uint64_t id, struct err *err)
@@ -131,7 +131,7 @@ bool store_cert_release(struct store_write *w, uint64_t id, struct err *err)
     c.revocation_reason = CRL_UNSPECIFIED;
     struct key k = revoked_key(c.authority, id);
     return txn_del(t, TABLE_REVOKED, key_view(&k), err) && cert_save(t, &c, err) &&
-           generation_move(t, c.authority, err);
+           revocations_move(t, c.authority, err);
 }
 
 /* ---- known by serial alone ---- */
@@ -174,7 +174,7 @@ bool store_serial_revoke(struct store_write *w, const uint8_t authority[20],
         return err_set(err, ERR_EXISTS, "this serial is %s already",
                        before.reason == CRL_HOLD ? "on hold" : "revoked");
     return revoked_put(t, revoked_serial_key(authority, serial), r, err) &&
-           generation_move(t, authority, err);
+           revocations_move(t, authority, err);
 }
 
 bool store_serial_revoked(struct store *s, const uint8_t authority[20], struct view serial,
@@ -209,7 +209,7 @@ bool revoked_serial_move(struct txn *t, const struct store_cert *c, struct err *
 {
     struct key k = revoked_serial_key(c->authority, view_of(c->serial, c->serial_len));
     return txn_del(t, TABLE_REVOKED, key_view(&k), err) && revoked_save(t, c, err) &&
-           generation_move(t, c->authority, err);
+           revocations_move(t, c->authority, err);
 }
 
 /* ---- for CRLs ---- */

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "copy.h"
 #include "dir.h"
 
 /* Warned about from here on: time to free space or to choose a larger map. */
@@ -115,6 +116,21 @@ bool store_open(const struct store_options *o, struct store **out, struct err *e
     else
         store_free(s);
     return ok;
+}
+
+/* A file of its own with a lock on nothing: the list is only for what has locks. */
+bool copy_open(const char *file, struct store **out, struct err *err)
+{
+    struct store *s = NULL;
+    struct store_options o = {.path = file};
+    if (!store_new(&o, &s, err))
+        return false;
+    if (!env_open_copy(s, err)) {
+        store_free(s);
+        return false;
+    }
+    *out = s;
+    return true;
 }
 
 void store_close(struct store *s)

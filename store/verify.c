@@ -533,6 +533,20 @@ static bool attempt_end_check(struct verify *v, struct err *err)
     return true;
 }
 
+bool store_audit_verify(struct store *s, void (*each)(void *ctx, const struct store_problem *p),
+                        void *ctx, uint64_t *problems, struct err *err)
+{
+    struct verify v = {.each = each, .ctx = ctx};
+    if (!txn_read(s, &v.t, err))
+        return false;
+    bool ok = txn_walk(&v.t, TABLE_AUDIT, view_of(NULL, 0), audit_check, &v, err) &&
+              audit_end_check(&v, err);
+    txn_read_end(&v.t);
+    if (ok)
+        *problems = v.problems;
+    return ok;
+}
+
 bool store_verify(struct store *s, void (*each)(void *ctx, const struct store_problem *p),
                   void *ctx, uint64_t *problems, struct err *err)
 {

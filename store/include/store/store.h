@@ -381,3 +381,54 @@ struct store_problem { char text[256]; };
  * One snapshot, held while `each` runs: that must not use the store. */
 bool store_verify(struct store *s, void (*each)(void *ctx, const struct store_problem *p), void *ctx,
                   uint64_t *problems, struct err *err);
+/* The audit chain alone: the same problems. */
+bool store_audit_verify(struct store *s, void (*each)(void *ctx, const struct store_problem *p), void *ctx,
+                        uint64_t *problems, struct err *err);
+
+/* ---- backup and restore (STORE.md) ---- */
+
+struct store_facts {               /* of a copy: enough to know it again */
+    uint64_t bytes, certificates, audit_entries;
+    int64_t newest;                /* when its newest audit entry was written; 0: there is none */
+    uint64_t problems;             /* that store_verify found in it */
+    struct store_problem first;
+};
+/* Writes a consistent, compacted copy of everything to the new file `path`, mode 0600, while others read and write.  It
+ * gets its name when it is whole, was verified and is on the disk; before that it is `path`.part, which a later call
+ * takes over.  A store with problems is copied too, and facts.problems tells.  ERR_EXISTS, ERR_BUSY (somebody
+ * writes it just now), ERR_FULL, ERR_IO. */
+bool store_backup(struct store *s, const char *path, struct store_facts *facts, struct err *err);
+/* When the last backup succeeded, for whoever watches that; 0: never. */
+bool store_backup_succeeded(struct store_write *w, int64_t at, struct err *err);
+bool store_backup_last(struct store *s, int64_t *at, struct err *err);
+
+/* A copy on its way back: beside `target` (in `target`.restoring), verified, and in its place only with the commit.
+ * The target must not exist, or be an empty directory that no daemon serves: ERR_EXISTS, ERR_BUSY. */
+struct store_restore;
+bool store_restore_begin(const char *backup, const char *target, struct store_restore **out, struct store_facts *facts,
+                         struct err *err);
+/* Lifts the CRL numbers above everything that the lost time can have used, asks for a new CRL of every authority,
+ * writes the seam into the audit chain (`entry`: at, actor; the rest is filled in) and puts it in place, all or
+ * nothing.  Always frees r. */
+bool store_restore_commit(struct store_restore *r, const struct store_audit *entry, struct err *err);
+void store_restore_abort(struct store_restore *r); /* NULL allowed */
+#define STORE_EVENT_RESTORED "store.restored"
+
+/* ---- purge ---- */
+
+enum store_purge_kind {
+    STORE_PURGE_REQUESTS,   /* denied, expired or answered before */
+    STORE_PURGE_CHALLENGES, /* as store_challenge_purge */
+    STORE_PURGE_CERTS,      /* ended before; never one that a CRL still needs or whose key was compromised */
+};
+struct store_purge {
+    enum store_purge_kind kind;
+    int64_t before;
+    /* kept between the steps */
+    uint8_t at[128];
+    size_t at_n;
+    bool done;
+    uint64_t found;         /* so far */
+};
+/* Looks at the next 1000 records at most: with `w` it forgets those that may go, without it counts them. */
+bool store_purge_step(struct store *s, struct store_write *w, struct store_purge *p, struct err *err);
