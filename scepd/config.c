@@ -619,6 +619,7 @@ static void load_root(struct loader *l, const config_setting_t *root)
     load_single(l, root, "admin");
     load_single(l, root, "store");
     load_single(l, root, "challenges");
+    load_single(l, root, "attempts");
     load_single(l, root, "log");
     c->authority_n = load_list(l, root, &authorities);
     c->template_n = load_list(l, root, &templates);

@@ -71,6 +71,8 @@ struct config {
     char store_path[512];
     uint64_t map_size;
     char challenge_key_file[512];
+    int64_t attempts_keep;                /* seconds */
+    int attempts_max;
     char user[64];                        /* run as, when started by root; "" stays */
     enum log_level log_level;
     bool log_json;

@@ -98,6 +98,7 @@ const struct setting config_schema[] = {
     {"", "admin", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, 0, "Where administrators and Prometheus ask how the daemon is."},
     {"", "store", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, 0, "What the authority remembers."},
     {"", "challenges", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, 0, "How challenge passwords are kept."},
+    {"", "attempts", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, 0, "What is kept about requests, also refused ones."},
     {"", "log", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, 0, "The log on standard error."},
     {"", "authorities", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, SETTING_REQUIRED, "List of certificate authorities."},
     {"", "templates", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, SETTING_REQUIRED, "List of certificate templates."},
@@ -132,6 +133,11 @@ const struct setting config_schema[] = {
 
     {"challenges", "key_file", SETTING_FILE, AT(config, challenge_key_file), 0, 0, NULL, "\"keys/challenge.key\"", 0,
      "Key of the hashes under which challenge passwords are kept; mode 0600."},
+
+    {"attempts", "keep", SETTING_DURATION, AT(config, attempts_keep), HOUR, 3650 * DAY, NULL, "\"90d\"", SETTING_FIXED,
+     "How long scepctl explain knows what a device tried."},
+    {"attempts", "max", SETTING_INT, AT(config, attempts_max), 1000, 100000000, NULL, "1000000", SETTING_FIXED,
+     "How many attempts are kept; the oldest leave first."},
 
     {"log", "level", SETTING_CHOICE, AT(config, log_level), 0, 0, level_words, "\"info\"", 0,
      "Lines above this level are not written."},

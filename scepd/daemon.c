@@ -43,6 +43,7 @@ struct daemon {
     struct signer_process *signer;
     struct store *store;
     struct upkeep *upkeep;
+    struct attempts *attempts;
     struct event_base *base;
     struct scep_http http;
     struct http_server *server;
@@ -113,6 +114,15 @@ static bool start_upkeep(struct daemon *d, struct err *err)
     return upkeep_new(&o, &d->upkeep, err);
 }
 
+static bool start_attempts(struct daemon *d, struct err *err)
+{
+    struct attempts_options o = {.store = d->store,
+                                 .log = &d->logger.log,
+                                 .keep = d->config->attempts_keep,
+                                 .most = (uint64_t)d->config->attempts_max};
+    return attempts_new(&o, &d->attempts, err);
+}
+
 static bool start_pool(struct daemon *d, struct err *err)
 {
     struct signer **lanes = calloc(d->workers, sizeof(struct signer *));
@@ -154,6 +164,7 @@ static bool start_http(struct daemon *d, struct err *err)
                                  .enroll = &d->enroll,
                                  .ops = &scep_ops,
                                  .upkeep = d->upkeep,
+                                 .attempts = d->attempts,
                                  .log = &d->logger.log,
                                  .metrics = d->metrics};
     if (!scep_http_init(&d->http, d->base, err))
@@ -263,6 +274,7 @@ static void stop(struct daemon *d)
     if (d->http.woken)
         scep_http_clear(&d->http);
     upkeep_free(d->upkeep);
+    attempts_free(d->attempts);
     log_take_libevent(NULL);
     if (d->base)
         event_base_free(d->base);
@@ -315,7 +327,7 @@ static bool start(struct daemon *d, const char **fix, struct err *err)
         return false;
     d->enroll =
         (struct enroll_context){.store = d->store, .challenge_key = &d->rooms.challenge_key};
-    if (!start_upkeep(d, err))
+    if (!start_upkeep(d, err) || !start_attempts(d, err))
         return false;
     log_take_libevent(&d->logger.log);
     d->base = event_base_new();

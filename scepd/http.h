@@ -42,6 +42,8 @@ void http_reply_text(struct http_request *r, int status, const char *fmt, ...) _
 struct http_server;
 typedef void (*http_handler)(void *ctx, struct http_request *r);
 /* Called for what never becomes a request (bad framing, refused by a limit): one log line each. */
+/* The words of http_refused for a TLS handshake, which plain HTTP cannot answer: compared by its address. */
+extern const char http_tls_hello[];
 typedef void (*http_refused)(void *ctx, const char *peer, int status, const char *why);
 bool http_server_new(struct event_base *base, const struct http_limits *l, http_handler handler, http_refused refused,
                      void *ctx, const struct log *log, struct http_server **out, struct err *err);

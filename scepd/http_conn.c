@@ -239,6 +239,30 @@ static void find_peer(struct http_conn *c)
     memcpy(c->peer, text, strlen(text) + 1);
 }
 
+const char http_tls_hello[] = "a TLS handshake came to a port that speaks plain HTTP";
+
+/* RFC 8446 section 5.1: type handshake, major version 3.  No request line begins so. */
+static bool is_tls_hello(struct evbuffer *buffer)
+{
+    uint8_t head[2];
+    return evbuffer_copyout(buffer, head, sizeof head) == sizeof head && head[0] == 0x16 &&
+           head[1] == 0x03;
+}
+
+/* At once, and by ourselves: evhttp would wait for the end of a line.  Its client cannot read this,
+ * but people who look at what was sent can. */
+static void refuse_tls(struct http_conn *c)
+{
+    static const char reply[] = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n"
+                                "Connection: close\r\nContent-Length: 27\r\n\r\n"
+                                "this port speaks plain HTTP";
+    http_conn_phase(c, HTTP_WRITING);
+    c->owner->refused(c->owner->ctx, c->peer, 400, http_tls_hello);
+    if (send(bufferevent_getfd(c->bev), reply, sizeof reply - 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+        errno = 0; /* it is gone already */
+    cut(c);
+}
+
 static void on_input(struct evbuffer *buffer, const struct evbuffer_cb_info *info, void *ctx)
 {
     struct http_conn *c = ctx;
@@ -247,6 +271,9 @@ static void on_input(struct evbuffer *buffer, const struct evbuffer_cb_info *inf
     http_conn_phase(c, HTTP_READING);
     if (!*c->peer)
         find_peer(c);
+    if (is_tls_hello(buffer)) {
+        refuse_tls(c);
+    }
 }
 
 static const char *own_words(int status)

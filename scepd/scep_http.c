@@ -68,21 +68,51 @@ static bool may_log(struct scep_http *s, struct log_limit *limit)
     return pass;
 }
 
-/* ---- log lines ---- */
+/* ---- log lines, and what is kept ---- */
+
+static const char *const methods[] = {"GET", "HEAD", "POST"};
 
 static void request_fields(struct log_line *l, const struct http_request *r)
 {
-    static const char *const methods[] = {"GET", "HEAD", "POST"};
     log_str(l, "method", methods[http_method(r)]);
     log_str(l, "path", http_path(r));
     log_str(l, "peer", http_peer(r));
     log_str(l, "agent", http_header(r, "User-Agent"));
 }
 
+/* Of what never reached a worker.  `endpoint`: the path asked for. */
+static void attempt_of(const struct http_request *r, const char *operation, int status,
+                       struct store_attempt *out)
+{
+    const char *agent = http_header(r, "User-Agent");
+    *out = (struct store_attempt){.at = time(NULL), .status = (uint32_t)status, .fail_info = -1};
+    snprintf(out->peer, sizeof out->peer, "%s", http_peer(r));
+    text_printable(view_str(agent ? agent : ""), out->agent, sizeof out->agent);
+    text_printable(view_str(http_path(r)), out->endpoint, sizeof out->endpoint);
+    snprintf(out->method, sizeof out->method, "%s", methods[http_method(r)]);
+    snprintf(out->operation, sizeof out->operation, "%s", operation);
+}
+
+static void refuse_attempt(struct scep_http *s, struct store_attempt *a, enum reason reason,
+                           const char *detail)
+{
+    a->result = reason == REASON_BUSY ? ATTEMPT_FAILED : ATTEMPT_REFUSED;
+    snprintf(a->reason, sizeof a->reason, "%s", reason_info(reason)->code);
+    text_printable(view_str(detail), a->detail, sizeof a->detail);
+    trail_begin(&a->trail, CHECK_HTTP);
+    trail_stop(&a->trail, "%s", a->detail);
+    attempts_note(s->attempts, a);
+}
+
 static void log_refused(struct scep_http *s, const struct http_request *r, int status,
                         enum reason reason, const char *detail)
 {
     struct log_line l;
+    struct store_attempt attempt;
+    if (s->attempts) {
+        attempt_of(r, "", status, &attempt);
+        refuse_attempt(s, &attempt, reason, detail);
+    }
     count(s, status >= 500 ? METRIC_FAILED : METRIC_REFUSED, reason);
     if (!may_log(s, &s->refused_limit))
         return;
@@ -125,10 +155,14 @@ void scep_http_refused(void *scep_http, const char *peer, int status, const char
 {
     struct scep_http *s = scep_http;
     struct log_line l;
-    enum reason reason = status == 405 || status == 501 ? REASON_HTTP_METHOD
-                         : status == 413                ? REASON_HTTP_TOO_LONG
-                         : status == 503                ? REASON_BUSY
-                                                        : REASON_HTTP_MALFORMED;
+    enum reason reason = why == http_tls_hello            ? REASON_HTTP_TLS
+                         : status == 405 || status == 501 ? REASON_HTTP_METHOD
+                         : status == 413                  ? REASON_HTTP_TOO_LONG
+                         : status == 503                  ? REASON_BUSY
+                                                          : REASON_HTTP_MALFORMED;
+    struct store_attempt attempt = {.at = time(NULL), .status = (uint32_t)status, .fail_info = -1};
+    snprintf(attempt.peer, sizeof attempt.peer, "%s", peer);
+    refuse_attempt(s, &attempt, reason, why);
     asks(s, NULL, "", now_us());
     count(s, status == 503 ? METRIC_FAILED : METRIC_REFUSED, reason);
     count_limit(s, status);
@@ -275,6 +309,8 @@ static void pki_operation(struct scep_http *s, struct http_request *r,
         reply_busy(s, r, "out of memory");
         return;
     }
+    job->call.method = methods[http_method(r)];
+    attempts_followed(s->attempts, http_peer(r));
     bool ok = http_method(r) == HTTP_POST ? message_of_post(r, &job->message, &err)
                                           : message_of_get(r, &job->message, &err);
     if (ok && service_pool_submit(s->pool, job))
@@ -298,6 +334,16 @@ static void refuse_operation(struct scep_http *s, struct http_request *r, const 
                     *asked ? "unknown operation" : "no operation");
 }
 
+/* Devices fetch it first; those that do not trust it go away without a word. */
+static void note_fetched(struct scep_http *s, const struct http_request *r)
+{
+    struct store_attempt attempt;
+    if (!s->attempts)
+        return;
+    attempt_of(r, "GetCACert", 200, &attempt);
+    attempts_fetched(s->attempts, &attempt);
+}
+
 static void get_operation(struct scep_http *s, struct http_request *r,
                           const struct scep_endpoint *e, enum operation op, const char *asked)
 {
@@ -306,6 +352,7 @@ static void get_operation(struct scep_http *s, struct http_request *r,
         reply_memory(s, r, "GetCACaps", type_text, "no-store", buf_view(&e->caps));
         return;
     case OP_CA_CERT:
+        note_fetched(s, r);
         reply_memory(s, r, "GetCACert", e->ca_cert_type, "no-store", buf_view(&e->ca_cert));
         return;
     case OP_NEXT_CA_CERT:
@@ -394,6 +441,11 @@ static void send_answer(struct scep_http *s, struct service_job *job)
     }
     http_reply(r, &reply);
     count_answer(s, a);
+    if (s->attempts && !a->recorded) {
+        struct store_attempt attempt;
+        scep_answer_attempt(a, &job->call, service_job_ms(job), &attempt);
+        attempts_note(s->attempts, &attempt);
+    }
     /* What is no SCEP message costs its sender nothing, so its lines are limited; all others are
      * kept. */
     if (a->status != 400 || may_log(s, &s->refused_limit))

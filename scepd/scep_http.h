@@ -2,6 +2,7 @@
  * the service pool and sends what comes back.  Loop thread only, but for scep_http_done. */
 #pragma once
 
+#include "scepd/attempts.h"
 #include "scepd/http.h"
 #include "scepd/job_queue.h"
 #include "scepd/logger.h"
@@ -17,6 +18,7 @@ struct scep_http {
     struct service_pool *pool;
     const struct service_ops *ops;
     struct upkeep *upkeep;
+    struct attempts *attempts;              /* NULL: none are kept */
     const struct log *log;
     struct metrics *metrics;                /* NULL: nothing is counted */
     /* private */

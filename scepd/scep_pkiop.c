@@ -3,8 +3,10 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/hex.h"
+#include "base/text.h"
 #include "ca/family.h"
 #include "scepd/scep_check.h"
 
@@ -43,13 +45,14 @@ static void answer_fault(struct scep_answer *out, const struct err *why)
     snprintf(out->detail, sizeof out->detail, "%s", why->text);
     enroll_change_free(out->change);
     out->change = NULL;
+    out->recorded = out->certrep = false;
     answer_text(out, 503, reason_info(out->reason)->text);
 }
 
 /* ---- generations ---- */
 
-/* RFC 8894 section 5.1: who encrypts to the next CA, or to its RA, asks for a certificate of the next
- * CA.  Everybody else gets one of the current CA. */
+/* RFC 8894 section 5.1: who encrypts to the next CA, or to its RA, asks for a certificate of the
+ * next CA.  Everybody else gets one of the current CA. */
 static const struct authority *issuer_for(const struct scep_call *call,
                                           const struct scep_message *m)
 {
@@ -93,6 +96,7 @@ static bool reply_build(const struct scep_call *call, const struct scep_message 
         return false;
     out->status = 200;
     out->content_type = type_pki_message;
+    out->certrep = true;
     return true;
 }
 
@@ -167,6 +171,48 @@ static bool issue(const struct scep_call *call, const struct scep_message *m,
     return reply_success(call, m, issuer, buf_view(&issued->der), out, err);
 }
 
+/* The polls of one request that are kept one by one; its record counts them all. */
+#define POLLS_KEPT 10
+
+static double ms_since(int64_t started_us)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return started_us ? (double)((int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000 - started_us) / 1000
+                      : 0;
+}
+
+/* What is stored anyway takes its attempt along.  Refusals go another way, where they are sampled,
+ * also those that are counted: nobody can push out the history of others with them. */
+static bool record(const struct scep_call *call, const struct enroll_decision *d,
+                   struct scep_answer *out, struct err *err)
+{
+    struct store_attempt attempt;
+    if (!out->change || d->verdict == ENROLL_REJECT)
+        return true;
+    out->recorded = true;
+    if (d->polls > POLLS_KEPT)
+        return true;
+    trail_begin(&out->trail, CHECK_STORING);
+    trail_pass(&out->trail, "durable before the answer left");
+    scep_answer_attempt(out, call, ms_since(call->started_us), &attempt);
+    return enroll_change_record(out->change, &attempt, err);
+}
+
+/* RFC 8894 asks for no signing time; where there is one, it shows the device's clock. */
+static void look_at_clock(const struct scep_message *m, const struct issued *issued,
+                          struct scep_answer *out)
+{
+    char theirs[32], begins[32];
+    if (!m->signing_time || m->signing_time >= issued->not_before)
+        return;
+    text_time(m->signing_time, theirs);
+    text_time(issued->not_before, begins);
+    out->clock_behind = true;
+    snprintf(out->detail, sizeof out->detail,
+             "the device's clock said %s, the certificate begins %s", theirs, begins);
+}
+
 /* Step 3 to 6 of a request: decide, issue, answer, and gather what must be stored first. */
 static bool enrol(const struct scep_call *call, const struct scep_message *m,
                   struct scep_answer *out, struct err *err)
@@ -179,15 +225,23 @@ static bool enrol(const struct scep_call *call, const struct scep_message *m,
     const struct issued *new_certificate = NULL;
     bool ok = false;
     policy.authority = issuer_for(call, m);
-    if (!enroll_decide(call->enroll, &policy, m, &call->peer, call->now, &d, &plan, &stored_csr,
-                       err))
+    bool decided = enroll_decide(call->enroll, &policy, m, &call->peer, call->now, &d, &plan,
+                                 &stored_csr, err);
+    trail_append(&out->trail, &d.trail);
+    if (!decided)
         goto out;
     out->verdict = d.verdict;
+    memcpy(out->signer, d.signer, sizeof out->signer);
     snprintf(out->challenge, sizeof out->challenge, "%s", d.challenge);
     snprintf(out->request, sizeof out->request, "%s", d.request);
     switch (d.verdict) {
     case ENROLL_ISSUE:
+        trail_begin(&out->trail, CHECK_SIGNING);
         ok = issue(call, m, policy.authority, &plan, &d, &issued, out, err);
+        if (ok) {
+            trail_pass(&out->trail, "certificate %s", out->serial);
+            look_at_clock(m, &issued, out);
+        }
         new_certificate = &issued;
         break;
     case ENROLL_REPEAT:
@@ -205,6 +259,7 @@ static bool enrol(const struct scep_call *call, const struct scep_message *m,
     }
     ok = ok && enroll_change_new(&policy, m, &call->peer, &d, new_certificate, call->now,
                                  &out->change, err);
+    ok = ok && record(call, &d, out, err);
 out:
     issued_clear(&issued);
     cert_plan_clear(&plan);
@@ -254,6 +309,7 @@ static bool get_cert(const struct scep_call *call, const struct scep_message *m,
         *err = lookup;
         ok = false;
     } else {
+        trail_stop(&out->trail, "there is no such certificate");
         ok = reply_failure(call, m, REASON_CERTIFICATE_UNKNOWN, "", out, err);
     }
     store_cert_clear(&cert);
@@ -279,6 +335,7 @@ static bool get_crl(const struct scep_call *call, const struct scep_message *m,
         *err = lookup;
         ok = false;
     } else {
+        trail_stop(&out->trail, "there is no CRL of that issuer");
         ok = reply_failure(call, m, REASON_CERTIFICATE_UNKNOWN, "", out, err);
     }
     buf_clear(&crl.der);
@@ -286,6 +343,20 @@ static bool get_crl(const struct scep_call *call, const struct scep_message *m,
 }
 
 /* ---- the whole ---- */
+
+static void note_content(const struct scep_message *m, struct scep_answer *out)
+{
+    snprintf(out->cipher, sizeof out->cipher, "%s", cipher_name(m->cipher));
+    if (!m->csr) {
+        trail_pass(&out->trail, "%s", out->cipher);
+        return;
+    }
+    name_text(&m->csr->subject, out->subject, sizeof out->subject);
+    san_text(&m->csr->ext.san, out->san, sizeof out->san);
+    pubkey_text(&m->csr->key, out->key);
+    memcpy(out->key_hash, m->csr->key.sha256, STORE_HASH);
+    trail_pass(&out->trail, "%s, request with %s key, its signature good", out->cipher, out->key);
+}
 
 static bool dispatch(const struct scep_call *call, struct scep_message *m, struct scep_answer *out,
                      struct err *err)
@@ -297,10 +368,12 @@ static bool dispatch(const struct scep_call *call, struct scep_message *m, struc
     if (m->type == SCEP_CERT_REP)
         return err_refuse(err, REASON_MESSAGE_UNSUPPORTED, "CertRep is an answer, not a request");
     const struct scep_rules rules = scep_rules_of(call->endpoint);
-    if (!scep_check_signed(c, m, call->now, err) || !scep_open_by(m, &rules, &keys, err))
+    if (!scep_check_signed(c, m, call->now, err))
         return false;
-    if (m->csr)
-        name_text(&m->csr->subject, out->subject, sizeof out->subject);
+    trail_begin(&out->trail, CHECK_OPEN);
+    if (!scep_open_by(m, &rules, &keys, err))
+        return false;
+    note_content(m, out);
     if (!scep_check_opened(c, m, err))
         return false;
     switch (m->type) {
@@ -309,8 +382,10 @@ static bool dispatch(const struct scep_call *call, struct scep_message *m, struc
     case SCEP_CERT_POLL:
         return enrol(call, m, out, err);
     case SCEP_GET_CERT:
+        trail_begin(&out->trail, CHECK_LOOKUP);
         return get_cert(call, m, out, err);
     case SCEP_GET_CRL:
+        trail_begin(&out->trail, CHECK_LOOKUP);
         return get_crl(call, m, out, err);
     case SCEP_CERT_REP:
         break;
@@ -324,11 +399,14 @@ void scep_pki_prepare(const struct scep_call *call, struct scep_answer *out)
     struct scep_message *m = NULL;
     struct err err = {0};
     const struct scep_rules rules = scep_rules_of(call->endpoint);
+    trail_begin(&out->trail, CHECK_MESSAGE);
     bool parsed = scep_parse_by(call->message, &rules, &m, &err);
     if (!parsed && err.kind != ERR_REFUSED) {
         answer_fault(out, &err);
         goto out;
     }
+    if (!parsed)
+        trail_stop(&out->trail, "%s", err.text);
     if (!parsed && !(m && m->replyable)) {
         out->reason = err.reason;
         snprintf(out->detail, sizeof out->detail, "%s", err.text);
@@ -339,9 +417,15 @@ void scep_pki_prepare(const struct scep_call *call, struct scep_answer *out)
     snprintf(out->transaction, sizeof out->transaction, "%s", m->transaction_id);
     out->odd_message_digest = m->odd_message_digest;
 
+    if (parsed) {
+        snprintf(out->digest, sizeof out->digest, "%s", digest_name(m->digest));
+        trail_pass(&out->trail, "CMS, %s, signature good", out->digest);
+    }
+
     /* From here on a refusal is a signed CertRep FAILURE in HTTP 200 (RFC 8894 section 4.3.1). */
     if (parsed && dispatch(call, m, out, &err))
         goto out;
+    trail_stop(&out->trail, "%s", err.text);
     struct err second = {0};
     if (err.kind != ERR_REFUSED)
         answer_fault(out, &err);
@@ -357,6 +441,7 @@ void scep_pki_commit_failed(const struct scep_call *call, const struct err *why,
     struct err busy = *why;
     if (busy.kind == ERR_CONFLICT)
         busy.kind = ERR_BUSY;
+    trail_stop(&out->trail, "%s", busy.text);
     answer_fault(out, &busy);
 }
 

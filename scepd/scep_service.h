@@ -25,6 +25,8 @@ struct scep_call {
     struct view message;          /* the pkiMessage, after base64 of a GET */
     struct enroll_peer peer;
     int64_t now;
+    int64_t started_us;           /* monotonic; when the request came; 0: not known */
+    const char *method;           /* HTTP, static; NULL: not known */
 };
 
 struct scep_answer {
@@ -42,6 +44,14 @@ struct scep_answer {
     bool renewal;                 /* ENROLL_ISSUE: by a certificate of ours */
     bool odd_message_digest;      /* accepted only by the endpoint's setting of that name */
     bool fault;                   /* ours: log as error */
+    /* for the attempt as well */
+    struct trail trail;
+    char san[256], key[16], digest[16], cipher[16];
+    char signer[2 * STORE_SERIAL_MAX + 1]; /* serial of the signer's certificate, when it is one of ours */
+    uint8_t key_hash[STORE_HASH];
+    bool certrep;                 /* the body is a CertRep */
+    bool clock_behind;            /* the message was signed before its certificate begins */
+    bool recorded;                /* the attempt is stored with the change, or not worth it */
 };
 void scep_answer_clear(struct scep_answer *a);
 
@@ -51,5 +61,7 @@ void scep_pki_prepare(const struct scep_call *call, struct scep_answer *out);
 void scep_pki_commit_failed(const struct scep_call *call, const struct err *why, struct scep_answer *out);
 /* The whole: prepare, commit, and again when the world changed meanwhile. */
 void scep_pki_operation(const struct scep_call *call, struct scep_answer *out);
+/* What is kept about it; `ms` as in the log line. */
+void scep_answer_attempt(const struct scep_answer *a, const struct scep_call *call, double ms, struct store_attempt *out);
 /* One log line for an answer. */
 void scep_answer_log(const struct scep_answer *a, const struct scep_call *call, const struct log *log, double ms);

@@ -71,7 +71,7 @@ size_t service_pool_waiting(struct service_pool *p)
 bool service_pool_submit(struct service_pool *p, struct service_job *job)
 {
     job->call.message = buf_view(&job->message);
-    job->submitted_us = service_now_us();
+    job->submitted_us = job->call.started_us = service_now_us();
     pthread_mutex_lock(&p->lock);
     bool taken = !p->stopping && job_queue_push(&p->work, job);
     p->pending += taken;

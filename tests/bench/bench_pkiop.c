@@ -58,12 +58,12 @@ int main(int argc, char **argv)
         size_t n = 0;
         double t = cpu_us();
         for (; n < BATCH && i < l.n; n++, i++) {
-            struct scep_call call = {e,
-                                     &f.enroll,
-                                     f.signer,
-                                     buf_view(&l.device[i].message),
-                                     {"192.0.2.1", "bench"},
-                                     time(NULL)};
+            struct scep_call call = {.endpoint = e,
+                                     .enroll = &f.enroll,
+                                     .signer = f.signer,
+                                     .message = buf_view(&l.device[i].message),
+                                     .peer = {"192.0.2.1", "bench"},
+                                     .now = time(NULL)};
             scep_pki_prepare(&call, &answers[n]);
             if (answers[n].verdict != ENROLL_ISSUE || answers[n].fault) {
                 fprintf(stderr, "bench_pkiop: %s\n", answers[n].detail);

@@ -20,6 +20,7 @@ TITLES = {
     "admin": "admin",
     "store": "store",
     "challenges": "challenges",
+    "attempts": "attempts",
     "log": "log",
     "authorities": "authorities",
     "authorities.crl": "authorities.crl",

@@ -129,6 +129,7 @@ static const struct refusal refusals[] = {
     {"GET /ec%00ho HTTP/1.1\r\nHost: x\r\n\r\n", 400},
     /* no HTTP at all */
     {"\x16\x03\x01\x02 hello\r\n\r\n", 400},
+    {"\x16\x03\x01\x02 no line ends here", 400},
     /* methods */
     {"DELETE /echo HTTP/1.1\r\nHost: x\r\n\r\n", 405},
     {"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 405},

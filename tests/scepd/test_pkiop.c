@@ -84,8 +84,12 @@ static struct scep_answer ask(struct device *d, struct client_result *result)
                                d->digest, d->cipher,      d->padding};
     buf_clear(&d->message);
     must(client_message_build(&m, &d->identity, &d->ca, d->nonce, &d->message, &err));
-    struct scep_call call = {d->endpoint,           &f.enroll, f.signer, buf_view(&d->message),
-                             {"192.0.2.7", "test"}, now};
+    struct scep_call call = {.endpoint = d->endpoint,
+                             .enroll = &f.enroll,
+                             .signer = f.signer,
+                             .message = buf_view(&d->message),
+                             .peer = {"192.0.2.7", "test"},
+                             .now = now};
     struct scep_answer a;
     scep_pki_operation(&call, &a);
     ck_assert_msg(!a.fault, "%s", a.detail);
@@ -423,8 +427,12 @@ static struct scep_answer ask_oddly(struct device *d, const struct odd *odd)
     buf_clear(&envelope);
     X509_free(recipient);
     X509_free(signer);
-    struct scep_call call = {d->endpoint,           &f.enroll, f.signer, buf_view(&d->message),
-                             {"192.0.2.7", "test"}, now};
+    struct scep_call call = {.endpoint = d->endpoint,
+                             .enroll = &f.enroll,
+                             .signer = f.signer,
+                             .message = buf_view(&d->message),
+                             .peer = {"192.0.2.7", "test"},
+                             .now = now};
     struct scep_answer a;
     scep_pki_operation(&call, &a);
     ck_assert_msg(!a.fault, "%s", a.detail);
@@ -580,8 +588,12 @@ START_TEST(switch_odd_message_digest)
         m.no_message_digest = true;
         forge_attr_add(&m, OID_MESSAGE_DIGEST, DER_OCTET_STRING, view_of(digest, 32));
         d.message = forge_build(&m);
-        struct scep_call call = {
-            d.endpoint, &f.enroll, f.signer, buf_view(&d.message), {"192.0.2.7", "test"}, now};
+        struct scep_call call = {.endpoint = d.endpoint,
+                                 .enroll = &f.enroll,
+                                 .signer = f.signer,
+                                 .message = buf_view(&d.message),
+                                 .peer = {"192.0.2.7", "test"},
+                                 .now = now};
         struct scep_answer a;
         scep_pki_operation(&call, &a);
         ck_assert_int_eq(a.reason, on ? REASON_NONE : REASON_SIGNATURE_BAD);
@@ -700,7 +712,11 @@ END_TEST
 START_TEST(what_is_no_message_is_http_400)
 {
     static const char *const garbage[] = {"", "hello", "\x30\x80", "0", "\x30\x03\x02\x01\x05"};
-    struct scep_call call = {&f.endpoint[0], &f.enroll, f.signer, {0}, {"192.0.2.7", "test"}, now};
+    struct scep_call call = {.endpoint = &f.endpoint[0],
+                             .enroll = &f.enroll,
+                             .signer = f.signer,
+                             .peer = {"192.0.2.7", "test"},
+                             .now = now};
     for (size_t i = 0; i < sizeof garbage / sizeof *garbage; i++) {
         struct scep_answer a;
         call.message = view_str(garbage[i]);
@@ -722,12 +738,126 @@ START_TEST(damaged_message_gets_a_signed_failure)
     scep_answer_clear(&a);
     client_result_clear(&r);
     d.message.p[d.message.n - 1] ^= 1; /* inside the signature */
-    struct scep_call call = {
-        d.endpoint, &f.enroll, f.signer, buf_view(&d.message), {"192.0.2.7", "test"}, now};
+    struct scep_call call = {.endpoint = d.endpoint,
+                             .enroll = &f.enroll,
+                             .signer = f.signer,
+                             .message = buf_view(&d.message),
+                             .peer = {"192.0.2.7", "test"},
+                             .now = now};
     scep_pki_operation(&call, &a);
     ck_assert_int_eq(a.status, 200);
     ck_assert_int_eq(a.reason, REASON_SIGNATURE_BAD);
     scep_answer_clear(&a);
+    device_free(&d);
+}
+END_TEST
+
+/* ---- attempts ---- */
+
+static bool take_newest(void *ctx, const struct store_attempt *a)
+{
+    *(struct store_attempt *)ctx = *a;
+    return false;
+}
+
+static const struct trail_step *step_of(const struct store_attempt *a, enum check check)
+{
+    const struct trail_step *found = NULL;
+    for (size_t i = 0; i < a->trail.n; i++)
+        if (a->trail.step[i].check == check)
+            found = &a->trail.step[i];
+    ck_assert_msg(found != NULL, "no step of %s", check_text(check));
+    return found;
+}
+
+static uint64_t attempts_n(void)
+{
+    struct store_stats stats;
+    must(store_stats(f.store, &stats, &err));
+    return stats.attempts;
+}
+
+/* The attempt is in the store as soon as the certificate is: in one transaction. */
+START_TEST(an_issue_takes_its_attempt_along)
+{
+    char secret[CHALLENGE_TEXT_MAX];
+    one_time(secret);
+    struct device d = device_new("/scep", "CN=kept", secret);
+    char *serial = expect_issued(&d, ENROLL_ISSUE);
+    struct store_attempt a = {.seq = 0};
+    must(store_attempt_list(f.store, 0, take_newest, &a, &err));
+    ck_assert_int_eq(a.result, ATTEMPT_ISSUED);
+    ck_assert_str_eq(a.serial, serial);
+    ck_assert_str_eq(a.peer, "192.0.2.7");
+    ck_assert_str_eq(a.agent, "test");
+    ck_assert_str_eq(a.endpoint, "/scep");
+    ck_assert_str_eq(a.operation, "PKCSReq");
+    ck_assert_str_eq(a.transaction, d.transaction);
+    ck_assert_str_eq(a.subject, "CN=kept");
+    ck_assert_str_eq(a.key, "RSA-2048");
+    ck_assert_str_eq(a.digest, "SHA-256");
+    ck_assert_str_eq(a.cipher, "AES-128");
+    ck_assert_str_eq(a.template_name, "device");
+    ck_assert_int_eq(strncmp(a.challenge, "chl_", 4), 0);
+    ck_assert_str_eq(a.reason, "");
+    ck_assert_int_eq(a.fail_info, -1);
+    for (size_t i = 0; i < a.trail.n; i++)
+        ck_assert_int_eq(a.trail.step[i].state, TRAIL_PASSED);
+    ck_assert_ptr_nonnull(strstr(step_of(&a, CHECK_CHALLENGE)->text, "use 1 of 1"));
+    ck_assert_ptr_nonnull(strstr(step_of(&a, CHECK_SIGNING)->text, serial));
+    ck_assert_int_eq(a.trail.step[a.trail.n - 1].check, CHECK_STORING);
+    /* never the password */
+    ck_assert_ptr_null(strstr(a.detail, secret));
+    for (size_t i = 0; i < a.trail.n; i++)
+        ck_assert_ptr_null(strstr(a.trail.step[i].text, secret));
+    free(serial);
+    device_free(&d);
+}
+END_TEST
+
+/* A refusal is given to the front end, which samples; where it stopped is told, with the values. */
+START_TEST(a_refusal_tells_where_it_stopped)
+{
+    char secret[CHALLENGE_TEXT_MAX];
+    one_time(secret);
+    struct device first = device_new("/scep", "CN=first", secret),
+                  second = device_new("/scep", "CN=second", secret);
+    free(expect_issued(&first, ENROLL_ISSUE));
+    uint64_t before = attempts_n();
+    struct client_result r = {0};
+    struct scep_answer answer = ask(&second, &r);
+    struct scep_call call = {.endpoint = second.endpoint,
+                             .peer = {"192.0.2.7", "test"},
+                             .now = now};
+    struct store_attempt a;
+    ck_assert(!answer.recorded);
+    ck_assert_uint_eq(attempts_n(), before);
+    scep_answer_attempt(&answer, &call, 4.4, &a);
+    ck_assert_int_eq(a.result, ATTEMPT_REFUSED);
+    ck_assert_str_eq(a.reason, "challenge.used");
+    ck_assert_int_eq(a.fail_info, FAIL_BAD_REQUEST);
+    ck_assert_uint_eq(a.status, 200);
+    ck_assert_uint_eq(a.ms, 4);
+    const struct trail_step *last = &a.trail.step[a.trail.n - 1];
+    ck_assert_int_eq(last->check, CHECK_CHALLENGE);
+    ck_assert_int_eq(last->state, TRAIL_STOPPED);
+    ck_assert_ptr_nonnull(strstr(last->text, "was used"));
+    ck_assert_int_eq(step_of(&a, CHECK_KEY)->state, TRAIL_PASSED);
+    scep_answer_clear(&answer);
+    client_result_clear(&r);
+    device_free(&first);
+    device_free(&second);
+}
+END_TEST
+
+START_TEST(only_the_first_polls_are_kept)
+{
+    struct device d = device_new("/manual", "CN=waits for long", "");
+    expect_pending(&d);
+    uint64_t before = attempts_n();
+    for (int i = 0; i < 15; i++)
+        expect_pending(&d);
+    ck_assert_uint_eq(attempts_n(), before + 10);
     device_free(&d);
 }
 END_TEST
@@ -781,6 +911,9 @@ int main(void)
     tcase_add_test(c, ec_key_waits_for_approval);
     tcase_add_test(c, what_is_no_message_is_http_400);
     tcase_add_test(c, damaged_message_gets_a_signed_failure);
+    tcase_add_test(c, an_issue_takes_its_attempt_along);
+    tcase_add_test(c, a_refusal_tells_where_it_stopped);
+    tcase_add_test(c, only_the_first_polls_are_kept);
     tcase_add_test(c, capabilities);
     suite_add_tcase(s, c);
     return check_main(s);

@@ -113,7 +113,14 @@ enum fail_info { /* RFC 8894 section 3.2.1.4 */
     X(HTTP_PATH, "http.wrong_path", FAIL_BAD_REQUEST, 0, true, "no endpoint has this path")        \
     X(HTTP_OPERATION, "http.operation", FAIL_BAD_REQUEST, 0, true, "unknown SCEP operation")       \
     X(HTTP_MALFORMED, "http.malformed", FAIL_BAD_REQUEST, 0, true, "the HTTP request is malformed")\
-    X(HTTP_TOO_LONG, "http.too_long", FAIL_BAD_REQUEST, 0, true, "the HTTP request is too long")
+    X(HTTP_TOO_LONG, "http.too_long", FAIL_BAD_REQUEST, 0, true, "the HTTP request is too long")     \
+    X(HTTP_TLS, "http.tls", FAIL_BAD_REQUEST, 0, true, "a TLS connection came to a port that speaks plain HTTP") \
+    /* no refusals of ours: what the attempts of a device, or their absence, let us tell */                     \
+    X(CA_THUMBPRINT, "ca.thumbprint", FAIL_BAD_REQUEST, 0, false,                                  \
+      "the CA certificate was fetched and no request followed")                                    \
+    X(CLOCK_SKEW, "clock.skew", FAIL_BAD_TIME, 0, false,                                           \
+      "the device's clock is so far behind that its certificate is not yet valid for it")          \
+    X(NEVER_ARRIVED, "never.arrived", FAIL_BAD_REQUEST, 0, false, "nothing of this kind has arrived here")
 
 enum reason {
     REASON_NONE = 0,
