@@ -179,7 +179,7 @@ static bool start_http(struct daemon *d, struct err *err)
 static bool start_admin(struct daemon *d, struct err *err)
 {
     const struct admin_options o = {d->base, d->store, d->metrics, &d->logger.log, d->version};
-    const struct admin_sources s = {d->config, d->rooms.authority, d->config->authority_n, d->pool,
+    const struct admin_sources s = {d->config, d->rooms.member, d->rooms.member_n, d->pool,
                                     d->server};
     int fd = d->admin_fd;
     d->admin_fd = -1;

@@ -68,9 +68,9 @@ static const char *distance(int64_t seconds, char out[48])
 {
     int64_t away = seconds < 0 ? -seconds : seconds;
     bool days = away >= 2 * DAY;
-    snprintf(out, 48, "%s%lld %s%s", seconds < 0 ? "" : "in ",
-             (long long)(away / (days ? DAY : HOUR)), days ? "days" : "hours",
-             seconds < 0 ? " ago" : "");
+    int64_t n = away / (days ? DAY : HOUR);
+    snprintf(out, 48, "%s%lld %s%s%s", seconds < 0 ? "" : "in ", (long long)n,
+             days ? "day" : "hour", n == 1 ? "" : "s", seconds < 0 ? " ago" : "");
     return out;
 }
 
@@ -193,18 +193,40 @@ static void tell_ending(struct health *h, const char *name, const char *what, co
     serving(h, c);
 }
 
+/* A successor that takes over in time is all that a CA's end needs. */
+static bool succeeded(const struct authority *a)
+{
+    const struct family *f = a->family;
+    return f && f->next && f->activates_at && f->activates_at < a->cert->not_after;
+}
+
+static void tell_succession(struct health *h, const struct authority *a, int64_t now)
+{
+    char when[48];
+    health_add(h, "ca_expiry", HEALTH_PASS, "", "the next CA certificate of \"%s\" takes over %s",
+               a->name, distance(a->family->activates_at - now, when));
+}
+
 static void check_authorities(struct health *h, const struct health_sources *s, int64_t now)
 {
     struct ending ca = {NULL, "", 0, 0}, ra = ca;
+    const struct authority *next = NULL;
     for (size_t i = 0; i < s->authority_n; i++) {
         const struct authority *a = s->authorities[i];
-        take_sooner(&ca, a->cert, a->name, CA_WARN_DAYS * DAY, now);
+        if (a->role != AUTHORITY_CURRENT)
+            continue;
+        if (succeeded(a) && a->cert->not_after > now)
+            next = a;
+        else
+            take_sooner(&ca, a->cert, a->name, CA_WARN_DAYS * DAY, now);
         take_sooner(&ra, a->ra, a->name, RA_WARN_DAYS * DAY, now);
         take_sooner(&ra, a->ra_signing, a->name, RA_WARN_DAYS * DAY, now);
         take_sooner(&ra, a->ra_encryption, a->name, RA_WARN_DAYS * DAY, now);
     }
     if (ca.cert)
         tell_ending(h, "ca_expiry", "CA", "scepctl ca rollover new", &ca);
+    else if (next)
+        tell_succession(h, next, now);
     if (ra.cert)
         tell_ending(h, "ra_expiry", "RA", "scepctl ca rollover status", &ra);
 }
@@ -217,6 +239,9 @@ static void check_crls(struct health *h, const struct survey *s, int64_t now)
     char when[48];
     for (size_t i = 0; i < s->crl_n; i++) {
         const struct survey_crl *crl = &s->crl[i];
+        if (crl->role == AUTHORITY_NEXT ||
+            (crl->role == AUTHORITY_FORMER && crl->authority_end <= now))
+            continue;
         int64_t share = (crl->next_update - crl->this_update) / SHARE_OF_LIFE;
         int64_t warn = share < CRL_WARN_HOURS * HOUR ? share : CRL_WARN_HOURS * HOUR;
         int64_t left = crl->number ? crl->next_update - now : -DAY;

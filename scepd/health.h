@@ -37,7 +37,7 @@ struct health_live {
 
 struct health_sources {
     const struct survey *survey;
-    struct authority *const *authorities;
+    struct authority *const *authorities; /* every generation of each */
     size_t authority_n;
     const struct health_live *live; /* NULL: seen from another process */
 };

@@ -61,7 +61,7 @@ static void plain(struct writer *w, uint64_t value)
     put(w, "%s %llu\n", w->family, (unsigned long long)value);
 }
 
-static void timestamp(struct writer *w, const char *labels, int64_t value)
+static void number(struct writer *w, const char *labels, int64_t value)
 {
     put(w, "%s%s %lld\n", w->family, labels, (long long)value);
 }
@@ -217,7 +217,7 @@ static void write_store(struct writer *w, const struct metrics *m, const struct 
     plain(w, s->stats.free_disk_bytes);
     family(w, "scepd_store_surveyed_timestamp_seconds", "gauge",
            "When the figures of the store were looked at last.");
-    timestamp(w, "", s->at);
+    number(w, "", s->at);
 }
 
 /* ---- what the authority remembers ---- */
@@ -243,7 +243,7 @@ static void write_waiting(struct writer *w, const struct survey *s)
         labelled(w, "endpoint", s->pending[i].endpoint, s->pending[i].pending);
     family(w, "scepd_requests_pending_oldest_timestamp_seconds", "gauge",
            "When the one that waits longest came; 0 when none waits.");
-    timestamp(w, "", s->oldest_pending_at);
+    number(w, "", s->oldest_pending_at);
     family(w, "scepd_challenges", "gauge", "One-time challenges that are remembered.");
     for (int i = 0; i < SURVEY_CHALLENGES; i++)
         labelled(w, "state", states[i], s->challenges[i]);
@@ -251,44 +251,74 @@ static void write_waiting(struct writer *w, const struct survey *s)
     plain(w, s->stats.audit_entries);
 }
 
-static void write_end(struct writer *w, const char *authority, const char *role,
+static const char *labels_of(const char *authority, unsigned generation, const char *role,
+                             char out[400])
+{
+    char q[2 * METRIC_NAME_SIZE + 1];
+    int n =
+        snprintf(out, 400, "{authority=\"%s\",generation=\"%u\"", quoted(authority, q), generation);
+    if (role)
+        n += snprintf(out + n, 400 - (size_t)n, ",role=\"%s\"", role);
+    snprintf(out + n, 400 - (size_t)n, "}");
+    return out;
+}
+
+static void write_end(struct writer *w, const struct authority *a, const char *role,
                       const struct cert *cert)
 {
-    char q[2 * METRIC_NAME_SIZE + 1], labels[400];
-    if (!cert)
-        return;
-    snprintf(labels, sizeof labels, "{authority=\"%s\",role=\"%s\"}", quoted(authority, q), role);
-    timestamp(w, labels, cert->not_after);
+    char labels[400];
+    if (cert)
+        number(w, labels_of(a->name, a->generation, role, labels), cert->not_after);
 }
 
 static void write_authorities(struct writer *w, const struct metrics_gauges *g)
 {
+    static const char *const roles[] = {
+        [AUTHORITY_CURRENT] = "ca", [AUTHORITY_FORMER] = "ca_former", [AUTHORITY_NEXT] = "ca_next"};
     family(w, "scepd_authority_not_after_timestamp_seconds", "gauge",
            "When certificates of an authority end.");
     for (size_t i = 0; i < g->authority_n; i++) {
         const struct authority *a = g->authorities[i];
-        write_end(w, a->name, "ca", a->cert);
-        write_end(w, a->name, "ra", a->ra);
-        write_end(w, a->name, "ra_signing", a->ra_signing);
-        write_end(w, a->name, "ra_encryption", a->ra_encryption);
+        write_end(w, a, roles[a->role], a->cert);
+        if (a->role != AUTHORITY_CURRENT)
+            continue;
+        write_end(w, a, "ra", a->ra);
+        write_end(w, a, "ra_signing", a->ra_signing);
+        write_end(w, a, "ra_encryption", a->ra_encryption);
     }
+}
+
+/* The lists that are published: not those of an authority that has not begun, or has ended. */
+static bool published(const struct survey *s, const struct survey_crl *crl)
+{
+    return crl->role != AUTHORITY_NEXT && crl->authority_end > s->at;
 }
 
 static void write_crls(struct writer *w, const struct metrics *m, const struct survey *s)
 {
-    char q[2 * METRIC_NAME_SIZE + 1], labels[300];
+    char labels[400];
     family(w, "scepd_crl_next_update_timestamp_seconds", "gauge",
            "Until when the published CRL is good; 0 when there is none.");
     for (size_t i = 0; i < s->crl_n; i++) {
-        snprintf(labels, sizeof labels, "{authority=\"%s\"}", quoted(s->crl[i].authority, q));
-        timestamp(w, labels, s->crl[i].number ? s->crl[i].next_update : 0);
+        const struct survey_crl *crl = &s->crl[i];
+        if (published(s, crl))
+            number(w, labels_of(crl->authority, crl->generation, NULL, labels),
+                   crl->number ? crl->next_update : 0);
     }
     family(w, "scepd_crl_entries", "gauge", "Certificates in the published CRL.");
-    for (size_t i = 0; i < s->crl_n; i++)
-        labelled(w, "authority", s->crl[i].authority, s->crl[i].entries);
+    for (size_t i = 0; i < s->crl_n; i++) {
+        const struct survey_crl *crl = &s->crl[i];
+        if (published(s, crl))
+            number(w, labels_of(crl->authority, crl->generation, NULL, labels),
+                   (int64_t)crl->entries);
+    }
     family(w, "scepd_crl_size_bytes", "gauge", "Size of the published CRL.");
-    for (size_t i = 0; i < s->crl_n; i++)
-        labelled(w, "authority", s->crl[i].authority, s->crl[i].number ? s->crl[i].size : 0);
+    for (size_t i = 0; i < s->crl_n; i++) {
+        const struct survey_crl *crl = &s->crl[i];
+        if (published(s, crl))
+            number(w, labels_of(crl->authority, crl->generation, NULL, labels),
+                   crl->number ? (int64_t)crl->size : 0);
+    }
     family(w, "scepd_crl_publish_failures_total", "counter", "CRLs that could not be published.");
     plain(w, read_counter(&m->crl_failures));
 }
@@ -305,7 +335,7 @@ static void write_build(struct writer *w, const struct metrics *m)
     plain(w, m->reloaded_well);
     family(w, "scepd_config_last_reload_timestamp_seconds", "gauge",
            "When the configuration in use was read.");
-    timestamp(w, "", m->reloaded_at);
+    number(w, "", m->reloaded_at);
     family(w, "scepd_log_dropped_total", "counter",
            "Log lines about requests that were left out because there were too many.");
     plain(w, read_counter(&m->log_dropped));
@@ -362,7 +392,7 @@ static void write_process(struct writer *w, const struct metrics *m)
     family(w, "process_max_fds", "gauge", "How many descriptors may be open.");
     plain(w, files.rlim_cur);
     family(w, "process_start_time_seconds", "gauge", "When this process started.");
-    timestamp(w, "", m->started);
+    number(w, "", m->started);
 }
 
 bool metrics_write(const struct metrics *m, const struct metrics_gauges *g, struct buf *out)

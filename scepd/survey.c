@@ -33,7 +33,9 @@ static void configure(struct survey *s, const struct survey_options *o)
     s->crl_n = o->authority_n < SURVEY_CRLS ? o->authority_n : SURVEY_CRLS;
     for (size_t i = 0; i < s->crl_n; i++) {
         struct survey_crl *crl = &s->crl[i];
-        *crl = (struct survey_crl){.number = 0};
+        *crl = (struct survey_crl){.generation = o->authorities[i]->generation,
+                                   .role = o->authorities[i]->role,
+                                   .authority_end = o->authorities[i]->cert->not_after};
         snprintf(crl->authority, sizeof crl->authority, "%s", o->authorities[i]->name);
         memcpy(crl->key_id, o->authorities[i]->key_id, sizeof crl->key_id);
     }

@@ -6,7 +6,7 @@
 #include "scepd/config.h"
 #include "store/store.h"
 
-#define SURVEY_CRLS 32
+#define SURVEY_CRLS CONFIG_MAX_MEMBERS
 
 enum survey_challenge { SURVEY_ACTIVE, SURVEY_USED, SURVEY_EXPIRED, SURVEY_REVOKED, SURVEY_CHALLENGES };
 
@@ -26,6 +26,9 @@ struct survey {
     uint64_t challenges[SURVEY_CHALLENGES];
     struct survey_crl {
         char authority[64];
+        unsigned generation;
+        enum authority_role role;
+        int64_t authority_end;  /* no list is published after it */
         uint8_t key_id[20];
         uint64_t number;        /* 0: there is none yet */
         int64_t this_update, next_update;
@@ -39,7 +42,7 @@ struct survey_options {
     struct store *store;        /* borrowed */
     /* borrowed during the call only */
     const struct config *config;
-    struct authority *const *authorities;
+    struct authority *const *authorities; /* every generation of each */
     size_t authority_n;
 };
 

@@ -1,0 +1,261 @@
+/* Each check of health_look: well first, then one thing wrong at a time. */
+#include <string.h>
+
+#include "ca/family.h"
+#include "check_main.h"
+#include "scepd/health.h"
+
+#define NOW INT64_C(1800000000)
+#define DAY INT64_C(86400)
+
+static struct survey survey;
+static struct authority authority, next;
+static struct authority *authorities[] = {&authority, &next};
+static struct family family;
+static struct cert ca, ra, next_ca;
+static struct health_live live;
+static struct health_sources sources;
+static struct health health;
+
+static void setup(void)
+{
+    ca = (struct cert){.not_before = NOW - 365 * DAY, .not_after = NOW + 3650 * DAY};
+    ra = (struct cert){.not_before = NOW - 100 * DAY, .not_after = NOW + 265 * DAY};
+    next_ca = ca;
+    family = (struct family){.n = 1, .current = &authority};
+    authority = (struct authority){
+        .name = "main", .family = &family, .generation = 1, .cert = &ca, .ra = &ra};
+    next = (struct authority){.name = "main",
+                              .family = &family,
+                              .generation = 2,
+                              .role = AUTHORITY_NEXT,
+                              .cert = &next_ca};
+    survey = (struct survey){.at = NOW,
+                             .looked_us = survey_clock_us(),
+                             .readable = true,
+                             .audit_at = NOW - 5,
+                             .crl_n = 1,
+                             .audit = {.from = 1, .to = 7}};
+    survey.stats.free_disk_bytes = UINT64_C(1) << 40;
+    survey.stats.map_bytes = UINT64_C(64) << 30;
+    survey.stats.used_bytes = UINT64_C(1) << 30;
+    survey.stats.audit_entries = 7;
+    survey.crl[0] = (struct survey_crl){.authority = "main",
+                                        .generation = 1,
+                                        .authority_end = ca.not_after,
+                                        .number = 812,
+                                        .this_update = NOW - 600,
+                                        .next_update = NOW - 600 + DAY};
+    live = (struct health_live){
+        .signer_reached = true, .reloaded_well = true, .queue = 3, .queue_capacity = 512};
+    sources = (struct health_sources){&survey, authorities, 1, &live};
+}
+
+static const struct health_check *find(const char *name)
+{
+    for (size_t i = 0; i < health.n; i++)
+        if (strcmp(health.check[i].name, name) == 0)
+            return &health.check[i];
+    return NULL;
+}
+
+/* Only this check is not well, and it says so and what to do. */
+static void expect(const char *name, enum health_status status, const char *text)
+{
+    health_look(&sources, NOW, &health);
+    ck_assert_int_eq(health.status, status);
+    for (size_t i = 0; i < health.n; i++) {
+        const struct health_check *c = &health.check[i];
+        bool it = strcmp(c->name, name) == 0;
+        ck_assert_msg(c->status == (it ? status : HEALTH_PASS), "%s: %s", c->name, c->text);
+        ck_assert_msg(it == (c->fix[0] != '\0') || strcmp(name, "stopping") == 0, "%s", c->name);
+    }
+    ck_assert_ptr_nonnull(find(name));
+    ck_assert_msg(strstr(find(name)->text, text), "%s", find(name)->text);
+}
+
+START_TEST(all_is_well)
+{
+    health_look(&sources, NOW, &health);
+    ck_assert_int_eq(health.status, HEALTH_PASS);
+    ck_assert(health.ready);
+    ck_assert_uint_eq(health.n, 11);
+    sources.live = NULL; /* from another process */
+    health_look(&sources, NOW, &health);
+    ck_assert_uint_eq(health.n, 8);
+    ck_assert_ptr_null(find("signer"));
+}
+END_TEST
+
+START_TEST(serving)
+{
+    live.signer_reached = false;
+    expect("signer", HEALTH_FAIL, "does not answer");
+    ck_assert(!health.ready);
+    setup();
+    live.queue = 420;
+    expect("queue", HEALTH_WARN, "420 of 512");
+    ck_assert(health.ready);
+    live.queue = 512;
+    expect("queue", HEALTH_FAIL, "512 of 512");
+    ck_assert(!health.ready);
+    setup();
+    live.stopping = true;
+    expect("stopping", HEALTH_FAIL, "stopping");
+    ck_assert(!health.ready);
+    setup();
+    live.reloaded_well = false;
+    expect("config", HEALTH_WARN, "mistakes");
+    ck_assert(health.ready);
+}
+END_TEST
+
+START_TEST(store)
+{
+    survey.readable = false;
+    strcpy(survey.error, "input/output error");
+    expect("store", HEALTH_FAIL, "input/output error");
+    ck_assert(!health.ready);
+    setup();
+    survey.looked_us -= 31 * 1000000;
+    expect("store", HEALTH_FAIL, "31 s");
+    setup();
+    survey.stats.free_disk_bytes = UINT64_C(255) << 20;
+    expect("disk", HEALTH_WARN, "255 MiB");
+    ck_assert(health.ready);
+    survey.stats.free_disk_bytes = UINT64_C(15) << 20;
+    expect("disk", HEALTH_FAIL, "15 MiB");
+    ck_assert(!health.ready);
+    setup();
+    survey.stats.used_bytes = UINT64_C(52) << 30;
+    expect("map", HEALTH_WARN, "81 %");
+    setup();
+    survey.audit_at = NOW + 61;
+    expect("clock", HEALTH_WARN, "behind");
+    survey.audit_at = NOW + 60;
+    health_look(&sources, NOW, &health);
+    ck_assert_int_eq(health.status, HEALTH_PASS);
+    survey.audit.broken = true;
+    expect("audit_chain", HEALTH_FAIL, "entry 8");
+    ck_assert(health.ready);
+}
+END_TEST
+
+START_TEST(ca_ends)
+{
+    ca.not_before = NOW - 3471 * DAY;
+    ca.not_after = NOW + 179 * DAY;
+    expect("ca_expiry", HEALTH_WARN, "in 179 days");
+    ck_assert_int_eq(find("ca_expiry")->value, 179);
+    ck_assert_int_eq(find("ca_expiry")->limit, 180);
+    ca.not_after = NOW - 3600;
+    expect("ca_expiry", HEALTH_FAIL, "expired 1 hour ago");
+    ck_assert(!health.ready);
+    ck_assert_int_eq(find("ca_expiry")->value, -1);
+    setup();
+    ca.not_before = NOW - 365 * DAY; /* a short life: a quarter of it */
+    ca.not_after = NOW + 120 * DAY;
+    expect("ca_expiry", HEALTH_WARN, "in 120 days");
+    ck_assert_int_eq(find("ca_expiry")->limit, 121);
+}
+END_TEST
+
+START_TEST(a_successor_is_enough)
+{
+    ca.not_after = NOW + 30 * DAY;
+    family.next = &next;
+    sources.authority_n = 2;
+    expect("ca_expiry", HEALTH_WARN, "in 30 days"); /* nobody said when */
+    family.activates_at = NOW + 40 * DAY;
+    expect("ca_expiry", HEALTH_WARN, "in 30 days"); /* too late */
+    family.activates_at = NOW + 10 * DAY;
+    health_look(&sources, NOW, &health);
+    ck_assert_int_eq(health.status, HEALTH_PASS);
+    ck_assert_str_eq(find("ca_expiry")->text,
+                     "the next CA certificate of \"main\" takes over in 10 days");
+}
+END_TEST
+
+START_TEST(ra_ends)
+{
+    ra.not_after = NOW + 23 * DAY;
+    expect("ra_expiry", HEALTH_WARN, "the RA certificate of \"main\" expires in 23 days");
+    ck_assert_int_eq(find("ra_expiry")->limit, 30);
+    ra.not_after = NOW;
+    expect("ra_expiry", HEALTH_FAIL, "expired");
+    setup();
+    ra.not_before = NOW - DAY; /* a life of ten days: a quarter is left */
+    ra.not_after = NOW + 9 * DAY;
+    health_look(&sources, NOW, &health);
+    ck_assert_int_eq(health.status, HEALTH_PASS);
+    setup();
+    authority.ra = NULL;
+    health_look(&sources, NOW, &health);
+    ck_assert_ptr_null(find("ra_expiry"));
+}
+END_TEST
+
+START_TEST(crl_ends)
+{
+    survey.crl[0].next_update = NOW + 5 * 3600;
+    survey.crl[0].this_update = NOW - 19 * 3600;
+    expect("crl", HEALTH_WARN, "in 5 hours");
+    survey.crl[0].next_update = NOW - 1;
+    expect("crl", HEALTH_FAIL, "CRL 812 of \"main\" ended");
+    ck_assert(health.ready); /* who has a certificate suffers, not who wants one */
+    survey.crl[0].number = 0;
+    expect("crl", HEALTH_FAIL, "no CRL of \"main\"");
+    setup(); /* former ones until they end, next ones not yet */
+    survey.crl_n = 3;
+    survey.crl[1] = survey.crl[2] = survey.crl[0];
+    survey.crl[1].role = AUTHORITY_NEXT;
+    survey.crl[1].number = 0;
+    survey.crl[2].role = AUTHORITY_FORMER;
+    survey.crl[2].next_update = survey.crl[2].authority_end = NOW;
+    health_look(&sources, NOW, &health);
+    ck_assert_int_eq(health.status, HEALTH_PASS);
+    survey.crl[2].authority_end = NOW + DAY;
+    expect("crl", HEALTH_FAIL, "ended");
+}
+END_TEST
+
+START_TEST(as_json)
+{
+    ra.not_after = NOW + 23 * DAY;
+    health_look(&sources, NOW, &health);
+    json_t *o = health_json(&health, "1.2.3");
+    ck_assert_str_eq(json_string_value(json_object_get(o, "status")), "warn");
+    ck_assert_str_eq(json_string_value(json_object_get(o, "version")), "1.2.3");
+    json_t *checks = json_object_get(o, "checks"), *c;
+    ck_assert_uint_eq(json_array_size(checks), 11);
+    size_t i;
+    json_array_foreach(checks, i, c)
+    {
+        if (strcmp(json_string_value(json_object_get(c, "name")), "ra_expiry"))
+            continue;
+        ck_assert_int_eq(json_integer_value(json_object_get(c, "value")), 23);
+        ck_assert_int_eq(json_integer_value(json_object_get(c, "limit")), 30);
+        ck_assert_str_eq(json_string_value(json_object_get(c, "unit")), "days");
+        ck_assert_str_eq(json_string_value(json_object_get(c, "fix")),
+                         "scepctl ca rollover status");
+    }
+    json_decref(o);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("scepd/health");
+    TCase *c = tcase_create("health");
+    tcase_add_checked_fixture(c, setup, NULL);
+    tcase_add_test(c, all_is_well);
+    tcase_add_test(c, serving);
+    tcase_add_test(c, store);
+    tcase_add_test(c, ca_ends);
+    tcase_add_test(c, a_successor_is_enough);
+    tcase_add_test(c, ra_ends);
+    tcase_add_test(c, crl_ends);
+    tcase_add_test(c, as_json);
+    suite_add_tcase(s, c);
+    return check_main(s);
+}
