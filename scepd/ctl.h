@@ -199,6 +199,7 @@ int ctl_print_cert(struct ctl *ctl, struct view der, bool as_der);
 /* ---- verbs ---- */
 
 int ctl_init(struct ctl *ctl, const struct ctl_args *a);
+int ctl_status(struct ctl *ctl, const struct ctl_args *a);
 int ctl_ca_show(struct ctl *ctl, const struct ctl_args *a);
 int ctl_ca_export(struct ctl *ctl, const struct ctl_args *a);
 int ctl_challenge_new(struct ctl *ctl, const struct ctl_args *a);

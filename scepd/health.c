@@ -93,7 +93,7 @@ static void check_store(struct health *h, const struct survey *s)
                        "look for a disk that hangs, or a store on a network",
                        "the store has not answered for %lld s", (long long)age);
     else
-        c = health_add(h, "store", HEALTH_PASS, "", "%llu certificates, readable",
+        c = health_add(h, "store", HEALTH_PASS, "", "the store answers; certificates in it: %llu",
                        (unsigned long long)s->stats.certificates);
     measure(c, age, "seconds", LOOK_SECONDS);
     serving(h, c);

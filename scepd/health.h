@@ -1,4 +1,4 @@
-/* Is all well, and for how long?  One function answers for /healthz and /readyz: a list of checks, each with
+/* Is all well, and for how long?  One function answers for /healthz, /readyz and scepctl status: a list of checks, each with
  * what was found and what to do about it.  It warns before anything expires, fills up or is lost. */
 #pragma once
 

@@ -97,6 +97,8 @@ const struct ctl_verb ctl_verbs[] = {
      {"sudo scepctl init --name \"Example Device CA\" --url http://scep.example.org",
       "scepctl init --home ./demo --demo", "scepctl init --home /srv/scepd --key p384 --root --passphrase-file pass"},
      ctl_init},
+    {"status", "", "", 0, 0, "is all well, and for how long? What /healthz says; exit 7 if something is not", NO_FLAGS,
+     {"scepctl status", "scepctl status --json", NULL}, ctl_status},
     {"ca", "show", "[NAME]", 0, 1, "the authority's certificates, fingerprints and revocation list", NO_FLAGS,
      {"scepctl ca show", "scepctl ca show --json", NULL}, ctl_ca_show},
     {"ca", "export", "[NAME]", 0, 1, "the authority's certificate", ca_export_flags,

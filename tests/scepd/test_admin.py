@@ -199,6 +199,58 @@ class Counting(unittest.TestCase):
         self.assertEqual(written + self.s.value("scepd_log_dropped_total"), 250)
 
 
+class Status(unittest.TestCase):
+    def setUp(self):
+        self.s = Admin()
+        self.addCleanup(self.s.a.close)
+
+    def status(self, *args):
+        r = run(SCEPCTL, "-c", self.s.a.conf, "status", *args, check=False)
+        return r.returncode, r.stdout, r.stderr
+
+    def checks(self, health):
+        return {c["name"]: c["status"] for c in health["checks"]}
+
+    def test_the_same_as_healthz(self):
+        self.s.a.start()
+        code, out, told = self.status("--json")
+        mine, theirs = json.loads(out), self.s.health()[1]
+        self.assertEqual(self.checks(mine), self.checks(theirs))
+        self.assertEqual(mine["version"], theirs["version"])
+        self.assertEqual(code, 0)
+        self.assertIn("are well", told)
+        rows = [line.split("\t") for line in self.status()[1].splitlines()]
+        self.assertEqual({r[1]: r[0] for r in rows}, self.checks(theirs))
+
+    def test_without_the_daemon(self):
+        self.s.a.start()
+        theirs = self.checks(self.s.health()[1])
+        self.s.a.stop()
+        code, out, told = self.status("--json")
+        mine = self.checks(json.loads(out))
+        self.assertEqual(mine.pop("daemon"), "fail")
+        self.assertEqual(code, 7)
+        self.assertIn("1 of 9 checks need attention", told)
+        for name in ("signer", "queue", "config"):
+            theirs.pop(name)
+        self.assertEqual(mine, theirs)
+
+    def test_without_an_admin_listener(self):
+        self.s = Admin(edit=lambda t: re.sub(r"(admin: .*port = )\d+", r"\g<1>0", t))
+        self.addCleanup(self.s.a.close)
+        self.s.a.start()
+        code, out, _ = self.status("--json")
+        daemon = [c for c in json.loads(out)["checks"] if c["name"] == "daemon"][0]
+        self.assertEqual((code, daemon["status"]), (0, "pass"))
+        self.assertIn("there is no admin listener", daemon["text"])
+        self.assertNotIn("admin=", self.s.a.log_text())
+
+    def test_no_list_was_ever_published(self):
+        code, out, _ = self.status("--json")
+        self.assertEqual(self.checks(json.loads(out))["crl"], "fail")
+        self.assertEqual(code, 7)
+
+
 class Access(unittest.TestCase):
     def start(self, edit):
         s = Admin(edit=edit)
