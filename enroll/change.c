@@ -252,7 +252,29 @@ static bool key_still_unused(const struct enroll_change *c, struct store_write *
     char other[STORE_SUBJECT_MAX];
     if (!store_write_key_use(w, c->cert.key_hash, c->cert.subject_hash, &use, other, err))
         return false;
-    return use == KEY_FREE || changed(err, "the key was used");
+    bool good = use == KEY_FREE || (use == KEY_SAME && !c->p->new_key);
+    return good || changed(err, "the key was used");
+}
+
+static bool next_duplicate(const struct enroll_change *c, struct store_write *w,
+                           struct store_cert *out, struct err *err)
+{
+    return store_write_cert_of_subject(w, c->cert.subject_hash, c->cert.template_name, c->now,
+                                       c->cert.id, out, err);
+}
+
+/* Still nobody, or, where the new one takes its place, nobody who is on hold. */
+static bool duplicates_settled(const struct enroll_change *c, struct store_write *w,
+                               struct err *err)
+{
+    struct store_cert held = {0};
+    struct err why = {0};
+    if (c->p->duplicates == DUPLICATES_ALLOW)
+        return true;
+    if (!next_duplicate(c, w, &held, &why))
+        return why.kind == ERR_NOT_FOUND || err_pass(err, &why);
+    return (c->p->duplicates == DUPLICATES_REPLACE && held.state != CERT_HELD) ||
+           changed(err, "the subject got a certificate");
 }
 
 /* ---- writing ---- */
@@ -272,6 +294,31 @@ static bool burn(const struct enroll_change *c, struct store_write *w, struct er
     return !c->p->one_time || store_challenge_burn(w, c->p->challenge_hash, &use, err);
 }
 
+/* Every other certificate of the subject gives way to the new one (RFC 5280 section 5.3.1:
+ * superseded).  One on hold stays what it is. */
+static bool replace_duplicates(const struct enroll_change *c, struct store_write *w,
+                               struct err *err)
+{
+    char serial[2 * STORE_SERIAL_MAX + 1], by[2 * STORE_SERIAL_MAX + 1];
+    struct store_cert old = {0};
+    struct err why = {0};
+    if (c->p->duplicates != DUPLICATES_REPLACE)
+        return true;
+    hex_encode(view_of(c->cert.serial, c->cert.serial_len), by);
+    while (next_duplicate(c, w, &old, &why)) {
+        struct store_audit audit;
+        if (old.state == CERT_HELD)
+            return true;
+        hex_encode(view_of(old.serial, old.serial_len), serial);
+        audit_fill(&audit, c->now, "certificate.revoked", c->endpoint, serial,
+                   "%.300s reason=%d replaced_by=%s", old.subject, (int)CRL_SUPERSEDED, by);
+        if (!store_cert_revoke(w, old.id, CRL_SUPERSEDED, c->now, err) ||
+            !store_audit_put(w, &audit, err))
+            return false;
+    }
+    return why.kind == ERR_NOT_FOUND || err_pass(err, &why);
+}
+
 /* A request that waited moves only together with its transaction.  Everything is checked before the
  * first verb; only the serial number can still be taken when it comes, and that verb stands first.
  */
@@ -282,12 +329,14 @@ static bool apply_issue(struct enroll_change *c, struct store_write *w, struct e
         return false;
     c->cert.id = 0;
     struct err why = {0};
+    if (!duplicates_settled(c, w, err))
+        return false;
     if (!store_cert_put(w, &c->cert, &why))
         return why.kind == ERR_EXISTS ? changed(err, "the serial number was given")
                                       : err_pass(err, &why);
     c->dirty = true;
     c->tx.cert_id = c->cert.id;
-    return burn(c, w, err) && put_tx(c, w, err) &&
+    return burn(c, w, err) && put_tx(c, w, err) && replace_duplicates(c, w, err) &&
            (!c->p->renews || store_cert_renewed(w, c->p->renews, c->cert.id, err)) &&
            (!*c->request || store_request_issued(w, c->request, c->cert.id, err)) &&
            store_audit_put(w, &c->audit, err);

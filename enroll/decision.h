@@ -30,6 +30,8 @@ struct enroll_private {
     uint8_t challenge_hash[STORE_HASH];
     int64_t burn_at;
     char challenge_label[128];
+    bool new_key;                        /* the template wants a key that has no certificate yet */
+    enum duplicates duplicates;          /* of this subject, to be looked at again */
     uint64_t renews, renewed_before;     /* ids: the old certificate, and what had renewed it already */
     char original_challenge[32];         /* of the old certificate */
     uint64_t max_pending;                /* CHANGE_PEND: 0: no limit */
@@ -76,6 +78,9 @@ bool ask_plan(struct ask *a, const char *signer_subject, struct err *err);
 bool ask_key_unused(struct ask *a, struct err *err);
 /* Judges the challenge as of `when`. */
 bool ask_challenge(struct ask *a, const struct presented *p, int64_t when, struct err *err);
+/* Another valid certificate of the subject, as the endpoint has it.  After the challenge: a stranger is not told who has
+ * a certificate. */
+bool ask_duplicates(struct ask *a, struct err *err);
 /* Takes the challenge over into what the change will burn. */
 void ask_take_challenge(struct ask *a, int64_t burn_at);
 

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/hex.h"
+#include "base/text.h"
 #include "ca/family.h"
 #include "ca/keycheck.h"
 #include "pkcs7/alg.h"
@@ -62,8 +64,16 @@ bool ask_key_unused(struct ask *a, struct err *err)
                           a->policy->authority->name);
     if (!store_key_use(a->ctx->store, a->p->key_hash, a->p->subject_hash, &use, other, err))
         return false;
+    enum template_key_reuse rule = a->policy->template->key_reuse;
+    a->p->new_key = rule == KEY_REUSE_NEVER || (rule == KEY_REUSE_RENEWAL && !a->d->renewal);
+    if (use == KEY_SAME && a->p->new_key)
+        return err_refuse(err, REASON_KEY_AGAIN,
+                          "template %s wants a new key for each %s, and this one has a certificate",
+                          a->policy->template->name,
+                          rule == KEY_REUSE_NEVER ? "certificate" : "enrolment");
     switch (use) {
     case KEY_FREE:
+    case KEY_SAME:
         trail_pass(a->trail, "has no certificate under another name");
         break;
     case KEY_ELSEWHERE:
@@ -74,6 +84,37 @@ bool ask_key_unused(struct ask *a, struct err *err)
                           "the certificate of the key for \"%.200s\" was revoked because of it",
                           other);
     }
+    return true;
+}
+
+/* ---- other certificates of the subject ---- */
+
+bool ask_duplicates(struct ask *a, struct err *err)
+{
+    const struct enroll_policy *policy = a->policy;
+    struct store_cert held = {0};
+    struct err why = {0};
+    char serial[2 * STORE_SERIAL_MAX + 1], end[32];
+    if (policy->duplicates == DUPLICATES_ALLOW || a->plan->subject.n == 0)
+        return true;
+    trail_begin(a->trail, CHECK_DUPLICATE);
+    a->p->duplicates = policy->duplicates;
+    if (!store_cert_of_subject(a->ctx->store, a->p->subject_hash, policy->template->name, a->now, 0,
+                               &held, &why)) {
+        if (why.kind != ERR_NOT_FOUND)
+            return err_pass(err, &why);
+        trail_pass(a->trail, "there is none");
+        return true;
+    }
+    hex_encode(view_of(held.serial, held.serial_len), serial);
+    text_time(held.not_after, end);
+    if (held.state == CERT_HELD)
+        return err_refuse(err, REASON_DUPLICATE_SUBJECT, "\"%.150s\" has %s, which is on hold",
+                          held.subject, serial);
+    if (policy->duplicates == DUPLICATES_REFUSE)
+        return err_refuse(err, REASON_DUPLICATE_SUBJECT, "\"%.150s\" has %s until %s", held.subject,
+                          serial, end);
+    trail_pass(a->trail, "%s will be revoked", serial);
     return true;
 }
 
@@ -147,6 +188,8 @@ bool decide_initial(struct ask *a, struct err *err)
     if (!ask_plan(a, NULL, err) || !ask_key_unused(a, err))
         return false;
     if (policy->challenges && !ask_challenge(a, &a->presented, a->now, err))
+        return false;
+    if (!ask_duplicates(a, err))
         return false;
     ask_take_challenge(a, a->now);
     if (policy->manual)

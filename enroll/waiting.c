@@ -74,6 +74,8 @@ static bool issue_approved(struct ask *a, const struct store_request *r, struct 
         return false;
     if (kept.kind != PRESENTED_NONE && !ask_challenge(a, &kept, r->created_at, err))
         return false;
+    if (!ask_duplicates(a, err))
+        return false;
     ask_take_challenge(a, r->created_at);
     a->p->kind = CHANGE_ISSUE;
     a->d->verdict = ENROLL_ISSUE;

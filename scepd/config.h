@@ -30,6 +30,7 @@ struct config_endpoint {
     int max_pending;
     bool renewal;
     enum renewal_challenge renewal_challenge;
+    enum duplicates duplicates;
     bool any_signer_key;
     unsigned digests, ciphers;            /* ALG_BIT sets that requests may use */
     bool legacy;                          /* DES and MD5 may be listed */

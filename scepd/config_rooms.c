@@ -120,6 +120,7 @@ static bool load_policy(const struct config *c, const struct config_endpoint *e,
     p->max_pending = (uint64_t)e->max_pending;
     p->renewal = e->renewal;
     p->renewal_challenge = e->renewal_challenge;
+    p->duplicates = e->duplicates;
     p->any_signer_key = e->any_signer_key;
     return !(e->challenges & CHALLENGE_STATIC) ||
            static_hash(e, &r->challenge_key, p->static_hash, err);

@@ -69,6 +69,18 @@ static const struct setting_word digest_words[] = {
     {"SHA-512", ALG_BIT(DIGEST_SHA512)},
     {NULL, 0},
 };
+static const struct setting_word duplicates_words[] = {
+    {"allow", DUPLICATES_ALLOW},
+    {"refuse", DUPLICATES_REFUSE},
+    {"replace", DUPLICATES_REPLACE},
+    {NULL, 0},
+};
+static const struct setting_word key_reuse_words[] = {
+    {"same-subject", KEY_REUSE_SAME_SUBJECT},
+    {"renewal", KEY_REUSE_RENEWAL},
+    {"never", KEY_REUSE_NEVER},
+    {NULL, 0},
+};
 /* Of the signature by which a device shows that it has the key. */
 static const struct setting_word csr_digest_words[] = {
     {"SHA-1", ALG_BIT(DIGEST_SHA1)},     {"SHA-224", ALG_BIT(DIGEST_SHA224)},
@@ -206,6 +218,8 @@ const struct setting config_schema[] = {
      "Digests that a certification request may be signed with, of those that its endpoint takes."},
     {"templates", "curves", SETTING_SET, AT(template, curves), 0, 0, curve_words, "[\"P-256\", \"P-384\"]", 0,
      "Curves of EC keys; [] allows none."},
+    {"templates", "key_reuse", SETTING_CHOICE, AT(template, key_reuse), 0, 0, key_reuse_words, "\"same-subject\"", 0,
+     "Which certificates of one subject may have the same key: all, a renewal and what it renews, or never two."},
     {"templates", "key_usage", SETTING_SET, AT(template, key_usage), 0, 0, usage_words, "\"both\"", 0,
      "Key usage given at most."},
     {"templates", "ext_key_usage", SETTING_OIDS, AT(template, eku), 0, 0, NULL, "[\"clientAuth\"]", 0,
@@ -256,6 +270,8 @@ const struct setting config_schema[] = {
      "Lets a certificate issued here renew itself."},
     {"endpoints", "renewal_challenge", SETTING_CHOICE, AT(config_endpoint, renewal_challenge), 0, 0, renewal_words,
      "\"ignore\"", 0, "What becomes of a challenge in a renewal: not looked at, checked if there, or needed."},
+    {"endpoints", "duplicates", SETTING_CHOICE, AT(config_endpoint, duplicates), 0, 0, duplicates_words, "\"allow\"", 0,
+     "A first enrolment for a subject that has a valid certificate of the template: replace revokes the old one."},
     {"endpoints", "any_signer_key", SETTING_BOOL, AT(config_endpoint, any_signer_key), 0, 0, NULL, "false", 0,
      "Accepts messages signed with another key than the requested one, as some proxies send them."},
     {"endpoints", "digests", SETTING_SET, AT(config_endpoint, digests), 0, 0, digest_words,

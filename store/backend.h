@@ -24,6 +24,7 @@ enum table {
     TABLE_CERT_DER,     /* id -> DER */
     TABLE_CERT_SERIAL,  /* length, serial, authority -> id */
     TABLE_CERT_KEY,     /* key hash, id -> subject hash */
+    TABLE_CERT_SUBJECT, /* subject hash, id -> nothing */
     TABLE_REVOKED,      /* authority, id (or serial) -> revocation */
     TABLE_CRL,          /* authority, shard -> CRL */
     TABLE_CHALLENGE,    /* hash -> challenge */

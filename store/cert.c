@@ -118,6 +118,11 @@ struct key cert_key_key(const uint8_t key_hash[STORE_HASH], uint64_t id)
     return k;
 }
 
+struct key cert_subject_key(const uint8_t subject_hash[STORE_HASH], uint64_t id)
+{
+    return cert_key_key(subject_hash, id);
+}
+
 /* ---- reading ---- */
 
 bool cert_load(struct txn *t, uint64_t id, struct store_cert *out, struct err *err)
@@ -343,7 +348,9 @@ static bool key_entry(void *ctx, struct view key, struct view value, bool *stop,
     if (!cert_load(search->t, octets_u64(key.p + STORE_HASH), &c, err))
         return false;
     *stop = c.state == CERT_REVOKED && c.revocation_reason == CRL_KEY_COMPROMISE;
-    if (*stop || (elsewhere && search->use == KEY_FREE)) {
+    if (!elsewhere && search->use == KEY_FREE)
+        search->use = KEY_SAME;
+    if (*stop || (elsewhere && search->use <= KEY_SAME)) {
         search->use = *stop ? KEY_COMPROMISED : KEY_ELSEWHERE;
         memcpy(search->other, c.subject, sizeof c.subject);
     }
@@ -379,6 +386,81 @@ bool store_write_key_use(struct store_write *w, const uint8_t key_hash[STORE_HAS
                          char other[STORE_SUBJECT_MAX], struct err *err)
 {
     return txn_usable(&w->txn, err) && key_use(&w->txn, key_hash, subject_hash, out, other, err);
+}
+
+/* ---- certificates of a subject ---- */
+
+struct subject_search {
+    struct txn *t;
+    const char *template_name;
+    int64_t now;
+    uint64_t except;
+    struct store_cert *out;
+    bool found;
+};
+
+static bool subject_entry(void *ctx, struct view key, struct view value, bool *stop,
+                          struct err *err)
+{
+    struct subject_search *search = ctx;
+    struct store_cert c;
+    if (key.n != STORE_HASH + 8)
+        return err_set(err, ERR_STORE, "the store has a damaged subject index entry");
+    if (!cert_load(search->t, octets_u64(key.p + STORE_HASH), &c, err))
+        return false;
+    bool stands = (c.state == CERT_ACTIVE && search->now <= c.not_after) || c.state == CERT_HELD;
+    if (stands && c.id != search->except && strcmp(c.template_name, search->template_name) == 0) {
+        *search->out = c;
+        search->found = *stop = true;
+    }
+    return true;
+}
+
+static bool of_subject(struct txn *t, const uint8_t subject_hash[STORE_HASH],
+                       const char *template_name, int64_t now, uint64_t except,
+                       struct store_cert *out, struct err *err)
+{
+    struct subject_search search = {t, template_name, now, except, out, false};
+    if (!txn_walk(t, TABLE_CERT_SUBJECT, view_of(subject_hash, STORE_HASH), subject_entry, &search,
+                  err))
+        return false;
+    return search.found ||
+           err_set(err, ERR_NOT_FOUND, "no certificate of template %s stands for this subject",
+                   template_name);
+}
+
+bool store_cert_of_subject(struct store *s, const uint8_t subject_hash[STORE_HASH],
+                           const char *template_name, int64_t now, uint64_t except,
+                           struct store_cert *out, struct err *err)
+{
+    struct txn t;
+    if (!txn_read(s, &t, err))
+        return false;
+    bool ok = of_subject(&t, subject_hash, template_name, now, except, out, err);
+    txn_read_end(&t);
+    return ok;
+}
+
+bool store_write_cert_of_subject(struct store_write *w, const uint8_t subject_hash[STORE_HASH],
+                                 const char *template_name, int64_t now, uint64_t except,
+                                 struct store_cert *out, struct err *err)
+{
+    return txn_usable(&w->txn, err) &&
+           of_subject(&w->txn, subject_hash, template_name, now, except, out, err);
+}
+
+static bool fill_entry(void *ctx, struct view key, struct view value, bool *stop, struct err *err)
+{
+    struct store_cert c;
+    if (!cert_read(value, &c, err))
+        return false;
+    struct key k = cert_subject_key(c.subject_hash, c.id);
+    return txn_put(ctx, TABLE_CERT_SUBJECT, PUT_NEW, key_view(&k), view_of(NULL, 0), err);
+}
+
+bool cert_subject_fill(struct txn *t, struct err *err)
+{
+    return txn_walk(t, TABLE_CERT, view_of(NULL, 0), fill_entry, t, err);
 }
 
 /* ---- writing ---- */
@@ -437,6 +519,7 @@ bool store_cert_put(struct store_write *w, struct store_cert *c, struct err *err
         return false;
     struct key id = key_id(numbered.id);
     struct key key = cert_key_key(c->key_hash, numbered.id);
+    struct key subject = cert_subject_key(c->subject_hash, numbered.id);
     bool revoked = false;
     bool ok = revoked_serial_find(t, &numbered, &revoked, err) &&
               cert_write(&numbered, &record, err) &&
@@ -445,7 +528,8 @@ bool store_cert_put(struct store_write *w, struct store_cert *c, struct err *err
               txn_put(t, TABLE_CERT_DER, PUT_LAST, key_view(&id), buf_view(&c->der), err) &&
               txn_put(t, TABLE_CERT_SERIAL, PUT_NEW, key_view(&serial), key_view(&id), err) &&
               txn_put(t, TABLE_CERT_KEY, PUT_NEW, key_view(&key),
-                      view_of(c->subject_hash, STORE_HASH), err);
+                      view_of(c->subject_hash, STORE_HASH), err) &&
+              txn_put(t, TABLE_CERT_SUBJECT, PUT_NEW, key_view(&subject), view_of(NULL, 0), err);
     buf_clear(&record);
     if (ok) {
         c->id = numbered.id;

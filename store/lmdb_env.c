@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "dir.h"
+#include "records.h"
 
 /* Address space, not disk: the file grows as records come.  So large that growth, which needs a
  * moment without any transaction, is exceptional. */
@@ -24,6 +25,7 @@ static const char *const table_names[TABLE_COUNT] = {
     [TABLE_CERT_DER] = "cert_der",
     [TABLE_CERT_SERIAL] = "cert_serial",
     [TABLE_CERT_KEY] = "cert_key",
+    [TABLE_CERT_SUBJECT] = "cert_subject",
     [TABLE_REVOKED] = "revoked",
     [TABLE_CRL] = "crl",
     [TABLE_CHALLENGE] = "challenge",
@@ -62,6 +64,7 @@ static int table_open(struct txn *t, enum table table, bool create)
 /* The format in which each table appeared; 0: it was there from the beginning. */
 static const uint64_t table_since[TABLE_COUNT] = {
     [TABLE_ATTEMPT] = 2,
+    [TABLE_CERT_SUBJECT] = 3,
 };
 
 /* The format first: a newer one may have other tables.  *format is 0 when there is nothing yet; of
@@ -115,6 +118,8 @@ static bool tables_add(struct txn *t, uint64_t format, struct err *err)
         if (rc != 0)
             return env_error(t->s, rc, "making a table", err);
     }
+    if (format && format < table_since[TABLE_CERT_SUBJECT] && !cert_subject_fill(t, err))
+        return false;
     u64_octets(STORE_FORMAT, now);
     return txn_put(t, TABLE_META, PUT_REPLACE, key_view(&k), view_of(now, sizeof now), err);
 }

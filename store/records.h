@@ -15,6 +15,9 @@ bool cert_load(struct txn *t, uint64_t id, struct store_cert *out, struct err *e
 bool cert_save(struct txn *t, const struct store_cert *c, struct err *err);
 struct key cert_serial_key(struct view serial, const uint8_t authority[20]);
 struct key cert_key_key(const uint8_t key_hash[STORE_HASH], uint64_t id);
+struct key cert_subject_key(const uint8_t subject_hash[STORE_HASH], uint64_t id);
+/* For a store made before this index was. */
+bool cert_subject_fill(struct txn *t, struct err *err);
 
 /* The revocations of an authority changed: its next CRL is due. */
 bool revocations_move(struct txn *t, const uint8_t authority[20], struct err *err);

@@ -95,14 +95,18 @@ static bool cert_index_check(struct verify *v, const struct store_cert *c, struc
     struct key id = key_id(c->id);
     struct key serial = cert_serial_key(view_of(c->serial, c->serial_len), c->authority);
     struct view subject = view_of(c->subject_hash, STORE_HASH);
-    bool by_serial, by_key;
+    bool by_serial, by_key, by_subject;
     if (!index_has(v, TABLE_CERT_SERIAL, serial, key_view(&id), &by_serial, err) ||
-        !index_has(v, TABLE_CERT_KEY, cert_key_key(c->key_hash, c->id), subject, &by_key, err))
+        !index_has(v, TABLE_CERT_KEY, cert_key_key(c->key_hash, c->id), subject, &by_key, err) ||
+        !index_has(v, TABLE_CERT_SUBJECT, cert_subject_key(c->subject_hash, c->id),
+                   view_of(NULL, 0), &by_subject, err))
         return false;
     if (!by_serial)
         problem(v, "certificate %llu is not found by its serial", (unsigned long long)c->id);
     if (!by_key)
         problem(v, "certificate %llu is not found by its key", (unsigned long long)c->id);
+    if (!by_subject)
+        problem(v, "certificate %llu is not found by its subject", (unsigned long long)c->id);
     return true;
 }
 
@@ -158,10 +162,8 @@ static bool cert_entry_check(struct verify *v, uint64_t id, struct view key, enu
     struct store_cert c;
     struct key expected;
     static const char *const names[TABLE_COUNT] = {
-        [TABLE_CERT_DER] = "DER",
-        [TABLE_CERT_SERIAL] = "serial",
-        [TABLE_CERT_KEY] = "key",
-        [TABLE_REVOKED] = "revocation",
+        [TABLE_CERT_DER] = "DER",         [TABLE_CERT_SERIAL] = "serial", [TABLE_CERT_KEY] = "key",
+        [TABLE_CERT_SUBJECT] = "subject", [TABLE_REVOKED] = "revocation",
     };
     if (!cert_load(&v->t, id, &c, err)) {
         if (err->kind == ERR_NOT_FOUND)
@@ -173,6 +175,8 @@ static bool cert_entry_check(struct verify *v, uint64_t id, struct view key, enu
         expected = cert_serial_key(view_of(c.serial, c.serial_len), c.authority);
     else if (table == TABLE_CERT_KEY)
         expected = cert_key_key(c.key_hash, id);
+    else if (table == TABLE_CERT_SUBJECT)
+        expected = cert_subject_key(c.subject_hash, id);
     else if (table == TABLE_REVOKED)
         expected = revoked_key(c.authority, id);
     else
@@ -202,6 +206,12 @@ static uint64_t id_at_end(struct view key)
 static bool key_entry(void *ctx, struct view key, struct view value, bool *stop, struct err *err)
 {
     return cert_entry_check(ctx, id_at_end(key), key, TABLE_CERT_KEY, err);
+}
+
+static bool subject_entry(void *ctx, struct view key, struct view value, bool *stop,
+                          struct err *err)
+{
+    return cert_entry_check(ctx, id_at_end(key), key, TABLE_CERT_SUBJECT, err);
 }
 
 /* A serial without a certificate: in the key as in the record, and really without one. */
@@ -558,6 +568,7 @@ bool store_verify(struct store *s, void (*each)(void *ctx, const struct store_pr
         {TABLE_CERT_DER, der_entry},
         {TABLE_CERT_SERIAL, serial_entry},
         {TABLE_CERT_KEY, key_entry},
+        {TABLE_CERT_SUBJECT, subject_entry},
         {TABLE_REVOKED, revoked_entry},
         {TABLE_CRL, crl_check},
         {TABLE_CHALLENGE, challenge_check},

@@ -202,7 +202,7 @@ START_TEST(key_reuse)
     enum key_use use = KEY_ELSEWHERE;
     char other[STORE_SUBJECT_MAX] = "?";
     ok(store_key_use(st, first.key_hash, first.subject_hash, &use, other, &err));
-    ck_assert_int_eq(use, KEY_FREE);
+    ck_assert_int_eq(use, KEY_SAME);
     ck_assert_str_eq(other, "");
     uint8_t subject[STORE_HASH];
     hash_of(5, 'n', subject);

@@ -249,6 +249,10 @@ START_TEST(certificates)
         expect(1, "revocation with key");
         break;
     }
+    case 20:
+        lose_first(TABLE_CERT_SUBJECT);
+        expect(1, "is not found by its subject");
+        break;
     }
 }
 END_TEST
@@ -508,7 +512,7 @@ int main(void)
     TCase *c = tcase_create("verify");
     tcase_add_checked_fixture(c, setup_filled, teardown);
     tcase_set_timeout(c, 60);
-    tcase_add_loop_test(c, certificates, 0, 20);
+    tcase_add_loop_test(c, certificates, 0, 21);
     tcase_add_loop_test(c, challenges, 0, 7);
     tcase_add_loop_test(c, transactions, 0, 11);
     tcase_add_loop_test(c, audit, 0, 7);

@@ -47,8 +47,12 @@ enum fail_info { /* RFC 8894 section 3.2.1.4 */
       "the key is weak and would not protect the device")                                          \
     X(KEY_REUSED, "key.reused", FAIL_BAD_REQUEST, 0x80094811, false,                               \
       "this key already has a certificate for another subject, or belongs to this authority")      \
+    X(KEY_AGAIN, "key.again", FAIL_BAD_REQUEST, 0x80094811, true,                                  \
+      "this key already has a certificate, and the template wants a new key")                      \
     X(KEY_COMPROMISED, "key.compromised", FAIL_BAD_REQUEST, 0x80092010, false,                     \
       "a certificate for this key was revoked because the key was compromised")                    \
+    X(DUPLICATE_SUBJECT, "duplicate.subject", FAIL_BAD_REQUEST, 0x80094001, false,                 \
+      "the subject already has a valid certificate, and the endpoint gives it no second one")      \
     X(USAGE_FORBIDDEN, "usage.forbidden", FAIL_BAD_REQUEST, 0x80094012, true,                      \
       "the request asks for a usage that the template never gives")                                \
     X(ALGORITHM_REFUSED, "algorithm.refused", FAIL_BAD_ALG, 0x80090008, true,                      \

@@ -20,7 +20,8 @@
     X(APPROVAL, 10, "approval")                                              \
     X(LOOKUP, 11, "lookup")                                                  \
     X(SIGNING, 12, "signing")                                                \
-    X(STORING, 13, "storing")
+    X(STORING, 13, "storing")                                                 \
+    X(DUPLICATE, 14, "other certificates of the subject") /* before APPROVAL */
 
 enum check {
     CHECK_NONE = 0,

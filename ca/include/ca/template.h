@@ -8,6 +8,12 @@
 
 #define TEMPLATE_MAX_PATTERNS 32
 
+enum template_key_reuse {
+    KEY_REUSE_SAME_SUBJECT, /* every certificate of one subject may have the same key */
+    KEY_REUSE_RENEWAL,      /* a renewal may keep its key; a new enrolment needs a new one */
+    KEY_REUSE_NEVER,        /* every certificate has a key of its own */
+};
+
 enum template_surplus { SURPLUS_REFUSE, SURPLUS_DROP };
 
 struct template {
@@ -32,6 +38,7 @@ struct template {
     unsigned rsa_min, rsa_max;                      /* bits; 0/0: no RSA */
     unsigned curves;                                /* ALG_BIT(enum key_curve) */
     unsigned csr_digests;                           /* ALG_BIT(enum digest): of a request's own signature */
+    enum template_key_reuse key_reuse;              /* under one subject; under two never */
     /* Usage.  The request's wish narrows, never widens; asking for more: refused or dropped. */
     uint32_t key_usage;                             /* KU_* bits; keyEncipherment leaves for EC keys */
     struct eku eku;

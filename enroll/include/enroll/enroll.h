@@ -13,6 +13,9 @@
 enum challenge_policy { CHALLENGE_NONE = 0, CHALLENGE_ONE_TIME = 1, CHALLENGE_STATIC = 2 }; /* bits */
 enum renewal_challenge { RENEWAL_CHALLENGE_IGNORE, RENEWAL_CHALLENGE_CHECK, RENEWAL_CHALLENGE_REQUIRE };
 
+/* What a first enrolment means for a subject that holds a valid certificate of the same template already. */
+enum duplicates { DUPLICATES_ALLOW, DUPLICATES_REFUSE, DUPLICATES_REPLACE };
+
 /* What an endpoint allows.  Immutable. */
 struct enroll_policy {
     char endpoint[64];               /* its name in the store: the path */
@@ -26,6 +29,8 @@ struct enroll_policy {
     bool renewal;                    /* by a valid certificate of ours, issued at this endpoint or by this template.
                                         One that was renewed already may renew again: devices lose what they got */
     enum renewal_challenge renewal_challenge;
+    enum duplicates duplicates;      /* REPLACE revokes the old ones (superseded).  Renewals are no duplicates, and an
+                                        empty subject is nobody's */
     bool any_signer_key;             /* proxies sign with an ephemeral key: do not compare with the CSR's */
 };
 

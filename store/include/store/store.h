@@ -20,7 +20,7 @@
 struct store;
 struct store_write;
 
-#define STORE_FORMAT 2
+#define STORE_FORMAT 3
 #define STORE_HASH 32          /* SHA-256 */
 #define STORE_SERIAL_MAX 40
 #define STORE_TEXT_MAX 512
@@ -108,9 +108,9 @@ bool store_cert_by_der(struct store *s, struct view serial, const uint8_t der_ha
 /* Serial as a hex prefix of 6 digits or more, over all authorities: ERR_NOT_FOUND, or ERR_CONFLICT when
  * several match. */
 bool store_cert_by_prefix(struct store *s, const char *hex, struct store_cert *out, struct err *err);
-/* What became of a key so far: nothing that matters to `subject_hash`, a certificate under another subject, or, which
- * counts more, a revocation because the key was compromised.  `other` gets the subject's text of that certificate. */
-enum key_use { KEY_FREE, KEY_ELSEWHERE, KEY_COMPROMISED };
+/* What became of a key so far: nothing, a certificate under `subject_hash` only, one under another subject, or, which
+ * counts most, a revocation because the key was compromised.  `other` gets the subject's text of the latter two. */
+enum key_use { KEY_FREE, KEY_SAME, KEY_ELSEWHERE, KEY_COMPROMISED };
 bool store_key_use(struct store *s, const uint8_t key_hash[STORE_HASH], const uint8_t subject_hash[STORE_HASH],
                    enum key_use *out, char other[STORE_SUBJECT_MAX], struct err *err);
 struct store_revoked {
@@ -120,6 +120,10 @@ struct store_revoked {
     enum crl_reason reason;
     uint32_t shard;
 };
+/* The oldest certificate of a subject and a template that stands at `now`, or is on hold, other than `except` (0: none);
+ * without its DER.  ERR_NOT_FOUND.  One that was renewed does not count: its successor does. */
+bool store_cert_of_subject(struct store *s, const uint8_t subject_hash[STORE_HASH], const char *template_name,
+                           int64_t now, uint64_t except, struct store_cert *out, struct err *err);
 /* Marks `old` as renewed by `new`. */
 bool store_cert_renewed(struct store_write *w, uint64_t old_id, uint64_t new_id, struct err *err);
 /* Revokes or holds (CRL_HOLD).  ERR_CONFLICT if it is revoked already; a held one may be revoked for
@@ -297,6 +301,8 @@ bool store_write_request_get(struct store_write *w, const char *id, struct store
 bool store_write_request_pending(struct store_write *w, const char *endpoint, uint64_t *out, struct err *err);
 bool store_write_key_use(struct store_write *w, const uint8_t key_hash[STORE_HASH], const uint8_t subject_hash[STORE_HASH],
                          enum key_use *out, char other[STORE_SUBJECT_MAX], struct err *err);
+bool store_write_cert_of_subject(struct store_write *w, const uint8_t subject_hash[STORE_HASH], const char *template_name,
+                                 int64_t now, uint64_t except, struct store_cert *out, struct err *err);
 
 /* ---- audit: a hash chain ---- */
 
