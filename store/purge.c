@@ -113,7 +113,8 @@ static bool cert_forget(struct txn *t, const struct store_cert *c, struct err *e
 {
     struct key id = key_id(c->id), revoked = revoked_key(c->authority, c->id),
                serial = cert_serial_key(view_of(c->serial, c->serial_len), c->authority),
-               by_key = cert_key_key(c->key_hash, c->id), k;
+               by_key = cert_key_key(c->key_hash, c->id),
+               by_subject = cert_subject_key(c->subject_hash, c->id), k;
     struct store_tx tx = {.endpoint = ""};
     bool found;
     if (!tx_of(t, c->endpoint, c->transaction, &k, &tx, &found, err))
@@ -125,6 +126,7 @@ static bool cert_forget(struct txn *t, const struct store_cert *c, struct err *e
             txn_del(t, TABLE_REVOKED, key_view(&revoked), err)) &&
            txn_del(t, TABLE_CERT_SERIAL, key_view(&serial), err) &&
            txn_del(t, TABLE_CERT_KEY, key_view(&by_key), err) &&
+           txn_del(t, TABLE_CERT_SUBJECT, key_view(&by_subject), err) &&
            txn_del(t, TABLE_CERT_DER, key_view(&id), err) &&
            txn_del(t, TABLE_CERT, key_view(&id), err);
 }
