@@ -28,6 +28,8 @@ void client_free(struct client *c);
 
 /* RFC 8894 section 3.5. */
 bool client_get_caps(struct client *c, struct client_caps *out, struct err *err);
+/* The same from an answer in hand; words that cannot be read are no capability. */
+void client_caps_from_answer(struct view body, struct client_caps *out);
 
 /* RFC 8894 section 4.2: what the server handed out, and which certificate is for what. */
 struct client_ca {

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
+
 /* No answer of a SCEP server is larger; a CRL by GetCRL may come near. */
 #define MAX_ANSWER (64u << 20)
 
@@ -149,6 +151,25 @@ static void caps_word(struct client_caps *caps, const char *word)
         caps->renewal = true;
 }
 
+void client_caps_from_answer(struct view body, struct client_caps *out)
+{
+    *out = (struct client_caps){0};
+    for (size_t at = 0; at < body.n;) {
+        char word[64];
+        size_t n = 0;
+        while (at + n < body.n && !strchr("\r\n", body.p[at + n]))
+            n++;
+        text_printable(view_of(body.p + at, n), word, sizeof word);
+        at += n + 1;
+        if (n == 0)
+            continue;
+        size_t used = strlen(out->words);
+        snprintf(out->words + used, sizeof out->words - used, "%s%s", used ? " " : "", word);
+        caps_word(out, word);
+        out->known = true;
+    }
+}
+
 bool client_get_caps(struct client *c, struct client_caps *out, struct err *err)
 {
     *out = (struct client_caps){0};
@@ -158,15 +179,8 @@ bool client_get_caps(struct client *c, struct client_caps *out, struct err *err)
     if (!perform(c, "GetCACaps", id, NULL, &status, &type, err))
         return false;
     /* RFC 8894 section 3.5.2: an error means no capability; the Content-Type is ignored. */
-    if (status != 200 || !buf_append(&c->body, "", 1))
-        return true;
-    char *rest = (char *)c->body.p;
-    for (char *word; (word = strtok_r(rest, "\r\n", &rest));) {
-        size_t n = strlen(out->words);
-        snprintf(out->words + n, sizeof out->words - n, "%s%s", n ? " " : "", word);
-        caps_word(out, word);
-        out->known = true;
-    }
+    if (status == 200)
+        client_caps_from_answer(buf_view(&c->body), out);
     return true;
 }
 

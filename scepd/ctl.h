@@ -189,6 +189,7 @@ void ctl_time_text(const struct ctl *ctl, int64_t t, char *out, size_t cap);
 /* Adds a member, whatever bytes the text has. */
 void ctl_json_text(json_t *object, const char *key, const char *value);
 bool ctl_stdout_is_terminal(void);
+size_t ctl_terminal_width(void); /* columns; 80 when nobody knows */
 /* "clientAuth,ipsecIKE" */
 void ctl_eku_text(const struct eku *e, char *out, size_t cap);
 /* Key, usages, validity, fingerprints: the lines that any certificate has.  (ctl_cert.c) */
@@ -229,3 +230,6 @@ int ctl_client_getca(struct ctl *ctl, const struct ctl_args *a);
 int ctl_client_enrol(struct ctl *ctl, const struct ctl_args *a);
 int ctl_client_renew(struct ctl *ctl, const struct ctl_args *a);
 int ctl_client_poll(struct ctl *ctl, const struct ctl_args *a);
+/* probe_report.c */
+extern const struct ctl_flag ctl_probe_flags[];
+int ctl_probe(struct ctl *ctl, const struct ctl_args *a);

@@ -218,7 +218,7 @@ static void print_cell(struct ctl_paint paint, const char *text, size_t width, b
         putchar(' ');
 }
 
-static size_t terminal_width(void)
+size_t ctl_terminal_width(void)
 {
     struct winsize w;
     const char *columns = getenv("COLUMNS");
@@ -233,7 +233,7 @@ static size_t terminal_width(void)
 /* Takes from the columns that may shrink, the widest first, until the line fits. */
 static void fit(struct ctl_list *l)
 {
-    size_t total = 0, limit = terminal_width();
+    size_t total = 0, limit = ctl_terminal_width();
     for (size_t i = 0; i < l->picked; i++)
         total += l->width[i] + 2;
     while (total > limit + 2 && !l->ctl->wide) {

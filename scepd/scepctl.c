@@ -157,6 +157,10 @@ const struct ctl_verb ctl_verbs[] = {
     {"client", "poll", "URL", 1, 1, "ask whether a waiting request was approved", ctl_client_poll_flags,
      {"scepctl client poll http://scep.example.org/scep --subject CN=my-device --key my.key --out my.pem", NULL, NULL},
      ctl_client_poll},
+    {"probe", "", "URL", 1, 1, "what any SCEP server supports, and which clients will stumble over it; exit 7 if it fails one",
+     ctl_probe_flags,
+     {"scepctl probe http://scep.example.org/scep", "scepctl probe http://scep.example.org/scep --json",
+      "scepctl challenge new -q | scepctl probe http://scep.example.org/scep --enrol --challenge-file -"}, ctl_probe},
     {NULL, NULL, NULL, 0, 0, NULL, NULL, {NULL, NULL, NULL}, NULL},
 };
 /* clang-format on */
