@@ -178,8 +178,7 @@ static void describe_signer(const struct cms_signed_data *sd, struct cert *const
     take_attributes(si->signed_attributes, out);
     find_signer(sd, si, candidates, n, out);
     out->verified = verify(si, out, &err);
-    snprintf(out->not_verified, sizeof out->not_verified, "%s",
-             out->verified ? "" : err.text);
+    snprintf(out->not_verified, sizeof out->not_verified, "%s", out->verified ? "" : err.text);
     ASN1_item_free((ASN1_VALUE *)si, ASN1_ITEM_rptr(SCEPD_SIGNER_INFO));
     ERR_clear_error();
 }
@@ -230,7 +229,7 @@ void inspected_signed_clear(struct inspected_signed *i)
 struct envelope_shape {
     ASN1_INTEGER *version;
     ASN1_STRING *originator;
-    STACK_OF(ASN1_TYPE) *recipients;
+    STACK_OF(ASN1_TYPE) * recipients;
     ASN1_STRING *encrypted; /* raw */
     ASN1_STRING *unprotected;
 };
@@ -255,18 +254,18 @@ ASN1_SEQUENCE(SCEPD_ENCRYPTED_SHAPE) = {
     ASN1_SIMPLE(struct encrypted_shape, cipher, X509_ALGOR),
     ASN1_OPT(struct encrypted_shape, content, ASN1_ANY),
 } static_ASN1_SEQUENCE_END_name(struct encrypted_shape, SCEPD_ENCRYPTED_SHAPE)
-/* clang-format on */
+    /* clang-format on */
 
-static void describe_recipients(const struct envelope_shape *e, struct inspected_envelope *out)
+    static void describe_recipients(const struct envelope_shape *e, struct inspected_envelope *out)
 {
     struct err ignored;
     out->recipients = count(sk_ASN1_TYPE_num(e->recipients));
     const ASN1_TYPE *first = out->recipients ? sk_ASN1_TYPE_value(e->recipients, 0) : NULL;
     if (!first || first->type != V_ASN1_SEQUENCE)
         return;
-    struct cms_key_trans *kt = (void *)frame_decode(
-        frame_view(first->value.sequence), ASN1_ITEM_rptr(SCEPD_KEY_TRANS),
-        REASON_MESSAGE_MALFORMED, "a RecipientInfo", &ignored);
+    struct cms_key_trans *kt =
+        (void *)frame_decode(frame_view(first->value.sequence), ASN1_ITEM_rptr(SCEPD_KEY_TRANS),
+                             REASON_MESSAGE_MALFORMED, "a RecipientInfo", &ignored);
     if (!kt)
         return;
     algorithm_name(kt->algorithm, out->key_transport);
@@ -277,9 +276,8 @@ static void describe_recipients(const struct envelope_shape *e, struct inspected
 bool inspect_envelope(struct view in, struct inspected_envelope *out, struct err *err)
 {
     struct encrypted_shape *c = NULL;
-    struct envelope_shape *e =
-        (void *)cms_decode(in, NID_pkcs7_enveloped, ASN1_ITEM_rptr(SCEPD_ENVELOPE_SHAPE),
-                           "the EnvelopedData", err);
+    struct envelope_shape *e = (void *)cms_decode(
+        in, NID_pkcs7_enveloped, ASN1_ITEM_rptr(SCEPD_ENVELOPE_SHAPE), "the EnvelopedData", err);
     if (e)
         c = (void *)frame_decode(frame_view(e->encrypted), ASN1_ITEM_rptr(SCEPD_ENCRYPTED_SHAPE),
                                  REASON_MESSAGE_MALFORMED, "the encrypted content", err);

@@ -153,8 +153,7 @@ END_TEST
 
 START_TEST(signature_algorithm)
 {
-    f.signature_alg =
-        sigalg_der((struct sigalg){.scheme = SIG_RSA_PKCS1, .digest = DIGEST_SHA256});
+    f.signature_alg = sigalg_der((struct sigalg){.scheme = SIG_RSA_PKCS1, .digest = DIGEST_SHA256});
     look();
     ck_assert_str_eq(seen.signature, "RSA-SHA256");
     ck_assert(seen.verified);

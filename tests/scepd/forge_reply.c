@@ -1,5 +1,5 @@
-/* forge_reply KEY CERT FAULT: reads a pkiMessage, writes a CertRep FAILURE to it that is wrong in exactly one place (or in
- * none).  The bad servers of test_probe.py answer with it. */
+/* forge_reply KEY CERT FAULT: reads a pkiMessage, writes a CertRep FAILURE to it that is wrong in
+ * exactly one place (or in none).  The bad servers of test_probe.py answer with it. */
 #include <check.h>
 #include <openssl/pem.h>
 #include <stdio.h>
