@@ -26,7 +26,7 @@ bool authority_read_certificate(const char *path, struct cert **out, struct err 
 }
 
 bool authority_read_purpose(const struct cert *c, const char *path, struct purpose *out,
-                         struct err *err)
+                            struct err *err)
 {
     struct extensions x = {0};
     if (c->extensions.n && !extensions_parse(c->extensions, REASON_MESSAGE_MALFORMED, &x, err)) {
@@ -40,9 +40,8 @@ bool authority_read_purpose(const struct cert *c, const char *path, struct purpo
     return true;
 }
 
-bool authority_check_time(const struct cert *c, const char *path, struct err *err)
+bool authority_check_time(const struct cert *c, const char *path, int64_t now, struct err *err)
 {
-    int64_t now = time(NULL);
     char when[32];
     if (now > c->not_after) {
         text_time(c->not_after, when);
@@ -139,8 +138,10 @@ static bool load_ca(struct authority *a, const struct generation_files *g, struc
     struct purpose p;
     if (!authority_read_certificate(f->certificate, &a->cert, err) ||
         !read_key(a->cert, f->certificate, &key, &a->public_key, err) ||
-        !authority_read_purpose(a->cert, f->certificate, &p, err) || !check_ca_purpose(f, &p, &key, err) ||
-        (must_be_valid(g) && !authority_check_time(a->cert, f->certificate, err)) || !choose_digest(a, &key, f->digest, err))
+        !authority_read_purpose(a->cert, f->certificate, &p, err) ||
+        !check_ca_purpose(f, &p, &key, err) ||
+        (must_be_valid(g) && !authority_check_time(a->cert, f->certificate, g->now, err)) ||
+        !choose_digest(a, &key, f->digest, err))
         return false;
     if (p.ski.n)
         memcpy(a->key_id, p.ski.p, sizeof a->key_id);
@@ -157,7 +158,7 @@ static bool load_ca(struct authority *a, const struct generation_files *g, struc
 /* ---- who issued whom ---- */
 
 bool authority_check_issued(const struct cert *c, const char *path, const struct cert *issuer,
-                         EVP_PKEY *issuer_key, const char *issuer_path, struct err *err)
+                            EVP_PKEY *issuer_key, const char *issuer_path, struct err *err)
 {
     struct err ignored = {0};
     if (view_eq(c->issuer, issuer->subject) && cert_signature_verify(c, issuer_key, &ignored))
@@ -178,9 +179,10 @@ static bool load_chain(struct authority *a, const struct generation_files *g, st
         if (!authority_read_certificate(f->chain[i], &a->chain[i], err))
             return false;
         a->chain_n = i + 1;
-        bool ok = read_key(a->chain[i], f->chain[i], &key, &pkey, err) &&
-                  authority_check_issued(below, below_path, a->chain[i], pkey, f->chain[i], err) &&
-                  (!must_be_valid(g) || authority_check_time(a->chain[i], f->chain[i], err));
+        bool ok =
+            read_key(a->chain[i], f->chain[i], &key, &pkey, err) &&
+            authority_check_issued(below, below_path, a->chain[i], pkey, f->chain[i], err) &&
+            (!must_be_valid(g) || authority_check_time(a->chain[i], f->chain[i], g->now, err));
         EVP_PKEY_free(pkey);
         if (!ok)
             return false;
@@ -257,8 +259,8 @@ static bool fill_limits(struct signer_key_spec *k, const struct template *const 
     return true;
 }
 
-/* A former CA signs its revocation lists until it ends, and opens what is still sent to it; the next
- * one issues to who asks for it. */
+/* A former CA signs its revocation lists until it ends, and opens what is still sent to it; the
+ * next one issues to who asks for it. */
 static unsigned ca_uses(const struct authority *a)
 {
     return (a->role == AUTHORITY_FORMER ? 0 : SIGNER_CERTIFICATES) | SIGNER_CRLS |
@@ -271,7 +273,7 @@ static bool add_keys(struct authority *a, const struct generation_files *g,
 {
     const struct authority_files *f = &g->files;
     size_t before = spec->n;
-    bool ended = time(NULL) > a->cert->not_after;
+    bool ended = g->now > a->cert->not_after;
     if (a->role == AUTHORITY_FORMER && ended)
         return true; /* only its certificate is of use: to know what it issued */
     if (authority_add_key(spec, f->key, f->passphrase_file, a->cert, ca_uses(a), &a->key_ca, err) &&
@@ -313,8 +315,7 @@ bool generation_load(const struct generation_files *g, const struct template *co
         !copy_text(a->crl_url, sizeof a->crl_url, f->crl_url, "a CRL's URL", err) ||
         !copy_text(a->issuer_url, sizeof a->issuer_url, f->issuer_url, "an issuer's URL", err) ||
         !load_ca(a, g, err) || !load_chain(a, g, err) || !authority_load_ras(a, g, err) ||
-        !hash_keys(a, err) ||
-        (spec && !add_keys(a, g, templates, templates_n, spec, err))) {
+        !hash_keys(a, err) || (spec && !add_keys(a, g, templates, templates_n, spec, err))) {
         authority_free(a);
         return false;
     }
@@ -325,7 +326,8 @@ bool generation_load(const struct generation_files *g, const struct template *co
 bool generation_configured(struct generation_files *g, const struct authority_files *f,
                            struct err *err)
 {
-    *g = (struct generation_files){.files = *f, .generation = 1, .role = AUTHORITY_CURRENT};
+    *g = (struct generation_files){
+        .files = *f, .generation = 1, .role = AUTHORITY_CURRENT, .now = time(NULL)};
     const struct {
         const char *what, *certificate, *key;
     } pairs[] = {

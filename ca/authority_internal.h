@@ -18,12 +18,20 @@ struct generation_files {
     unsigned generation;
     enum authority_role role;
     bool look;                               /* FAMILY_LOOK */
+    int64_t now;                             /* Unix seconds */
 };
 
-/* The configured RAs. */
+/* Generation 1, with the configured RAs, now. */
 bool generation_configured(struct generation_files *g, const struct authority_files *f, struct err *err);
 bool generation_load(const struct generation_files *g, const struct template *const *templates, size_t templates_n,
                      struct signer_spec *spec, struct authority **out, struct err *err);
+
+/* ---- family.c, for tend.c ---- */
+
+struct manifest_generation;
+/* The files of a generation; `room` (owned, free) holds their names. */
+bool family_name_files(const struct family_files *f, const struct manifest_generation *m, struct generation_files *out,
+                       void **room, struct err *err);
 
 /* ---- authority.c, for authority_ra.c ---- */
 
@@ -34,7 +42,7 @@ struct purpose {
 };
 bool authority_read_certificate(const char *path, struct cert **out, struct err *err);
 bool authority_read_purpose(const struct cert *c, const char *path, struct purpose *out, struct err *err);
-bool authority_check_time(const struct cert *c, const char *path, struct err *err);
+bool authority_check_time(const struct cert *c, const char *path, int64_t now, struct err *err);
 bool authority_check_issued(const struct cert *c, const char *path, const struct cert *issuer, EVP_PKEY *issuer_key,
                             const char *issuer_path, struct err *err);
 bool authority_add_key(struct signer_spec *spec, const char *path, const char *passphrase_file, const struct cert *cert,
@@ -43,6 +51,7 @@ bool authority_add_key(struct signer_spec *spec, const char *path, const char *p
 /* ---- authority_ra.c ---- */
 
 /* All sets that have not ended, and for each shape the latest one whatever it is; chooses those in use. */
+int64_t ra_set_end(const struct ra_set *s);
 bool authority_load_ras(struct authority *a, const struct generation_files *g, struct err *err);
 bool authority_add_ra_keys(struct authority *a, const struct generation_files *g, struct signer_spec *spec, struct err *err);
 void authority_free_ras(struct authority *a);

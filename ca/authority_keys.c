@@ -120,8 +120,8 @@ static const struct ra_set *former_set(const struct authority *a, int key)
     return NULL;
 }
 
-/* Clients verify the answer with what they were given when they chose whom to encrypt to: strongSwan
- * and sscep with that certificate itself. */
+/* Clients verify the answer with what they were given when they chose whom to encrypt to:
+ * strongSwan and sscep with that certificate itself. */
 const struct cert *authority_answer_signer(const struct authority *a, enum ra_shape shape,
                                            int opened, int *key)
 {

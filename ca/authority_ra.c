@@ -1,6 +1,6 @@
-/* The RA certificates of one generation: the ones in use, and former ones that still open messages. */
+/* The RA certificates of one generation: the ones in use, and former ones that still open messages.
+ */
 #include <stdlib.h>
-#include <time.h>
 
 #include "authority_internal.h"
 
@@ -60,7 +60,7 @@ static void clear_set(struct ra_set *s)
     *s = (struct ra_set){0};
 }
 
-static int64_t set_end(const struct ra_set *s)
+int64_t ra_set_end(const struct ra_set *s)
 {
     return s->signing->not_after < s->encryption->not_after ? s->signing->not_after
                                                             : s->encryption->not_after;
@@ -71,7 +71,7 @@ static struct ra_set *latest(struct authority *a, enum ra_shape shape)
 {
     struct ra_set *found = NULL;
     for (size_t i = 0; i < a->set_n; i++)
-        if (a->set[i].shape == shape && (!found || set_end(&a->set[i]) >= set_end(found)))
+        if (a->set[i].shape == shape && (!found || ra_set_end(&a->set[i]) >= ra_set_end(found)))
             found = &a->set[i];
     return found;
 }
@@ -86,7 +86,7 @@ static void drop(struct authority *a, size_t i)
 static void drop_ended(struct authority *a, int64_t now)
 {
     for (size_t i = a->set_n; i-- > 0;)
-        if (set_end(&a->set[i]) < now && latest(a, a->set[i].shape) != &a->set[i])
+        if (ra_set_end(&a->set[i]) < now && latest(a, a->set[i].shape) != &a->set[i])
             drop(a, i);
 }
 
@@ -106,21 +106,21 @@ static bool check_used(const struct authority *a, const struct generation_files 
         bool used = s->signing == a->ra || s->signing == a->ra_signing;
         if (!used || s->number != f->number || s->shape != f->shape)
             continue;
-        return authority_check_time(s->signing, f->signing, err) &&
-               (s->shape == RA_SINGLE || authority_check_time(s->encryption, f->encryption, err));
+        return authority_check_time(s->signing, f->signing, g->now, err) &&
+               (s->shape == RA_SINGLE ||
+                authority_check_time(s->encryption, f->encryption, g->now, err));
     }
     return true;
 }
 
 bool authority_load_ras(struct authority *a, const struct generation_files *g, struct err *err)
 {
-    int64_t now = time(NULL);
+    int64_t now = g->now;
     for (size_t i = 0; i < g->ra_n; i++) {
         if (a->set_n == AUTHORITY_MAX_RAS)
             drop_ended(a, now);
         if (a->set_n == AUTHORITY_MAX_RAS)
-            return err_set(err, ERR_CONFIG, "more than %d RAs of one authority",
-                           AUTHORITY_MAX_RAS);
+            return err_set(err, ERR_CONFIG, "more than %d RAs of one authority", AUTHORITY_MAX_RAS);
         if (!load_set(a, g, &g->ra[i], &a->set[a->set_n], err)) {
             clear_set(&a->set[a->set_n]);
             return false;
@@ -162,11 +162,11 @@ static bool add_set(struct ra_set *s, const struct ra_files *f, const char *pass
 bool authority_add_ra_keys(struct authority *a, const struct generation_files *g,
                            struct signer_spec *spec, struct err *err)
 {
-    int64_t now = time(NULL);
+    int64_t now = g->now;
     for (size_t i = 0; i < a->set_n; i++) {
         struct ra_set *s = &a->set[i];
         const struct ra_files *f = files_of(g, s);
-        if (!f || set_end(s) < now)
+        if (!f || ra_set_end(s) < now)
             continue;
         if (!add_set(s, f, g->files.passphrase_file, spec, err))
             return false;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "authority_internal.h"
 #include "ca/keyfile.h"
@@ -133,8 +134,7 @@ static bool name_files(const struct family_files *f, const struct manifest_gener
 {
     const char *directory = f->directory;
     if (m->number == 1)
-        return generation_configured(g, &f->first, err) &&
-               name_ras(directory, m, g, p, err);
+        return generation_configured(g, &f->first, err) && name_ras(directory, m, g, p, err);
     *g = (struct generation_files){.files = f->first, .generation = m->number};
     g->files.certificate = p->certificate;
     g->files.key = p->key;
@@ -149,6 +149,20 @@ static bool name_files(const struct family_files *f, const struct manifest_gener
         g->files.chain[i] = p->chain[i];
     }
     return ok;
+}
+
+bool family_name_files(const struct family_files *f, const struct manifest_generation *m,
+                       struct generation_files *out, void **room, struct err *err)
+{
+    struct paths *p = calloc(1, sizeof *p);
+    if (!p)
+        return err_memory(err);
+    if (!name_files(f, m, out, p, err)) {
+        free(p);
+        return false;
+    }
+    *room = p;
+    return true;
 }
 
 static enum authority_role role_of(const struct manifest *m, unsigned number)
@@ -172,19 +186,23 @@ static bool check_same_key(const struct family_files *f, const struct manifest *
                    f->directory);
 }
 
+static int64_t now_of(const struct family_files *f)
+{
+    return f->now ? f->now : time(NULL);
+}
+
 static bool load_member(const struct family_files *f, enum family_load how,
                         const struct manifest *m, const struct manifest_generation *mg,
                         const struct template *const *templates, size_t templates_n,
                         struct signer_spec *spec, struct authority **out, struct err *err)
 {
     struct generation_files g;
-    struct paths *p = calloc(1, sizeof *p);
-    if (!p)
-        return err_memory(err);
-    bool ok = name_files(f, mg, &g, p, err);
+    void *room = NULL;
+    bool ok = family_name_files(f, mg, &g, &room, err);
     if (ok) {
         g.role = role_of(m, mg->number);
         g.look = how == FAMILY_LOOK;
+        g.now = now_of(f);
         ok = generation_load(&g, templates, templates_n, spec, out, err);
         if (ok && !check_same_key(f, m, mg, *out, err)) {
             authority_free(*out);
@@ -192,8 +210,24 @@ static bool load_member(const struct family_files *f, enum family_load how,
             ok = false;
         }
     }
-    free(p);
+    free(room);
     return ok;
+}
+
+/* Is one of the RAs that the manifest names not loaded, since it has ended and another is in use?
+ * Or has the whole generation ended? */
+static bool is_stale(const struct manifest_generation *m, const struct authority *a, int64_t now)
+{
+    if (a->role != AUTHORITY_CURRENT && now > a->cert->not_after)
+        return m->retired_at == 0;
+    for (unsigned i = 0; i < m->ra_n; i++) {
+        bool loaded = false;
+        for (size_t k = 0; k < a->set_n; k++)
+            loaded |= a->set[k].number == m->ra[i].number;
+        if (!loaded)
+            return true;
+    }
+    return false;
 }
 
 static bool load_announcements(const struct family_files *f, const struct manifest *m,
@@ -236,7 +270,11 @@ bool family_load(const struct family_files *files, enum family_load how,
     for (unsigned i = 0; ok && i < m->n; i++) {
         ok = load_member(files, how, m, &m->generation[i], templates, templates_n, spec,
                          &f->member[f->n], err);
-        f->n += ok;
+        if (!ok)
+            break;
+        f->retired_at[f->n] = m->generation[i].retired_at;
+        f->stale |= is_stale(&m->generation[i], f->member[f->n], now_of(files));
+        f->n++;
     }
     ok = ok && load_announcements(files, m, f, err);
     if (ok) {

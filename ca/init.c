@@ -1,8 +1,5 @@
 #include "ca/init.h"
 
-#include <openssl/err.h>
-#include <openssl/rand.h>
-#include <openssl/x509.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,11 +7,10 @@
 #include "ca/keyfile.h"
 #include "ca/lint.h"
 #include "init_files.h"
-#include "tbs.h"
+#include "make.h"
 
 #define DAY ((int64_t)86400)
 #define YEAR (365 * DAY)
-#define BACKDATE DAY   /* clocks of fresh devices; and leaves are never older than their CA */
 #define NAME_MAX_CN 64 /* RFC 5280 Appendix A: ub-common-name */
 
 /* One certificate to be made.  Issuers stand before what they issue. */
@@ -28,24 +24,12 @@ struct item {
     int64_t path_len, validity;
     const char *crl_url, *issuer_url;
     /* made */
-    EVP_PKEY *key;        /* owned */
-    struct cert *cert;    /* owned */
-    struct pubkey pubkey; /* points into spki */
-    struct buf spki;      /* owned */
-    struct name subject;  /* owned */
+    EVP_PKEY *key;       /* owned */
+    struct cert *cert;   /* owned */
+    struct name subject; /* owned */
 };
 
 enum { ITEM_ROOT, ITEM_CA, ITEM_RA, ITEM_RA_SIGNING, ITEM_RA_ENCRYPTION, ITEMS };
-
-static bool crypto_failed(struct err *err, const char *what)
-{
-    char text[160] = "no detail";
-    unsigned long code = ERR_peek_last_error();
-    if (code)
-        ERR_error_string_n(code, text, sizeof text);
-    ERR_clear_error();
-    return err_set(err, ERR_CRYPTO, "%s: %s", what, text);
-}
 
 /* ---- the plan ---- */
 
@@ -142,122 +126,28 @@ static bool make_subject(const struct init_plan *p, struct item *i, struct err *
     return ok;
 }
 
-static bool make_key(struct item *i, struct err *err)
+static bool make_item(const struct init_plan *p, struct item *i, struct err *err)
 {
-    uint8_t *der = NULL;
-    if (!key_generate(i->kind, &i->key, err))
+    if (!make_subject(p, i, err) || !key_generate(i->kind, &i->key, err))
         return false;
-    int n = i2d_PUBKEY(i->key, &der);
-    bool ok = n > 0 ? buf_append(&i->spki, der, (size_t)n) || err_memory(err)
-                    : crypto_failed(err, "cannot encode a public key");
-    OPENSSL_free(der);
-    return ok && pubkey_parse(buf_view(&i->spki), &i->pubkey, err);
-}
-
-static struct sigalg sigalg_of(const struct pubkey *key)
-{
-    if (key->type == KEY_RSA)
-        return (struct sigalg){SIG_RSA_PKCS1, DIGEST_SHA256, 0};
-    return (struct sigalg){SIG_ECDSA, key->curve == CURVE_P384 ? DIGEST_SHA384 : DIGEST_SHA256, 0};
-}
-
-static bool sign(EVP_PKEY *key, enum digest digest, struct view tbs, struct buf *out,
-                 struct err *err)
-{
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    size_t n = (size_t)EVP_PKEY_get_size(key);
-    bool ok = buf_reserve(out, n) || err_memory(err);
-    if (ok && (!ctx || EVP_DigestSignInit(ctx, NULL, digest_md(digest), NULL, key) != 1 ||
-               EVP_DigestSign(ctx, out->p, &n, tbs.p, tbs.n) != 1))
-        ok = crypto_failed(err, "cannot sign a certificate");
-    EVP_MD_CTX_free(ctx);
-    if (ok)
-        out->n = n;
-    return ok;
-}
-
-/* RFC 5280 section 4.2.1.1: a root names no authority key; everybody else copies the issuer's
- * identifier. */
-static bool plan_tbs(const struct init_plan *p, const struct item *i, const struct item *issuer,
-                     uint8_t serial[16], uint8_t issuer_key_id[KEY_ID_SIZE], struct tbs *t,
-                     struct err *err)
-{
-    if (RAND_bytes(serial, 16) != 1)
-        return crypto_failed(err, "cannot draw a serial number");
-    serial[0] = (uint8_t)((serial[0] & 0x3f) | 0x40); /* positive and always 16 octets */
-    *t = (struct tbs){
-        .serial = view_of(serial, 16),
-        .sigalg = sigalg_of(&issuer->pubkey),
-        .not_before = p->now - BACKDATE,
-        .not_after = p->now + i->validity,
-        .subject = &i->subject,
-        .key = &i->pubkey,
-        .is_ca = i->role == ROLE_ROOT || i->role == ROLE_ISSUING_CA,
-        .path_len = i->path_len,
-        .key_usage = i->key_usage,
-        .crl_url = i->crl_url,
-        .issuer_url = i->issuer_url,
-    };
-    if (issuer == i)
-        return true;
-    if (t->not_after > issuer->cert->not_after)
-        t->not_after = issuer->cert->not_after;
-    if (!key_identifier(&issuer->pubkey, issuer_key_id, err))
-        return false;
-    t->authority_key_id = view_of(issuer_key_id, KEY_ID_SIZE);
-    return true;
-}
-
-/* The longest validity of a role is the lint's own rule. */
-static bool lint_item(const struct init_plan *p, const struct item *i, struct err *err)
-{
-    struct lint_limits limits = {.role = i->role,
-                                 .issuer = i->issuer ? i->issuer->cert : NULL,
-                                 .key_usage = i->key_usage,
-                                 .max_validity = INT64_MAX,
-                                 .now = p->now};
-    if (cert_lint(i->cert, &limits, err))
-        return true;
-    err_prefix(err, "the certificate \"%s\"", i->file);
-    err->kind = ERR_CONFIG; /* what was asked for cannot be made */
-    err->reason = REASON_NONE;
-    return false;
-}
-
-static bool make_certificate(const struct init_plan *p, struct item *i, struct err *err)
-{
-    struct item *issuer = i->issuer ? i->issuer : i;
-    uint8_t serial[16], issuer_key_id[KEY_ID_SIZE];
-    struct tbs t;
-    struct der w = {0};
-    struct buf issuer_name = {0}, tbs = {0}, signature = {0}, der = {0};
-    bool ok = false;
-    if (!make_subject(p, i, err) || !make_key(i, err) ||
-        !plan_tbs(p, i, issuer, serial, issuer_key_id, &t, err))
-        goto out;
-    der_init(&w, 256);
-    name_build(&issuer->subject, &w);
-    if (!der_take(&w, &issuer_name, err))
-        goto out;
-    t.issuer = buf_view(&issuer_name);
-    ok = tbs_build(&t, &tbs, err) &&
-         sign(issuer->key, t.sigalg.digest, buf_view(&tbs), &signature, err) &&
-         certificate_assemble(buf_view(&tbs), t.sigalg, buf_view(&signature), &der, err) &&
-         cert_parse(buf_view(&der), &i->cert, err) && lint_item(p, i, err) &&
-         cert_signature_verify(i->cert, issuer->key, err);
-out:
-    buf_clear(&issuer_name);
-    buf_clear(&tbs);
-    buf_clear(&signature);
-    buf_clear(&der);
-    return ok;
+    const struct make m = {.role = i->role,
+                           .subject = &i->subject,
+                           .key = i->key,
+                           .issuer = i->issuer ? i->issuer->cert : NULL,
+                           .issuer_key = i->issuer ? i->issuer->key : NULL,
+                           .key_usage = i->key_usage,
+                           .path_len = i->path_len,
+                           .validity = i->validity,
+                           .crl_url = i->crl_url,
+                           .issuer_url = i->issuer_url,
+                           .now = p->now};
+    return make_certificate(&m, i->file, &i->cert, err);
 }
 
 static void item_clear(struct item *i)
 {
     EVP_PKEY_free(i->key);
     cert_free(i->cert);
-    buf_clear(&i->spki);
     name_clear(&i->subject);
 }
 
@@ -288,8 +178,7 @@ bool authority_init(const struct init_plan *p, struct err *err)
         if (item[i].kind && !init_files_absent(&files, item[i].file, err))
             goto out;
     for (size_t i = 0; i < ITEMS; i++)
-        if (item[i].kind &&
-            (!make_certificate(p, &item[i], err) || !save_item(&files, p, &item[i], err)))
+        if (item[i].kind && (!make_item(p, &item[i], err) || !save_item(&files, p, &item[i], err)))
             goto out;
     ok = init_files_commit(&files, err);
 out:

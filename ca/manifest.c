@@ -65,7 +65,7 @@ static bool names_ca(const struct manifest_generation *g, const char *file)
         return true;
     snprintf(name, sizeof name, "ca-%u.key", g->number);
     if (strcmp(name, file) == 0)
-        return true;
+        return g->retired_at == 0;
     for (unsigned i = 1; i <= g->chain_n; i++) {
         snprintf(name, sizeof name, "ca-%u-chain-%u.pem", g->number, i);
         if (strcmp(name, file) == 0)
@@ -108,13 +108,45 @@ bool manifest_names(const struct manifest *m, const char *file)
     return false;
 }
 
-bool manifest_is_kind(const char *file)
+/* A number that may have been given, or that a change which was cut short had begun to use. */
+static bool number_given(const char **text, unsigned last)
 {
-    static const char *const beginnings[] = {"ca-", "ra-", "announcement-", MANIFEST_NAME "."};
-    for (size_t i = 0; i < sizeof beginnings / sizeof beginnings[0]; i++) {
-        size_t n = strlen(beginnings[i]);
-        if (strncmp(file, beginnings[i], n) == 0)
-            return file[n] >= '0' && file[n] <= '9';
+    char *end;
+    if (**text < '1' || **text > '9')
+        return false;
+    unsigned long n = strtoul(*text, &end, 10);
+    *text = end;
+    return n <= (unsigned long)last + 4;
+}
+
+static bool one_of(const char *text, const char *const *words)
+{
+    for (; *words; words++)
+        if (strcmp(text, *words) == 0)
+            return true;
+    return false;
+}
+
+bool manifest_may_name(const struct manifest *m, const char *file)
+{
+    static const char *const ca[] = {".pem", ".key", NULL};
+    static const char *const ra[] = {
+        ".pem", ".key", "-signing.pem", "-signing.key", "-encryption.pem", "-encryption.key", NULL};
+    static const char *const announcement[] = {"-single.der", "-pair.der", "-none.der", NULL};
+    const char *rest;
+    if (strncmp(file, "ca-", 3) == 0) {
+        rest = file + 3;
+        return number_given(&rest, m->last_generation) &&
+               (one_of(rest, ca) || (strncmp(rest, "-chain-", 7) == 0 && rest[7] >= '1' &&
+                                     rest[7] <= '9' && strcmp(rest + 8, ".pem") == 0));
+    }
+    if (strncmp(file, "ra-", 3) == 0) {
+        rest = file + 3;
+        return number_given(&rest, m->last_ra) && one_of(rest, ra);
+    }
+    if (strncmp(file, "announcement-", 13) == 0) {
+        rest = file + 13;
+        return number_given(&rest, m->last_announcement) && one_of(rest, announcement);
     }
     return false;
 }
@@ -144,13 +176,14 @@ static bool read_generation(const char *directory, json_t *in, struct manifest_g
                             struct err *err)
 {
     json_error_t why;
-    json_int_t number, made, activate, activated, chain;
+    json_int_t number, made, activate, activated, retired, chain;
     const char *key;
     json_t *ras;
     struct manifest_generation g = {0};
-    if (json_unpack_ex(in, &why, JSON_STRICT, "{s:I, s:s, s:I, s:I, s:I, s:I, s:o}", "number",
+    if (json_unpack_ex(in, &why, JSON_STRICT, "{s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:o}", "number",
                        &number, "key", &key, "made_at", &made, "activate_at", &activate,
-                       "activated_at", &activated, "chain", &chain, "ras", &ras))
+                       "activated_at", &activated, "retired_at", &retired, "chain", &chain, "ras",
+                       &ras))
         return bad(err, directory, why.text);
     if (number < 1 || number > INT32_MAX || chain < 0 || chain > AUTHORITY_MAX_CHAIN ||
         !json_is_array(ras) || json_array_size(ras) > MANIFEST_MAX_RAS)
@@ -162,6 +195,7 @@ static bool read_generation(const char *directory, json_t *in, struct manifest_g
     g.made_at = made;
     g.activate_at = activate;
     g.activated_at = activated;
+    g.retired_at = retired;
     for (size_t i = 0; i < json_array_size(ras); i++)
         if (!read_ra(directory, json_array_get(ras, i), &g.ra[g.ra_n++], err))
             return false;
@@ -217,11 +251,11 @@ static bool read_manifest(const char *directory, json_t *root, struct manifest *
         return err_set(err, ERR_CONFIG,
                        "%s/" MANIFEST_NAME ": of version %lld, this program knows %d", directory,
                        (long long)version, MANIFEST_VERSION);
-    if (json_unpack_ex(root, &why, JSON_STRICT,
-                       "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "version", &version,
-                       "changes", &changes, "current", &current, "last_generation", &generation,
-                       "last_ra", &ra, "announcement", &announcement, "last_announcement",
-                       &announcements, "generations", &generations, "unrecorded", &events))
+    if (json_unpack_ex(root, &why, JSON_STRICT, "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}",
+                       "version", &version, "changes", &changes, "current", &current,
+                       "last_generation", &generation, "last_ra", &ra, "announcement",
+                       &announcement, "last_announcement", &announcements, "generations",
+                       &generations, "unrecorded", &events))
         return bad(err, directory, why.text);
     if (changes < 1 || current < 1 || generation < 1 || generation > INT32_MAX || ra < 0 ||
         ra > INT32_MAX || announcement < 0 || announcements < announcement ||
@@ -277,10 +311,11 @@ static json_t *write_generation(const struct manifest_generation *g)
         json_array_append_new(ras, json_pack("{s:I, s:s}", "number", (json_int_t)g->ra[i].number,
                                              "shape", shape_words[g->ra[i].shape]));
     hex_encode(view_of(g->key, sizeof g->key), key);
-    return json_pack("{s:I, s:s, s:I, s:I, s:I, s:I, s:o}", "number", (json_int_t)g->number, "key",
-                     key, "made_at", (json_int_t)g->made_at, "activate_at",
+    return json_pack("{s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:o}", "number", (json_int_t)g->number,
+                     "key", key, "made_at", (json_int_t)g->made_at, "activate_at",
                      (json_int_t)g->activate_at, "activated_at", (json_int_t)g->activated_at,
-                     "chain", (json_int_t)g->chain_n, "ras", ras);
+                     "retired_at", (json_int_t)g->retired_at, "chain", (json_int_t)g->chain_n,
+                     "ras", ras);
 }
 
 static json_t *write_manifest(const struct manifest *m)
@@ -290,17 +325,16 @@ static json_t *write_manifest(const struct manifest *m)
         json_array_append_new(generations, write_generation(&m->generation[i]));
     for (unsigned i = 0; events && i < m->event_n; i++) {
         const struct manifest_event *e = &m->event[i];
-        json_array_append_new(events, json_pack("{s:I, s:s, s:s, s:s}", "at", (json_int_t)e->at,
-                                                "event", e->event, "actor", e->actor, "text",
-                                                e->text));
+        json_array_append_new(events,
+                              json_pack("{s:I, s:s, s:s, s:s}", "at", (json_int_t)e->at, "event",
+                                        e->event, "actor", e->actor, "text", e->text));
     }
     return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "version",
                      (json_int_t)MANIFEST_VERSION, "changes", (json_int_t)m->changes, "current",
                      (json_int_t)m->current, "last_generation", (json_int_t)m->last_generation,
-                     "last_ra", (json_int_t)m->last_ra, "announcement",
-                     (json_int_t)m->announcement, "last_announcement",
-                     (json_int_t)m->last_announcement, "generations", generations, "unrecorded",
-                     events);
+                     "last_ra", (json_int_t)m->last_ra, "announcement", (json_int_t)m->announcement,
+                     "last_announcement", (json_int_t)m->last_announcement, "generations",
+                     generations, "unrecorded", events);
 }
 
 bool manifest_save(const char *directory, struct manifest *m, struct err *err)

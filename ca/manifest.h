@@ -19,6 +19,7 @@ struct manifest_generation {
     unsigned number;             /* 1: the configured files; others ca-N.pem, ca-N.key, ca-N-chain-1.pem ... */
     uint8_t key[32];             /* SHA-256 of its public key (struct pubkey: sha256) */
     int64_t made_at, activate_at, activated_at; /* Unix seconds; 0: not known, or when somebody says so */
+    int64_t retired_at;          /* its key is gone, only the certificate is left; 0: not yet */
     unsigned chain_n;            /* of generation 1: the configuration says */
     struct manifest_ra ra[MANIFEST_MAX_RAS];
     unsigned ra_n;
@@ -60,5 +61,5 @@ bool manifest_path_announcement(const char *directory, unsigned number, enum ra_
                                 struct err *err);
 /* Does the manifest name this file of the directory?  False too for what it could never name. */
 bool manifest_names(const struct manifest *m, const char *file);
-/* Has the file a name of the kind that manifests name? */
-bool manifest_is_kind(const char *file);
+/* Could a manifest before or after this one name it?  What a change that was cut short has left is of this kind. */
+bool manifest_may_name(const struct manifest *m, const char *file);

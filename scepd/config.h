@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "ca/family.h"
+#include "ca/tend.h"
 #include "ca/template.h"
 #include "enroll/enroll.h"
 
@@ -55,6 +56,11 @@ struct config_authority {
     char digest[16];
     char crl_url[256], issuer_url[256];
     int64_t crl_validity, crl_period;
+    bool ra_automatic;                    /* seconds, as in struct tend_rules */
+    int64_t ra_validity, ra_renew_before;
+    bool rollover_automatic;
+    int64_t rollover_announce, rollover_before, rollover_validity;
+    char root_key[512];
 };
 
 struct config {
@@ -104,11 +110,25 @@ struct config_rooms {
     struct authority *member[CONFIG_MAX_MEMBERS];        /* all generations: the current ones first, in that order */
     size_t member_n;
     struct enroll_policy policy[CONFIG_MAX_ENDPOINTS];   /* same order as the endpoints */
+    int64_t due;                                         /* Unix seconds: config_tend has something to do then;
+                                                            INT64_MAX: nothing in sight */
     struct challenge_key challenge_key;
     struct signer_spec *spec;                            /* owned */
     OSSL_PROVIDER *legacy;                               /* owned; NULL: no endpoint takes DES */
 };
 bool config_rooms_load(const struct config *c, struct config_rooms *out, struct err *err);
+/* Does what is due, for all authorities: renews RAs, makes next CAs, activates, puts away (ca/tend.h).  Needs the private
+ * keys: scepd's keeper calls it, and scepctl.  *changed: what serves must be loaded anew.  Each change gets a log line and
+ * an audit entry by "scepd".  false: something could not be done; everything else was. */
+bool config_tend(const struct config *c, int64_t now, const struct log *log, bool *changed, struct err *err);
+/* For one change of an authority by a person or by config_tend; the strings are borrowed from `c`. */
+void config_tend_setup(const struct config *c, size_t authority, struct family_files *files, struct tend_rules *rules);
+/* Writes into the audit log what was done: with `store`, or the one of the configuration when NULL. */
+bool config_tend_record(const struct config *c, size_t authority, struct store *store, const struct log *log,
+                        struct err *err);
+/* What an operator should know of the years ahead: certificates that will be shorter than their template says, what has to
+ * be done by hand. */
+void config_tend_warn(const struct config *c, int64_t now, config_complain warn, void *ctx);
 /* One authority by itself, without keys: also when something of it has ended. */
 bool config_family_look(const struct config *c, size_t authority, struct family **out, struct err *err);
 void config_rooms_clear(const struct config *c, struct config_rooms *r);

@@ -2,6 +2,7 @@
  * and the list of keys for the signer. */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <openssl/crypto.h>
 #include <openssl/provider.h>
@@ -39,7 +40,7 @@ static const char *or_null(const char *text)
     return text[0] ? text : NULL;
 }
 
-static struct family_files files_of(const struct config_authority *a)
+static void files_of(const struct config_authority *a, struct family_files *out)
 {
     struct family_files f = {.directory = a->directory,
                              .first = {
@@ -63,14 +64,43 @@ static struct family_files files_of(const struct config_authority *a)
                              }};
     for (size_t i = 0; i < a->chain_n; i++)
         f.first.chain[i] = a->chain[i];
-    return f;
+    *out = f;
+}
+
+/* Templates that any endpoint of the authority gives by. */
+static int64_t longest_of(const struct config *c, const char *authority)
+{
+    const struct template *templates[CONFIG_MAX_ENDPOINTS];
+    size_t n = templates_of(c, authority, templates);
+    int64_t longest = 0;
+    for (size_t i = 0; i < n; i++)
+        if (templates[i]->validity > longest)
+            longest = templates[i]->validity;
+    return longest;
+}
+
+void config_tend_setup(const struct config *c, size_t authority, struct family_files *files,
+                       struct tend_rules *rules)
+{
+    const struct config_authority *a = &c->authority[authority];
+    files_of(a, files);
+    *rules = (struct tend_rules){.ra_automatic = a->ra_automatic,
+                                 .ca_automatic = a->rollover_automatic,
+                                 .ra_validity = a->ra_validity,
+                                 .ra_renew_before = a->ra_renew_before,
+                                 .ca_announce = a->rollover_announce,
+                                 .ca_before = a->rollover_before,
+                                 .ca_validity = a->rollover_validity,
+                                 .longest = longest_of(c, a->name),
+                                 .root_key = a->root_key};
 }
 
 static bool load_family(const struct config *c, size_t i, enum family_load how,
                         struct signer_spec *spec, struct family **out, struct err *err)
 {
     const struct template *templates[CONFIG_MAX_ENDPOINTS];
-    struct family_files files = files_of(&c->authority[i]);
+    struct family_files files;
+    files_of(&c->authority[i], &files);
     size_t n = templates_of(c, c->authority[i].name, templates);
     if (!family_load(&files, how, templates, n, spec, out, err))
         return err_prefix(err, "authority \"%s\"", c->authority[i].name);
@@ -81,6 +111,21 @@ bool config_family_look(const struct config *c, size_t authority, struct family 
                         struct err *err)
 {
     return load_family(c, authority, FAMILY_LOOK, NULL, out, err);
+}
+
+static int64_t due_of(const struct config *c, const struct config_rooms *r, int64_t now)
+{
+    int64_t due = INT64_MAX;
+    for (size_t i = 0; i < c->authority_n; i++) {
+        struct family_files files;
+        struct tend_rules rules;
+        struct tend_step step;
+        config_tend_setup(c, i, &files, &rules);
+        tend_plan_automatic(r->family[i], &rules, now, &step);
+        if (step.at < due)
+            due = step.at;
+    }
+    return due;
 }
 
 /* The current generations stand first, so that an authority of the configuration and its current
@@ -143,8 +188,10 @@ bool config_rooms_load(const struct config *c, struct config_rooms *out, struct 
                 challenge_key_load(c->challenge_key_file, false, &r.challenge_key, err);
     for (size_t i = 0; good && i < c->authority_n; i++)
         good = load_family(c, i, FAMILY_SERVE, r.spec, &r.family[i], err);
-    if (good)
+    if (good) {
         list_members(c, &r);
+        r.due = due_of(c, &r, time(NULL));
+    }
     for (size_t i = 0; good && i < c->endpoint_n; i++)
         good = load_policy(c, &c->endpoint[i], &r, &r.policy[i], err);
     if (!good) {

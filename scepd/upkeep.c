@@ -157,7 +157,7 @@ static bool wants_renewal(struct upkeep *u, size_t i, bool store_changed, int64_
     uint64_t revocations;
     if (slot->final)
         return !ended(u, i, now); /* the clock was set back */
-    if (slot->retry) /* a clock that was set back must not make it wait for longer */
+    if (slot->retry)              /* a clock that was set back must not make it wait for longer */
         return now >= slot->retry || now < slot->retry - RETRY_SECONDS;
     if (!slot->current || now >= slot->due)
         return true;

@@ -24,6 +24,7 @@ TITLES = {
     "log": "log",
     "authorities": "authorities",
     "authorities.crl": "authorities.crl",
+    "authorities.rollover": "authorities.rollover",
     "templates": "templates",
     "endpoints": "endpoints",
 }

@@ -5,7 +5,7 @@
 
 #include "ca/authority.h"
 
-#define FAMILY_MAX 8 /* generations */
+#define FAMILY_MAX 8 /* generations, those included that have ended and are only remembered */
 
 struct family {
     char name[64];
@@ -14,12 +14,15 @@ struct family {
     size_t n;
     struct authority *current, *next; /* among them; next: NULL if there is none */
     int64_t activates_at;         /* Unix seconds: when the next one takes over; 0: when somebody says so */
+    bool stale;                   /* files of what has ended are to be removed: ca/tend.h */
+    int64_t retired_at[FAMILY_MAX]; /* by member; 0: its key is there */
     struct buf announcement[3];   /* owned; by enum ra_shape: the GetNextCACert answer, empty without a next one */
 };
 
 struct family_files {
     struct authority_files first; /* generation 1: the configured files */
     const char *directory;        /* of the others; NULL or "": there are none */
+    int64_t now;                  /* Unix seconds: what has ended then; 0: by the clock */
 };
 
 /* FAMILY_SERVE: certificates in use must be valid, and the keys are appended to `spec`.  FAMILY_LOOK: what has ended is

@@ -1,0 +1,29 @@
+/* Makes certificates of CAs and RAs where the issuer's key is at hand: scepctl init, renewal of RAs, rollover.
+ * Private to ca/. */
+#pragma once
+
+#include <openssl/evp.h>
+
+#include "ca/lint.h"
+#include "pkcs7/cert.h"
+#include "pkcs7/name.h"
+
+#define MAKE_BACKDATE INT64_C(86400) /* clocks of fresh devices; and leaves are never older than their CA */
+
+struct make {
+    enum cert_role role;
+    const struct name *subject;
+    EVP_PKEY *key;
+    const struct cert *issuer;    /* NULL: itself */
+    EVP_PKEY *issuer_key;         /* NULL: its own */
+    uint32_t key_usage;
+    int64_t path_len, validity;   /* path_len -1: none; the issuer's end is the limit of the validity, in seconds */
+    const char *crl_url, *issuer_url; /* NULL or "": no extension */
+    int64_t now;
+};
+
+/* Lints what it made.  ERR_CONFIG: what was asked for cannot be made; `what` names it. */
+bool make_certificate(const struct make *m, const char *what, struct cert **out, struct err *err);
+/* A common name with another ending, and the other attributes: "CN=X,O=Y" and " RA" give "CN=X RA,O=Y".  Too long a name
+ * loses its end, not the suffix. */
+bool make_name(const struct name *from, const char *suffix, struct name *out, struct err *err);
