@@ -39,7 +39,10 @@ struct client_ca {
     struct cert *issuer;          /* the CA itself */
 };
 bool client_get_ca(struct client *c, struct client_ca *out, struct err *err);
-/* The same from an answer in hand: body and media type. */
+/* RFC 8894 section 4.7: the certificates that will follow `current`, whose signature the answer carries.  ERR_NOT_FOUND when
+ * the server has none; ERR_CRYPTO when it is not signed by whom `current` names. */
+bool client_get_next_ca(struct client *c, const struct client_ca *current, struct client_ca *out, struct err *err);
+/* GetCACert's from an answer in hand: body and media type. */
 bool client_ca_from_answer(struct view body, const char *type, struct client_ca *out, struct err *err);
 void client_ca_clear(struct client_ca *ca);
 

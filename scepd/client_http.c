@@ -1,7 +1,9 @@
-/* The client's HTTP, by libcurl: GetCACaps, GetCACert, PKIOperation. */
+/* The client's HTTP, by libcurl: GetCACaps, GetCACert, GetNextCACert, PKIOperation. */
 #include "client.h"
 
 #include <curl/curl.h>
+#include <openssl/cms.h>
+#include <openssl/err.h>
 #include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -259,6 +261,63 @@ bool client_get_ca(struct client *c, struct client_ca *out, struct err *err)
     return perform(c, "GetCACert", id, NULL, &status, &type, err) &&
            expect_ok(c, "GetCACert", status, err) &&
            client_ca_from_answer(buf_view(&c->body), type, out, err);
+}
+
+/* ---- GetNextCACert ---- */
+
+static bool add_certificate(STACK_OF(X509) *stack, const struct cert *c)
+{
+    const unsigned char *p = c->der.p;
+    X509 *x = d2i_X509(NULL, &p, (long)c->der.n);
+    if (x && sk_X509_push(stack, x) > 0)
+        return true;
+    X509_free(x);
+    return false;
+}
+
+/* The content, if every signature is by the CA or the RA that the client knows; what the answer
+ * itself carries proves nothing. */
+static bool signed_content(struct view body, const struct client_ca *current, struct buf *out,
+                           struct err *err)
+{
+    const unsigned char *p = body.p;
+    char *content = NULL;
+    long n = 0;
+    CMS_ContentInfo *cms = d2i_CMS_ContentInfo(NULL, &p, (long)body.n);
+    STACK_OF(X509) *known = sk_X509_new_null();
+    BIO *bio = BIO_new(BIO_s_mem());
+    bool ok = cms && known && bio && add_certificate(known, current->issuer) &&
+              add_certificate(known, current->reply_signer) &&
+              CMS_verify(cms, known, NULL, NULL, bio,
+                         CMS_NOINTERN | CMS_NO_SIGNER_CERT_VERIFY | CMS_BINARY) == 1 &&
+              (n = BIO_get_mem_data(bio, &content)) > 0;
+    ok = (ok && buf_append(out, content, (size_t)n)) ||
+         err_set(err, ERR_CRYPTO,
+                 "GetNextCACert: the answer is not signed by the CA or RA of GetCACert: do not "
+                 "trust it");
+    CMS_ContentInfo_free(cms);
+    sk_X509_pop_free(known, X509_free);
+    BIO_free(bio);
+    ERR_clear_error();
+    return ok;
+}
+
+bool client_get_next_ca(struct client *c, const struct client_ca *current, struct client_ca *out,
+                        struct err *err)
+{
+    long status;
+    const char *type;
+    struct buf content = {0};
+    struct view id = c->ca_identifier ? view_str(c->ca_identifier) : view_of(NULL, 0);
+    if (!perform(c, "GetNextCACert", id, NULL, &status, &type, err))
+        return false;
+    if (status == 404)
+        return err_set(err, ERR_NOT_FOUND, "the server has no next CA certificate");
+    bool ok = expect_ok(c, "GetNextCACert", status, err) &&
+              signed_content(buf_view(&c->body), current, &content, err) &&
+              client_ca_from_answer(buf_view(&content), NULL, out, err);
+    buf_clear(&content);
+    return ok;
 }
 
 void client_ca_clear(struct client_ca *ca)

@@ -227,6 +227,7 @@ extern const struct ctl_flag ctl_client_server_flags[], ctl_client_enrol_flags[]
     ctl_client_poll_flags[];
 int ctl_client_caps(struct ctl *ctl, const struct ctl_args *a);
 int ctl_client_getca(struct ctl *ctl, const struct ctl_args *a);
+int ctl_client_nextca(struct ctl *ctl, const struct ctl_args *a);
 int ctl_client_enrol(struct ctl *ctl, const struct ctl_args *a);
 int ctl_client_renew(struct ctl *ctl, const struct ctl_args *a);
 int ctl_client_poll(struct ctl *ctl, const struct ctl_args *a);

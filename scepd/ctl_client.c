@@ -25,6 +25,7 @@
         {"cipher", 0, "NAME", false, "3DES, AES-128, AES-192, AES-256 (default: by GetCACaps)"},  \
         {"oaep", 0, NULL, false, "RSAES-OAEP instead of PKCS #1 v1.5"},                           \
         {"get", 0, NULL, false, "PKIOperation by GET"},                                           \
+        {"next", 0, NULL, false, "a certificate of the next CA, that GetNextCACert announces"},   \
     {                                                                                             \
         "wait", 0, "DURATION", false, "poll that long when the server says PENDING (default 0s)"  \
     }
@@ -121,7 +122,22 @@ static int get_ca(struct session *s)
     return check_fingerprint(s);
 }
 
-/* ---- caps, getca ---- */
+/* What follows is for the next CA then: it was announced by the one that the client knows. */
+static int get_ca_of_message(struct session *s)
+{
+    struct client_ca next = {0};
+    struct err err = {0};
+    int code = get_ca(s);
+    if (code != CTL_DONE || !ctl_arg(s->args, "next"))
+        return code;
+    if (!client_get_next_ca(s->client, &s->ca, &next, &err))
+        return ctl_fail_err(s->ctl, &err, NULL);
+    client_ca_clear(&s->ca);
+    s->ca = next;
+    return CTL_DONE;
+}
+
+/* ---- caps, getca, nextca ---- */
 
 int ctl_client_caps(struct ctl *ctl, const struct ctl_args *args)
 {
@@ -143,21 +159,46 @@ int ctl_client_caps(struct ctl *ctl, const struct ctl_args *args)
     return code;
 }
 
-int ctl_client_getca(struct ctl *ctl, const struct ctl_args *args)
+static int print_certificates(struct ctl *ctl, const struct scep_certs *certs)
 {
-    struct session s;
+    int code = CTL_DONE;
     struct err err = {0};
-    int code = session_open(&s, ctl, args);
-    if (code == CTL_DONE)
-        code = get_ca(&s);
-    for (size_t i = 0; code == CTL_DONE && i < s.ca.certs.n; i++) {
+    for (size_t i = 0; code == CTL_DONE && i < certs->n; i++) {
         struct buf pem = {0};
-        if (cert_pem(buf_view(&s.ca.certs.der[i]), &pem, &err))
+        if (cert_pem(buf_view(&certs->der[i]), &pem, &err))
             fwrite(pem.p, 1, pem.n, stdout);
         else
             code = ctl_fail_err(ctl, &err, NULL);
         buf_clear(&pem);
     }
+    return code;
+}
+
+int ctl_client_getca(struct ctl *ctl, const struct ctl_args *args)
+{
+    struct session s;
+    int code = session_open(&s, ctl, args);
+    if (code == CTL_DONE)
+        code = get_ca(&s);
+    if (code == CTL_DONE)
+        code = print_certificates(ctl, &s.ca.certs);
+    session_clear(&s);
+    return code;
+}
+
+int ctl_client_nextca(struct ctl *ctl, const struct ctl_args *args)
+{
+    struct session s;
+    struct client_ca next = {0};
+    struct err err = {0};
+    int code = session_open(&s, ctl, args);
+    if (code == CTL_DONE)
+        code = get_ca(&s);
+    if (code == CTL_DONE && !client_get_next_ca(s.client, &s.ca, &next, &err))
+        code = ctl_fail_err(ctl, &err, NULL);
+    if (code == CTL_DONE)
+        code = print_certificates(ctl, &next.certs);
+    client_ca_clear(&next);
     session_clear(&s);
     return code;
 }
@@ -358,7 +399,7 @@ static int with_key_and_subject(struct ctl *ctl, const struct ctl_args *args, bo
     if ((code = need_flag(&s, "subject", &subject)) != CTL_DONE ||
         (code = need_flag(&s, "key", &path)) != CTL_DONE)
         return code;
-    if ((code = session_open(&s, ctl, args)) == CTL_DONE && (code = get_ca(&s)) == CTL_DONE &&
+    if ((code = session_open(&s, ctl, args)) == CTL_DONE && (code = get_ca_of_message(&s)) == CTL_DONE &&
         (code = choose_algorithms(&s)) == CTL_DONE &&
         (code = need_key(&s, path, may_make_key, &key)) == CTL_DONE &&
         (code = choose_transaction(&s, key)) == CTL_DONE)
@@ -470,7 +511,7 @@ int ctl_client_renew(struct ctl *ctl, const struct ctl_args *args)
         code = need_flag(&s, "key", &path);
     if (code != CTL_DONE)
         return code;
-    if ((code = session_open(&s, ctl, args)) == CTL_DONE && (code = get_ca(&s)) == CTL_DONE &&
+    if ((code = session_open(&s, ctl, args)) == CTL_DONE && (code = get_ca_of_message(&s)) == CTL_DONE &&
         (code = choose_algorithms(&s)) == CTL_DONE &&
         (code = need_key(&s, path, false, &old_key)) == CTL_DONE &&
         (!new_path || (code = need_key(&s, new_path, true, &new_key)) == CTL_DONE) &&

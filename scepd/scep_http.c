@@ -344,6 +344,18 @@ static void note_fetched(struct scep_http *s, const struct http_request *r)
     attempts_fetched(s->attempts, &attempt);
 }
 
+/* RFC 8894 section 4.7.1 */
+static void next_ca(struct scep_http *s, struct http_request *r, const struct scep_endpoint *e)
+{
+    if (e->next_ca_cert.n > 0) {
+        reply_memory(s, r, "GetNextCACert", "application/x-x509-next-ca-cert", "no-store",
+                     e->next_ca_cert);
+        return;
+    }
+    log_refused(s, r, 404, REASON_HTTP_OPERATION, "GetNextCACert: there is no next CA certificate");
+    http_reply_text(r, 404, "there is no next CA certificate");
+}
+
 static void get_operation(struct scep_http *s, struct http_request *r,
                           const struct scep_endpoint *e, enum operation op, const char *asked)
 {
@@ -356,9 +368,7 @@ static void get_operation(struct scep_http *s, struct http_request *r,
         reply_memory(s, r, "GetCACert", e->ca_cert_type, "no-store", buf_view(&e->ca_cert));
         return;
     case OP_NEXT_CA_CERT:
-        log_refused(s, r, 404, REASON_HTTP_OPERATION,
-                    "GetNextCACert: there is no next CA certificate");
-        http_reply_text(r, 404, "there is no next CA certificate");
+        next_ca(s, r, e);
         return;
     case OP_PKI:
         if (http_method(r) == HTTP_GET)

@@ -13,6 +13,7 @@ struct scep_endpoint {
     struct buf caps;              /* the GetCACaps body */
     struct buf ca_cert;           /* the GetCACert body */
     const char *ca_cert_type;     /* its media type */
+    struct view next_ca_cert;     /* the GetNextCACert body, borrowed from the authority's family; empty: there is none */
 };
 bool scep_endpoint_init(struct scep_endpoint *e, const struct config_endpoint *c, const struct enroll_policy *p,
                         struct err *err);

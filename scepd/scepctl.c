@@ -148,6 +148,8 @@ const struct ctl_verb ctl_verbs[] = {
      {"scepctl client caps http://scep.example.org/scep", NULL, NULL}, ctl_client_caps},
     {"client", "getca", "URL", 1, 1, "the certificates that a SCEP server hands out, PEM", ctl_client_server_flags,
      {"scepctl client getca http://scep.example.org/scep > ca.pem", NULL, NULL}, ctl_client_getca},
+    {"client", "nextca", "URL", 1, 1, "the certificates that will follow, verified by those that it has now", ctl_client_server_flags,
+     {"scepctl client nextca http://scep.example.org/scep > next.pem", NULL, NULL}, ctl_client_nextca},
     {"client", "enrol", "URL", 1, 1, "get a certificate from any SCEP server", ctl_client_enrol_flags,
      {"scepctl client enrol http://scep.example.org/scep --subject CN=my-device --key my.key --out my.pem "
       "--challenge-file pass", NULL, NULL}, ctl_client_enrol},
