@@ -429,7 +429,7 @@ static bool name_next(struct change *c, const struct new_ca *n, int64_t activate
 
 static bool commit_next(struct change *c, struct new_ca *n, int64_t activate_at, struct err *err)
 {
-    char subject[160], when[32] = "somebody says so";
+    char subject[160], when[32] = "when told to";
     if (activate_at == 0)
         activate_at = tend_activation(c->family, c->t->rules, c->t->now);
     if (!save_ca(c, n, err) || !make_ras(c, n, err) || !announce(c, n, err) ||
@@ -438,7 +438,7 @@ static bool commit_next(struct change *c, struct new_ca *n, int64_t activate_at,
     name_der_text(n->cert->subject, subject, sizeof subject);
     if (activate_at != TEND_BY_HAND)
         text_time(activate_at, when);
-    change_event(c, "ca.next", "generation %u, %s; takes over when: %s", n->number, subject, when);
+    change_event(c, "ca.next", "generation %u, %s; takes over %s", n->number, subject, when);
     return change_commit(c, err);
 }
 

@@ -265,7 +265,7 @@ bool client_get_ca(struct client *c, struct client_ca *out, struct err *err)
 
 /* ---- GetNextCACert ---- */
 
-static bool add_certificate(STACK_OF(X509) *stack, const struct cert *c)
+static bool add_certificate(STACK_OF(X509) * stack, const struct cert *c)
 {
     const unsigned char *p = c->der.p;
     X509 *x = d2i_X509(NULL, &p, (long)c->der.n);

@@ -203,6 +203,14 @@ int ctl_init(struct ctl *ctl, const struct ctl_args *a);
 int ctl_status(struct ctl *ctl, const struct ctl_args *a);
 int ctl_ca_show(struct ctl *ctl, const struct ctl_args *a);
 int ctl_ca_export(struct ctl *ctl, const struct ctl_args *a);
+int ctl_ca_rollover(struct ctl *ctl, const struct ctl_args *a);
+/* ctl_ca.c, for its neighbours: an authority's place in the configuration, by name or the only one; its generations. */
+int ctl_find_authority(struct ctl *ctl, const char *name, size_t *out);
+int ctl_one_authority(struct ctl *ctl, const char *name, size_t *out);
+int ctl_look_at_authority(struct ctl *ctl, size_t i, struct family **out);
+void ctl_next_step(struct ctl *ctl, size_t authority, const struct family *f, struct tend_step *out);
+const char *ctl_step_name(const struct tend_step *s);             /* "" for none */
+const char *ctl_role_name(const struct authority *a, int64_t now); /* "current", "former", "next", "ended" */
 int ctl_challenge_new(struct ctl *ctl, const struct ctl_args *a);
 int ctl_challenge_list(struct ctl *ctl, const struct ctl_args *a);
 int ctl_challenge_show(struct ctl *ctl, const struct ctl_args *a);

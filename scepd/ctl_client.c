@@ -399,8 +399,8 @@ static int with_key_and_subject(struct ctl *ctl, const struct ctl_args *args, bo
     if ((code = need_flag(&s, "subject", &subject)) != CTL_DONE ||
         (code = need_flag(&s, "key", &path)) != CTL_DONE)
         return code;
-    if ((code = session_open(&s, ctl, args)) == CTL_DONE && (code = get_ca_of_message(&s)) == CTL_DONE &&
-        (code = choose_algorithms(&s)) == CTL_DONE &&
+    if ((code = session_open(&s, ctl, args)) == CTL_DONE &&
+        (code = get_ca_of_message(&s)) == CTL_DONE && (code = choose_algorithms(&s)) == CTL_DONE &&
         (code = need_key(&s, path, may_make_key, &key)) == CTL_DONE &&
         (code = choose_transaction(&s, key)) == CTL_DONE)
         code = run(&s, key, subject);
@@ -511,8 +511,8 @@ int ctl_client_renew(struct ctl *ctl, const struct ctl_args *args)
         code = need_flag(&s, "key", &path);
     if (code != CTL_DONE)
         return code;
-    if ((code = session_open(&s, ctl, args)) == CTL_DONE && (code = get_ca_of_message(&s)) == CTL_DONE &&
-        (code = choose_algorithms(&s)) == CTL_DONE &&
+    if ((code = session_open(&s, ctl, args)) == CTL_DONE &&
+        (code = get_ca_of_message(&s)) == CTL_DONE && (code = choose_algorithms(&s)) == CTL_DONE &&
         (code = need_key(&s, path, false, &old_key)) == CTL_DONE &&
         (!new_path || (code = need_key(&s, new_path, true, &new_key)) == CTL_DONE) &&
         (code = choose_transaction(&s, new_path ? new_key : old_key)) == CTL_DONE)

@@ -31,7 +31,7 @@
 #define SYSTEM_DATA "/var/lib/scepd"
 #define SYSTEM_USER "scepd"
 
-static const char *const moved[] = {"ca", "keys",
+static const char *const moved[] = {"ca", "keys", "authorities",
                                     "store"}; /* in this order, then the configuration */
 #define MOVED (sizeof moved / sizeof moved[0])
 
@@ -201,7 +201,8 @@ static int read_settings(struct ctl *ctl, const struct ctl_args *a, struct init_
     s->port = (int)port;
     s->admin_port = (int)admin_port;
     if (port == admin_port)
-        return ctl_fail(ctl, CTL_USAGE, "--admin-port 0 goes without", "--port and --admin-port are the same");
+        return ctl_fail(ctl, CTL_USAGE, "--admin-port 0 goes without",
+                        "--port and --admin-port are the same");
     bool rsa = strncmp(s->ca_key, "rsa", 3) == 0;
     if (ctl_arg(a, "ca-decrypts") && !rsa)
         return ctl_fail(ctl, CTL_USAGE,
@@ -302,6 +303,8 @@ static bool make_all(const struct ctl *ctl, const struct init_settings *s, const
     OPENSSL_cleanse(&key, sizeof key);
     snprintf(path, sizeof path, "%s/keys/static-challenge", dir);
     good = good && write_secret(path, err);
+    snprintf(path, sizeof path, "%s/authorities", dir); /* for later keys: the daemon makes them */
+    good = good && (mkdir(path, 0700) == 0 || err_errno(err, "cannot make %s", path));
     snprintf(path, sizeof path, "%s/store", dir);
     good = good && make_store(path, err);
     snprintf(path, sizeof path, "%s/scepd.conf", dir);
@@ -320,7 +323,7 @@ static void complain(void *ctx, const char *message)
  * read. */
 static bool give_away(const struct init_settings *s, const char *dir, struct err *err)
 {
-    static const char *const theirs[] = {"keys", "store"};
+    static const char *const theirs[] = {"keys", "authorities", "store"};
     char path[HOME_MAX + 64], file[HOME_MAX + 400];
     for (size_t i = 0; s->user && i < sizeof theirs / sizeof theirs[0]; i++) {
         snprintf(path, sizeof path, "%s/%s", dir, theirs[i]);

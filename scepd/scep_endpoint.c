@@ -1,5 +1,5 @@
-/* What an endpoint says of itself: GetCACaps, GetCACert and GetNextCACert, made once and served from
- * memory. */
+/* What an endpoint says of itself: GetCACaps, GetCACert and GetNextCACert, made once and served
+ * from memory. */
 #include "scepd/scep_service.h"
 
 #include <string.h>
@@ -9,8 +9,7 @@
 /* RFC 8894 section 3.5.2: keywords in their exact case, one a line, LF since Apple's client splits
  * on LF alone. SHA-384 is no keyword of the RFC, but strongSwan 5.9.8 tests capabilities by wrong
  * bits and refuses AES and POST without it; all other clients ignore it. */
-static bool caps_build(const struct config_endpoint *c, bool next, struct buf *out,
-                       struct err *err)
+static bool caps_build(const struct config_endpoint *c, bool next, struct buf *out, struct err *err)
 {
     const unsigned aes = ALG_BIT(CIPHER_AES128) | ALG_BIT(CIPHER_AES192) | ALG_BIT(CIPHER_AES256);
     const unsigned standard = ALG_BIT(DIGEST_SHA256);
@@ -66,7 +65,8 @@ bool scep_endpoint_init(struct scep_endpoint *e, const struct config_endpoint *c
     const struct family *f = p->authority->family;
     if (f && f->next)
         e->next_ca_cert = buf_view(&f->announcement[c->ra]);
-    if (caps_build(c, e->next_ca_cert.n > 0, &e->caps, err) && ca_cert_build(c, p->authority, e, err))
+    if (caps_build(c, e->next_ca_cert.n > 0, &e->caps, err) &&
+        ca_cert_build(c, p->authority, e, err))
         return true;
     scep_endpoint_clear(e);
     return false;

@@ -80,7 +80,19 @@ static const struct ctl_flag revoke_flags[] = {
      "privilege-withdrawn"},
     END,
 };
+static const struct ctl_flag rollover_flags[] = {
+    {"key", 0, "KIND", false, "new: rsa2048, rsa3072, rsa4096, p256, p384 (as the current one's)"},
+    {"name", 0, "TEXT", false, "new: common name (the current one with the generation's number)"},
+    {"validity", 0, "TIME", false, "new: life of its certificate (as the current one's)"},
+    {"at", 0, "DAY", false, "new: takes over then: 2027-03-01 (after rollover.announce)"},
+    {"by-hand", 0, NULL, false, "new: takes over only when \"activate\" says so"},
+    {"root-key", 0, "FILE", false, "new: key of the CA above (rollover.root_key)"},
+    {"ra", 0, NULL, false, "new: not a next CA, but new RA certificates at once"},
+    END,
+};
 static const struct ctl_flag ca_export_flags[] = {
+    {"next", 0, NULL, false, "the next CA's, before it takes over"},
+    {"generation", 0, "N", false, "of this generation (the current one)"},
     {"chain", 0, NULL, false, "with the issuers above, nearest first"},
     {"der", 0, NULL, false, "DER instead of PEM"},
     END,
@@ -104,6 +116,10 @@ const struct ctl_verb ctl_verbs[] = {
     {"ca", "export", "[NAME]", 0, 1, "the authority's certificate", ca_export_flags,
      {"scepctl ca export > ca.pem", "scepctl ca export --chain > chain.pem", "scepctl ca export --der > ca.crt"},
      ctl_ca_export},
+    {"ca", "rollover", "[new|status|activate|abort [NAME]]", 0, 2,
+     "the next key of an authority: make it, see what comes when, let it take over", rollover_flags,
+     {"scepctl ca rollover status", "scepctl ca rollover new --dry-run",
+      "scepctl ca rollover activate --yes --expect devices"}, ctl_ca_rollover},
     {"challenge", "new", "", 0, 0, "make challenge passwords: on standard output alone, one a line", challenge_new_flags,
      {"scepctl challenge new", "scepctl challenge new --expires 2d --subject CN=ipad-0113",
       "scepctl challenge new --count 200 --expires 7d -q > passwords"}, ctl_challenge_new},
