@@ -42,7 +42,7 @@ class Init(Case):
         printed = run("openssl", "x509", "-in", values["certificate"], "-noout", "-fingerprint", "-sha256").stdout
         self.assertEqual(values["sha256"], printed.strip().split("=")[1])
         self.assertEqual(r.stderr.count("scepd.conf"), 3)
-        self.assertEqual(sorted(os.listdir(self.dir)), ["ca", "keys", "scepd.conf", "store"])
+        self.assertEqual(sorted(os.listdir(self.dir)), ["authorities", "ca", "keys", "scepd.conf", "store"])
         self.assertEqual(self.mode("keys"), 0o700)
         for key in ("ca.key", "ra.key", "challenge.key", "static-challenge"):
             self.assertEqual(self.mode("keys", key), 0o600, key)
@@ -118,7 +118,7 @@ class Init(Case):
         etc, data = os.path.join(self.dir, "etc"), os.path.join(self.dir, "var", "lib \"x\"")
         self.exits(DONE, ctl("init", "--home", etc, "--data", data, "--port", "9000"))
         self.assertEqual(os.listdir(etc), ["scepd.conf"])
-        self.assertEqual(sorted(os.listdir(data)), ["ca", "keys", "store"])
+        self.assertEqual(sorted(os.listdir(data)), ["authorities", "ca", "keys", "store"])
         conf = os.path.join(etc, "scepd.conf")
         self.exits(DONE, ctl("-c", conf, "config", "check"))
         self.exits(DONE, ctl("-c", conf, "store", "verify"))
