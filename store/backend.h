@@ -162,3 +162,5 @@ struct key meta_backup(void);
 struct key meta_audit_head(void);
 struct key meta_pending(const char *endpoint);
 struct key meta_attempts(void);
+struct key meta_cert_count(void);       /* begins those of counts by state and day */
+struct key meta_revocation_count(void); /* begins those of counts by reason */

@@ -469,7 +469,10 @@ bool cert_save(struct txn *t, const struct store_cert *c, struct err *err)
 {
     struct buf record = {0};
     struct key k = key_id(c->id);
-    bool ok = cert_write(c, &record, err)
+    struct store_cert was;
+    if (!cert_load(t, c->id, &was, err))
+        return txn_spoil(t, err);
+    bool ok = cert_count_move(t, &was, c, err) && cert_write(c, &record, err)
                   ? txn_put(t, TABLE_CERT, PUT_REPLACE, key_view(&k), buf_view(&record), err)
                   : txn_spoil(t, err);
     buf_clear(&record);
@@ -529,7 +532,8 @@ bool store_cert_put(struct store_write *w, struct store_cert *c, struct err *err
               txn_put(t, TABLE_CERT_SERIAL, PUT_NEW, key_view(&serial), key_view(&id), err) &&
               txn_put(t, TABLE_CERT_KEY, PUT_NEW, key_view(&key),
                       view_of(c->subject_hash, STORE_HASH), err) &&
-              txn_put(t, TABLE_CERT_SUBJECT, PUT_NEW, key_view(&subject), view_of(NULL, 0), err);
+              txn_put(t, TABLE_CERT_SUBJECT, PUT_NEW, key_view(&subject), view_of(NULL, 0), err) &&
+              cert_count_move(t, NULL, &numbered, err);
     buf_clear(&record);
     if (ok) {
         c->id = numbered.id;

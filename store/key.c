@@ -110,6 +110,16 @@ struct key meta_audit_head(void)
     return meta('A');
 }
 
+struct key meta_cert_count(void)
+{
+    return meta('C');
+}
+
+struct key meta_revocation_count(void)
+{
+    return meta('V');
+}
+
 struct key meta_attempts(void)
 {
     return meta('E');

@@ -67,6 +67,9 @@ static const uint64_t table_since[TABLE_COUNT] = {
     [TABLE_CERT_SUBJECT] = 3,
 };
 
+/* Not tables: entries of meta. */
+#define FORMAT_WITH_COUNTS 4
+
 /* The format first: a newer one may have other tables.  *format is 0 when there is nothing yet; of
  * an older one, those tables are opened that it has. */
 static bool tables_open(struct txn *t, uint64_t *format, struct err *err)
@@ -119,6 +122,8 @@ static bool tables_add(struct txn *t, uint64_t format, struct err *err)
             return env_error(t->s, rc, "making a table", err);
     }
     if (format && format < table_since[TABLE_CERT_SUBJECT] && !cert_subject_fill(t, err))
+        return false;
+    if (format && format < FORMAT_WITH_COUNTS && !counts_make(t, err))
         return false;
     u64_octets(STORE_FORMAT, now);
     return txn_put(t, TABLE_META, PUT_REPLACE, key_view(&k), view_of(now, sizeof now), err);

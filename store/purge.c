@@ -128,7 +128,7 @@ static bool cert_forget(struct txn *t, const struct store_cert *c, struct err *e
            txn_del(t, TABLE_CERT_KEY, key_view(&by_key), err) &&
            txn_del(t, TABLE_CERT_SUBJECT, key_view(&by_subject), err) &&
            txn_del(t, TABLE_CERT_DER, key_view(&id), err) &&
-           txn_del(t, TABLE_CERT, key_view(&id), err);
+           txn_del(t, TABLE_CERT, key_view(&id), err) && cert_count_move(t, c, NULL, err);
 }
 
 /* ---- one step ---- */

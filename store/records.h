@@ -21,6 +21,20 @@ bool cert_subject_fill(struct txn *t, struct err *err);
 
 /* The revocations of an authority changed: its next CRL is due. */
 bool revocations_move(struct txn *t, const uint8_t authority[20], struct err *err);
+/* ---- counts ---- */
+
+/* A certificate comes (`was` NULL), goes (`is` NULL) or changes its state. */
+bool cert_count_move(struct txn *t, const struct store_cert *was, const struct store_cert *is, struct err *err);
+bool revocation_counted(struct txn *t, enum crl_reason reason, struct err *err);
+/* Counts everything, for a store that has no counts yet. */
+bool counts_make(struct txn *t, struct err *err);
+/* Counting anew, to compare. */
+struct cert_tally;
+bool cert_tally_new(struct cert_tally **out, struct err *err);
+void cert_tally_free(struct cert_tally *t);
+void cert_tally_add(struct cert_tally *t, const struct store_cert *c);
+bool cert_tally_same(struct txn *t, const struct cert_tally *tally, bool *same, struct err *err);
+
 struct key revoked_key(const uint8_t authority[20], uint64_t id);
 /* Of a certificate of which only the serial is known: behind all those with an id. */
 struct key revoked_serial_key(const uint8_t authority[20], struct view serial);

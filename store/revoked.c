@@ -114,7 +114,7 @@ bool store_cert_revoke(struct store_write *w, uint64_t id, enum crl_reason reaso
     c.revoked_at = when;
     c.revocation_reason = reason;
     return revoked_save(t, &c, err) && cert_save(t, &c, err) &&
-           revocations_move(t, c.authority, err);
+           revocation_counted(t, reason, err) && revocations_move(t, c.authority, err);
 }
 
 bool store_cert_release(struct store_write *w, uint64_t id, struct err *err)
@@ -174,7 +174,7 @@ bool store_serial_revoke(struct store_write *w, const uint8_t authority[20],
         return err_set(err, ERR_EXISTS, "this serial is %s already",
                        before.reason == CRL_HOLD ? "on hold" : "revoked");
     return revoked_put(t, revoked_serial_key(authority, serial), r, err) &&
-           revocations_move(t, authority, err);
+           revocation_counted(t, r->reason, err) && revocations_move(t, authority, err);
 }
 
 bool store_serial_revoked(struct store *s, const uint8_t authority[20], struct view serial,

@@ -13,6 +13,8 @@ struct verify {
     void *ctx;
     uint64_t problems;
     uint64_t pending, counted; /* requests that wait; those at endpoints that have a counter */
+    struct cert_tally *certs;  /* owned; as the records walked so far make it */
+    bool certs_read;           /* all of them could be read */
     uint64_t attempt;          /* number of the last one */
     struct audit_head audit;   /* as the entries walked so far make it */
 };
@@ -139,8 +141,11 @@ static bool cert_check(void *ctx, struct view key, struct view value, bool *stop
 {
     struct verify *v = ctx;
     struct store_cert c;
-    if (!cert_read(value, &c, err))
+    if (!cert_read(value, &c, err)) {
+        v->certs_read = false;
         return unreadable(v, TABLE_CERT, key, err);
+    }
+    cert_tally_add(v->certs, &c);
     struct key id = key_id(c.id), successor = key_id(c.renewed_by);
     if (!view_eq(key, key_view(&id)))
         problem(v, "certificate %llu stands under another number", (unsigned long long)c.id);
@@ -527,6 +532,19 @@ static bool attempt_check(void *ctx, struct view key, struct view value, bool *s
     return true;
 }
 
+/* Records that cannot be read would make any count wrong: they are told already. */
+static bool cert_counts_check(struct verify *v, uint64_t problems, struct err *err)
+{
+    bool same = true;
+    if (!v->certs_read || problems)
+        return true;
+    if (!cert_tally_same(&v->t, v->certs, &same, err))
+        return false;
+    if (!same)
+        problem(v, "the counts of certificates are not those of the certificates");
+    return true;
+}
+
 /* The next one must stand behind all that are kept. */
 static bool attempt_end_check(struct verify *v, struct err *err)
 {
@@ -581,15 +599,24 @@ bool store_verify(struct store *s, void (*each)(void *ctx, const struct store_pr
         {TABLE_AUDIT, audit_check},
         {TABLE_ATTEMPT, attempt_check},
     };
-    struct verify v = {.each = each, .ctx = ctx};
-    if (!txn_read(s, &v.t, err))
+    struct verify v = {.each = each, .ctx = ctx, .certs_read = true};
+    uint64_t of_certs = 0;
+    if (!cert_tally_new(&v.certs, err))
         return false;
+    if (!txn_read(s, &v.t, err)) {
+        cert_tally_free(v.certs);
+        return false;
+    }
     bool ok = true;
-    for (size_t i = 0; ok && i < sizeof steps / sizeof steps[0]; i++)
+    for (size_t i = 0; ok && i < sizeof steps / sizeof steps[0]; i++) {
         ok = txn_walk(&v.t, steps[i].table, view_of(NULL, 0), steps[i].check, &v, err);
-    ok = ok && pending_counts_check(&v, err) && audit_end_check(&v, err) &&
-         attempt_end_check(&v, err);
+        if (steps[i].table <= TABLE_REVOKED)
+            of_certs = v.problems;
+    }
+    ok = ok && cert_counts_check(&v, of_certs, err) && pending_counts_check(&v, err) &&
+         audit_end_check(&v, err) && attempt_end_check(&v, err);
     txn_read_end(&v.t);
+    cert_tally_free(v.certs);
     if (ok)
         *problems = v.problems;
     return ok;

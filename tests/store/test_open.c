@@ -180,8 +180,8 @@ START_TEST(newer_format)
     struct store_options o = {.path = dir, .map_size = MAP_SMALL};
     ck_assert(!store_open(&o, &st, &err));
     ck_assert_int_eq(err.kind, ERR_STORE);
-    ck_assert_ptr_nonnull(strstr(err.text, "format 9"));
-    ck_assert_ptr_nonnull(strstr(err.text, "up to 3"));
+    ck_assert_ptr_nonnull(strstr(err.text, "format 10"));
+    ck_assert_ptr_nonnull(strstr(err.text, "up to 4"));
     expect_open(ERR_STORE, true);
 }
 END_TEST
@@ -212,6 +212,10 @@ START_TEST(format_1_is_migrated)
     ck_assert_uint_eq(stats.pending, 1);
     ck_assert_uint_eq(stats.audit_entries, 3);
     ck_assert_uint_eq(stats.attempts, 0);
+    struct store_cert_counts counts;
+    ok(store_cert_counts(st, 0, &counts, &err));
+    ck_assert_uint_eq(counts.state[CERT_ACTIVE] + counts.state[CERT_SUPERSEDED], 1);
+    ck_assert_uint_eq(counts.state[CERT_REVOKED], 1);
     struct store_attempt a = {.at = 1, .fail_info = -1};
     struct store_write *w = begin();
     ok(store_attempt_put(w, &a, &err));

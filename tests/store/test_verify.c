@@ -257,6 +257,36 @@ START_TEST(certificates)
 }
 END_TEST
 
+START_TEST(counts)
+{
+    struct key k = meta_cert_count(), first, two = key_id(2);
+    struct store_cert c = {0};
+    ok(store_cert_by_id(st, 1, &c, &err));
+    uint8_t at[3] = {(uint8_t)c.state, 0, 0}; /* 1970: the fixture's end in seconds of that day */
+    store_cert_clear(&c);
+    key_bytes(&k, at, sizeof at);
+    first = k;
+    switch (_i) {
+    case 0:
+        lose(TABLE_META, key_view(&first));
+        break;
+    case 1: /* another number; both are no count that the fixture has */
+        two = key_id(99);
+        plant(TABLE_META, key_view(&first), key_view(&two));
+        break;
+    case 2:
+        first.p[3]++;
+        plant(TABLE_META, key_view(&first), key_view(&two));
+        break;
+    case 3:
+        first.p[1] = 9; /* a state that does not exist */
+        plant(TABLE_META, key_view(&first), key_view(&two));
+        break;
+    }
+    expect(1, "the counts of certificates are not those of the certificates");
+}
+END_TEST
+
 START_TEST(challenges)
 {
     uint8_t a[STORE_HASH] = "a", z[STORE_HASH] = "z";
@@ -513,6 +543,7 @@ int main(void)
     tcase_add_checked_fixture(c, setup_filled, teardown);
     tcase_set_timeout(c, 60);
     tcase_add_loop_test(c, certificates, 0, 21);
+    tcase_add_loop_test(c, counts, 0, 4);
     tcase_add_loop_test(c, challenges, 0, 7);
     tcase_add_loop_test(c, transactions, 0, 11);
     tcase_add_loop_test(c, audit, 0, 7);

@@ -20,7 +20,7 @@
 struct store;
 struct store_write;
 
-#define STORE_FORMAT 3
+#define STORE_FORMAT 4
 #define STORE_HASH 32          /* SHA-256 */
 #define STORE_SERIAL_MAX 40
 #define STORE_TEXT_MAX 512
@@ -138,6 +138,18 @@ bool store_serial_revoke(struct store_write *w, const uint8_t authority[20], con
 /* ERR_NOT_FOUND if there is none. */
 bool store_serial_revoked(struct store *s, const uint8_t authority[20], struct view serial, struct store_revoked *out,
                           struct err *err);
+
+#define STORE_CRL_REASONS 10      /* numbers of enum crl_reason */
+
+/* Counts that the store keeps along with every change; days are those of UTC. */
+struct store_cert_counts {
+    uint64_t state[4];            /* by enum cert_state; active and superseded ones without those that ended before today */
+    uint64_t expired;             /* those */
+    uint64_t within_7_days, within_30_days; /* active ones that end then, today included */
+    uint64_t revocations[STORE_CRL_REASONS]; /* by enum crl_reason, ever; also holds that were released */
+};
+/* Takes as long for a million as for one. */
+bool store_cert_counts(struct store *s, int64_t now, struct store_cert_counts *out, struct err *err);
 
 struct store_cert_filter {
     const char *text;             /* substring of subject or SAN, any case; NULL: all */
