@@ -21,6 +21,7 @@
 #define QUEUE_WARN_PERCENT 80
 #define DISK_WARN_MIB 256
 #define DISK_FAIL_MIB 16
+#define BACKUP_HOURS 26
 #define MIB (UINT64_C(1) << 20)
 /* As upkeep.c has it. */
 #define CLOCK_SLACK 60
@@ -63,6 +64,11 @@ static void serving(struct health *h, struct health_check *c)
     h->ready = h->ready && c->status != HEALTH_FAIL;
 }
 
+static int64_t whole_days(int64_t seconds)
+{
+    return seconds >= 0 ? seconds / DAY : -((-seconds + DAY - 1) / DAY);
+}
+
 /* "in 23 days", "3 days ago"; hours below two days. */
 static const char *distance(int64_t seconds, char out[48])
 {
@@ -72,11 +78,6 @@ static const char *distance(int64_t seconds, char out[48])
     snprintf(out, 48, "%s%lld %s%s%s", seconds < 0 ? "" : "in ", (long long)n,
              days ? "day" : "hour", n == 1 ? "" : "s", seconds < 0 ? " ago" : "");
     return out;
-}
-
-static int64_t whole_days(int64_t seconds)
-{
-    return seconds >= 0 ? seconds / DAY : -((-seconds + DAY - 1) / DAY);
 }
 
 /* ---- what the store shows ---- */
@@ -153,6 +154,24 @@ static void check_audit(struct health *h, const struct survey *s)
                              "entries %llu to %llu of the audit log follow from each other",
                              (unsigned long long)a->from, (unsigned long long)a->to);
     measure(c, (int64_t)a->to, "entries", (int64_t)s->stats.audit_entries);
+}
+
+/* A nightly one may be late.  An empty store has nothing to lose. */
+static void check_backup(struct health *h, const struct survey *s, int64_t now)
+{
+    const char *fix = "scepctl store backup; see docs/STORE.md for one every night";
+    int64_t age = now - s->backup_at;
+    char when[48];
+    struct health_check *c;
+    if (!s->backup_at) {
+        health_add(h, "backup", s->stats.certificates ? HEALTH_WARN : HEALTH_PASS, fix,
+                   s->stats.certificates ? "there was never a backup"
+                                         : "no backup yet, and nothing that would be lost");
+        return;
+    }
+    c = health_add(h, "backup", age > BACKUP_HOURS * HOUR ? HEALTH_WARN : HEALTH_PASS, fix,
+                   "the last backup succeeded %s", distance(-age, when));
+    measure(c, age / HOUR, "hours", BACKUP_HOURS);
 }
 
 /* ---- what ends ---- */
@@ -317,6 +336,7 @@ void health_look(const struct health_sources *s, int64_t now, struct health *out
     check_disk(out, s->survey);
     check_map(out, s->survey);
     check_clock(out, s->survey, now);
+    check_backup(out, s->survey, now);
     check_audit(out, s->survey);
 }
 

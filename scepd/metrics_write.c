@@ -222,8 +222,40 @@ static void write_store(struct writer *w, const struct metrics *m, const struct 
 
 /* ---- what the authority remembers ---- */
 
-static void write_certificates(struct writer *w, const struct metrics *m)
+static void write_cert_counts(struct writer *w, const struct store_cert_counts *n)
 {
+    static const char *const states[] = {[CERT_ACTIVE] = "active",
+                                         [CERT_REVOKED] = "revoked",
+                                         [CERT_HELD] = "held",
+                                         [CERT_SUPERSEDED] = "superseded"};
+    static const char *const reasons[STORE_CRL_REASONS] = {
+        [CRL_UNSPECIFIED] = "unspecified",
+        [CRL_KEY_COMPROMISE] = "key-compromise",
+        [CRL_CA_COMPROMISE] = "ca-compromise",
+        [CRL_AFFILIATION_CHANGED] = "affiliation-changed",
+        [CRL_SUPERSEDED] = "superseded",
+        [CRL_CESSATION] = "cessation",
+        [CRL_HOLD] = "hold",
+        [CRL_PRIVILEGE_WITHDRAWN] = "privilege-withdrawn",
+    };
+    family(w, "scepd_certificates", "gauge", "Certificates that are remembered, by state.");
+    for (size_t i = 0; i < sizeof states / sizeof *states; i++)
+        labelled(w, "state", states[i], n->state[i]);
+    labelled(w, "state", "expired", n->expired);
+    family(w, "scepd_certificates_expiring", "gauge",
+           "Active certificates that end within so many days (UTC), today included.");
+    labelled(w, "within", "7d", n->within_7_days);
+    labelled(w, "within", "30d", n->within_30_days);
+    family(w, "scepd_certificates_revoked_total", "counter",
+           "Revocations by reason, ever and by whomever; holds are counted when they begin.");
+    for (size_t i = 0; i < STORE_CRL_REASONS; i++)
+        if (reasons[i])
+            labelled(w, "reason", reasons[i], n->revocations[i]);
+}
+
+static void write_certificates(struct writer *w, const struct metrics *m, const struct survey *s)
+{
+    write_cert_counts(w, &s->certs);
     static const char *const kinds[] = {"initial", "renewal"};
     char q[2 * METRIC_NAME_SIZE + 1];
     family(w, "scepd_certificates_issued_total", "counter",
@@ -249,6 +281,11 @@ static void write_waiting(struct writer *w, const struct survey *s)
         labelled(w, "state", states[i], s->challenges[i]);
     family(w, "scepd_audit_entries_total", "counter", "Entries of the audit log.");
     plain(w, s->stats.audit_entries);
+    family(w, "scepd_attempts", "gauge", "Attempts that are kept for scepctl explain.");
+    plain(w, s->stats.attempts);
+    family(w, "scepd_backup_last_success_timestamp_seconds", "gauge",
+           "When the last backup succeeded; 0: none did.");
+    number(w, "", s->backup_at);
 }
 
 static const char *labels_of(const char *authority, unsigned generation, const char *role,
@@ -404,7 +441,7 @@ bool metrics_write(const struct metrics *m, const struct metrics_gauges *g, stru
     write_queue(&w, m, g);
     write_signer(&w, m);
     write_store(&w, m, g->survey);
-    write_certificates(&w, m);
+    write_certificates(&w, m, g->survey);
     write_waiting(&w, g->survey);
     write_authorities(&w, g);
     write_crls(&w, m, g->survey);

@@ -73,8 +73,9 @@ static bool look_at_crl(struct survey_crl *out, struct store *store, struct err 
 
 static bool look(struct survey *s, struct store *store, int64_t now, struct err *err)
 {
-    bool ok = store_stats(store, &s->stats, err) && store_audit_newest(store, &s->audit_at, err) &&
-              look_at_pending(s, store, err) &&
+    bool ok = store_stats(store, &s->stats, err) && store_cert_counts(store, now, &s->certs, err) &&
+              store_backup_last(store, &s->backup_at, err) &&
+              store_audit_newest(store, &s->audit_at, err) && look_at_pending(s, store, err) &&
               store_audit_check(store, &s->audit, AUDIT_STEP, err);
     for (size_t i = 0; ok && i < s->crl_n; i++)
         ok = look_at_crl(&s->crl[i], store, err);

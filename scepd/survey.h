@@ -16,6 +16,8 @@ struct survey {
     bool readable;              /* false: `error` tells, and the figures are older */
     char error[160];
     struct store_stats stats;
+    struct store_cert_counts certs;
+    int64_t backup_at;          /* of the last one that succeeded, 0: none */
     int64_t audit_at;           /* of the newest entry, 0: none */
     struct {
         char endpoint[64];

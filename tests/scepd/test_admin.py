@@ -112,7 +112,7 @@ class Listener(unittest.TestCase):
             status, health = self.s.health(path)
             self.assertEqual(status, 200)
             names = [c["name"] for c in health["checks"]]
-            for name in "store signer queue config ca_expiry ra_expiry crl disk map clock audit_chain".split():
+            for name in "store signer queue config ca_expiry ra_expiry crl disk map clock backup audit_chain".split():
                 self.assertIn(name, names)
             self.assertEqual([c for c in health["checks"] if c["status"] == "fail"], [])
 
@@ -163,6 +163,8 @@ class Counting(unittest.TestCase):
         self.assertEqual(v("scepd_store_commit_records_sum"), 1)
         self.assertEqual(v("scepd_queue_wait_seconds_count"), 1)
         self.assertEqual(v("scepd_scep_refusals_total"), 0)
+        self.s.wait(lambda: v("scepd_certificates", state="active") == 1)
+        self.assertEqual(v("scepd_certificates_expiring"), 0)
         self.s.wait(lambda: v("scepd_challenges", state="used") == 1)
         self.s.wait(lambda: v("scepd_audit_entries_total") >= 2)
 
@@ -190,6 +192,9 @@ class Counting(unittest.TestCase):
         serial = self.s.a.json("cert", "list")[0]["serial"]
         self.s.a.ctl("cert", "revoke", serial, "--yes")
         self.s.wait(lambda: self.s.value("scepd_crl_entries", authority="demo") == 1)
+        self.s.wait(lambda: self.s.value("scepd_certificates", state="revoked") == 1)
+        self.assertEqual(self.s.value("scepd_certificates", state="active"), 0)
+        self.assertEqual(self.s.value("scepd_certificates_revoked_total", reason="unspecified"), 1)
 
     def test_dropped_log_lines_are_counted(self):
         for _ in range(250):
@@ -230,7 +235,7 @@ class Status(unittest.TestCase):
         mine = self.checks(json.loads(out))
         self.assertEqual(mine.pop("daemon"), "fail")
         self.assertEqual(code, 7)
-        self.assertIn("1 of 9 checks need attention", told)
+        self.assertIn("1 of 10 checks need attention", told)
         for name in ("signer", "queue", "config"):
             theirs.pop(name)
         self.assertEqual(mine, theirs)

@@ -34,6 +34,7 @@ static void setup(void)
                              .looked_us = survey_clock_us(),
                              .readable = true,
                              .audit_at = NOW - 5,
+                             .backup_at = NOW - 3600,
                              .crl_n = 1,
                              .audit = {.from = 1, .to = 7}};
     survey.stats.free_disk_bytes = UINT64_C(1) << 40;
@@ -79,10 +80,10 @@ START_TEST(all_is_well)
     health_look(&sources, NOW, &health);
     ck_assert_int_eq(health.status, HEALTH_PASS);
     ck_assert(health.ready);
-    ck_assert_uint_eq(health.n, 11);
+    ck_assert_uint_eq(health.n, 12);
     sources.live = NULL; /* from another process */
     health_look(&sources, NOW, &health);
-    ck_assert_uint_eq(health.n, 8);
+    ck_assert_uint_eq(health.n, 9);
     ck_assert_ptr_null(find("signer"));
 }
 END_TEST
@@ -138,6 +139,23 @@ START_TEST(store)
     survey.audit.broken = true;
     expect("audit_chain", HEALTH_FAIL, "entry 8");
     ck_assert(health.ready);
+}
+END_TEST
+
+START_TEST(backups)
+{
+    survey.backup_at = 0;
+    survey.stats.certificates = 1;
+    expect("backup", HEALTH_WARN, "there was never a backup");
+    survey.stats.certificates = 0; /* nothing to lose */
+    health_look(&sources, NOW, &health);
+    ck_assert_int_eq(health.status, HEALTH_PASS);
+    survey.backup_at = NOW - 27 * 3600;
+    expect("backup", HEALTH_WARN, "27 hours ago");
+    ck_assert(health.ready);
+    survey.backup_at = NOW + 99; /* the clock fell back */
+    health_look(&sources, NOW, &health);
+    ck_assert_int_eq(health.status, HEALTH_PASS);
 }
 END_TEST
 
@@ -227,7 +245,7 @@ START_TEST(as_json)
     ck_assert_str_eq(json_string_value(json_object_get(o, "status")), "warn");
     ck_assert_str_eq(json_string_value(json_object_get(o, "version")), "1.2.3");
     json_t *checks = json_object_get(o, "checks"), *c;
-    ck_assert_uint_eq(json_array_size(checks), 11);
+    ck_assert_uint_eq(json_array_size(checks), 12);
     size_t i;
     json_array_foreach(checks, i, c)
     {
@@ -251,6 +269,7 @@ int main(void)
     tcase_add_test(c, all_is_well);
     tcase_add_test(c, serving);
     tcase_add_test(c, store);
+    tcase_add_test(c, backups);
     tcase_add_test(c, ca_ends);
     tcase_add_test(c, a_successor_is_enough);
     tcase_add_test(c, ra_ends);
