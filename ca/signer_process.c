@@ -13,10 +13,10 @@
 
 #define REPLY_SECONDS 60 /* an RSA-8192 signature over the largest CRL takes a few */
 #define STOP_MILLISECONDS 5000
-#define LANES_MAX 256
 
 struct signer_process {
     pid_t pid;
+    bool child; /* of this process */
     const struct log *log;
     unsigned lanes;
     struct signer lane[];
@@ -242,25 +242,36 @@ static bool launch(struct signer_process *p, const struct signer_spec *spec, con
     return ok;
 }
 
+static struct signer_process *process_new(unsigned lanes)
+{
+    struct signer_process *p = calloc(1, sizeof *p + lanes * sizeof p->lane[0]);
+    if (!p)
+        return NULL;
+    p->lanes = lanes;
+    for (unsigned i = 0; i < lanes; i++) {
+        p->lane[i].call = lane_call;
+        p->lane[i].fd = -1;
+    }
+    return p;
+}
+
 bool signer_start(const struct signer_spec *spec, unsigned lanes, const struct log *log,
                   struct signer_process **out, struct err *err)
 {
     bool ok = false;
-    if (lanes == 0 || lanes > LANES_MAX)
+    if (lanes == 0 || lanes > SIGNER_MAX_LANES)
         return err_set(err, ERR_CONFIG, "a signer of %u lanes, 1 to %d are possible", lanes,
-                       LANES_MAX);
+                       SIGNER_MAX_LANES);
     int *child_end = malloc(lanes * sizeof *child_end);
-    struct signer_process *p = calloc(1, sizeof *p + lanes * sizeof p->lane[0]);
+    struct signer_process *p = process_new(lanes);
     if (!child_end || !p) {
         err_memory(err);
         goto out;
     }
     p->log = log;
-    p->lanes = lanes;
-    for (unsigned i = 0; i < lanes; i++) {
-        p->lane[i].call = lane_call;
-        p->lane[i].fd = child_end[i] = -1;
-    }
+    p->child = true;
+    for (unsigned i = 0; i < lanes; i++)
+        child_end[i] = -1;
     ok = open_lanes(p, child_end, err) && launch(p, spec, child_end, err);
     for (unsigned i = 0; i < lanes; i++)
         if (child_end[i] >= 0)
@@ -291,6 +302,32 @@ void signer_stop(struct signer_process *p)
     if (!p)
         return;
     close_lanes(p);
-    reap(p->pid);
+    if (p->child)
+        reap(p->pid);
     free(p);
+}
+
+int signer_release(struct signer_process *p, int *fd)
+{
+    int pid = (int)p->pid;
+    for (unsigned i = 0; i < p->lanes; i++)
+        fd[i] = p->lane[i].fd;
+    free(p);
+    return pid;
+}
+
+bool signer_adopt(int pid, const int *fd, unsigned lanes, struct signer_process **out,
+                  struct err *err)
+{
+    struct signer_process *p = lanes > 0 && lanes <= SIGNER_MAX_LANES ? process_new(lanes) : NULL;
+    if (!p) {
+        for (unsigned i = 0; i < lanes; i++)
+            close(fd[i]);
+        return err_memory(err);
+    }
+    p->pid = pid;
+    for (unsigned i = 0; i < lanes; i++)
+        p->lane[i].fd = fd[i];
+    *out = p;
+    return true;
 }

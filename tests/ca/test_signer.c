@@ -553,6 +553,68 @@ static void refuse_start(const char *text)
     ck_assert_int_eq(e.kind, same.kind);
 }
 
+/* A keeper forks the signer, and gives its lanes to who uses them. */
+START_TEST(given_away_and_adopted)
+{
+    struct signer_process *p = NULL, *adopted = NULL;
+    int fd[2];
+    ck_assert_msg(signer_start(f.spec, 2, NULL, &p, &err), "%s", err.text);
+    int pid = signer_release(p, fd);
+    ck_assert_msg(signer_adopt(pid, fd, 2, &adopted, &err), "%s", err.text);
+    ck_assert_int_eq(signer_pid(adopted), pid);
+    sign_good_leaf(signer_lane(adopted, 0));
+    sign_good_leaf(signer_lane(adopted, 1));
+    ck_assert_ptr_null(signer_lane(adopted, 2));
+    signer_stop(adopted); /* does not wait: the keeper does */
+    ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+}
+END_TEST
+
+START_TEST(digest_of_a_spec)
+{
+    struct signer_spec *other = malloc(sizeof *other);
+    uint8_t first[SIGNER_DIGEST], second[SIGNER_DIGEST];
+    ck_assert_ptr_nonnull(other);
+    ck_assert(signer_spec_digest(f.spec, first, &err));
+    for (int i = 0; i < 10; i++) {
+        memcpy(other, f.spec, sizeof *other);
+        struct signer_key_spec *k = &other->key[0];
+        switch (i) {
+        case 1:
+            k->path[0] ^= 1;
+            break;
+        case 2:
+            strcpy(k->passphrase_file, "other");
+            break;
+        case 3:
+            k->cert.n--;
+            break;
+        case 4:
+            k->uses ^= SIGNER_DECRYPT;
+            break;
+        case 5:
+            k->key_usage ^= KU_CRL_SIGN;
+            break;
+        case 6:
+            ck_assert(eku_add(&k->eku, "1.2.3.4"));
+            break;
+        case 7:
+            ck_assert(eku_add(&k->extensions, "1.2.3.4"));
+            break;
+        case 8:
+            k->max_validity++;
+            break;
+        case 9:
+            other->n--;
+            break;
+        }
+        ck_assert(signer_spec_digest(other, second, &err));
+        ck_assert_msg((memcmp(first, second, sizeof first) == 0) == (i == 0), "change %d", i);
+    }
+    free(other);
+}
+END_TEST
+
 START_TEST(start_fails_with_the_childs_reason)
 {
     struct signer_key_spec *ra = &f.spec->key[ra_key()], good = *ra; /* in this forked test only */
@@ -601,6 +663,8 @@ int main(void)
     tcase_add_test(child, stops_with_its_lanes);
     tcase_add_test(child, holds_nothing_but_its_lanes);
     tcase_add_test(child, start_fails_with_the_childs_reason);
+    tcase_add_test(child, given_away_and_adopted);
+    tcase_add_test(child, digest_of_a_spec);
     suite_add_tcase(s, both);
     suite_add_tcase(s, child);
     return check_main(s);

@@ -36,6 +36,11 @@ struct signer_spec {
     size_t n;
 };
 
+#define SIGNER_DIGEST 32
+/* SHA-256 over everything in it: equal ones are the same keys, in the same places, with the same limits.  Whoever adds
+ * a field to struct signer_key_spec adds it there. */
+bool signer_spec_digest(const struct signer_spec *spec, uint8_t out[SIGNER_DIGEST], struct err *err);
+
 struct signer; /* a connection: used by one thread at a time */
 
 enum signer_op { SIGNER_OP_CERTIFICATE = 1, SIGNER_OP_CRL, SIGNER_OP_ATTRIBUTES, SIGNER_OP_DECRYPT };
@@ -50,13 +55,20 @@ bool signer_local(const struct signer_spec *spec, struct signer **out, struct er
 /* The child process.  signer_start forks, waits until the keys are loaded (or fails with the child's
  * reason), and returns `lanes` connections.  Call before any thread exists.  Keys and passphrases never
  * enter this process. */
+#define SIGNER_MAX_LANES 320
 struct signer_process;
 bool signer_start(const struct signer_spec *spec, unsigned lanes, const struct log *log,
                   struct signer_process **out, struct err *err);
 struct signer *signer_lane(struct signer_process *p, unsigned lane); /* borrowed */
 int signer_pid(const struct signer_process *p);
-/* Closes the lanes; the child ends by itself; waits for it (bounded). */
+/* Closes the lanes; the child ends by itself; waits for it (bounded) if it is a child of this process. */
 void signer_stop(struct signer_process *p);
+
+/* Who forks a signer may be another process than the one that uses it.  signer_release gives the lanes' descriptors
+ * (to be closed) into `fd`, which has room for all, and frees `p`; waiting for the child is the caller's affair.
+ * signer_adopt makes of them what signer_start would have returned; it takes the descriptors, also when it fails. */
+int signer_release(struct signer_process *p, int *fd);
+bool signer_adopt(int pid, const int *fd, unsigned lanes, struct signer_process **out, struct err *err);
 
 void signer_free(struct signer *s); /* signer_local's only; NULL allowed */
 
