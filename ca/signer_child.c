@@ -3,16 +3,14 @@
 #include <linux/magic.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <unistd.h>
 
+#include "ca/child.h"
 #include "signer_wire.h"
 
 /* The process that holds the keys: one thread per lane, each receiving a packet, having it checked
@@ -196,60 +194,17 @@ static void *lane_main(void *ctx)
 
 /* ---- the process ---- */
 
-static void ignore_signals(void)
-{
-    /* The parent decides when the signer ends: a Ctrl-C in the terminal reaches both. */
-    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2};
-    struct sigaction ignore = {.sa_handler = SIG_IGN};
-    for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
-        sigaction(ignored[i], &ignore, NULL);
-    struct sigaction normal = {.sa_handler = SIG_DFL};
-    sigaction(SIGCHLD, &normal, NULL);
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-static int by_number(const void *a, const void *b)
-{
-    int x = *(const int *)a, y = *(const int *)b;
-    return (x > y) - (x < y);
-}
-
 /* Only standard error (for the log), the lanes and the pipe stay. */
 static bool close_others(const struct signer_child *c, struct err *err)
 {
-    int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (nothing < 0 || dup2(nothing, STDIN_FILENO) < 0 || dup2(nothing, STDOUT_FILENO) < 0)
-        return err_errno(err, "cannot open /dev/null");
     int *keep = calloc(c->lanes + 1, sizeof *keep);
     if (!keep)
         return err_memory(err);
     memcpy(keep, c->lane, c->lanes * sizeof *keep);
     keep[c->lanes] = c->ready;
-    qsort(keep, c->lanes + 1, sizeof *keep, by_number);
-    unsigned from = STDERR_FILENO + 1;
-    for (unsigned i = 0; i <= c->lanes; i++) {
-        if ((unsigned)keep[i] > from)
-            close_range(from, (unsigned)keep[i] - 1, 0);
-        from = (unsigned)keep[i] + 1;
-    }
-    close_range(from, ~0u, 0);
+    bool ok = child_close_others(keep, c->lanes + 1, err);
     free(keep);
-    return true;
-}
-
-/* Before a key is in memory: nobody may look into this process, and it gains nothing by exec. */
-static bool harden(const struct signer_child *c, struct err *err)
-{
-    struct rlimit none = {0, 0};
-    if (prctl(PR_SET_DUMPABLE, 0) != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
-        prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || setrlimit(RLIMIT_CORE, &none) != 0)
-        return err_errno(err, "cannot protect the signer process");
-    if (getppid() != c->parent) /* gone before the death signal was set */
-        return err_set(err, ERR_SIGNER, "the parent of the signer process has ended");
-    prctl(PR_SET_NAME, "scepd-signer");
-    return true;
+    return ok;
 }
 
 static bool start_lanes(const struct signer_child *c, const struct signer_keys *keys,
@@ -284,7 +239,9 @@ static void tell(const struct signer_child *c, const struct err *err)
 static bool start(const struct signer_child *c, struct signer_keys **keys, struct lane **lanes,
                   struct err *err)
 {
-    if (!harden(c, err) || !close_others(c, err) || !signer_keys_load(c->spec, keys, err))
+    /* Protected before a key is in memory. */
+    if (!child_harden(c->parent, "scepd-signer", err) || !close_others(c, err) ||
+        !signer_keys_load(c->spec, keys, err))
         return false;
     *lanes = calloc(c->lanes, sizeof **lanes);
     if (!*lanes)
@@ -303,7 +260,7 @@ void signer_child_run(const struct signer_child *c)
     struct err err = {0};
     struct signer_keys *keys = NULL;
     struct lane *lanes = NULL;
-    ignore_signals();
+    child_ignore_signals();
     if (!start(c, &keys, &lanes, &err)) {
         tell(c, &err);
         _exit(1);

@@ -1,18 +1,14 @@
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/pidfd.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "ca/child.h"
 #include "signer_wire.h"
 
 #define REPLY_SECONDS 60 /* an RSA-8192 signature over the largest CRL takes a few */
-#define STOP_MILLISECONDS 5000
 
 struct signer_process {
     pid_t pid;
@@ -193,25 +189,6 @@ static bool wait_ready(int fd, struct err *err)
     return false;
 }
 
-/* Waits a bounded time for a child that ends by itself, then makes it. */
-static void reap(pid_t pid)
-{
-    int fd = pidfd_open(pid, 0);
-    if (fd < 0 && errno == ESRCH) /* somebody has waited for it already */
-        return;
-    struct pollfd p = {.fd = fd, .events = POLLIN};
-    int n;
-    do
-        n = fd < 0 ? -1 : poll(&p, 1, STOP_MILLISECONDS);
-    while (fd >= 0 && n < 0 && errno == EINTR);
-    if (n <= 0)
-        kill(pid, SIGKILL);
-    if (fd >= 0)
-        close(fd);
-    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-        ;
-}
-
 static bool launch(struct signer_process *p, const struct signer_spec *spec, const int *child_end,
                    struct err *err)
 {
@@ -236,7 +213,7 @@ static bool launch(struct signer_process *p, const struct signer_spec *spec, con
     close(ready[0]);
     if (!ok && pid > 0) {
         close_lanes(p);
-        reap(pid);
+        child_reap(pid);
     }
     p->pid = pid;
     return ok;
@@ -303,7 +280,7 @@ void signer_stop(struct signer_process *p)
         return;
     close_lanes(p);
     if (p->child)
-        reap(p->pid);
+        child_reap((int)p->pid);
     free(p);
 }
 

@@ -33,7 +33,9 @@ struct peer {
 };
 
 struct attempts {
-    struct attempts_options options;
+    struct attempts_options options; /* but for these two: */
+    _Atomic int64_t keep;
+    _Atomic uint64_t most;
     pthread_mutex_t lock;
     pthread_cond_t stop_now;
     bool stop, running;
@@ -295,13 +297,13 @@ static bool forget_some(struct attempts *a, int64_t before, uint64_t *n, struct 
     struct store_write *w = NULL;
     bool some = false;
     *n = 0;
-    if (!store_attempt_purgeable(a->options.store, before, a->options.most, &some, err))
+    if (!store_attempt_purgeable(a->options.store, before, a->most, &some, err))
         return false;
     if (!some)
         return true;
     if (!store_write_begin(a->options.store, &w, err))
         return false;
-    if (store_attempt_purge(w, before, a->options.most, n, err))
+    if (store_attempt_purge(w, before, a->most, n, err))
         return store_write_commit(w, err);
     store_write_abort(w);
     return false;
@@ -312,7 +314,7 @@ void attempts_forget(struct attempts *a, int64_t now)
     struct err err = {0};
     uint64_t n = 1;
     for (int i = 0; a && n && i < FORGET_STEPS; i++)
-        if (!forget_some(a, now - a->options.keep, &n, &err)) {
+        if (!forget_some(a, now - a->keep, &n, &err)) {
             complain(a, now, "old attempts could not be forgotten", &err);
             return;
         }
@@ -358,6 +360,14 @@ static bool start_thread(struct attempts *a)
     return a->running;
 }
 
+void attempts_limits(struct attempts *a, int64_t keep, uint64_t most)
+{
+    if (!a)
+        return;
+    a->keep = keep;
+    a->most = most;
+}
+
 bool attempts_new(const struct attempts_options *o, struct attempts **out, struct err *err)
 {
     struct attempts *a = calloc(1, sizeof *a);
@@ -365,6 +375,7 @@ bool attempts_new(const struct attempts_options *o, struct attempts **out, struc
     if (!a)
         return err_memory(err);
     a->options = *o;
+    attempts_limits(a, o->keep, o->most);
     pthread_mutex_init(&a->lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);

@@ -26,6 +26,8 @@ struct attempts_options {
     bool no_thread;        /* tests call attempts_tick themselves */
 };
 bool attempts_new(const struct attempts_options *o, struct attempts **out, struct err *err);
+/* Other limits, after a reload. */
+void attempts_limits(struct attempts *a, int64_t keep, uint64_t most);
 /* Writes what is left. */
 void attempts_free(struct attempts *a);
 

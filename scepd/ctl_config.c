@@ -113,8 +113,11 @@ int ctl_config_show(struct ctl *ctl, const struct ctl_args *a)
 }
 
 static const struct ctl_column schema_columns[] = {
-    {"SETTING", "setting", CTL_TEXT, false}, {"TYPE", "type", CTL_TEXT, false},
-    {"DEFAULT", "default", CTL_TEXT, true},  {"RANGE", "range", CTL_TEXT, true},
+    {"SETTING", "setting", CTL_TEXT, false},
+    {"TYPE", "type", CTL_TEXT, false},
+    {"DEFAULT", "default", CTL_TEXT, true},
+    {"RANGE", "range", CTL_TEXT, true},
+    {"TAKES EFFECT", "takes_effect", CTL_TEXT, false},
     {NULL, "help", CTL_TEXT, false},
 };
 
@@ -128,11 +131,13 @@ int ctl_config_schema(struct ctl *ctl, const struct ctl_args *a)
         const char *fallback = s->fallback                   ? s->fallback
                                : s->flags & SETTING_REQUIRED ? "required"
                                                              : "";
-        const struct ctl_cell cells[] = {{name, 0},
-                                         {setting_type_name(s->type), 0},
-                                         {fallback, 0},
-                                         {setting_range_text(s, range, sizeof range), 0},
-                                         {s->help, 0}};
+        const char *effect = s->type == SETTING_GROUP   ? ""
+                             : s->flags & SETTING_FIXED ? "restart"
+                                                        : "reload";
+        const struct ctl_cell cells[] = {
+            {name, 0},     {setting_type_name(s->type), 0},
+            {fallback, 0}, {setting_range_text(s, range, sizeof range), 0},
+            {effect, 0},   {s->help, 0}};
         ctl_list_row(l, cells);
     }
     ctl_list_end(l);

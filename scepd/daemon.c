@@ -1,5 +1,3 @@
-#include "scepd/daemon.h"
-
 #include <errno.h>
 #include <event2/event.h>
 #include <grp.h>
@@ -9,84 +7,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "scepd/admin_http.h"
-#include "scepd/scep_http.h"
+#include "scepd/daemon_internal.h"
 
 /* How long the end waits for requests in flight. */
 #define DRAIN_SECONDS 10
 #define DRAIN_LOOK_MS 50
-/* Descriptors beside the connections: store, signer, log, what libraries open. */
-#define OTHER_DESCRIPTORS 128
 
 static const struct service_ops scep_ops = {scep_pki_prepare, scep_pki_commit_failed, enroll_commit,
                                             scep_answer_clear};
 
-enum { ON_TERM, ON_INT, ON_HUP, ON_CHILD, ON_TICK, ON_DRAIN, EVENTS };
-
-struct daemon {
-    const struct config *config;
-    const char *version;
-    struct logger logger;
-    struct config_rooms rooms;
-    struct scep_endpoint endpoint[CONFIG_MAX_ENDPOINTS];
-    struct enroll_context enroll;
-    struct routes *routes;
-    int fd, admin_fd; /* bound, until the servers have them */
-    struct metrics *metrics;
-    struct admin *admin; /* NULL: no admin listener */
-    struct signer_process *signer;
-    struct store *store;
-    struct upkeep *upkeep;
-    struct attempts *attempts;
-    struct event_base *base;
-    struct scep_http http;
-    struct http_server *server;
-    struct service_pool *pool;
-    struct event *event[EVENTS];
-    unsigned workers;
-    int64_t drain_until; /* monotonic seconds, 0: not draining */
-    bool failed, cut_short;
-};
-
 /* ---- putting together ---- */
-
-static unsigned worker_count(const struct config *c)
-{
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    return c->workers > 0 ? (unsigned)c->workers : cores > 0 ? (unsigned)cores : 1;
-}
-
-static bool load_rooms(struct daemon *d, struct err *err)
-{
-    const struct config *c = d->config;
-    if (!config_rooms_load(c, &d->rooms, err) ||
-        !routes_new(c, d->rooms.member, d->rooms.member_n, &d->routes, err))
-        return false;
-    for (size_t i = 0; i < c->endpoint_n; i++)
-        if (!scep_endpoint_init(&d->endpoint[i], &c->endpoint[i], &d->rooms.policy[i], err))
-            return err_prefix(err, "endpoint \"%s\"", c->endpoint[i].path);
-    return true;
-}
-
-static void raise_descriptors(struct daemon *d)
-{
-    rlim_t wanted = (rlim_t)d->config->max_connections + OTHER_DESCRIPTORS;
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
-        return;
-    limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
-    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted)
-        log_event(
-            &d->logger.log, LOG_LEVEL_WARNING, "daemon.descriptors",
-            "%d connections are allowed, but only %llu descriptors: raise the limit (LimitNOFILE=)",
-            d->config->max_connections, (unsigned long long)limit.rlim_cur);
-}
 
 static bool drop_privileges(const struct config *c, struct err *err)
 {
@@ -102,49 +36,16 @@ static bool drop_privileges(const struct config *c, struct err *err)
     return true;
 }
 
-static bool start_upkeep(struct daemon *d, struct err *err)
+static bool start_store(struct daemon *d, const struct config *c, const char **fix, struct err *err)
 {
-    struct upkeep_options o = {.authorities = d->rooms.member,
-                               .authority_n = d->rooms.member_n,
-                               .lane = signer_lane(d->signer, d->workers),
-                               .store = d->store,
-                               .log = &d->logger.log,
-                               .metrics = d->metrics};
-    metrics_watch_signer(d->metrics, o.lane, d->rooms.spec);
-    return upkeep_new(&o, &d->upkeep, err);
-}
-
-static bool start_attempts(struct daemon *d, struct err *err)
-{
-    struct attempts_options o = {.store = d->store,
-                                 .log = &d->logger.log,
-                                 .keep = d->config->attempts_keep,
-                                 .most = (uint64_t)d->config->attempts_max};
-    return attempts_new(&o, &d->attempts, err);
-}
-
-static bool start_pool(struct daemon *d, struct err *err)
-{
-    struct signer **lanes = calloc(d->workers, sizeof(struct signer *));
-    if (!lanes)
-        return err_memory(err);
-    for (unsigned i = 0; i < d->workers; i++) {
-        lanes[i] = signer_lane(d->signer, i);
-        metrics_watch_signer(d->metrics, lanes[i], d->rooms.spec);
-    }
-    struct service_options o = {.ops = &scep_ops,
-                                .store = d->store,
-                                .lanes = lanes,
-                                .workers = d->workers,
-                                .queue = (size_t)d->config->queue,
-                                .deadline_ms = d->config->request_timeout * 1000,
-                                .done = scep_http_done,
-                                .ctx = &d->http,
-                                .metrics = d->metrics};
-    bool ok = service_pool_new(&o, &d->pool, err);
-    free(lanes);
-    d->http.pool = d->pool;
-    return ok;
+    struct store_options so = {
+        .path = c->store_path, .map_size = c->map_size, .alone = true, .log = &d->logger.log};
+    *fix = "scepctl init makes a store; store.path must belong to the user that scepd runs as";
+    if (store_open(&so, &d->store, err))
+        return true;
+    if (err->kind == ERR_BUSY)
+        *fix = "stop the other scepd, or give each a store of its own: store.path";
+    return false;
 }
 
 static void on_replied(void *daemon, int status)
@@ -153,48 +54,50 @@ static void on_replied(void *daemon, int status)
     metrics_http(d->metrics, METRIC_SCEP, status);
 }
 
-static bool start_http(struct daemon *d, struct err *err)
+static bool start_attempts(struct daemon *d, const struct config *c, struct err *err)
 {
-    const struct config *c = d->config;
+    struct attempts_options o = {.store = d->store,
+                                 .log = &d->logger.log,
+                                 .keep = c->attempts_keep,
+                                 .most = (uint64_t)c->attempts_max};
+    return attempts_new(&o, &d->attempts, err);
+}
+
+static bool start_http(struct daemon *d, const struct config *c, struct err *err)
+{
     struct http_limits limits = {c->max_connections, c->request_timeout, c->max_header,
                                  c->max_body};
-    d->http = (struct scep_http){.routes = d->routes,
-                                 .endpoints = d->endpoint,
-                                 .authorities = d->rooms.member,
-                                 .enroll = &d->enroll,
-                                 .ops = &scep_ops,
-                                 .upkeep = d->upkeep,
-                                 .attempts = d->attempts,
-                                 .log = &d->logger.log,
-                                 .metrics = d->metrics};
-    if (!scep_http_init(&d->http, d->base, err))
-        return false;
-    if (!http_server_new(d->base, &limits, scep_http_request, scep_http_refused, &d->http,
+    log_take_libevent(&d->logger.log);
+    d->base = event_base_new();
+    if (!d->base)
+        return err_memory(err);
+    d->http = (struct scep_http){
+        .ops = &scep_ops, .attempts = d->attempts, .log = &d->logger.log, .metrics = d->metrics};
+    d->needs = (struct service_needs){.ops = &scep_ops,
+                                      .store = d->store,
+                                      .log = &d->logger.log,
+                                      .metrics = d->metrics,
+                                      .done = scep_http_done,
+                                      .ctx = &d->http};
+    if (!scep_http_init(&d->http, d->base, err) ||
+        !http_server_new(d->base, &limits, scep_http_request, scep_http_refused, &d->http,
                          &d->logger.log, &d->server, err))
         return false;
     http_server_watch(d->server, on_replied, d);
-    return true;
+    return errands_new(d->base, &d->errands, err);
 }
 
-static bool start_admin(struct daemon *d, struct err *err)
+static bool start_admin(struct daemon *d, const struct service *s, struct err *err)
 {
-    const struct admin_options o = {d->base, d->store, d->metrics, &d->logger.log, d->version};
-    const struct admin_sources s = {d->config, d->rooms.member, d->rooms.member_n, d->pool,
-                                    d->server};
+    const struct admin_options o = {d->base, d->store, d->metrics, &d->logger.log,
+                                    d->options.version};
+    const struct admin_sources sources = daemon_admin_sources(d, s);
     int fd = d->admin_fd;
     d->admin_fd = -1;
-    return fd < 0 || admin_new(&o, &s, fd, &d->admin, err);
+    return fd < 0 || admin_new(&o, &sources, fd, &d->admin, err);
 }
 
 /* ---- stopping ---- */
-
-/* The time of day may jump while the end waits. */
-static int64_t monotonic(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec;
-}
 
 static void begin_drain(struct daemon *d, const char *why)
 {
@@ -206,7 +109,7 @@ static void begin_drain(struct daemon *d, const char *why)
     }
     log_event(&d->logger.log, LOG_LEVEL_NOTICE, "daemon.stopping", "%s: finishing %u requests", why,
               http_server_in_flight(d->server));
-    d->drain_until = monotonic() + DRAIN_SECONDS;
+    d->drain_until = daemon_monotonic() + DRAIN_SECONDS;
     http_server_drain(d->server);
     if (d->admin)
         admin_drain(d->admin);
@@ -218,18 +121,23 @@ static void on_signal(evutil_socket_t signal, short what, void *daemon)
     begin_drain(daemon, strsignal((int)signal));
 }
 
-/* Without its signer the daemon can do nothing; whoever started it starts both anew. */
+static void on_reload(evutil_socket_t signal, short what, void *daemon)
+{
+    daemon_reload(daemon);
+}
+
+/* Without its keeper the daemon gets no signer any more; whoever started it starts all anew. */
 static void on_child(evutil_socket_t signal, short what, void *daemon)
 {
     struct daemon *d = daemon;
     siginfo_t info = {0};
-    if (waitid(P_PID, (id_t)signer_pid(d->signer), &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
+    if (waitid(P_PID, (id_t)keeper_pid(d->keeper), &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
         info.si_pid == 0 || d->drain_until)
         return;
     d->failed = true;
-    log_event(&d->logger.log, LOG_LEVEL_ERROR, "signer.ended", "the signer process ended (%s %d)",
+    log_event(&d->logger.log, LOG_LEVEL_ERROR, "keeper.ended", "the keeper process ended (%s %d)",
               info.si_code == CLD_EXITED ? "exit code" : "signal", info.si_status);
-    begin_drain(d, "no signer");
+    begin_drain(d, "no keeper");
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *daemon)
@@ -242,7 +150,7 @@ static void on_drain(evutil_socket_t fd, short what, void *daemon)
 {
     struct daemon *d = daemon;
     unsigned left = http_server_in_flight(d->server);
-    d->cut_short = left > 0 && monotonic() >= d->drain_until;
+    d->cut_short = left > 0 && daemon_monotonic() >= d->drain_until;
     if (left == 0 || d->cut_short)
         event_base_loopbreak(d->base);
 }
@@ -252,89 +160,96 @@ static bool watch(struct daemon *d, struct err *err)
     struct timeval second = {1, 0};
     d->event[ON_TERM] = evsignal_new(d->base, SIGTERM, on_signal, d);
     d->event[ON_INT] = evsignal_new(d->base, SIGINT, on_signal, d);
-    d->event[ON_HUP] = evsignal_new(d->base, SIGHUP, on_signal, d);
+    d->event[ON_HUP] = evsignal_new(d->base, SIGHUP, on_reload, d);
     d->event[ON_CHILD] = evsignal_new(d->base, SIGCHLD, on_child, d);
     d->event[ON_TICK] = event_new(d->base, -1, EV_PERSIST, on_tick, d);
     d->event[ON_DRAIN] = event_new(d->base, -1, EV_PERSIST, on_drain, d);
-    for (int i = 0; i < EVENTS; i++)
-        if (!d->event[i] ||
-            (i != ON_DRAIN && event_add(d->event[i], i == ON_TICK ? &second : NULL) != 0))
+    d->event[ON_RESTART] = evtimer_new(d->base, daemon_restart_signer, d);
+    for (int i = 0; i < EVENTS; i++) {
+        bool later = i == ON_DRAIN || i == ON_RESTART;
+        if (!d->event[i] || (!later && event_add(d->event[i], i == ON_TICK ? &second : NULL) != 0))
             return err_memory(err);
+    }
     return true;
 }
 
 static void stop(struct daemon *d)
 {
+    errands_free(d->errands);
     admin_free(d->admin);
-    service_pool_free(d->pool);
+    if (d->service)
+        service_end(d->service);
     for (int i = 0; i < EVENTS; i++)
         if (d->event[i])
             event_free(d->event[i]);
+    if (d->signer_ended)
+        event_free(d->signer_ended);
     http_server_free(d->server);
     if (d->http.woken)
         scep_http_clear(&d->http);
-    upkeep_free(d->upkeep);
+    service_free(d->service);
     attempts_free(d->attempts);
     log_take_libevent(NULL);
     if (d->base)
         event_base_free(d->base);
     store_close(d->store);
-    signer_stop(d->signer);
+    keeper_stop(d->keeper);
     if (d->fd >= 0)
         close(d->fd);
     if (d->admin_fd >= 0)
         close(d->admin_fd);
     metrics_free(d->metrics);
-    routes_free(d->routes);
-    for (size_t i = 0; i < d->config->endpoint_n; i++)
-        scep_endpoint_clear(&d->endpoint[i]);
-    config_rooms_clear(d->config, &d->rooms);
 }
 
 /* ---- the whole ---- */
 
-/* The order matters: the port is bound as root, the signer is forked before threads, store and
- * libevent exist. */
-static bool start(struct daemon *d, const char **fix, struct err *err)
+/* The order matters: the port is bound as root, the keeper is forked before threads, store and
+ * libevent exist.  Takes the configuration. */
+static bool start(struct daemon *d, struct config *c, const char **fix, struct err *err)
 {
-    const struct config *c = d->config;
-    struct store_options so = {
-        .path = c->store_path, .map_size = c->map_size, .alone = true, .log = &d->logger.log};
-    *fix = "scepd --check-config shows all that is wrong with the configuration";
-    if (!load_rooms(d, err))
-        return false;
-    raise_descriptors(d);
+    struct setup *setup = NULL;
+    struct keeper_signer signer = KEEPER_NO_SIGNER;
+    struct service *service = NULL;
+    daemon_descriptors(d, c);
     *fix = "\"ss -ltnp\" shows who has the port; or set another listen.address or listen.port";
-    if (!http_bind(c->address, c->port, &d->fd, err))
+    bool ok = http_bind(c->address, c->port, &d->fd, err);
+    if (ok && c->admin_port) {
+        *fix = "\"ss -ltnp\" shows who has the port; or set another admin.port, 0 for none";
+        ok = http_bind(c->admin_address, c->admin_port, &d->admin_fd, err);
+    }
+    if (ok) {
+        *fix = "set user to one that exists, or start as that user";
+        ok = drop_privileges(c, err) && keeper_start(c, &d->keeper, err);
+    }
+    if (!ok) {
+        config_free(c);
         return false;
-    *fix = "\"ss -ltnp\" shows who has the port; or set another admin.port, 0 for none";
-    if (c->admin_port && !http_bind(c->admin_address, c->admin_port, &d->admin_fd, err))
+    }
+    *fix = "scepd --check-config shows all that is wrong with the configuration; the files that it "
+           "names must belong to the user that scepd runs as, keys with mode 0600";
+    if (!daemon_prepare(d, c, &setup, &signer, err))
         return false;
-    *fix = "set user to one that exists, or start as that user";
-    if (!drop_privileges(c, err))
-        return false;
-    *fix = "the key files must belong to the user that scepd runs as, mode 0600";
-    if (!signer_start(d->rooms.spec, d->workers + 1, &d->logger.log, &d->signer, err))
-        return false;
-    *fix = "scepctl init makes a store; store.path must belong to the user that scepd runs as";
-    if (!store_open(&so, &d->store, err)) {
-        if (err->kind == ERR_BUSY)
-            *fix = "stop the other scepd, or give each a store of its own: store.path";
+    c = NULL; /* the setup has it */
+    if (!start_store(d, setup->config, fix, err)) {
+        keeper_signer_clear(&signer);
+        setup_release(setup);
         return false;
     }
     *fix = NULL;
-    if (!metrics_new(d->version, time(NULL), &d->metrics, err))
+    if (!metrics_new(d->options.version, time(NULL), &d->metrics, err) ||
+        !start_attempts(d, setup->config, err) || !start_http(d, setup->config, err)) {
+        keeper_signer_clear(&signer);
+        setup_release(setup);
         return false;
-    d->enroll =
-        (struct enroll_context){.store = d->store, .challenge_key = &d->rooms.challenge_key};
-    if (!start_upkeep(d, err) || !start_attempts(d, err))
+    }
+    if (!service_new(&d->needs, setup, &signer, &service, err))
         return false;
-    log_take_libevent(&d->logger.log);
-    d->base = event_base_new();
-    if (!d->base)
-        return err_memory(err);
-    if (!start_http(d, err) || !start_pool(d, err) || !start_admin(d, err) || !watch(d, err))
+    if (!start_admin(d, service, err) || !watch(d, err) || !keeper_keep(d->keeper, err)) {
+        service_end(service);
+        service_free(service);
         return false;
+    }
+    daemon_serve(d, service);
     int fd = d->fd;
     d->fd = -1;
     return http_server_listen_fd(d->server, fd, err);
@@ -350,7 +265,7 @@ static void tell_started(const struct daemon *d)
 {
     struct log_line l;
     struct buf paths = {0};
-    const struct config *c = d->config;
+    const struct config *c = d->service->setup->config;
     char address[128], admin_address[128];
     address_text(c->address, http_server_port(d->server), address);
     address_text(c->admin_address, d->admin ? admin_port(d->admin) : 0, admin_address);
@@ -361,10 +276,11 @@ static void tell_started(const struct daemon *d)
     if (d->admin)
         log_str(&l, "admin", admin_address);
     log_view(&l, "endpoints", buf_view(&paths));
-    log_str(&l, "version", d->version);
-    log_int(&l, "workers", d->workers);
-    log_int(&l, "signer", signer_pid(d->signer));
-    log_end(&l, "scepd %s (OpenSSL %s, libevent %s) answers", d->version,
+    log_str(&l, "version", d->options.version);
+    log_int(&l, "workers", d->service->workers);
+    log_int(&l, "keeper", keeper_pid(d->keeper));
+    log_int(&l, "signer", signer_pid(d->service->signer.process));
+    log_end(&l, "scepd %s (OpenSSL %s, libevent %s) answers", d->options.version,
             OpenSSL_version(OPENSSL_VERSION_STRING), event_get_version());
     buf_clear(&paths);
 }
@@ -384,76 +300,26 @@ static int serve(struct daemon *d)
     return d->failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-static struct daemon *daemon_new(const struct config *c, const char *version)
-{
-    struct daemon *d = calloc(1, sizeof *d);
-    if (!d)
-        return NULL;
-    d->config = c;
-    d->version = version;
-    d->fd = d->admin_fd = -1;
-    d->workers = worker_count(c);
-    logger_init(&d->logger, STDERR_FILENO, c->log_level, c->log_json);
-    return d;
-}
-
-static bool check_keys(const struct config_rooms *rooms, struct err *err)
-{
-    struct signer *signer = NULL;
-    bool ok = signer_local(rooms->spec, &signer, err);
-    signer_free(signer);
-    return ok;
-}
-
-static bool check_user(const struct config *c, struct err *err)
-{
-    return !*c->user || getpwnam(c->user) ||
-           err_set(err, ERR_CONFIG, "there is no user \"%s\" to run as", c->user);
-}
-
-static bool check_store(const struct config *c, struct err *err)
-{
-    struct stat st;
-    if (stat(c->store_path, &st) != 0)
-        return err_errno(err, "store %s", c->store_path);
-    return S_ISDIR(st.st_mode) ||
-           err_set(err, ERR_CONFIG, "store %s is not a directory", c->store_path);
-}
-
-void daemon_check(const struct config *c, config_complain complain, void *ctx)
-{
-    struct err err[3] = {0};
-    struct daemon *d = daemon_new(c, "");
-    if (!d) {
-        complain(ctx, "out of memory");
-        return;
-    }
-    if (load_rooms(d, &err[0]))
-        check_keys(&d->rooms, &err[0]);
-    check_user(c, &err[1]);
-    check_store(c, &err[2]);
-    for (size_t i = 0; i < sizeof err / sizeof *err; i++)
-        if (err[i].kind != ERR_NONE)
-            complain(ctx, err[i].text);
-    stop(d);
-    free(d);
-}
-
-int daemon_run(const struct config *c, const char *version)
+int daemon_run(struct config *c, const struct daemon_options *options)
 {
     struct err err = {0};
     const char *fix = NULL;
     int code = EXIT_FAILURE;
-    struct daemon *d = daemon_new(c, version);
+    struct daemon *d = calloc(1, sizeof *d);
     if (!d) {
         fprintf(stderr, "scepd: out of memory\n");
+        config_free(c);
         return code;
     }
+    d->options = *options;
+    d->fd = d->admin_fd = -1;
+    snprintf(d->file, sizeof d->file, "%s", c->file);
+    logger_init(&d->logger, STDERR_FILENO, c->log_level, c->log_json);
     signal(SIGPIPE, SIG_IGN);
-    if (start(d, &fix, &err)) {
+    if (start(d, c, &fix, &err)) {
         code = serve(d);
     } else {
-        fprintf(stderr, "scepd: %s (%s)\n", err.text, c->file);
+        fprintf(stderr, "scepd: %s (%s)\n", err.text, d->file);
         if (fix)
             fprintf(stderr, "fix: %s\n", fix);
         stop(d);

@@ -7,6 +7,11 @@
  * each is complained about.  Reads the private keys; starts nothing. */
 void daemon_check(const struct config *c, config_complain complain, void *ctx);
 
-/* Runs in the foreground until SIGTERM or SIGINT.  Returns the exit code: 0 after an orderly end.  A failed start is
- * told on stderr with what to do about it. */
-int daemon_run(const struct config *c, const char *version);
+struct daemon_options {
+    const char *listen;  /* in place of what the configuration says, see config_set_listen; NULL: as it says */
+    const char *version;
+};
+/* Runs in the foreground until SIGTERM or SIGINT; SIGHUP reads the configuration anew.  Takes `c`, in which
+ * `options->listen` stands already.  Returns the exit code: 0 after an orderly end.  A failed start is told on stderr
+ * with what to do about it.  Call before any thread exists. */
+int daemon_run(struct config *c, const struct daemon_options *options);

@@ -240,6 +240,20 @@ static void on_request(struct evhttp_request *ev, void *server)
     free(r);
 }
 
+static void set_limits(struct http_server *s, const struct http_limits *l)
+{
+    evhttp_set_max_headers_size(s->evhttp, l->max_header);
+    evhttp_set_max_body_size(s->evhttp, l->max_body);
+    /* Per read and write, so only a safety net: the deadline for the whole is http_conn.c's. */
+    evhttp_set_timeout(s->evhttp, 2 * l->request_timeout + 1);
+}
+
+void http_server_limits(struct http_server *s, const struct http_limits *l)
+{
+    set_limits(s, l);
+    http_conns_limits(&s->conns, l);
+}
+
 bool http_server_new(struct event_base *base, const struct http_limits *l, http_handler handler,
                      http_refused refused, void *ctx, const struct log *log,
                      struct http_server **out, struct err *err)
@@ -259,10 +273,7 @@ bool http_server_new(struct event_base *base, const struct http_limits *l, http_
         http_server_free(s);
         return false;
     }
-    evhttp_set_max_headers_size(s->evhttp, l->max_header);
-    evhttp_set_max_body_size(s->evhttp, l->max_body);
-    /* Per read and write, so only a safety net: the deadline for the whole is http_conn.c's. */
-    evhttp_set_timeout(s->evhttp, 2 * l->request_timeout + 1);
+    set_limits(s, l);
     evhttp_set_default_content_type(s->evhttp, NULL);
     /* All of them, so that the refusal is ours: evhttp's own 501 leaves a CONNECT open and without
      * a length. */

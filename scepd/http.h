@@ -50,6 +50,8 @@ bool http_server_new(struct event_base *base, const struct http_limits *l, http_
 /* Told the status of every reply, also of those that never became a request.  For counting; before listening. */
 typedef void (*http_replied)(void *ctx, int status);
 void http_server_watch(struct http_server *s, http_replied replied, void *ctx);
+/* New limits; those of a request that is being read may still be the old ones. */
+void http_server_limits(struct http_server *s, const struct http_limits *l);
 /* A socket bound to a numeric address ("" or "*": all), not yet listening: may be made as root, before all else. */
 bool http_bind(const char *address, int port, int *out, struct err *err);
 /* Takes the socket. */

@@ -173,17 +173,24 @@ static void on_accept_error(struct evconnlistener *listener, void *evhttp)
     event_add(c->resume, &pause);
 }
 
+void http_conns_limits(struct http_conns *c, const struct http_limits *l)
+{
+    c->max = l->max_connections;
+    c->timeout_ms = l->request_timeout * 1000;
+    /* evhttp reads on behind a reply that its client does not take, without end.  Above a header
+     * and a body that are just too long, so that both are still refused. */
+    c->max_input = (size_t)l->max_header + (size_t)l->max_body + INPUT_SLACK;
+    c->full = c->n >= c->max;
+    update_listener(c);
+}
+
 bool http_conns_init(struct http_conns *c, struct event_base *base, const struct http_limits *l,
                      struct err *err)
 {
     struct timeval period = {0, SWEEP_MS * 1000};
     TAILQ_INIT(&c->all);
     c->base = base;
-    c->max = l->max_connections;
-    c->timeout_ms = l->request_timeout * 1000;
-    /* evhttp reads on behind a reply that its client does not take, without end.  Above a header
-     * and a body that are just too long, so that both are still refused. */
-    c->max_input = (size_t)l->max_header + (size_t)l->max_body + INPUT_SLACK;
+    http_conns_limits(c, l);
     c->sweep = event_new(base, -1, EV_PERSIST, on_sweep, c);
     c->reap = event_new(base, -1, 0, on_reap, c);
     c->resume = event_new(base, -1, 0, on_resume, c);

@@ -56,6 +56,7 @@ struct http_conns {
 };
 
 bool http_conns_init(struct http_conns *c, struct event_base *base, const struct http_limits *l, struct err *err);
+void http_conns_limits(struct http_conns *c, const struct http_limits *l);
 /* After evhttp_free. */
 void http_conns_clear(struct http_conns *c);
 void http_conns_listener(struct http_conns *c, struct evconnlistener *listener);

@@ -124,6 +124,12 @@ void logger_init(struct logger *l, int fd, enum log_level max, bool json)
         .log = {max, write_line, l}, .json = json, .journal = is_journal(fd), .fd = fd};
 }
 
+void logger_set(struct logger *l, enum log_level max, bool json)
+{
+    l->log.max = max;
+    l->json = json;
+}
+
 void log_limit_flush(struct log_limit *l, const struct log *log, int64_t now)
 {
     if (now == l->second)

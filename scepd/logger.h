@@ -2,14 +2,19 @@
  * carry its priority prefix and no time of their own. */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "base/log.h"
 
 struct logger {
     struct log log; /* hand this down */
-    bool json, journal;
+    atomic_bool json;
+    bool journal;
     int fd;
 };
 void logger_init(struct logger *l, int fd, enum log_level max, bool json);
+/* Any thread, at any time. */
+void logger_set(struct logger *l, enum log_level max, bool json);
 
 /* Lines that anybody can provoke are limited per second; what was left out is counted. */
 #define LOG_LIMIT_PER_SECOND 100

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "scepd/config_live.h"
 #include "scepd/daemon.h"
 
 /* Exit codes that scepctl has as well. */
@@ -67,27 +68,6 @@ static int parse(int argc, char **argv, struct arguments *out)
     return -1;
 }
 
-/* "127.0.0.1:8080", "[::1]:8080", ":8080". */
-static bool set_listen(struct config *c, const char *text)
-{
-    const char *colon = strrchr(text, ':');
-    if (!colon)
-        return false;
-    size_t n = (size_t)(colon - text);
-    char *end;
-    long port = strtol(colon + 1, &end, 10);
-    if (n >= 2 && text[0] == '[' && text[n - 1] == ']') {
-        text++;
-        n -= 2;
-    }
-    if (colon[1] == '\0' || *end || port < 0 || port > 65535 || n >= sizeof c->address)
-        return false;
-    memcpy(c->address, text, n);
-    c->address[n] = '\0';
-    c->port = (int)port;
-    return true;
-}
-
 static void complain(void *count, const char *message)
 {
     ++*(unsigned *)count;
@@ -123,12 +103,14 @@ int main(int argc, char **argv)
         fprintf(stderr, "scepd: not started, %u problem%s in %s\n", problems,
                 problems == 1 ? "" : "s", file);
         code = EXIT_FAILURE;
-    } else if (arguments.listen && !set_listen(c, arguments.listen)) {
+    } else if (arguments.listen && !config_set_listen(c, arguments.listen)) {
         fprintf(stderr, "scepd: --listen %s: not ADDRESS:PORT\nfix: --listen 127.0.0.1:8080\n",
                 arguments.listen);
         code = EXIT_USAGE;
     } else {
-        code = daemon_run(c, SCEPD_VERSION);
+        struct daemon_options o = {.listen = arguments.listen, .version = SCEPD_VERSION};
+        code = daemon_run(c, &o);
+        c = NULL;
     }
     config_free(c);
     return code;

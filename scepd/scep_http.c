@@ -462,18 +462,21 @@ static void send_answer(struct scep_http *s, struct service_job *job)
         scep_answer_log(a, &job->call, s->log, service_job_ms(job));
 }
 
-static void on_woken(evutil_socket_t fd, short what, void *scep_http)
+void scep_http_answer(struct scep_http *s)
 {
-    struct scep_http *s = scep_http;
-    uint64_t count;
-    if (read(fd, &count, sizeof count) != sizeof count)
-        return;
     struct service_job *job = job_queue_drain(&s->finished), *next;
     for (; job; job = next) {
         next = job->next;
         send_answer(s, job);
         service_job_free(job, s->ops);
     }
+}
+
+static void on_woken(evutil_socket_t fd, short what, void *scep_http)
+{
+    uint64_t count;
+    if (read(fd, &count, sizeof count) == sizeof count)
+        scep_http_answer(scep_http);
 }
 
 bool scep_http_init(struct scep_http *s, struct event_base *base, struct err *err)

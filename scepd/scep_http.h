@@ -11,13 +11,14 @@
 #include "scepd/upkeep.h"
 
 struct scep_http {
-    const struct routes *routes;            /* all borrowed */
+    /* all borrowed; those up to `upkeep` may be exchanged between two requests */
+    const struct routes *routes;
     const struct scep_endpoint *endpoints;
     struct authority *const *authorities;
     const struct enroll_context *enroll;
     struct service_pool *pool;
-    const struct service_ops *ops;
     struct upkeep *upkeep;
+    const struct service_ops *ops;
     struct attempts *attempts;              /* NULL: none are kept */
     const struct log *log;
     struct metrics *metrics;                /* NULL: nothing is counted */
@@ -33,7 +34,7 @@ struct scep_http {
     struct event *woken;
 };
 
-/* The other fields are set before; `pool` may follow before the first request. */
+/* `ops` and `log` are set before; the other fields before the first request. */
 bool scep_http_init(struct scep_http *s, struct event_base *base, struct err *err);
 void scep_http_clear(struct scep_http *s);
 /* For http_server_new, with the struct as context. */
@@ -41,5 +42,7 @@ void scep_http_request(void *scep_http, struct http_request *r);
 void scep_http_refused(void *scep_http, const char *peer, int status, const char *why);
 /* For service_options: done, with the struct as context.  Any thread. */
 void scep_http_done(void *scep_http, struct service_job *job);
+/* Sends what has come back and waits to be sent; the loop does so by itself soon. */
+void scep_http_answer(struct scep_http *s);
 /* Once a second: tells about log lines that were left out. */
 void scep_http_tick(struct scep_http *s, int64_t now);

@@ -12,6 +12,7 @@ static unsigned long long ticks(int pid, int *parent)
     char path[64], line[1024];
     snprintf(path, sizeof path, "/proc/%d/stat", pid);
     FILE *f = fopen(path, "r");
+    *parent = 0;
     if (!f)
         return 0;
     size_t n = fread(line, 1, sizeof line - 1, f);
@@ -25,6 +26,19 @@ static unsigned long long ticks(int pid, int *parent)
     return user + system;
 }
 
+/* Its keeper is its child, its signers are its keeper's. */
+static bool is_below(int pid, int other)
+{
+    int parent = 0;
+    for (int depth = 0; depth < 3 && other > 1; depth++) {
+        ticks(other, &parent);
+        if (parent == pid)
+            return true;
+        other = parent;
+    }
+    return false;
+}
+
 double load_cpu_seconds(int pid)
 {
     int parent;
@@ -32,9 +46,8 @@ double load_cpu_seconds(int pid)
     DIR *proc = opendir("/proc");
     for (struct dirent *e; proc && (e = readdir(proc));) {
         int other = atoi(e->d_name);
-        unsigned long long t = other > 0 && other != pid ? ticks(other, &parent) : 0;
-        if (t && parent == pid)
-            sum += t;
+        if (other > 0 && other != pid && is_below(pid, other))
+            sum += ticks(other, &parent);
     }
     if (proc)
         closedir(proc);

@@ -68,6 +68,8 @@ def rendered():
             lines += ["Required."]
         elif s["default"]:
             lines += ["Default:", f".Li {quoted(s['default']).replace(' ', chr(92) + ' ')}"]
+        if s["takes_effect"] == "restart":
+            lines += ["A change needs a restart."]
     lines.append(".El")
     return "\n".join(lines) + "\n"
 
@@ -113,8 +115,9 @@ def write():
     with open(PAGE) as f:
         text = f.read()
     head, _, rest = text.partition(BEGIN)
+    text = head + BEGIN + rendered() + END + rest.partition(END)[2]
     with open(PAGE, "w") as f:
-        f.write(head + BEGIN + rendered() + END + rest.partition(END)[2])
+        f.write(text)
 
 
 if __name__ == "__main__":

@@ -47,10 +47,14 @@ class Case(unittest.TestCase):
         self.addCleanup(c.close)
         return c
 
-    def enrol(self, a, name, **more):
+    def new_challenge(self, a, name):
         challenge = os.path.join(a.home, name + ".challenge")
         with open(challenge, "w") as f:
             f.write(a.challenge("-q"))
+        return challenge
+
+    def enrol(self, a, name, challenge=None, **more):
+        challenge = challenge or self.new_challenge(a, name)
         return run(SCEPCTL, "client", "enrol", a.url + "/scep", "--subject", "CN=" + name, "--key",
                    os.path.join(a.home, name + ".key"), "--out", os.path.join(a.home, name + ".pem"),
                    "--challenge-file", challenge, **more)
@@ -77,7 +81,7 @@ class Life(Case):
 
     def test_other_signals_end_it_as_well(self):
         a = self.authority()
-        for number in (signal.SIGINT, signal.SIGHUP):
+        for number in (signal.SIGINT, signal.SIGTERM):
             a.start()
             a.process.send_signal(number)
             self.assertEqual(a.process.wait(30), 0)
@@ -112,12 +116,54 @@ class Life(Case):
         self.assertTrue(issued)
         self.assertLessEqual(issued, stored)
 
-    def test_without_its_signer_it_ends(self):
+    def signer(self, a):
+        """The one that serves now."""
+        return int(re.findall(r"event=(?:daemon|signer)\.(?:started|reloaded) .*\bsigner=(\d+)", a.log_text())[-1])
+
+    def test_a_signer_that_dies_is_replaced(self):
         a = self.authority().start()
-        signer = int(re.search(r"signer=(\d+)", a.log_text()).group(1))
-        os.kill(signer, signal.SIGKILL)
+        first = self.signer(a)
+        os.kill(first, signal.SIGKILL)
+        until(lambda: "event=signer.started" in a.log_text())
+        self.assertIn(f"event=signer.ended signer={first} ", a.log_text())
+        self.assertNotEqual(self.signer(a), first)
+        self.enrol(a, "device")
+        self.assertEqual(a.stop(), 0)
+
+    def test_without_a_signer_it_says_so(self):
+        """Its key file is away: 503, until it is there again."""
+        a = self.authority().start()
+        challenge = self.new_challenge(a, "device")
+        key = os.path.join(a.home, "keys", "ca.key")
+        os.rename(key, key + ".away")
+        os.kill(self.signer(a), signal.SIGKILL)
+        until(lambda: "event=signer.failed" in a.log_text())
+        self.assertIn("ca.key", next(l for l in a.log_text().splitlines() if "event=signer.failed" in l))
+        r = self.enrol(a, "device", challenge, check=False)
+        self.assertNotEqual(r.returncode, 0)
+        self.assertIn("reason=signer.unavailable", a.log_text())
+        self.assertIn(b"SCEPStandard", a.get("/scep?operation=GetCACaps"))
+        os.rename(key + ".away", key)
+        until(lambda: "event=signer.started" in a.log_text(), 60)
+        self.enrol(a, "device", challenge) # which was not burnt
+        self.assertEqual(a.stop(), 0)
+
+    def test_without_its_keeper_it_ends(self):
+        a = self.authority().start()
+        signer = self.signer(a)
+        os.kill(int(re.search(r"keeper=(\d+)", a.log_text()).group(1)), signal.SIGKILL)
         self.assertEqual(a.process.wait(30), FAILED)
-        self.assertIn("event=signer.ended", a.log_text())
+        self.assertIn("event=keeper.ended", a.log_text())
+        until(lambda: not os.path.exists(f"/proc/{signer}"))
+        self.assertFalse(os.path.exists(f"/proc/{signer}"))
+
+    def test_keeper_and_signer_end_with_the_daemon(self):
+        a = self.authority().start()
+        pids = [self.signer(a), int(re.search(r"keeper=(\d+)", a.log_text()).group(1))]
+        a.kill()
+        for pid in pids:
+            until(lambda: not os.path.exists(f"/proc/{pid}"))
+            self.assertFalse(os.path.exists(f"/proc/{pid}"))
 
     def test_json_log(self):
         a = self.authority(lambda text: re.sub(r'format = "logfmt"', 'format = "json"', text)).start()
@@ -147,8 +193,8 @@ class Life(Case):
         a = self.authority(lambda text: text + '\nuser = "nobody";\n')
         run("chown", "-R", f"nobody:{nobody.pw_gid}", a.home)
         a.start()
-        signer = re.search(r"signer=(\d+)", a.log_text()).group(1)
-        for pid in (str(a.process.pid), signer):
+        others = re.search(r"keeper=(\d+) signer=(\d+)", a.log_text()).groups()
+        for pid in (str(a.process.pid), *others):
             with open(f"/proc/{pid}/status") as f:
                 status = f.read()
             for field in ("Uid", "Gid", "Groups"):

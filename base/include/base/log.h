@@ -6,7 +6,7 @@
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_NOTICE, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
 struct log {
-    enum log_level max; /* lines above this level are dropped */
+    _Atomic enum log_level max; /* lines above this level are dropped; may change at any time */
     /* Writes one whole line without its newline.  Called from any thread. */
     void (*write)(void *ctx, enum log_level level, const char *line, size_t n);
     void *ctx;

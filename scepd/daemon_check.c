@@ -1,0 +1,56 @@
+/* What can be wrong with a configuration beyond its text. */
+#include <pwd.h>
+#include <sys/stat.h>
+
+#include "scepd/daemon.h"
+#include "scepd/routes.h"
+#include "scepd/scep_service.h"
+
+/* The same that a setup is made of (see setup.c), and the keys beside it. */
+static bool check_rooms(const struct config *c, struct err *err)
+{
+    struct config_rooms rooms = {0};
+    struct routes *routes = NULL;
+    struct signer *signer = NULL;
+    if (!config_rooms_load(c, &rooms, err))
+        return false;
+    bool ok = routes_new(c, rooms.member, rooms.member_n, &routes, err);
+    for (size_t i = 0; ok && i < c->endpoint_n; i++) {
+        struct scep_endpoint e;
+        ok = scep_endpoint_init(&e, &c->endpoint[i], &rooms.policy[i], err) ||
+             err_prefix(err, "endpoint \"%s\"", c->endpoint[i].path);
+        if (ok)
+            scep_endpoint_clear(&e);
+    }
+    ok = ok && signer_local(rooms.spec, &signer, err);
+    signer_free(signer);
+    routes_free(routes);
+    config_rooms_clear(c, &rooms);
+    return ok;
+}
+
+static bool check_user(const struct config *c, struct err *err)
+{
+    return !*c->user || getpwnam(c->user) ||
+           err_set(err, ERR_CONFIG, "there is no user \"%s\" to run as", c->user);
+}
+
+static bool check_store(const struct config *c, struct err *err)
+{
+    struct stat st;
+    if (stat(c->store_path, &st) != 0)
+        return err_errno(err, "store %s", c->store_path);
+    return S_ISDIR(st.st_mode) ||
+           err_set(err, ERR_CONFIG, "store %s is not a directory", c->store_path);
+}
+
+void daemon_check(const struct config *c, config_complain complain, void *ctx)
+{
+    struct err err[3] = {0};
+    check_rooms(c, &err[0]);
+    check_user(c, &err[1]);
+    check_store(c, &err[2]);
+    for (size_t i = 0; i < sizeof err / sizeof *err; i++)
+        if (err[i].kind != ERR_NONE)
+            complain(ctx, err[i].text);
+}

@@ -1,0 +1,213 @@
+#include "scepd/keeper.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "ca/child.h"
+#include "scepd/keeper_wire.h"
+
+/* A signer has to open keys behind slow passphrase functions before it serves. */
+#define REPLY_SECONDS 120
+
+struct keeper {
+    pthread_mutex_t lock;
+    pid_t pid;
+    int fd; /* -1: it cannot be reached any more */
+    uint32_t sequence;
+};
+
+/* ---- one call ---- */
+
+/* Nothing that still comes could be told apart: the keeper ends, and the daemon with it. */
+static bool broken(struct keeper *k, struct err *err, const char *why)
+{
+    if (k->fd >= 0)
+        close(k->fd);
+    k->fd = -1;
+    kill(k->pid, SIGKILL);
+    return err_set(err, ERR_SIGNER, "the keeper process cannot be reached: %s", why);
+}
+
+static bool call(struct keeper *k, struct keeper_request *q, struct keeper_reply *out,
+                 struct err *err)
+{
+    ssize_t n;
+    if (k->fd < 0)
+        return err_set(err, ERR_SIGNER, "the keeper process has ended");
+    q->magic = KEEPER_MAGIC;
+    q->sequence = ++k->sequence;
+    do
+        n = send(k->fd, q, sizeof *q, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return broken(k, err, strerror(errno));
+    do
+        n = recv(k->fd, out, sizeof *out, 0);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return broken(k, err, errno == EAGAIN ? "no answer in time" : strerror(errno));
+    if (n == 0)
+        return broken(k, err, "it has ended");
+    if (n != sizeof *out || out->magic != KEEPER_MAGIC || out->sequence != q->sequence)
+        return broken(k, err, "its answer is malformed");
+    if (out->err.kind == ERR_NONE)
+        return true;
+    out->err.text[sizeof out->err.text - 1] = '\0';
+    *err = out->err;
+    return false;
+}
+
+/* Puts descriptors of one packet behind the `have` that are there; -1 when it is no such packet. */
+static int take(struct keeper *k, int *fd, unsigned have, unsigned most)
+{
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(KEEPER_PASSED * sizeof(int))];
+    } control;
+    struct keeper_passed head = {0};
+    struct iovec iov = {&head, sizeof head};
+    struct msghdr m = {.msg_iov = &iov,
+                       .msg_iovlen = 1,
+                       .msg_control = control.bytes,
+                       .msg_controllen = sizeof control.bytes};
+    ssize_t n;
+    unsigned got = 0;
+    do
+        n = recvmsg(k->fd, &m, MSG_CMSG_CLOEXEC);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return -1;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c)) {
+        size_t passed = c->cmsg_type == SCM_RIGHTS ? (c->cmsg_len - CMSG_LEN(0)) / sizeof(int) : 0;
+        for (size_t i = 0; i < passed; i++) {
+            int one;
+            memcpy(&one, CMSG_DATA(c) + i * sizeof one, sizeof one);
+            if (have + got < most)
+                fd[have + got++] = one;
+            else
+                close(one);
+        }
+    }
+    bool good = n == sizeof head && head.magic == KEEPER_MAGIC && head.sequence == k->sequence &&
+                head.n == got && got > 0 && !(m.msg_flags & (MSG_TRUNC | MSG_CTRUNC));
+    for (unsigned i = 0; !good && i < got; i++)
+        close(fd[have + i]);
+    return good ? (int)got : -1;
+}
+
+static bool take_all(struct keeper *k, int *fd, unsigned n, struct err *err)
+{
+    unsigned have = 0;
+    while (have < n) {
+        int got = take(k, fd, have, n);
+        if (got < 0) {
+            while (have > 0)
+                close(fd[--have]);
+            return broken(k, err, "it did not hand over the signer (too few descriptors?)");
+        }
+        have += (unsigned)got;
+    }
+    return true;
+}
+
+bool keeper_signer(struct keeper *k, enum keeper_source source, unsigned lanes,
+                   struct keeper_signer *out, struct err *err)
+{
+    struct keeper_request q = {.op = KEEPER_OP_SIGNER, .source = source, .lanes = lanes};
+    struct keeper_reply reply;
+    struct signer_process *process = NULL;
+    if (lanes == 0 || lanes > SIGNER_MAX_LANES)
+        return err_set(err, ERR_CONFIG, "a signer of %u lanes, 1 to %d are possible", lanes,
+                       SIGNER_MAX_LANES);
+    int *fd = calloc(lanes + 1, sizeof *fd);
+    if (!fd)
+        return err_memory(err);
+    pthread_mutex_lock(&k->lock);
+    bool ok = call(k, &q, &reply, err) && take_all(k, fd, lanes + 1, err);
+    pthread_mutex_unlock(&k->lock);
+    if (ok && !signer_adopt(reply.pid, fd + 1, lanes, &process, err)) {
+        close(fd[0]);
+        ok = false;
+    }
+    if (ok) {
+        *out = (struct keeper_signer){.process = process, .ended = fd[0]};
+        memcpy(out->digest, reply.digest, sizeof out->digest);
+    }
+    free(fd);
+    return ok;
+}
+
+void keeper_signer_clear(struct keeper_signer *s)
+{
+    signer_stop(s->process);
+    if (s->ended >= 0)
+        close(s->ended);
+    *s = (struct keeper_signer)KEEPER_NO_SIGNER;
+}
+
+bool keeper_keep(struct keeper *k, struct err *err)
+{
+    struct keeper_request q = {.op = KEEPER_OP_KEEP};
+    struct keeper_reply reply;
+    pthread_mutex_lock(&k->lock);
+    bool ok = call(k, &q, &reply, err);
+    pthread_mutex_unlock(&k->lock);
+    return ok;
+}
+
+/* ---- life ---- */
+
+bool keeper_start(const struct config *c, struct keeper **out, struct err *err)
+{
+    int pair[2];
+    struct timeval limit = {.tv_sec = REPLY_SECONDS};
+    struct keeper *k = calloc(1, sizeof *k);
+    if (!k)
+        return err_memory(err);
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
+        free(k);
+        return err_errno(err, "cannot make a socket pair");
+    }
+    struct keeper_child child = {.file = c->file,
+                                 .socket = pair[1],
+                                 .parent = getpid(),
+                                 .level = c->log_level,
+                                 .json = c->log_json};
+    k->pid = fork();
+    if (k->pid == 0)
+        keeper_child_run(&child);
+    close(pair[1]);
+    if (k->pid < 0 || setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) != 0) {
+        err_errno(err, "cannot start the keeper process");
+        close(pair[0]);
+        if (k->pid > 0)
+            child_reap((int)k->pid);
+        free(k);
+        return false;
+    }
+    k->fd = pair[0];
+    pthread_mutex_init(&k->lock, NULL);
+    *out = k;
+    return true;
+}
+
+int keeper_pid(const struct keeper *k)
+{
+    return (int)k->pid;
+}
+
+void keeper_stop(struct keeper *k)
+{
+    if (!k)
+        return;
+    if (k->fd >= 0)
+        close(k->fd);
+    child_reap((int)k->pid);
+    pthread_mutex_destroy(&k->lock);
+    free(k);
+}

@@ -1,0 +1,84 @@
+#include "scepd/setup.h"
+
+#include <stdlib.h>
+
+/* One configuration, which several setups may stand on. */
+struct setup_config {
+    struct config *config;
+    atomic_uint references;
+};
+
+static void config_release(struct setup_config *c)
+{
+    if (atomic_fetch_sub(&c->references, 1) > 1)
+        return;
+    config_free(c->config);
+    free(c);
+}
+
+static bool load(struct setup *s, struct err *err)
+{
+    const struct config *c = s->config;
+    if (!config_rooms_load(c, &s->rooms, err) ||
+        !routes_new(c, s->rooms.member, s->rooms.member_n, &s->routes, err))
+        return false;
+    for (size_t i = 0; i < c->endpoint_n; i++)
+        if (!scep_endpoint_init(&s->endpoint[i], &c->endpoint[i], &s->rooms.policy[i], err))
+            return err_prefix(err, "endpoint \"%s\"", c->endpoint[i].path);
+    return signer_spec_digest(s->rooms.spec, s->digest, err);
+}
+
+/* Takes the reference. */
+static bool setup_new(struct setup_config *shared, struct setup **out, struct err *err)
+{
+    struct setup *s = calloc(1, sizeof *s);
+    if (!s) {
+        config_release(shared);
+        return err_memory(err);
+    }
+    s->shared = shared;
+    s->config = shared->config;
+    atomic_init(&s->references, 1);
+    if (!load(s, err)) {
+        setup_release(s);
+        return false;
+    }
+    *out = s;
+    return true;
+}
+
+bool setup_load(struct config *c, struct setup **out, struct err *err)
+{
+    struct setup_config *shared = calloc(1, sizeof *shared);
+    if (!shared) {
+        config_free(c);
+        return err_memory(err);
+    }
+    shared->config = c;
+    atomic_init(&shared->references, 1);
+    return setup_new(shared, out, err);
+}
+
+bool setup_refresh(const struct setup *s, struct setup **out, struct err *err)
+{
+    atomic_fetch_add(&s->shared->references, 1);
+    return setup_new(s->shared, out, err);
+}
+
+struct setup *setup_get1(struct setup *s)
+{
+    atomic_fetch_add(&s->references, 1);
+    return s;
+}
+
+void setup_release(struct setup *s)
+{
+    if (!s || atomic_fetch_sub(&s->references, 1) > 1)
+        return;
+    routes_free(s->routes);
+    for (size_t i = 0; i < s->config->endpoint_n; i++)
+        scep_endpoint_clear(&s->endpoint[i]);
+    config_rooms_clear(s->config, &s->rooms);
+    config_release(s->shared);
+    free(s);
+}
