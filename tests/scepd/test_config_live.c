@@ -110,7 +110,7 @@ START_TEST(only_plain_settings_are_fixed)
                           s->type != SETTING_GROUP && s->count_offset == 0,
                       "%s.%s", s->section, s->key);
     }
-    ck_assert_uint_ge(fixed, 5);
+    ck_assert_uint_ge(fixed, 7);
 }
 END_TEST
 
