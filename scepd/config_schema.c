@@ -146,9 +146,9 @@ const struct setting config_schema[] = {
     {"challenges", "key_file", SETTING_FILE, AT(config, challenge_key_file), 0, 0, NULL, "\"keys/challenge.key\"", 0,
      "Key of the hashes under which challenge passwords are kept; mode 0600."},
 
-    {"attempts", "keep", SETTING_DURATION, AT(config, attempts_keep), HOUR, 3650 * DAY, NULL, "\"90d\"", SETTING_FIXED,
+    {"attempts", "keep", SETTING_DURATION, AT(config, attempts_keep), HOUR, 3650 * DAY, NULL, "\"90d\"", 0,
      "How long scepctl explain knows what a device tried."},
-    {"attempts", "max", SETTING_INT, AT(config, attempts_max), 1000, 100000000, NULL, "1000000", SETTING_FIXED,
+    {"attempts", "max", SETTING_INT, AT(config, attempts_max), 1000, 100000000, NULL, "1000000", 0,
      "How many attempts are kept; the oldest leave first."},
 
     {"log", "level", SETTING_CHOICE, AT(config, log_level), 0, 0, level_words, "\"info\"", 0,
