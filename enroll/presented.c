@@ -1,6 +1,8 @@
 #include "presented.h"
 
+#include <ctype.h>
 #include <openssl/crypto.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -21,6 +23,84 @@ static bool by_hash(const struct enroll_context *ctx, const uint8_t hash[STORE_H
     }
     out->kind = PRESENTED_UNKNOWN;
     return true;
+}
+
+/* ---- an unknown one: would it be known if it were written otherwise? ---- */
+
+/* Longer ones are no password that somebody typed. */
+#define VARIANT_MAX 256
+
+struct variants {
+    const struct enroll_context *ctx;
+    const struct enroll_policy *policy;
+    struct presented *out;
+};
+
+/* Only a hash is looked for, and only its id is told, in the log and the store. */
+static bool variant_known(const struct variants *v, struct view secret, const char *how)
+{
+    uint8_t hash[STORE_HASH];
+    struct store_challenge c;
+    struct err ignored = {0};
+    if (secret.n == 0)
+        return false;
+    challenge_hash(v->ctx->challenge_key, secret, hash);
+    const char *id = NULL;
+    if ((v->policy->challenges & CHALLENGE_STATIC) &&
+        text_secret_eq(view_of(hash, sizeof hash), view_of(v->policy->static_hash, STORE_HASH)))
+        id = "the endpoint's static one";
+    else if (store_challenge_by_hash(v->ctx->store, hash, &c, &ignored))
+        id = c.id;
+    OPENSSL_cleanse(hash, sizeof hash);
+    if (id)
+        snprintf(v->out->hint, sizeof v->out->hint, "it would be %s %s", id, how);
+    return id != NULL;
+}
+
+static struct view trimmed(struct view s)
+{
+    while (s.n && (isspace(s.p[0]) || s.p[0] == '"'))
+        s = view_of(s.p + 1, s.n - 1);
+    while (s.n && (isspace(s.p[s.n - 1]) || s.p[s.n - 1] == '"' || s.p[s.n - 1] == '\0'))
+        s.n--;
+    return s;
+}
+
+static struct view mapped(struct view s, int (*map)(int), uint8_t *out)
+{
+    for (size_t i = 0; i < s.n; i++)
+        out[i] = (uint8_t)map(s.p[i]);
+    return view_of(out, s.n);
+}
+
+/* Windows wants base64 in its CSP node, and only there. */
+static struct view decoded(struct view s, uint8_t *out)
+{
+    int padding = 0;
+    for (size_t i = s.n; i > 0 && s.p[i - 1] == '='; i--)
+        padding++;
+    int n = s.n % 4 == 0 && padding <= 2 ? EVP_DecodeBlock(out, s.p, (int)s.n) : -1;
+    return view_of(out, n > padding ? (size_t)(n - padding) : 0);
+}
+
+static void look_for_variants(const struct enroll_context *ctx, const struct enroll_policy *policy,
+                              struct view secret, struct presented *out)
+{
+    const struct variants v = {ctx, policy, out};
+    uint8_t copy[VARIANT_MAX];
+    if (secret.n > sizeof copy)
+        return;
+    struct view core = trimmed(secret);
+    bool found = (!(policy->challenges & CHALLENGE_ONE_TIME) &&
+                  variant_known(&v, secret, "which this endpoint does not take")) ||
+                 (core.n < secret.n &&
+                  variant_known(&v, core, "without the blanks, line end or quotes around it")) ||
+                 variant_known(&v, mapped(core, toupper, copy), "in capitals") ||
+                 variant_known(&v, mapped(core, tolower, copy), "in small letters") ||
+                 variant_known(&v, trimmed(decoded(core, copy)), "after base64 decoding");
+    if (!found)
+        out->hint[0] = '\0';
+    OPENSSL_cleanse(copy, sizeof copy);
 }
 
 bool presented_find(const struct enroll_context *ctx, const struct enroll_policy *policy,
@@ -44,6 +124,8 @@ bool presented_find(const struct enroll_context *ctx, const struct enroll_policy
     else
         out->kind = PRESENTED_UNKNOWN;
     OPENSSL_cleanse(hash, sizeof hash);
+    if (ok && out->kind == PRESENTED_UNKNOWN)
+        look_for_variants(ctx, policy, buf_view(&csr->challenge), out);
     return ok;
 }
 
@@ -145,7 +227,8 @@ bool presented_judge(const struct presented *p, const struct enroll_policy *poli
                           policy->endpoint);
     case PRESENTED_UNKNOWN:
         return err_refuse(err, REASON_CHALLENGE_UNKNOWN,
-                          "no challenge at endpoint %s is like the one sent", policy->endpoint);
+                          "no challenge at endpoint %s is like the one sent%s%s", policy->endpoint,
+                          *p->hint ? "; " : "", p->hint);
     case PRESENTED_STATIC:
         return true;
     case PRESENTED_ONE_TIME:

@@ -11,6 +11,7 @@ enum presented_kind { PRESENTED_NONE, PRESENTED_STATIC, PRESENTED_ONE_TIME, PRES
 struct presented {
     enum presented_kind kind;
     struct store_challenge challenge; /* PRESENTED_ONE_TIME */
+    char hint[128];                   /* PRESENTED_UNKNOWN: what it would be if it were written otherwise; "" none */
 };
 
 /* Looks the CSR's challengePassword up among those that the endpoint accepts. */

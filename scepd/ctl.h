@@ -230,6 +230,8 @@ int ctl_config_schema(struct ctl *ctl, const struct ctl_args *a);
 int ctl_store_stats(struct ctl *ctl, const struct ctl_args *a);
 int ctl_store_verify(struct ctl *ctl, const struct ctl_args *a);
 int ctl_audit_list(struct ctl *ctl, const struct ctl_args *a);
+extern const struct ctl_flag ctl_explain_flags[];
+int ctl_explain(struct ctl *ctl, const struct ctl_args *a);
 /* ctl_client.c */
 extern const struct ctl_flag ctl_client_server_flags[], ctl_client_enrol_flags[], ctl_client_renew_flags[],
     ctl_client_poll_flags[];

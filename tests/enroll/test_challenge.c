@@ -89,6 +89,44 @@ START_TEST(own_format_forgives_how_it_was_typed)
 }
 END_TEST
 
+/* An unknown one that would be known if it were written otherwise; the answer on the wire stays the
+ * same. */
+START_TEST(nearly_right_is_told_to_the_administrator)
+{
+    char secret[CHALLENGE_TEXT_MAX], text[160];
+    struct challenge_wish hex = {.hex16 = true, .now = NOW};
+    EVP_PKEY *key = new_key();
+    struct wish wish = {.subject = "CN=ipad-1", .key = key, .challenge = text};
+    snprintf(secret, sizeof secret, "%s", challenge_make(&w, NULL));
+    snprintf(text, sizeof text, "%s\n", secret);
+    expect_refused(&w, &wish, REASON_CHALLENGE_UNKNOWN, "it would be chl_");
+    expect_refused(&w, &wish, REASON_CHALLENGE_UNKNOWN, "without the blanks, line end or quotes");
+    snprintf(secret, sizeof secret, "%s", challenge_make(&w, &hex));
+    snprintf(text, sizeof text, "\"%s\" ", secret);
+    expect_refused(&w, &wish, REASON_CHALLENGE_UNKNOWN, "without the blanks, line end or quotes");
+    EVP_EncodeBlock((unsigned char *)text, (const unsigned char *)secret, (int)strlen(secret));
+    expect_refused(&w, &wish, REASON_CHALLENGE_UNKNOWN, "after base64 decoding");
+    w.policy.challenges = CHALLENGE_STATIC;
+    challenge_hash(&w.challenge_key, view_str("static secret"), w.policy.static_hash);
+    snprintf(text, sizeof text, "%s", secret);
+    expect_refused(&w, &wish, REASON_CHALLENGE_UNKNOWN, "which this endpoint does not take");
+    snprintf(text, sizeof text, "Static Secret");
+    expect_refused(&w, &wish, REASON_CHALLENGE_UNKNOWN,
+                   "it would be the endpoint's static one in small letters");
+    challenge_hash(&w.challenge_key, view_str("LOUD"), w.policy.static_hash);
+    snprintf(text, sizeof text, "loud");
+    expect_refused(&w, &wish, REASON_CHALLENGE_UNKNOWN, "static one in capitals");
+    snprintf(text, sizeof text, "something else");
+    expect_refused(&w, &wish, REASON_CHALLENGE_UNKNOWN, "is like the one sent");
+    struct outcome o = ask(&w, &wish);
+    ck_assert_ptr_null(strstr(o.detail, "it would be"));
+    ck_assert_ptr_null(strstr(o.detail, text)); /* never what was sent */
+    ck_assert(!reason_info(REASON_CHALLENGE_UNKNOWN)->detail_public);
+    outcome_clear(&o);
+    EVP_PKEY_free(key);
+}
+END_TEST
+
 START_TEST(hash_depends_on_the_key)
 {
     uint8_t x[STORE_HASH], y[STORE_HASH];
@@ -192,6 +230,7 @@ int main(void)
     tcase_add_test(c, secrets_differ);
     tcase_add_test(c, hex_as_ndes_has_it);
     tcase_add_test(c, own_format_forgives_how_it_was_typed);
+    tcase_add_test(c, nearly_right_is_told_to_the_administrator);
     tcase_add_test(c, hash_depends_on_the_key);
     tcase_add_test(c, wishes_that_cannot_be_kept_are_refused);
     tcase_add_test(c, key_is_made_once_and_kept_to_us);
