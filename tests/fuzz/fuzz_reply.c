@@ -1,8 +1,10 @@
-/* What a client reads: a CertRep, and the certificates of GetCACert; and how the probe describes them. */
+/* What a client reads: a CertRep, and the answers to GetCACert, GetCACaps and GetNextCACert; and how the probe
+ * describes them. */
 #include <string.h>
 
 #include "fuzz.h"
 #include "pkcs7/inspect.h"
+#include "scepd/client.h"
 
 static int any_key(void *ctx, const struct scep_recipient *who)
 {
@@ -19,6 +21,18 @@ static bool any_content_key(void *ctx, int key, struct key_wrap wrap, struct vie
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     return 0;
+}
+
+static void as_client(struct view in)
+{
+    struct client_caps caps;
+    struct client_ca ca = {0};
+    struct err err = {0};
+    client_caps_from_answer(in, &caps);
+    if (client_ca_from_answer(in, "application/x-x509-ca-cert", &ca, &err))
+        client_ca_clear(&ca);
+    if (client_ca_from_answer(in, "application/x-x509-ca-ra-cert", &ca, &err))
+        client_ca_clear(&ca);
 }
 
 static void inspect(struct view in)
@@ -45,5 +59,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         scep_certs_clear(&certs);
     scep_message_free(m);
     inspect(view_of(data, size));
+    as_client(view_of(data, size));
     return 0;
 }

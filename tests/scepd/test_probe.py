@@ -542,6 +542,116 @@ class Certificates(ProbeCase):
         self.found(fault, {"cacert.message": "warn"})
 
 
+class NextCa(ProbeCase):
+    """GetNextCACert, made by openssl: a certificates-only SignedData, signed once more."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.next = cls.file("next.pem")
+        run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", cls.file("next.key"), "-out", cls.next, "-subj",
+            "/CN=Next", "-days", "400")
+        run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", cls.file("other.key"), "-out",
+            cls.file("other.pem"), "-subj", "/CN=Stranger", "-days", "400")
+
+    @classmethod
+    def file(cls, name):
+        return os.path.join(cls.a.home, name)
+
+    def answer(self, inner=None, signer=None, key=None, outer=True):
+        run("openssl", "crl2pkcs7", "-nocrl", "-certfile", inner or self.next, "-outform", "DER", "-out", self.file("inner.der"))
+        more = ["-certfile", self.next] if outer else []
+        run("openssl", "cms", "-sign", "-nodetach", "-binary", "-in", self.file("inner.der"), "-signer", signer or self.a.ra, "-inkey",
+            key or self.file("keys/ra.key"), *more, "-outform", "DER", "-out", self.file("outer.der"))
+        with open(self.file("outer.der"), "rb") as f:
+            return f.read()
+
+    def next_ca(self, body, expected, type="application/x-x509-next-ca-cert", announced=True):
+
+        def fault(h, request):
+            if h.operation() == "GetNextCACert":
+                return Answer(200, type, body)
+            a = h.forward(request)
+            if announced and h.operation() == "GetCACaps":
+                a.body += b"GetNextCACert\n"
+            return a
+
+        return self.found(fault, expected)[0]
+
+    def test_good(self):
+        checks = self.next_ca(self.answer(), {})
+        for name in ("answer", "type", "signature", "certificates"):
+            self.assertEqual(checks["nextca." + name]["status"], "ok")
+
+    def test_not_announced(self):
+        self.next_ca(self.answer(), {"nextca.answer": "warn"}, announced=False)
+
+    def test_type(self):
+        self.next_ca(self.answer(), {"nextca.type": "fail"}, type="application/x-x509-ca-cert")
+
+    def test_stranger(self):
+        self.next_ca(self.answer(signer=self.file("other.pem"), key=self.file("other.key")), {"nextca.signature": "fail"})
+
+    def test_not_signed(self):
+        with open(self.file("inner.der"), "wb") as f:
+            f.write(b"")
+        self.answer()
+        with open(self.file("inner.der"), "rb") as f:
+            self.next_ca(f.read(), {"nextca.signature": "fail", "nextca.certificates": "fail"})
+
+    def test_damaged(self):
+        body = self.answer()
+        self.next_ca(body[:-1] + bytes([body[-1] ^ 1]), {"nextca.signature": "fail"})
+
+    def test_only_inside(self):
+        checks = self.next_ca(self.answer(outer=False), {"nextca.certificates": "warn"})
+        self.assertEqual(checks["nextca.certificates"]["clients"], ["Android, jscep", "ChromeOS"])
+
+    def test_present_one(self):
+        run("openssl", "x509", "-in", self.a.ca, "-out", self.file("present.pem"))
+        saved, self.__class__.next = self.next, self.file("present.pem")
+        try:
+            self.next_ca(self.answer(), {"nextca.certificates": "warn"})
+        finally:
+            self.__class__.next = saved
+
+
+class Enrolment(ProbeCase):
+
+    def enrolled(self, fault, expected, endpoint="/scep"):
+        server = Server(self.a.url, fault)
+        self.addCleanup(server.close)
+        report = self.probe(f"http://127.0.0.1:{server.server_address[1]}{endpoint}", "--enrol", "--challenge-file", "-",
+                            input=self.a.challenge())
+        self.assertEqual(self.bad(report), expected, json.dumps(report["checks"][-14:], indent=1))
+        return {c["id"]: c for c in report["checks"]}
+
+    def test_lost_reply_is_lost(self):
+        seen = set()
+
+        def fault(h, body):
+            if body and body in seen:
+                return Answer(500, "text/plain", b"I know this one")
+            a = h.forward(body)
+            # Only what got a certificate: the answers that carry one are the long ones.
+            if body and len(a.body) > 2000:
+                seen.add(body)
+            return a
+
+        checks = self.enrolled(fault, {"enrol.again": "warn"})
+        self.assertIn("HTTP 500", checks["enrol.again"]["value"])
+
+    def test_renewal_is_not_understood(self):
+        """Renewals are told by their signer: a certificate of the CA is in the message."""
+        name = b"Test CA"
+
+        def fault(h, body):
+            renewal = body and len(body) > 1500 and body.count(name) >= 3 and b"\x13\x0217" in body
+            return Answer(500, "text/plain", b"not implemented") if renewal else h.forward(body)
+
+        self.enrolled(fault, {"enrol.renewal_17": "fail"})
+
+
 class Replies(ProbeCase):
     """CertReps that are wrong in one place, made by forge_reply."""
 
