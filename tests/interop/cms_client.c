@@ -1,8 +1,10 @@
-/* A SCEP client made of OpenSSL's CMS alone: nothing of pkcs7/ is linked, so that writer and reader
- * of the daemon are judged by a stranger.  test_openssl_client.py drives it.
+/* A SCEP client made of OpenSSL's CMS alone: nothing of pkcs7/ is linked, so
+ * that writer and reader of the daemon are judged by a stranger.
+ * test_openssl_client.py drives it.
  *
  *   cms_client request NAME=VALUE...   a pkiMessage to the file out=
- *   cms_client reply NAME=VALUE...     judges the CertRep in the file in=, says what it holds */
+ *   cms_client reply NAME=VALUE...     judges the CertRep in the file in=, says
+ * what it holds */
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -270,6 +272,92 @@ static void use_full_algorithm(CMS_SignerInfo *si, const EVP_MD *md)
         die("no name for the signature algorithm");
 }
 
+/* The content once more as DER, whatever it was written as. */
+static BIO *as_der(BIO *content)
+{
+    unsigned char *bytes, *der = NULL;
+    long n = BIO_get_mem_data(content, (char **)&bytes);
+    const unsigned char *p = bytes;
+    CMS_ContentInfo *cms = d2i_CMS_ContentInfo(NULL, &p, n);
+    int m = cms ? i2d_CMS_ContentInfo(cms, &der) : -1;
+    CMS_ContentInfo_free(cms);
+    return memory_of(der, m);
+}
+
+/* The content as the OCTET STRING that it stands in. */
+static BIO *as_octet_string(BIO *content)
+{
+    unsigned char *bytes, *der = NULL;
+    long n = BIO_get_mem_data(content, (char **)&bytes);
+    ASN1_OCTET_STRING *s = ASN1_OCTET_STRING_new();
+    ASN1_OCTET_STRING_set(s, bytes, (int)n);
+    int m = i2d_ASN1_OCTET_STRING(s, &der);
+    ASN1_OCTET_STRING_free(s);
+    return memory_of(der, m);
+}
+
+/* CMS_SignerInfo_sign signs only once. */
+static void sign_again(CMS_SignerInfo *si, const EVP_MD *md)
+{
+    ASN1_SEQUENCE_ANY *all = sk_ASN1_TYPE_new_null();
+    unsigned char *set = NULL, signature[1024];
+    size_t n = sizeof signature;
+    for (int i = 0; i < CMS_signed_get_attr_count(si); i++) {
+        unsigned char *der = NULL;
+        int size = i2d_X509_ATTRIBUTE(CMS_signed_get_attr(si, i), &der);
+        ASN1_STRING *raw = ASN1_STRING_type_new(V_ASN1_SEQUENCE);
+        ASN1_TYPE *t = ASN1_TYPE_new();
+        ASN1_STRING_set0(raw, der, size);
+        ASN1_TYPE_set(t, V_ASN1_SEQUENCE, raw);
+        sk_ASN1_TYPE_push(all, t);
+    }
+    int size = i2d_ASN1_SET_ANY(all, &set);
+    EVP_MD_CTX *c = EVP_MD_CTX_new();
+    if (size <= 0 || EVP_DigestSignInit(c, NULL, md, NULL, read_key(needed("key"))) != 1 ||
+        EVP_DigestSign(c, signature, &n, set, (size_t)size) != 1 ||
+        !ASN1_STRING_set(CMS_SignerInfo_get0_signature(si), signature, (int)n))
+        die("cannot sign again");
+    EVP_MD_CTX_free(c);
+    OPENSSL_free(set);
+}
+
+/* messageDigest as Google's connector computes it, or over nothing of the
+ * message at all; signed again. */
+static void change_digest(CMS_ContentInfo *cms, BIO *content, const EVP_MD *md)
+{
+    CMS_SignerInfo *si = sk_CMS_SignerInfo_value(CMS_get0_SignerInfos(cms), 0);
+    BIO *over = is("message-digest", "octet-string") ? as_octet_string(content)
+                : is("message-digest", "der")        ? as_der(content)
+                                                     : BIO_new_mem_buf("something else", -1);
+    unsigned char digest[EVP_MAX_MD_SIZE], *bytes;
+    unsigned n = 0;
+    long size = BIO_get_mem_data(over, (char **)&bytes);
+    int at = CMS_signed_get_attr_by_NID(si, NID_pkcs9_messageDigest, -1);
+    if (at < 0 || EVP_Digest(bytes, (size_t)size, digest, &n, md, NULL) != 1)
+        die("no messageDigest to change");
+    X509_ATTRIBUTE_free(CMS_signed_delete_attr(si, at));
+    if (CMS_signed_add1_attr_by_NID(si, NID_pkcs9_messageDigest, V_ASN1_OCTET_STRING, digest,
+                                    (int)n) != 1)
+        die("cannot add messageDigest");
+    sign_again(si, md);
+    BIO_free(over);
+}
+
+static BIO *finish_oddly(CMS_ContentInfo *cms, BIO *content, const EVP_MD *md)
+{
+    char *bytes;
+    long n = BIO_get_mem_data(content, &bytes);
+    BIO *copy = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_mem()); /* signing empties `content` */
+    BIO_write(copy, bytes, (int)n);
+    if (CMS_final(cms, content, NULL, CMS_BINARY) != 1)
+        die("cannot finish a message");
+    change_digest(cms, copy, md);
+    if (i2d_CMS_bio(out, cms) != 1)
+        die("cannot write a message");
+    BIO_free(copy);
+    return out;
+}
+
 static BIO *signed_message(BIO *content)
 {
     const EVP_MD *md = EVP_get_digestbyname(option("digest", "SHA256"));
@@ -296,6 +384,8 @@ static BIO *signed_message(BIO *content)
         for (int i = 0; i < sk_X509_num(more); i++)
             CMS_add1_cert(cms, sk_X509_value(more, i));
     }
+    if (option("message-digest", NULL))
+        return finish_oddly(cms, content, md);
     return finish(cms, content, stream);
 }
 
@@ -384,7 +474,8 @@ static void print_signer(CMS_ContentInfo *cms)
     print_attribute(si, "hresult", OID_MS_ERROR, V_ASN1_PRINTABLESTRING);
 }
 
-/* As a client does it: the signer in the message, its chain to the CA and its purpose included. */
+/* As a client does it: the signer in the message, its chain to the CA and its
+ * purpose included. */
 static BIO *verified(CMS_ContentInfo *cms)
 {
     X509_STORE *store = X509_STORE_new();

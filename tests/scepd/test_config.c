@@ -147,8 +147,8 @@ START_TEST(sample_loads)
     struct config *c = load(text);
     ck_assert_str_eq(told, "");
     ck_assert_ptr_nonnull(c);
-    ck_assert_uint_eq(c->endpoint_n, 5);
-    ck_assert_uint_eq(c->template_n, 1);
+    ck_assert_uint_eq(c->endpoint_n, 10);
+    ck_assert_uint_eq(c->template_n, 2);
     ck_assert_uint_eq(c->authority_n, 1);
     const struct config_endpoint *legacy = config_endpoint_by_path(c, "/scep/legacy");
     ck_assert_ptr_nonnull(legacy);
