@@ -36,6 +36,7 @@ struct config_endpoint {
     unsigned digests, ciphers;            /* ALG_BIT sets that requests may use */
     bool legacy;                          /* DES and MD5 may be listed */
     bool include_chain;                   /* CA certificates in the CertRep */
+    bool post_only;                       /* no PKIOperation by GET */
     bool absent_content;                  /* PENDING and FAILURE without eContent */
     bool microsoft_error;                 /* the HRESULT attribute in a FAILURE */
     bool password_recipient;              /* EC signers are answered under their challenge */

@@ -298,6 +298,8 @@ const struct setting config_schema[] = {
      "[\"3DES\", \"AES-128\", \"AES-192\", \"AES-256\"]", 0, "Ciphers that messages may use."},
     {"endpoints", "legacy", SETTING_BOOL, AT(config_endpoint, legacy), 0, 0, NULL, "false", 0,
      "Allows MD5 and DES to be listed, for devices that know nothing better."},
+    {"endpoints", "post_only", SETTING_BOOL, AT(config_endpoint, post_only), 0, 0, NULL, "false", 0,
+     "Refuses messages sent by GET, which stand in the logs of proxies; certmonger and old Cisco devices send them so."},
     {"endpoints", "include_chain", SETTING_BOOL, AT(config_endpoint, include_chain), 0, 0, NULL, "false", 0,
      "Sends the authority's certificates along with the issued one."},
     {"endpoints", "microsoft_error", SETTING_BOOL, AT(config_endpoint, microsoft_error), 0, 0, NULL, "true", 0,

@@ -25,6 +25,7 @@ struct http_server {
     void *ctx;
     bool draining;
     struct http_conns conns;
+    size_t max_header; /* octets of request line and headers */
 };
 
 struct http_request {
@@ -227,7 +228,7 @@ static void on_request(struct evhttp_request *ev, void *server)
     evhttp_connection_set_closecb(connection, on_close, conn);
     evhttp_request_set_on_complete_cb(ev, on_complete, conn);
     *r = (struct http_request){.server = s, .ev = ev, .conn = conn};
-    if (!http_check(ev, &status, &why)) {
+    if (!http_check(ev, s->max_header, &status, &why)) {
         refuse(s, ev, conn, status, why);
     } else if (!method_of(ev, &r->method)) {
         refuse(s, ev, conn, 405, "the method is none of GET, HEAD and POST");
@@ -242,7 +243,9 @@ static void on_request(struct evhttp_request *ev, void *server)
 
 static void set_limits(struct http_server *s, const struct http_limits *l)
 {
-    evhttp_set_max_headers_size(s->evhttp, l->max_header);
+    /* Above ours, so that the refusal of what is too long is ours as well. */
+    evhttp_set_max_headers_size(s->evhttp, HTTP_HEADER_READ(l->max_header));
+    s->max_header = (size_t)l->max_header;
     evhttp_set_max_body_size(s->evhttp, l->max_body);
     /* Per read and write, so only a safety net: the deadline for the whole is http_conn.c's. */
     evhttp_set_timeout(s->evhttp, 2 * l->request_timeout + 1);

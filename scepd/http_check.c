@@ -52,9 +52,30 @@ static const char *check_header(const struct evkeyval *h, struct seen *seen)
     return NULL;
 }
 
-bool http_check(struct evhttp_request *r, int *status, const char **why)
+static bool check_size(struct evhttp_request *r, size_t max_header, int *status, const char **why)
+{
+    size_t n = strlen(evhttp_request_get_uri(r));
+    const struct evkeyval *h;
+    if (n > max_header) {
+        *status = 414;
+        *why = "the request line is too long";
+        return false;
+    }
+    TAILQ_FOREACH(h, evhttp_request_get_input_headers(r), next)
+    n += strlen(h->key) + strlen(h->value) + 4;
+    if (n > max_header) {
+        *status = 431;
+        *why = "the headers are too long";
+        return false;
+    }
+    return true;
+}
+
+bool http_check(struct evhttp_request *r, size_t max_header, int *status, const char **why)
 {
     struct seen seen = {0};
+    if (!check_size(r, max_header, status, why))
+        return false;
     *status = 400;
     *why = NULL;
     if (r->major != 1) {

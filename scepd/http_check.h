@@ -6,5 +6,7 @@
 
 #include <stdbool.h>
 
-/* False with a status and a static text when the request must be refused and its connection closed. */
-bool http_check(struct evhttp_request *r, int *status, const char **why);
+/* False with a status and a static text when the request must be refused and its connection closed.  `max_header` counts
+ * the octets of request line and headers: a longer target is 414, longer headers are 431 (RFC 9110 section 15.5.15,
+ * RFC 6585 section 5).  evhttp's own limit, above which it says 400, must be higher. */
+bool http_check(struct evhttp_request *r, size_t max_header, int *status, const char **why);

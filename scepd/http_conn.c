@@ -179,7 +179,7 @@ void http_conns_limits(struct http_conns *c, const struct http_limits *l)
     c->timeout_ms = l->request_timeout * 1000;
     /* evhttp reads on behind a reply that its client does not take, without end.  Above a header
      * and a body that are just too long, so that both are still refused. */
-    c->max_input = (size_t)l->max_header + (size_t)l->max_body + INPUT_SLACK;
+    c->max_input = (size_t)HTTP_HEADER_READ(l->max_header) + (size_t)l->max_body + INPUT_SLACK;
     c->full = c->n >= c->max;
     update_listener(c);
 }

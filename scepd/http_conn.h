@@ -12,6 +12,9 @@
 
 #define HTTP_CONN_BUCKETS 1024 /* as many as connections by default */
 
+/* Octets of request line and headers that evhttp reads: more than the limit, to say which of them is too long. */
+#define HTTP_HEADER_READ(max_header) (2 * (max_header))
+
 enum http_phase {
     HTTP_IDLE,    /* nothing of a request has come */
     HTTP_READING, /* some of a request has come */

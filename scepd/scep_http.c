@@ -155,11 +155,11 @@ void scep_http_refused(void *scep_http, const char *peer, int status, const char
 {
     struct scep_http *s = scep_http;
     struct log_line l;
-    enum reason reason = why == http_tls_hello            ? REASON_HTTP_TLS
-                         : status == 405 || status == 501 ? REASON_HTTP_METHOD
-                         : status == 413                  ? REASON_HTTP_TOO_LONG
-                         : status == 503                  ? REASON_BUSY
-                                                          : REASON_HTTP_MALFORMED;
+    enum reason reason = why == http_tls_hello                             ? REASON_HTTP_TLS
+                         : status == 405 || status == 501                  ? REASON_HTTP_METHOD
+                         : status == 413 || status == 414 || status == 431 ? REASON_HTTP_TOO_LONG
+                         : status == 503                                   ? REASON_BUSY
+                                                                           : REASON_HTTP_MALFORMED;
     struct store_attempt attempt = {.at = time(NULL), .status = (uint32_t)status, .fail_info = -1};
     snprintf(attempt.peer, sizeof attempt.peer, "%s", peer);
     refuse_attempt(s, &attempt, reason, why);
@@ -371,10 +371,10 @@ static void get_operation(struct scep_http *s, struct http_request *r,
         next_ca(s, r, e);
         return;
     case OP_PKI:
-        if (http_method(r) == HTTP_GET)
+        if (http_method(r) == HTTP_GET && !e->config->post_only)
             pki_operation(s, r, e);
         else
-            reply_method(s, r, "GET, POST");
+            reply_method(s, r, e->config->post_only ? "POST" : "GET, POST");
         return;
     case OP_NONE:
     case OP_UNKNOWN:

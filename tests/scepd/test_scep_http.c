@@ -73,7 +73,8 @@ static void start_pool(size_t queue, int deadline_ms)
 {
     struct err err = {0};
     struct signer *lane = NULL;
-    struct service_options o = {&ops, NULL, &lane, 1, queue, deadline_ms, scep_http_done, &front, NULL};
+    struct service_options o = {&ops,        NULL,           &lane,  1,   queue,
+                                deadline_ms, scep_http_done, &front, NULL};
     ck_assert(service_pool_new(&o, &pool, &err));
     front.pool = pool;
 }
@@ -259,6 +260,19 @@ START_TEST(refusals)
 }
 END_TEST
 
+START_TEST(post_only)
+{
+    config.endpoint[0].post_only = true;
+    int status = ask("GET /scep?operation=PKIOperation&message=MGFi", "\r\n");
+    config.endpoint[0].post_only = false;
+    ck_assert_int_eq(status, 405);
+    assert_header("Allow: POST\r\n");
+    ck_assert_int_eq(prepared, 0);
+    ck_assert_int_eq(ask("POST /scep", "Content-Length: 4\r\n\r\n0abc"), 200);
+    ck_assert_int_eq(ask("GET /scep?operation=GetCACaps", "\r\n"), 200);
+}
+END_TEST
+
 START_TEST(what_was_asked_is_not_repeated_to_the_client)
 {
     ck_assert_int_eq(ask("GET /%3Cscript%3E?operation=%3Cscript%3E", "\r\n"), 404);
@@ -331,6 +345,7 @@ int main(void)
     tcase_add_test(c, pki_operations);
     tcase_add_test(c, a_fault_asks_to_come_again);
     tcase_add_test(c, refusals);
+    tcase_add_test(c, post_only);
     tcase_add_test(c, what_was_asked_is_not_repeated_to_the_client);
     suite_add_tcase(s, c);
     TCase *l = tcase_create("load");
