@@ -44,6 +44,9 @@ bool client_get_ca(struct client *c, struct client_ca *out, struct err *err);
 bool client_get_next_ca(struct client *c, const struct client_ca *current, struct client_ca *out, struct err *err);
 /* GetCACert's from an answer in hand: body and media type. */
 bool client_ca_from_answer(struct view body, const char *type, struct client_ca *out, struct err *err);
+/* RFC 8894 section 2.2: are the certificates that are no CA's signed by a CA certificate that came along?  A caller who
+ * knows `issuer` by its fingerprint may then trust them.  ERR_IO. */
+bool client_ca_verify(const struct client_ca *ca, struct err *err);
 void client_ca_clear(struct client_ca *ca);
 
 /* ---- our side ---- */

@@ -263,6 +263,45 @@ bool client_get_ca(struct client *c, struct client_ca *out, struct err *err)
            client_ca_from_answer(buf_view(&c->body), type, out, err);
 }
 
+/* By the key of any certificate among them that is a CA's. */
+static bool signed_within(const struct client_ca *ca, const struct cert *c)
+{
+    bool found = false;
+    for (size_t i = 0; !found && i < ca->certs.n; i++) {
+        struct cert *issuer = NULL;
+        struct extensions x = {0};
+        struct pubkey key;
+        EVP_PKEY *pkey = NULL;
+        struct err ignored;
+        found = cert_parse(buf_view(&ca->certs.der[i]), &issuer, &ignored) &&
+                issuer->extensions.n &&
+                extensions_parse(issuer->extensions, REASON_MESSAGE_MALFORMED, &x, &ignored) &&
+                is_ca(&x) && pubkey_parse(issuer->spki, &key, &ignored) &&
+                pubkey_load(&key, &pkey, &ignored) && cert_signature_verify(c, pkey, &ignored);
+        EVP_PKEY_free(pkey);
+        extensions_clear(&x);
+        cert_free(issuer);
+    }
+    return found;
+}
+
+bool client_ca_verify(const struct client_ca *ca, struct err *err)
+{
+    const struct cert *const used[] = {ca->recipient, ca->reply_signer};
+    for (size_t i = 0; i < 2; i++) {
+        char name[NAME_TEXT_MAX];
+        if (view_eq(buf_view(&used[i]->der), buf_view(&ca->issuer->der)) ||
+            signed_within(ca, used[i]))
+            continue;
+        name_der_text(used[i]->subject, name, sizeof name);
+        return err_set(err, ERR_IO,
+                       "GetCACert: the certificate of \"%.150s\" is not signed by a CA that came "
+                       "with it",
+                       name);
+    }
+    return true;
+}
+
 /* ---- GetNextCACert ---- */
 
 static bool add_certificate(STACK_OF(X509) * stack, const struct cert *c)

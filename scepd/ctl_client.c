@@ -10,10 +10,11 @@
 #include "scepd/client.h"
 #include "scepd/ctl.h"
 
-#define SERVER_FLAGS                                                                     \
-    {"identifier", 0, "NAME", false, "CA identifier, sent as the message of GetCACert"}, \
-    {                                                                                    \
-        "timeout", 0, "DURATION", false, "for one HTTP exchange (default 60s)"           \
+#define SERVER_FLAGS                                                                              \
+    {"identifier", 0, "NAME", false, "CA identifier, sent as the message of GetCACert"},          \
+        {"expect-standard", 0, NULL, false, "fail if the server does not announce SCEPStandard"}, \
+    {                                                                                             \
+        "timeout", 0, "DURATION", false, "for one HTTP exchange (default 60s)"                    \
     }
 #define KEY_TYPES "rsa2048 (default), rsa3072, rsa4096, p256, p384: for a key that is made"
 #define MESSAGE_FLAGS                                                                             \
@@ -90,6 +91,11 @@ static int session_open(struct session *s, struct ctl *ctl, const struct ctl_arg
                                .timeout = (int)timeout};
     if (!client_new(&o, &s->client, &err) || !client_get_caps(s->client, &s->caps, &err))
         return ctl_fail_err(ctl, &err, "is the URL right, and the server running?");
+    /* RFC 8894 section 7.5: whoever is between may have taken it away. */
+    if (ctl_arg(args, "expect-standard") && !s->caps.scep_standard)
+        return ctl_fail(ctl, CTL_FAILED,
+                        "ask the server's administrator whether somebody is in between",
+                        "the server does not announce SCEPStandard: this may be a downgrade");
     return CTL_DONE;
 }
 
@@ -117,7 +123,7 @@ static int check_fingerprint(struct session *s)
 static int get_ca(struct session *s)
 {
     struct err err = {0};
-    if (!client_get_ca(s->client, &s->ca, &err))
+    if (!client_get_ca(s->client, &s->ca, &err) || !client_ca_verify(&s->ca, &err))
         return ctl_fail_err(s->ctl, &err, "does this URL lead to a SCEP server?");
     return check_fingerprint(s);
 }

@@ -8,7 +8,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 from harness import SCEPCTL, AuthorityCase, run
 
 
-class Scepctl(AuthorityCase):
+class ClientCase(AuthorityCase):
 
     def client(self, verb, endpoint, *args, challenge=None, check=True):
         more = ["--challenge-file", "-"] if challenge is not None else []
@@ -17,6 +17,9 @@ class Scepctl(AuthorityCase):
     def enrol(self, endpoint, name, challenge, *more, check=True):
         return self.client("enrol", endpoint, "--subject", f"CN={name}", "--key", self.path(name + ".key"), "--out",
                            self.path(name + ".pem"), *more, challenge=challenge, check=check)
+
+
+class Scepctl(ClientCase):
 
     def test_caps(self):
         words = self.client("caps", "/scep").stdout.split()
@@ -103,6 +106,37 @@ class ScepctlP256(Scepctl):
     def test_getca_order(self):
         self.assertEqual(self.client("getca", "/scep").stdout.count("BEGIN CERTIFICATE"), 2)
         self.assertNotEqual(self.client("getca", "/scep/ca", check=False).returncode, 0)
+
+
+class EcDevice(ClientCase):
+    """A device whose key cannot decrypt: the answer comes under its challenge (RFC 8894 section 3.1)."""
+
+    @staticmethod
+    def edit(text):
+        return text.replace('challenge = "one-time";', 'challenge = "one-time"; password_recipient = true;')
+
+    def test_ec_key(self):
+        challenge = self.a.challenge()
+        self.enrol("/scep", "ec", challenge, "--key-type", "p256")
+        self.assert_good_certificate(self.path("ec.pem"), "CN=ec", ["Digital Signature"])
+        first = self.serial(self.path("ec.pem"))
+        self.enrol("/scep", "ec", challenge)  # a lost reply
+        self.assertEqual(self.serial(self.path("ec.pem")), first)
+
+    def test_ec_key_renews_with_a_challenge_of_its_own(self):
+        self.enrol("/scep", "ren", self.a.challenge(), "--key-type", "p384")
+        self.client("renew", "/scep", "--cert", self.path("ren.pem"), "--key", self.path("ren.key"), "--new-key",
+                    self.path("new.key"), "--key-type", "p256", "--out", self.path("new.pem"), challenge="made up for this")
+        self.assert_good_certificate(self.path("new.pem"), "CN=ren", ["Digital Signature"])
+
+    def test_ec_key_without_a_challenge(self):
+        r = self.enrol("/scep", "none", None, "--key-type", "p256", check=False)
+        self.assertEqual(r.returncode, 2)
+        self.assertIn("--challenge-file", r.stderr)
+
+    def test_ec_key_where_it_is_not_allowed(self):
+        r = self.enrol("/scep/static", "other", self.a.static_challenge(), "--key-type", "p256", check=False)
+        self.assertIn("algorithm.refused", r.stderr)
 
 
 if __name__ == "__main__":
