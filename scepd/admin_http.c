@@ -164,6 +164,13 @@ static void on_request(void *admin, struct http_request *r)
 
 /* ---- life ---- */
 
+static void tell_endpoints(const struct admin *a)
+{
+    const struct config *c = a->sources.config;
+    for (size_t i = 0; i < c->endpoint_n; i++)
+        metrics_endpoint(a->options.metrics, c->endpoint[i].path);
+}
+
 static struct survey_options survey_options_of(const struct admin *a)
 {
     return (struct survey_options){a->options.store, a->sources.config, a->sources.authorities,
@@ -193,6 +200,7 @@ bool admin_new(const struct admin_options *o, const struct admin_sources *s, int
     }
     a->options = *o;
     a->sources = *s;
+    tell_endpoints(a);
     struct survey_options so = survey_options_of(a);
     bool ok = surveyor_new(&so, &a->surveyor, err);
     if (!ok && fd >= 0)
@@ -209,6 +217,7 @@ bool admin_new(const struct admin_options *o, const struct admin_sources *s, int
 void admin_use(struct admin *a, const struct admin_sources *s)
 {
     a->sources = *s;
+    tell_endpoints(a);
     struct survey_options so = survey_options_of(a);
     surveyor_configure(a->surveyor, &so);
 }

@@ -97,6 +97,12 @@ void metrics_request(struct metrics *m, const struct metric_request *r)
         add(&m->issued[place_of(&m->templates, r->template_name)][r->result == METRIC_RENEWED], 1);
 }
 
+void metrics_endpoint(struct metrics *m, const char *path)
+{
+    if (m)
+        place_of(&m->endpoints, path);
+}
+
 enum metric_operation metrics_operation(const char *name)
 {
     for (int i = 1; i < METRIC_OPERATIONS; i++)

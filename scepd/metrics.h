@@ -42,6 +42,8 @@ struct metric_request {
     double seconds;
 };
 void metrics_request(struct metrics *m, const struct metric_request *r);
+/* An endpoint is there: what alerts wait for begins with 0, or its first time would not be seen.  Loop thread only. */
+void metrics_endpoint(struct metrics *m, const char *path);
 /* METRIC_NO_OPERATION for what is none. */
 enum metric_operation metrics_operation(const char *name);
 

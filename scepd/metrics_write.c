@@ -112,7 +112,8 @@ static void write_requests(struct writer *w, const struct metrics *m)
     for (size_t e = 0; e < m->endpoints.n; e++)
         for (int r = 0; r < REASON_COUNT; r++) {
             uint64_t n = read_counter(&m->refusals[e][r]);
-            if (n)
+            bool alarming = r == REASON_CHALLENGE_USED || r == REASON_USAGE_FORBIDDEN;
+            if (n || alarming)
                 put(w, "%s{endpoint=\"%s\",reason=\"%s\"} %llu\n", w->family,
                     quoted(m->endpoints.name[e], q), reason_info((enum reason)r)->code,
                     (unsigned long long)n);
