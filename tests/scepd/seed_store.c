@@ -1,6 +1,8 @@
 /* seed_store STORE CERTIFICATE: fills a store with records for the tests of scepctl, hostile names
- * among them. */
+ * among them.
+ * seed_store STORE CERTIFICATE N: with N certificates, for measuring. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -69,16 +71,60 @@ static bool fill(struct store *s, const struct cert *ca, struct err *err)
     return false;
 }
 
+/* Every tenth is revoked; they end over the next year. */
+static bool put_many(struct store_write *w, const struct cert *ca, unsigned from, unsigned n,
+                     struct err *err)
+{
+    int64_t now = (int64_t)time(NULL);
+    for (unsigned i = from; i < from + n; i++) {
+        struct store_cert c = {.serial_len = 16, .not_before = now, .issued_at = now};
+        c.not_after = now + (int64_t)(i % 365 + 1) * 86400;
+        c.serial[0] = 0x40;
+        memcpy(c.serial + 1, &i, sizeof i);
+        memcpy(c.der_hash, &i, sizeof i);
+        memcpy(c.key_hash, &i, sizeof i);
+        memcpy(c.subject_hash, &i, sizeof i);
+        snprintf(c.subject, sizeof c.subject, "CN=device-%u,O=Example", i);
+        snprintf(c.template_name, sizeof c.template_name, "device");
+        snprintf(c.endpoint, sizeof c.endpoint, "/scep");
+        bool done = (buf_append(&c.der, ca->der.p, ca->der.n) || err_memory(err)) &&
+                    store_cert_put(w, &c, err) &&
+                    (i % 10 || store_cert_revoke(w, c.id, CRL_CESSATION, now, err));
+        store_cert_clear(&c);
+        if (!done)
+            return false;
+    }
+    return true;
+}
+
+static bool fill_many(struct store *s, const struct cert *ca, unsigned n, struct err *err)
+{
+    for (unsigned from = 0; from < n; from += 20000) {
+        struct store_write *w = NULL;
+        if (!store_write_begin(s, &w, err))
+            return false;
+        if (!put_many(w, ca, from, n - from < 20000 ? n - from : 20000, err)) {
+            store_write_abort(w);
+            return false;
+        }
+        if (!store_write_commit(w, err))
+            return false;
+    }
+    return true;
+}
+
 int main(int argc, char **argv)
 {
     struct err err = {0};
     struct store *s = NULL;
     struct cert *ca = NULL;
     struct buf pem = {0};
-    struct store_options o = {.path = argc == 3 ? argv[1] : ""};
-    bool done = argc == 3 && file_read(argv[2], &pem, &err) &&
+    bool usable = argc == 3 || argc == 4;
+    struct store_options o = {.path = usable ? argv[1] : ""};
+    bool done = usable && file_read(argv[2], &pem, &err) &&
                 cert_parse_any(buf_view(&pem), &ca, &err) && store_open(&o, &s, &err) &&
-                fill(s, ca, &err);
+                (argc == 3 ? fill(s, ca, &err)
+                           : fill_many(s, ca, (unsigned)strtoul(argv[3], NULL, 10), &err));
     if (!done)
         fprintf(stderr, "seed_store: %s\n", err.text);
     store_close(s);
