@@ -61,6 +61,31 @@ bool enroll_request_decide(struct store *s, const char *id, bool approve, const 
     return ok;
 }
 
+static bool cancel_in(struct store_write *w, const char *id, const char *by, const char *note,
+                      int64_t now, struct err *err)
+{
+    struct store_request r = {.id = ""};
+    struct store_audit audit;
+    if (!store_write_request_get(w, id, &r, err))
+        return false;
+    audit_fill(&audit, now, "request.cancelled", by, id, "%.300s %s%s", r.subject,
+               *note ? "note: " : "", note);
+    store_request_clear(&r);
+    return store_request_cancel(w, id, by, note, now, err) && store_audit_put(w, &audit, err);
+}
+
+bool enroll_request_cancel(struct store *s, const char *id, const char *by, const char *note,
+                           int64_t now, struct store_request *out, struct err *err)
+{
+    struct store_request found = {0};
+    struct store_write *w = NULL;
+    bool ok = store_request_get(s, id, &found, err) && store_write_begin(s, &w, err) &&
+              commit_or_abort(w, cancel_in(w, found.id, by, note ? note : "", now, err), err);
+    ok = ok && store_request_get(s, found.id, out, err);
+    store_request_clear(&found);
+    return ok;
+}
+
 /* ---- certificates ---- */
 
 static bool revoke_in(struct store_write *w, const struct store_cert *c, enum crl_reason reason,
@@ -106,6 +131,69 @@ bool enroll_challenge_revoke(struct store *s, const char *id, const char *by, in
     struct store_write *w = NULL;
     return store_challenge_by_id(s, id, &c, err) && store_write_begin(s, &w, err) &&
            commit_or_abort(w, revoke_challenge_in(w, &c, by, now, err), err);
+}
+
+/* ---- store ---- */
+
+static bool purge_in(struct store *s, struct store_write *w, struct store_purge *p, const char *by,
+                     int64_t now, struct err *err)
+{
+    static const char *const what[] = {"requests", "challenges", "certificates"};
+    struct store_audit audit;
+    char before[32];
+    uint64_t had = p->found;
+    if (!store_purge_step(s, w, p, err))
+        return false;
+    if (p->found == had)
+        return true;
+    text_time(p->before, before);
+    audit_fill(&audit, now, "store.purged", by, what[p->kind], "%llu %s that ended before %s",
+               (unsigned long long)(p->found - had), what[p->kind], before);
+    return store_audit_put(w, &audit, err);
+}
+
+bool enroll_purge(struct store *s, struct store_purge *p, const char *by, int64_t now,
+                  struct err *err)
+{
+    struct store_write *w = NULL;
+    struct store_purge next = *p;
+    if (!store_write_begin(s, &w, err))
+        return false;
+    bool ok = purge_in(s, w, &next, by, now, err);
+    if (ok && next.found == p->found)
+        store_write_abort(w); /* nothing to wait for the disk for */
+    else if (!commit_or_abort(w, ok, err))
+        return false;
+    *p = next;
+    return true;
+}
+
+static bool backup_done_in(struct store_write *w, const char *file, const struct store_facts *f,
+                           const char *by, int64_t now, struct err *err)
+{
+    struct store_audit audit;
+    audit_fill(&audit, now, "store.backup", by, file,
+               "%llu octets, %llu certificates, audit to %llu", (unsigned long long)f->bytes,
+               (unsigned long long)f->certificates, (unsigned long long)f->audit_entries);
+    return store_backup_succeeded(w, now, err) && store_audit_put(w, &audit, err);
+}
+
+bool enroll_backup_done(struct store *s, const char *file, const struct store_facts *f,
+                        const char *by, int64_t now, struct err *err)
+{
+    struct store_write *w = NULL;
+    return store_write_begin(s, &w, err) &&
+           commit_or_abort(w, backup_done_in(w, file, f, by, now, err), err);
+}
+
+bool enroll_note(struct store *s, const char *event, const char *object, const char *text,
+                 const char *by, int64_t now, struct err *err)
+{
+    struct store_write *w = NULL;
+    struct store_audit audit;
+    audit_fill(&audit, now, event, by, object, "%s", text);
+    return store_write_begin(s, &w, err) &&
+           commit_or_abort(w, store_audit_put(w, &audit, err), err);
 }
 
 /* ---- periodic ---- */

@@ -186,14 +186,27 @@ struct ctl_paint ctl_paint(const struct ctl *ctl, const char *key, const char *w
 void ctl_csv_field(const char *text, bool first);
 /* "2026-11-28 10:12 (in 6 d)", local or UTC; "-" for 0. */
 void ctl_time_text(const struct ctl *ctl, int64_t t, char *out, size_t cap);
+/* For columns: the day alone when it is two days away or more. */
+void ctl_time_short(const struct ctl *ctl, int64_t t, char *out, size_t cap);
 /* Adds a member, whatever bytes the text has. */
 void ctl_json_text(json_t *object, const char *key, const char *value);
 bool ctl_stdout_is_terminal(void);
 size_t ctl_terminal_width(void); /* columns; 80 when nobody knows */
+/* One object on a line of its own. */
+void ctl_json_line(json_t *object);
 /* "clientAuth,ipsecIKE" */
 void ctl_eku_text(const struct eku *e, char *out, size_t cap);
 /* Key, usages, validity, fingerprints: the lines that any certificate has.  (ctl_cert.c) */
 void ctl_show_cert(struct ctl_show *s, const struct cert *c);
+/* Anything a file or "-" holds, said in words: certificate, request, CRL, message.  (ctl_file.c) */
+int ctl_show_file(struct ctl *ctl, const char *path);
+/* Is it a file rather than an identifier?  "-", or a name with a slash or a dot. */
+bool ctl_is_file(const char *word);
+/* The lines that any CRL has; `der` that cannot be read is told as such. */
+void ctl_show_crl(struct ctl_show *s, struct view der);
+int ctl_read_input(struct ctl *ctl, const char *path, struct buf *out);
+/* "key-compromise"; words in the order of enum crl_reason where they may be given. */
+const char *ctl_reason_text(enum crl_reason r);
 /* Writes one certificate to standard output. */
 int ctl_print_cert(struct ctl *ctl, struct view der, bool as_der);
 
@@ -219,6 +232,7 @@ int ctl_request_list(struct ctl *ctl, const struct ctl_args *a);
 int ctl_request_show(struct ctl *ctl, const struct ctl_args *a);
 int ctl_request_approve(struct ctl *ctl, const struct ctl_args *a);
 int ctl_request_deny(struct ctl *ctl, const struct ctl_args *a);
+int ctl_request_cancel(struct ctl *ctl, const struct ctl_args *a);
 int ctl_cert_list(struct ctl *ctl, const struct ctl_args *a);
 int ctl_cert_show(struct ctl *ctl, const struct ctl_args *a);
 int ctl_cert_export(struct ctl *ctl, const struct ctl_args *a);
@@ -229,9 +243,19 @@ int ctl_config_show(struct ctl *ctl, const struct ctl_args *a);
 int ctl_config_schema(struct ctl *ctl, const struct ctl_args *a);
 int ctl_store_stats(struct ctl *ctl, const struct ctl_args *a);
 int ctl_store_verify(struct ctl *ctl, const struct ctl_args *a);
+int ctl_store_backup(struct ctl *ctl, const struct ctl_args *a);
+int ctl_store_restore(struct ctl *ctl, const struct ctl_args *a);
+int ctl_store_purge(struct ctl *ctl, const struct ctl_args *a);
 int ctl_audit_list(struct ctl *ctl, const struct ctl_args *a);
 extern const struct ctl_flag ctl_explain_flags[];
 int ctl_explain(struct ctl *ctl, const struct ctl_args *a);
+int ctl_audit_show(struct ctl *ctl, const struct ctl_args *a);
+int ctl_audit_verify(struct ctl *ctl, const struct ctl_args *a);
+int ctl_audit_export(struct ctl *ctl, const struct ctl_args *a);
+int ctl_crl_show(struct ctl *ctl, const struct ctl_args *a);
+int ctl_crl_export(struct ctl *ctl, const struct ctl_args *a);
+int ctl_crl_publish(struct ctl *ctl, const struct ctl_args *a);
+int ctl_completion(struct ctl *ctl, const struct ctl_args *a);
 /* ctl_client.c */
 extern const struct ctl_flag ctl_client_server_flags[], ctl_client_enrol_flags[], ctl_client_renew_flags[],
     ctl_client_poll_flags[];

@@ -1,15 +1,13 @@
 /* scepctl cert ... */
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/hex.h"
-#include "ca/keyfile.h"
+#include "enroll/enroll.h"
 #include "pkcs7/cert.h"
-#include "pkcs7/csr.h"
 #include "scepd/ctl.h"
-
-#define INPUT_MAX (1u << 20) /* of a file given to cert show: no certificate comes near */
 
 /* In the order of enum cert_state; "expired" is for lists only. */
 static const char *const state_words[] = {"active",     "revoked", "held",
@@ -30,7 +28,7 @@ static const struct {
 };
 #define REASONS (sizeof reasons / sizeof reasons[0])
 
-static const char *reason_text(enum crl_reason r)
+const char *ctl_reason_text(enum crl_reason r)
 {
     for (size_t i = 0; i < REASONS; i++)
         if (reasons[i].reason == r)
@@ -46,12 +44,13 @@ static int state_of(const struct store_cert *c, int64_t now)
 /* ---- list ---- */
 
 static const struct ctl_column list_columns[] = {
-    {"SERIAL", "serial", CTL_ID, false},       {"SUBJECT", "subject", CTL_TEXT, true},
-    {"TEMPLATE", "template", CTL_TEXT, false}, {"STATE", "state", CTL_TEXT, false},
-    {"EXPIRES", "not_after", CTL_TIME, false}, {NULL, "san", CTL_TEXT, false},
-    {NULL, "endpoint", CTL_TEXT, false},       {NULL, "not_before", CTL_TIME, false},
-    {NULL, "issued_at", CTL_TIME, false},      {NULL, "revoked_at", CTL_TIME, false},
-    {NULL, "transaction", CTL_TEXT, false},    {NULL, "challenge", CTL_TEXT, false},
+    {"SERIAL", "serial", CTL_ID, false},         {"SUBJECT", "subject", CTL_TEXT, true},
+    {"TEMPLATE", "template", CTL_TEXT, false},   {"STATE", "state", CTL_TEXT, false},
+    {"EXPIRES", "not_after", CTL_TIME, false},   {NULL, "san", CTL_TEXT, false},
+    {NULL, "endpoint", CTL_TEXT, false},         {NULL, "not_before", CTL_TIME, false},
+    {NULL, "issued_at", CTL_TIME, false},        {NULL, "revoked_at", CTL_TIME, false},
+    {NULL, "transaction", CTL_TEXT, false},      {NULL, "challenge", CTL_TEXT, false},
+    {"RENEWED BY", "renewed_by", CTL_ID, false}, {NULL, "revocation_reason", CTL_TEXT, false},
 };
 
 struct listing {
@@ -59,17 +58,40 @@ struct listing {
     struct ctl_list *list;
     int state; /* index of state_words, -1: all */
     bool valid_now;
+    int64_t since, until; /* of issue; 0: any */
+    const char *challenge;
     int64_t limit;
     uint64_t shown;
     bool more;
 };
 
+static bool passes(const struct listing *l, const struct store_cert *c)
+{
+    return (l->state < 0 || state_of(c, l->ctl->now) == l->state) &&
+           !(l->valid_now && c->not_after < l->ctl->now) && c->issued_at >= l->since &&
+           (!l->until || c->issued_at < l->until) &&
+           (!l->challenge || strcmp(l->challenge, c->challenge) == 0);
+}
+
+/* The serial of another certificate, "" when there is none or it was forgotten. */
+static void serial_of(struct ctl *ctl, uint64_t id, char out[2 * STORE_SERIAL_MAX + 1])
+{
+    struct store_cert other = {0};
+    struct err err = {0};
+    out[0] = '\0';
+    if (!id || !store_cert_by_id(ctl->store, id, &other, &err))
+        return;
+    hex_encode(view_of(other.serial, other.serial_len), out);
+    store_cert_clear(&other);
+}
+
 static bool list_one(void *ctx, const struct store_cert *c)
 {
     struct listing *l = ctx;
-    char serial[2 * STORE_SERIAL_MAX + 1];
+    char serial[2 * STORE_SERIAL_MAX + 1], successor[2 * STORE_SERIAL_MAX + 1];
     int state = state_of(c, l->ctl->now);
-    if ((l->state >= 0 && state != l->state) || (l->valid_now && c->not_after < l->ctl->now))
+    bool taken_back = c->state == CERT_REVOKED || c->state == CERT_HELD;
+    if (!passes(l, c))
         return true;
     if (l->limit && l->shown == (uint64_t)l->limit) {
         l->more = true;
@@ -77,12 +99,38 @@ static bool list_one(void *ctx, const struct store_cert *c)
     }
     l->shown++;
     hex_encode(view_of(c->serial, c->serial_len), serial);
+    serial_of(l->ctl, c->renewed_by, successor);
     const struct ctl_cell cells[] = {
-        {serial, 0},          {c->subject, 0},       {c->template_name, 0}, {state_words[state], 0},
-        {NULL, c->not_after}, {c->san, 0},           {c->endpoint, 0},      {NULL, c->not_before},
-        {NULL, c->issued_at}, {NULL, c->revoked_at}, {c->transaction, 0},   {c->challenge, 0}};
+        {serial, 0},           {c->subject, 0},
+        {c->template_name, 0}, {state_words[state], 0},
+        {NULL, c->not_after},  {c->san, 0},
+        {c->endpoint, 0},      {NULL, c->not_before},
+        {NULL, c->issued_at},  {NULL, c->revoked_at},
+        {c->transaction, 0},   {c->challenge, 0},
+        {successor, 0},        {taken_back ? ctl_reason_text(c->revocation_reason) : "", 0}};
     ctl_list_row(l->list, cells);
     return true;
+}
+
+static int read_filters(struct ctl *ctl, const struct ctl_args *a, struct listing *l,
+                        int64_t *within, int *order)
+{
+    static const char *const orders[] = {"newest", "oldest", NULL};
+    int64_t expiring;
+    int rc;
+    if ((rc = ctl_arg_word(ctl, a, "state", state_words, &l->state)) ||
+        (rc = ctl_arg_word(ctl, a, "sort", orders, order)) ||
+        (rc = ctl_arg_number(ctl, a, "limit", 0, INT32_MAX, 50, &l->limit)) ||
+        (rc = ctl_arg_moment(ctl, a, "since", 0, &l->since)) ||
+        (rc = ctl_arg_moment(ctl, a, "until", 0, &l->until)) ||
+        (rc = ctl_arg_duration(ctl, a, "expiring", -1, &expiring)) ||
+        (rc = ctl_arg_duration(ctl, a, "expires-within", expiring, within)))
+        return rc;
+    if (expiring >= 0 && ctl_arg(a, "expires-within"))
+        return ctl_fail(ctl, CTL_USAGE, NULL, "--expiring is --expires-within: give one");
+    l->valid_now = *within >= 0;
+    l->challenge = ctl_arg(a, "challenge");
+    return CTL_DONE;
 }
 
 int ctl_cert_list(struct ctl *ctl, const struct ctl_args *a)
@@ -91,19 +139,16 @@ int ctl_cert_list(struct ctl *ctl, const struct ctl_args *a)
     struct store_stats stats;
     struct err err = {0};
     int64_t within;
-    int rc;
-    if ((rc = ctl_arg_word(ctl, a, "state", state_words, &l.state)) ||
-        (rc = ctl_arg_number(ctl, a, "limit", 0, INT32_MAX, 50, &l.limit)) ||
-        (rc = ctl_arg_duration(ctl, a, "expires-within", -1, &within)) ||
-        (rc = ctl_need_store(ctl)))
+    int order = 0, rc;
+    if ((rc = read_filters(ctl, a, &l, &within, &order)) || (rc = ctl_need_store(ctl)))
         return rc;
-    l.valid_now = within >= 0;
     struct store_cert_filter filter = {
         .text = ctl_arg(a, "search"),
         .state = l.state == STATE_EXPIRED ? CERT_ACTIVE : l.state,
         .endpoint = ctl_arg(a, "endpoint"),
         .template_name = ctl_arg(a, "template"),
         .expires_before = within >= 0 ? ctl->now + within : 0,
+        .oldest_first = order == 1,
     };
     l.list = ctl_list_new(ctl, list_columns, sizeof list_columns / sizeof list_columns[0]);
     bool good = store_cert_list(ctl->store, &filter, list_one, &l, &err) &&
@@ -230,7 +275,7 @@ static void show_record(struct ctl *ctl, struct ctl_show *s, const struct store_
     ctl_show_text(s, "state", state_words[state_of(r, ctl->now)]);
     if (r->state == CERT_REVOKED || r->state == CERT_HELD) {
         ctl_show_time(s, "revoked_at", r->revoked_at);
-        ctl_show_text(s, "revocation_reason", reason_text(r->revocation_reason));
+        ctl_show_text(s, "revocation_reason", ctl_reason_text(r->revocation_reason));
     }
     ctl_show_text(s, "template", r->template_name);
     ctl_show_text(s, "endpoint", r->endpoint);
@@ -241,14 +286,9 @@ static void show_record(struct ctl *ctl, struct ctl_show *s, const struct store_
 
 static void show_link(struct ctl *ctl, struct ctl_show *s, const char *key, uint64_t id)
 {
-    struct store_cert other = {0};
-    struct err err = {0};
     char serial[2 * STORE_SERIAL_MAX + 1];
-    if (!id || !store_cert_by_id(ctl->store, id, &other, &err))
-        return;
-    hex_encode(view_of(other.serial, other.serial_len), serial);
+    serial_of(ctl, id, serial);
     ctl_show_text(s, key, serial);
-    store_cert_clear(&other);
 }
 
 static int show_stored(struct ctl *ctl, const char *id)
@@ -278,80 +318,10 @@ static int show_stored(struct ctl *ctl, const char *id)
     return CTL_DONE;
 }
 
-static int read_input(struct ctl *ctl, const char *path, struct buf *out)
-{
-    struct err err = {0};
-    char chunk[4096];
-    size_t n;
-    if (strcmp(path, "-"))
-        return file_read(path, out, &err) ? CTL_DONE : ctl_fail_err(ctl, &err, NULL);
-    while ((n = fread(chunk, 1, sizeof chunk, stdin)) > 0)
-        if (out->n + n > INPUT_MAX || !buf_append(out, chunk, n))
-            return ctl_fail(ctl, CTL_FAILED, NULL, "the input has more than %u octets", INPUT_MAX);
-    return CTL_DONE;
-}
-
-static bool show_csr(struct ctl *ctl, struct view der)
-{
-    struct csr *csr = NULL;
-    struct err err = {0};
-    struct ctl_show s;
-    char text[NAME_TEXT_MAX];
-    if (!csr_parse_trusted(der, &csr, &err))
-        return false;
-    ctl_show_start(&s, ctl);
-    ctl_show_text(&s, "kind", "certification request");
-    name_text(&csr->subject, text, sizeof text);
-    ctl_show_text(&s, "subject", text);
-    san_text(&csr->ext.san, text, sizeof text);
-    ctl_show_text(&s, "san", text);
-    pubkey_text(&csr->key, text);
-    ctl_show_text(&s, "key", text);
-    ctl_show_text(&s, "has_challenge", csr->has_challenge ? "yes" : "no");
-    ctl_show_end(&s);
-    csr_free(csr);
-    return true;
-}
-
-/* A certificate of a file: ours are told with their state. */
-static int show_file(struct ctl *ctl, const char *path)
-{
-    struct buf input = {0};
-    struct cert *c = NULL;
-    struct err err = {0};
-    struct ctl_show s;
-    char serial[2 * 64 + 1]; /* longer ones are cut: RFC 5280 allows 20 octets */
-    int rc = read_input(ctl, path, &input);
-    if (rc)
-        goto out;
-    if (!cert_parse_any(buf_view(&input), &c, &err)) {
-        if (!show_csr(ctl, buf_view(&input)))
-            rc = ctl_fail(ctl, CTL_FAILED, NULL,
-                          "%s is neither a certificate nor a DER certification request: %s",
-                          strcmp(path, "-") ? path : "the input", err.text);
-        goto out;
-    }
-    struct view shown =
-        view_of(c->serial.p, c->serial.n < sizeof serial / 2 ? c->serial.n : sizeof serial / 2);
-    hex_encode(shown, serial);
-    ctl_show_start(&s, ctl);
-    ctl_show_text(&s, "kind", "certificate");
-    ctl_show_text(&s, "serial", serial);
-    ctl_show_cert(&s, c);
-    ctl_show_end(&s);
-out:
-    cert_free(c);
-    buf_clear(&input);
-    return rc;
-}
-
 int ctl_cert_show(struct ctl *ctl, const struct ctl_args *a)
 {
     const char *id = a->id[0];
-    char digits[2 * STORE_SERIAL_MAX + 1];
-    bool file =
-        strcmp(id, "-") == 0 || strchr(id, '/') || (!serial_digits(id, digits) && strchr(id, '.'));
-    return file ? show_file(ctl, id) : show_stored(ctl, id);
+    return ctl_is_file(id) ? ctl_show_file(ctl, id) : show_stored(ctl, id);
 }
 
 /* ---- export, revoke ---- */
@@ -392,38 +362,149 @@ static int wanted_reason(struct ctl *ctl, const struct ctl_args *a, enum crl_rea
     return rc;
 }
 
-static int revoke(struct ctl *ctl, const struct store_cert *r, const char *serial,
-                  enum crl_reason reason)
+/* ---- revoke and release: one or many, by one plan ---- */
+
+struct plan {
+    struct store_cert *cert; /* owned: n of them, without DER */
+    size_t n;
+    enum crl_reason reason; /* CRL_REMOVE_FROM_CRL: release */
+};
+
+static void plan_clear(struct plan *p)
 {
-    struct err err = {0};
-    bool hold = reason == CRL_HOLD;
-    if (r->state == CERT_REVOKED || (r->state == CERT_HELD && hold))
-        return ctl_fail(ctl, CTL_CONFLICT, NULL, "certificate %s is %s already", serial,
-                        state_words[r->state]);
-    ctl_note(ctl, "%s %s, %s, reason %s.  The CRL has it within seconds where scepd runs.%s",
-             ctl->dry_run ? "would revoke" : "certificate", serial, r->subject, reason_text(reason),
-             hold ? "" : "  Cannot be undone.");
-    if (ctl->dry_run)
-        return CTL_DONE;
-    int rc = ctl_confirm(ctl, "Revoke?");
+    for (size_t i = 0; i < p->n; i++)
+        store_cert_clear(&p->cert[i]);
+    free(p->cert);
+}
+
+static const char *verb_of(const struct plan *p)
+{
+    return p->reason == CRL_REMOVE_FROM_CRL ? "release" : p->reason == CRL_HOLD ? "hold" : "revoke";
+}
+
+static bool fits(const struct plan *p, const struct store_cert *c)
+{
+    if (p->reason == CRL_REMOVE_FROM_CRL)
+        return c->state == CERT_HELD;
+    return c->state != CERT_REVOKED && !(c->state == CERT_HELD && p->reason == CRL_HOLD);
+}
+
+static int plan_one(struct ctl *ctl, struct plan *p, const char *id)
+{
+    struct store_cert c = {0};
+    char serial[2 * STORE_SERIAL_MAX + 1];
+    int rc = find(ctl, id, &c);
     if (rc)
         return rc;
-    if (!enroll_cert_revoke(ctl->store, r->id, reason, ctl->actor, ctl->now, &err))
-        return ctl_fail_err(ctl, &err, NULL);
-    ctl_note(ctl, "revoked %s", serial);
+    hex_encode(view_of(c.serial, c.serial_len), serial);
+    if (!fits(p, &c)) {
+        rc = ctl_fail(ctl, CTL_CONFLICT, NULL,
+                      p->reason == CRL_REMOVE_FROM_CRL ? "certificate %s is %s, not held"
+                                                       : "certificate %s is %s already",
+                      serial, state_words[state_of(&c, ctl->now)]);
+        store_cert_clear(&c);
+        return rc;
+    }
+    buf_clear(&c.der);
+    p->cert[p->n++] = c;
     return CTL_DONE;
+}
+
+/* Everything is looked up before anything is changed: one that does not fit stops all. */
+static int plan_make(struct ctl *ctl, const struct ctl_ids *ids, struct plan *p)
+{
+    int rc = CTL_DONE;
+    if (!(p->cert = calloc(ids->n ? ids->n : 1, sizeof *p->cert)))
+        return ctl_fail(ctl, CTL_FAILED, NULL, "out of memory");
+    for (size_t i = 0; i < ids->n && rc == CTL_DONE; i++)
+        rc = plan_one(ctl, p, ids->id[i]);
+    return rc;
+}
+
+#define PLAN_SHOWN 10 /* of many, so many are named before the question */
+
+static void plan_tell(struct ctl *ctl, const struct plan *p)
+{
+    char serial[2 * STORE_SERIAL_MAX + 1];
+    bool release = p->reason == CRL_REMOVE_FROM_CRL;
+    for (size_t i = 0; i < p->n && i < PLAN_SHOWN; i++) {
+        hex_encode(view_of(p->cert[i].serial, p->cert[i].serial_len), serial);
+        ctl_note(ctl, "%s %s %s, %s", ctl->dry_run ? "would" : "to", verb_of(p), serial,
+                 p->cert[i].subject);
+    }
+    if (p->n > PLAN_SHOWN)
+        ctl_note(ctl, "and %zu others", p->n - PLAN_SHOWN);
+    ctl_note(ctl, "%zu certificate%s%s%s.  The CRL says so within seconds where scepd runs.%s",
+             p->n, p->n == 1 ? "" : "s", release ? "" : ", reason ",
+             release ? "" : ctl_reason_text(p->reason),
+             release || p->reason == CRL_HOLD ? "" : "  Cannot be undone.");
+}
+
+static int plan_confirm(struct ctl *ctl, const struct plan *p)
+{
+    char number[32], question[64];
+    if (p->n == 1)
+        return p->reason == CRL_REMOVE_FROM_CRL ? CTL_DONE : ctl_confirm(ctl, "Revoke?");
+    snprintf(number, sizeof number, "%zu", p->n);
+    snprintf(question, sizeof question, "Really %s %zu?", verb_of(p), p->n);
+    return ctl_confirm_expected(ctl, number, question);
+}
+
+static int plan_do(struct ctl *ctl, const struct plan *p)
+{
+    static const char *const done[] = {"revoked", "held", "released"};
+    const char *word = done[p->reason == CRL_REMOVE_FROM_CRL ? 2 : p->reason == CRL_HOLD];
+    struct err err = {0};
+    char serial[2 * STORE_SERIAL_MAX + 1];
+    ctl_interrupts_watch();
+    for (size_t i = 0; i < p->n; i++) {
+        hex_encode(view_of(p->cert[i].serial, p->cert[i].serial_len), serial);
+        if (ctl_interrupted()) {
+            ctl_note(ctl, "interrupted: %zu of %zu are %s; the next would have been %s", i, p->n,
+                     word, serial);
+            return CTL_INTERRUPTED;
+        }
+        if (!enroll_cert_revoke(ctl->store, p->cert[i].id, p->reason, ctl->actor, ctl->now, &err)) {
+            ctl_note(ctl, "%zu of %zu are %s; not %s", i, p->n, word, serial);
+            return ctl_fail_err(ctl, &err, NULL);
+        }
+        if (p->n <= PLAN_SHOWN)
+            ctl_note(ctl, "%s %s", word, serial);
+    }
+    if (p->n > PLAN_SHOWN)
+        ctl_note(ctl, "%s %zu", word, p->n);
+    return CTL_DONE;
+}
+
+static int change_many(struct ctl *ctl, const struct ctl_args *a, enum crl_reason reason)
+{
+    struct ctl_ids ids = {0};
+    struct plan p = {.reason = reason};
+    int rc = ctl_ids_gather(ctl, a, &ids);
+    if (rc == CTL_DONE && !ids.n && !ctl_arg(a, "from"))
+        rc = ctl_fail(ctl, CTL_USAGE, NULL, "cert %s needs SERIAL or --from FILE", verb_of(&p));
+    if (rc == CTL_DONE)
+        rc = plan_make(ctl, &ids, &p);
+    if (rc == CTL_DONE && p.n == 0)
+        ctl_note(ctl, "nothing to %s", verb_of(&p));
+    if (rc == CTL_DONE && p.n) {
+        plan_tell(ctl, &p);
+        if (!ctl->dry_run && (rc = plan_confirm(ctl, &p)) == CTL_DONE)
+            rc = plan_do(ctl, &p);
+    }
+    plan_clear(&p);
+    ctl_ids_clear(&ids);
+    return rc;
 }
 
 int ctl_cert_revoke(struct ctl *ctl, const struct ctl_args *a)
 {
-    struct store_cert r = {0};
     enum crl_reason reason;
-    char serial[2 * STORE_SERIAL_MAX + 1];
-    int rc;
-    if ((rc = wanted_reason(ctl, a, &reason)) || (rc = find(ctl, a->id[0], &r)))
-        return rc;
-    hex_encode(view_of(r.serial, r.serial_len), serial);
-    rc = revoke(ctl, &r, serial, reason);
-    store_cert_clear(&r);
-    return rc;
+    int rc = wanted_reason(ctl, a, &reason);
+    return rc ? rc : change_many(ctl, a, reason);
+}
+
+int ctl_cert_release(struct ctl *ctl, const struct ctl_args *a)
+{
+    return change_many(ctl, a, CRL_REMOVE_FROM_CRL);
 }

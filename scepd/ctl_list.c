@@ -25,7 +25,7 @@ struct ctl_list {
     const struct ctl_column *column;
     size_t n;                   /* of column */
     size_t pick[TABLE_COLUMNS]; /* what is written, in order */
-    size_t picked;
+    size_t picked, shown; /* shown: of a table, those that fit */
     enum form form;
     char **cell; /* of a table: rows of `picked` owned texts, until the widths are known */
     size_t rows, cap;
@@ -104,6 +104,7 @@ struct ctl_list *ctl_list_new(const struct ctl *ctl, const struct ctl_column *co
         out_of_memory();
     *l = (struct ctl_list){.ctl = ctl, .column = columns, .n = n, .form = form_of(ctl)};
     pick(l);
+    l->shown = l->picked;
     for (size_t i = 0; i < l->picked && l->form == FORM_CSV; i++)
         ctl_csv_field(columns[l->pick[i]].key, i == 0);
     if (l->form == FORM_CSV)
@@ -154,7 +155,10 @@ static void terminal_cell(const struct ctl *ctl, const struct ctl_column *c,
 {
     char plain[TABLE_CELL];
     if (c->kind == CTL_TIME) {
-        ctl_time_text(ctl, cell->number, out, cap);
+        if (ctl->wide)
+            ctl_time_text(ctl, cell->number, out, cap);
+        else
+            ctl_time_short(ctl, cell->number, out, cap);
         return;
     }
     plain_cell(c, cell, plain, sizeof plain);
@@ -230,22 +234,38 @@ size_t ctl_terminal_width(void)
     return 80;
 }
 
-/* Takes from the columns that may shrink, the widest first, until the line fits. */
+static size_t total_width(const struct ctl_list *l)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < l->shown; i++)
+        total += l->width[i] + 2;
+    return total - 2; /* nothing behind the last */
+}
+
+/* Takes from the columns that may shrink, the widest first, until the line fits; false when that is not enough. */
+static bool shrink(struct ctl_list *l, size_t limit)
+{
+    while (total_width(l) > limit) {
+        size_t widest = l->shown;
+        for (size_t i = 0; i < l->shown; i++)
+            if (column_at(l, i)->shrinks && l->width[i] > SHRUNK_LEAST &&
+                (widest == l->shown || l->width[i] > l->width[widest]))
+                widest = i;
+        if (widest == l->shown)
+            return false;
+        l->width[widest]--;
+    }
+    return true;
+}
+
+/* Where the terminal is too narrow even so, the last columns are left out, unless somebody has named them. */
 static void fit(struct ctl_list *l)
 {
-    size_t total = 0, limit = ctl_terminal_width();
-    for (size_t i = 0; i < l->picked; i++)
-        total += l->width[i] + 2;
-    while (total > limit + 2 && !l->ctl->wide) {
-        size_t widest = l->picked;
-        for (size_t i = 0; i < l->picked; i++)
-            if (column_at(l, i)->shrinks && l->width[i] > SHRUNK_LEAST &&
-                (widest == l->picked || l->width[i] > l->width[widest]))
-                widest = i;
-        if (widest == l->picked)
-            return;
-        l->width[widest]--;
-        total--;
+    size_t limit = ctl_terminal_width(), width[TABLE_COLUMNS];
+    memcpy(width, l->width, sizeof width);
+    while (!l->ctl->wide && !shrink(l, limit) && !l->ctl->columns && l->shown > 2) {
+        memcpy(l->width, width, sizeof width);
+        l->shown--;
     }
 }
 
@@ -259,9 +279,9 @@ static void header_text(const struct ctl_column *c, char *out, size_t cap)
 
 static void print_row(const struct ctl_list *l, char *const *cell)
 {
-    for (size_t i = 0; i < l->picked; i++)
+    for (size_t i = 0; i < l->shown; i++)
         print_cell(ctl_paint(l->ctl, column_at(l, i)->key, cell[i]), cell[i], l->width[i],
-                   i + 1 == l->picked);
+                   i + 1 == l->shown);
     putchar('\n');
 }
 
@@ -278,8 +298,8 @@ static void print_measured(struct ctl_list *l)
         }
     }
     fit(l);
-    for (size_t i = 0; i < l->picked; i++)
-        print_cell((struct ctl_paint){"", ""}, header[i], l->width[i], i + 1 == l->picked);
+    for (size_t i = 0; i < l->shown; i++)
+        print_cell((struct ctl_paint){"", ""}, header[i], l->width[i], i + 1 == l->shown);
     putchar('\n');
     for (size_t r = 0; r < l->rows; r++)
         print_row(l, l->cell + r * l->picked);

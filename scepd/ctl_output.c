@@ -244,7 +244,7 @@ static void distance_text(int64_t seconds, char *out, size_t cap)
     snprintf(out, cap, seconds < 0 ? "%s ago" : "in %s", amount);
 }
 
-void ctl_time_text(const struct ctl *ctl, int64_t t, char *out, size_t cap)
+static void time_text(const struct ctl *ctl, int64_t t, bool day_only, char *out, size_t cap)
 {
     time_t tt = (time_t)t;
     struct tm tm;
@@ -255,8 +255,21 @@ void ctl_time_text(const struct ctl *ctl, int64_t t, char *out, size_t cap)
     }
     if (ctl->utc ? gmtime_r(&tt, &tm) != NULL : localtime_r(&tt, &tm) != NULL)
         strftime(stamp, sizeof stamp, ctl->utc ? "%Y-%m-%d %H:%MZ" : "%Y-%m-%d %H:%M", &tm);
+    if (day_only)
+        stamp[strcspn(stamp, " ")] = '\0';
     distance_text(t - ctl->now, distance, sizeof distance);
     snprintf(out, cap, "%s (%s)", stamp, distance);
+}
+
+void ctl_time_text(const struct ctl *ctl, int64_t t, char *out, size_t cap)
+{
+    time_text(ctl, t, false, out, cap);
+}
+
+void ctl_time_short(const struct ctl *ctl, int64_t t, char *out, size_t cap)
+{
+    int64_t distance = t < ctl->now ? ctl->now - t : t - ctl->now;
+    time_text(ctl, t, distance >= 2 * 86400, out, cap);
 }
 
 void ctl_json_text(json_t *object, const char *key, const char *value)
@@ -330,6 +343,12 @@ void ctl_show_number(struct ctl_show *s, const char *key, int64_t n)
     show_line(s, key, text);
 }
 
+void ctl_json_line(json_t *object)
+{
+    json_dumpf(object, stdout, JSON_COMPACT);
+    putchar('\n');
+}
+
 /* A member as one line of text. */
 static void member_text(json_t *member, char *out, size_t cap)
 {
@@ -374,8 +393,7 @@ void ctl_show_end(struct ctl_show *s)
     if (!s->object)
         return;
     if (s->ctl->json) {
-        json_dumpf(s->object, stdout, JSON_COMPACT);
-        putchar('\n');
+        ctl_json_line(s->object);
     } else {
         show_csv(s->object, s->ctl->ids);
     }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/hex.h"
+#include "enroll/enroll.h"
 #include "pkcs7/csr.h"
 #include "scepd/ctl.h"
 
@@ -140,38 +141,59 @@ int ctl_request_show(struct ctl *ctl, const struct ctl_args *a)
     return CTL_DONE;
 }
 
-static int decide_one(struct ctl *ctl, const char *id, bool approve, const char *note)
+/* ---- decide ---- */
+
+enum decision { APPROVE, DENY, CANCEL };
+
+static const char *const decision_words[] = {"approve", "deny", "cancel"};
+static const char *const decided_words[] = {"approved", "denied", "cancelled"};
+
+static bool may(enum decision d, enum request_state state)
+{
+    return state == REQUEST_PENDING || (d == APPROVE && state == REQUEST_DENIED) ||
+           (d == CANCEL && state == REQUEST_APPROVED);
+}
+
+static bool decide_in_store(struct ctl *ctl, const char *id, enum decision d, const char *note,
+                            struct store_request *after, struct err *err)
+{
+    if (d == CANCEL)
+        return enroll_request_cancel(ctl->store, id, ctl->actor, note, ctl->now, after, err);
+    return enroll_request_decide(ctl->store, id, d == APPROVE, ctl->actor, note, ctl->now, after,
+                                 err);
+}
+
+static int decide_one(struct ctl *ctl, const char *id, enum decision d, const char *note)
 {
     struct store_request r = {0}, after = {0};
     struct err err = {0};
     int rc = find(ctl, id, &r);
     if (rc)
         return rc;
-    if (r.state != REQUEST_PENDING && !(approve && r.state == REQUEST_DENIED)) {
+    if (!may(d, r.state)) {
         rc = ctl_fail(ctl, CTL_CONFLICT, NULL, "request %s is %s, not pending", r.id,
                       state_words[r.state]);
     } else if (ctl->dry_run) {
-        ctl_note(ctl, "would %s %s, %s", approve ? "approve" : "deny", r.id, r.subject);
-    } else if (!enroll_request_decide(ctl->store, r.id, approve, ctl->actor, note, ctl->now, &after,
-                                      &err)) {
+        ctl_note(ctl, "would %s %s, %s", decision_words[d], r.id, r.subject);
+    } else if (!decide_in_store(ctl, r.id, d, note, &after, &err)) {
         rc = ctl_fail_err(ctl, &err, NULL);
     } else {
-        ctl_note(ctl, "%s %s, %s: the device learns it at its next poll",
-                 approve ? "approved" : "denied", r.id, r.subject);
+        ctl_note(ctl, "%s %s, %s: the device learns it at its next poll", decided_words[d], r.id,
+                 r.subject);
     }
     store_request_clear(&r);
     store_request_clear(&after);
     return rc;
 }
 
-static int decide(struct ctl *ctl, const struct ctl_args *a, bool approve)
+static int decide(struct ctl *ctl, const struct ctl_args *a, enum decision d)
 {
     const char *note = ctl_arg(a, "note");
     if (note && strlen(note) >= sizeof((struct store_request *)0)->note)
         return ctl_fail(ctl, CTL_USAGE, NULL, "--note is too long: %zu octets, at most %zu",
                         strlen(note), sizeof((struct store_request *)0)->note - 1);
     for (size_t i = 0; i < a->id_n; i++) {
-        int rc = decide_one(ctl, a->id[i], approve, note ? note : "");
+        int rc = decide_one(ctl, a->id[i], d, note ? note : "");
         if (rc)
             return rc;
     }
@@ -180,10 +202,15 @@ static int decide(struct ctl *ctl, const struct ctl_args *a, bool approve)
 
 int ctl_request_approve(struct ctl *ctl, const struct ctl_args *a)
 {
-    return decide(ctl, a, true);
+    return decide(ctl, a, APPROVE);
 }
 
 int ctl_request_deny(struct ctl *ctl, const struct ctl_args *a)
 {
-    return decide(ctl, a, false);
+    return decide(ctl, a, DENY);
+}
+
+int ctl_request_cancel(struct ctl *ctl, const struct ctl_args *a)
+{
+    return decide(ctl, a, CANCEL);
 }

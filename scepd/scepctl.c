@@ -68,6 +68,11 @@ static const struct ctl_flag cert_list_flags[] = {
     {"state", 0, "STATE", false, "active, revoked, held, superseded, expired"},
     {"search", 's', "TEXT", false, "a part of the subject or an alternative name, any case"},
     {"expires-within", 0, "TIME", false, "valid now, and ending within this time"},
+    {"expiring", 0, "TIME", false, "the same as --expires-within"},
+    {"since", 0, "WHEN", false, "issued then or later: 2026-11-28, or 30d for 30 days ago"},
+    {"until", 0, "WHEN", false, "issued before"},
+    {"challenge", 0, "ID", false, "issued for this challenge"},
+    {"sort", 0, "ORDER", false, "newest (default) or oldest first"},
     {"endpoint", 0, "PATH", false, "issued at this endpoint"},
     {"template", 0, "NAME", false, "issued by this template"},
     {"limit", 0, "N", false, "at most so many (50); 0 for all"},
@@ -78,6 +83,32 @@ static const struct ctl_flag revoke_flags[] = {
     {"reason", 0, "REASON", false,
      "unspecified (default), key-compromise, affiliation-changed, superseded, cessation, hold, "
      "privilege-withdrawn"},
+    {"from", 0, "FILE", false, "serials, one a line, as \"cert list --ids\" writes them; - for standard input"},
+    END,
+};
+static const struct ctl_flag from_flags[] = {
+    {"from", 0, "FILE", false, "serials, one a line; - for standard input"},
+    END,
+};
+static const struct ctl_flag crl_export_flags[] = {
+    {"generation", 0, "N", false, "of the authority; the newest that has a list unless said"},
+    {"der", 0, NULL, false, "DER instead of PEM"},
+    END,
+};
+static const struct ctl_flag backup_flags[] = {
+    {"keep", 0, "N", false, "in a directory: then remove older backups but the newest N"},
+    END,
+};
+static const struct ctl_flag purge_flags[] = {
+    {"older-than", 0, "TIME", false, "what ended so long ago: 365d; 30d at least"},
+    END,
+};
+static const struct ctl_flag verify_flags[] = {
+    {"against", 0, "FILE", false, "compare with this copy, made by audit export; - for standard input"},
+    END,
+};
+static const struct ctl_flag export_flags[] = {
+    {"from", 0, "N", false, "begin at this number"},
     END,
 };
 static const struct ctl_flag rollover_flags[] = {
@@ -99,6 +130,11 @@ static const struct ctl_flag ca_export_flags[] = {
 };
 static const struct ctl_flag audit_flags[] = {
     {"from", 0, "N", false, "begin at this number"},
+    {"event", 0, "NAME", false, "events that begin so: certificate, challenge.revoked"},
+    {"actor", 0, "NAME", false, "by this administrator or endpoint"},
+    {"object", 0, "ID", false, "about this serial, challenge or request, or its beginning"},
+    {"since", 0, "WHEN", false, "then or later: 2026-11-28, or 30d for 30 days ago"},
+    {"until", 0, "WHEN", false, "before"},
     {"limit", 0, "N", false, "at most so many (50); 0 for all"},
     END,
 };
@@ -139,6 +175,8 @@ const struct ctl_verb ctl_verbs[] = {
     {"request", "approve", "ID...", 1, CTL_MAX_IDS, "let the device have its certificate at its next poll", note_flags,
      {"scepctl request approve req_8k2m1c", "scepctl request approve req_8k2m1c --note \"called Anna\"", NULL},
      ctl_request_approve},
+    {"request", "cancel", "ID...", 1, CTL_MAX_IDS, "take back a request, or an approval that was not fetched yet", note_flags,
+     {"scepctl request cancel req_8k2m1c --note \"wrong device\"", NULL, NULL}, ctl_request_cancel},
     {"request", "deny", "ID...", 1, CTL_MAX_IDS, "refuse; the device is told at its next poll", note_flags,
      {"scepctl request deny req_8k2m1c --note \"not our device\"", NULL, NULL}, ctl_request_deny},
     {"cert", "list", "", 0, 0, "certificates, newest first", cert_list_flags,
@@ -149,9 +187,18 @@ const struct ctl_verb ctl_verbs[] = {
      ctl_cert_show},
     {"cert", "export", "SERIAL", 1, 1, "one certificate", der_flags,
      {"scepctl cert export 5c1f09 > device.pem", "scepctl cert export 5c1f09 --der > device.crt", NULL}, ctl_cert_export},
-    {"cert", "revoke", "SERIAL", 1, 1, "take a certificate back for good (or hold it)", revoke_flags,
+    {"cert", "revoke", "[SERIAL...]", 0, CTL_MAX_IDS, "take certificates back for good (or hold them)", revoke_flags,
      {"scepctl cert revoke 5c1f09 --reason key-compromise", "scepctl cert revoke 5c1f09 --dry-run",
-      "scepctl cert revoke 5c1f09 --reason superseded --yes"}, ctl_cert_revoke},
+      "scepctl cert list -s lab- --ids | scepctl cert revoke --from - --yes --expect 214"}, ctl_cert_revoke},
+    {"cert", "release", "[SERIAL...]", 0, CTL_MAX_IDS, "end the hold of certificates", from_flags,
+     {"scepctl cert release 5c1f09", NULL, NULL}, ctl_cert_release},
+    {"crl", "show", "[AUTHORITY|FILE|-]", 0, 1, "the revocation lists: number, times, entries, size", NO_FLAGS,
+     {"scepctl crl show", "scepctl crl show ./ca.crl", "curl -s http://ca.example.org/crl/main.crl | scepctl crl show -"},
+     ctl_crl_show},
+    {"crl", "export", "[AUTHORITY]", 0, 1, "a revocation list", crl_export_flags,
+     {"scepctl crl export > ca.crl.pem", "scepctl crl export --der > ca.crl", NULL}, ctl_crl_export},
+    {"crl", "publish", "[AUTHORITY]", 0, 1, "make a new revocation list now", NO_FLAGS,
+     {"sudo scepctl crl publish", NULL, NULL}, ctl_crl_publish},
     {"config", "check", "[FILE]", 0, 1, "every mistake of the configuration at once; exit 7 if there is any", NO_FLAGS,
      {"scepctl config check", "scepctl config check ./scepd.conf.new", NULL}, ctl_config_check},
     {"config", "show", "[SETTING]", 0, 1, "what the configuration says: all in short, or one value", NO_FLAGS,
@@ -161,8 +208,23 @@ const struct ctl_verb ctl_verbs[] = {
     {"store", "stats", "", 0, 0, "how much is stored", NO_FLAGS, {"scepctl store stats", NULL, NULL}, ctl_store_stats},
     {"store", "verify", "", 0, 0, "prove that records, indexes and audit log agree; exit 7 if not", NO_FLAGS,
      {"scepctl store verify", NULL, NULL}, ctl_store_verify},
+    {"store", "backup", "DIR|FILE", 1, 1, "copy the store while scepd runs: whole, verified, on the disk", backup_flags,
+     {"scepctl store backup /var/backups/scepd --keep 14", "scepctl store backup ./before-upgrade.mdb", NULL},
+     ctl_store_backup},
+    {"store", "restore", "FILE", 1, 1, "put a backup in the place of a store that is gone; scepd must not run", NO_FLAGS,
+     {"scepctl store restore /var/backups/scepd/scepd-20261125T020000Z.mdb",
+      "scepctl store restore ./before-upgrade.mdb --dry-run", "scepctl store restore ./b.mdb --yes --expect main"},
+     ctl_store_restore},
+    {"store", "purge", "requests|challenges|certs...", 1, 3, "forget what ended long ago and nothing needs any more", purge_flags,
+     {"scepctl store purge requests challenges --older-than 365d --dry-run", "scepctl store purge certs --older-than 730d", NULL},
+     ctl_store_purge},
     {"audit", "list", "", 0, 0, "what was done, by whom", audit_flags,
      {"scepctl audit list", "scepctl audit list --from 1 --limit 0 --json", NULL}, ctl_audit_list},
+    {"audit", "show", "NUMBER", 1, 1, "one entry", NO_FLAGS, {"scepctl audit show 813", NULL, NULL}, ctl_audit_show},
+    {"audit", "verify", "", 0, 0, "prove that no entry was changed, taken out or put in; exit 7 if one was", verify_flags,
+     {"scepctl audit verify", "scepctl audit verify --against audit-2026-11.jsonl", NULL}, ctl_audit_verify},
+    {"audit", "export", "", 0, 0, "the whole log as JSON, one entry a line, with the values of the chain", export_flags,
+     {"scepctl audit export > audit-2026-11.jsonl", "scepctl audit export --from 4711 >> audit.jsonl", NULL}, ctl_audit_export},
     {"client", "caps", "URL", 1, 1, "what a SCEP server says it can", ctl_client_server_flags,
      {"scepctl client caps http://scep.example.org/scep", NULL, NULL}, ctl_client_caps},
     {"client", "getca", "URL", 1, 1, "the certificates that a SCEP server hands out, PEM", ctl_client_server_flags,
@@ -182,6 +244,9 @@ const struct ctl_verb ctl_verbs[] = {
      ctl_probe_flags,
      {"scepctl probe http://scep.example.org/scep", "scepctl probe http://scep.example.org/scep --json",
       "scepctl challenge new -q | scepctl probe http://scep.example.org/scep --enrol --challenge-file -"}, ctl_probe},
+    {"completion", "", "bash|zsh|fish", 1, CTL_MAX_IDS, "a script that completes scepctl's words in a shell", NO_FLAGS,
+     {"source <(scepctl completion bash)", "scepctl completion fish > ~/.config/fish/completions/scepctl.fish", NULL},
+     ctl_completion},
     {NULL, NULL, NULL, 0, 0, NULL, NULL, {NULL, NULL, NULL}, NULL},
 };
 /* clang-format on */

@@ -25,6 +25,7 @@ struct published {
 struct slot {
     struct published *current; /* under the lock; one reference */
     uint64_t revocations;      /* that `current` shows */
+    uint64_t number;           /* of `current` */
     int64_t due, retry;        /* Unix seconds: its period ends; not before */
     bool final;                /* of an authority that has ended */
 };
@@ -76,6 +77,7 @@ static bool serve(struct upkeep *u, size_t i, struct store_crl *crl, struct err 
     p->der = crl->der;
     crl->der = (struct buf){0};
     slot->revocations = crl->generation;
+    slot->number = crl->number;
     slot->final = false;
     slot->due = crl->this_update + u->options.authorities[i]->crl_period;
     if (slot->due > crl->next_update)
@@ -150,6 +152,17 @@ static void renew_and_tell(struct upkeep *u, size_t i, int64_t now)
     }
 }
 
+/* scepctl crl publish has made one meanwhile. */
+static bool other_is_stored(const struct upkeep *u, size_t i)
+{
+    struct store_crl crl = {0};
+    struct err err = {0};
+    size_t bytes;
+    bool found =
+        store_crl_about(u->options.store, u->options.authorities[i]->key_id, 0, &crl, &bytes, &err);
+    return found && crl.number != u->slot[i].number;
+}
+
 static bool wants_renewal(struct upkeep *u, size_t i, bool store_changed, int64_t now)
 {
     struct slot *slot = &u->slot[i];
@@ -164,7 +177,7 @@ static bool wants_renewal(struct upkeep *u, size_t i, bool store_changed, int64_
     return store_changed &&
            (!store_revocation_generation(u->options.store, u->options.authorities[i]->key_id,
                                          &revocations, &err) ||
-            revocations != slot->revocations);
+            revocations != slot->revocations || other_is_stored(u, i));
 }
 
 static void housekeep(struct upkeep *u, int64_t now)

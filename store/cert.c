@@ -601,7 +601,7 @@ bool store_cert_list(struct store *s, const struct store_cert_filter *f,
                      struct err *err)
 {
     struct listing l = {.f = f, .each = each, .ctx = ctx};
-    struct key from = key_id(f->after_id);
+    struct key from = key_id(f->oldest_first ? f->after_id + 1 : f->after_id);
     struct view start = f->after_id ? key_view(&from) : view_of(NULL, 0);
-    return table_walk(s, TABLE_CERT, start, true, list_entry, &l, err);
+    return table_walk(s, TABLE_CERT, start, !f->oldest_first, list_entry, &l, err);
 }

@@ -268,6 +268,23 @@ bool store_request_decide(struct store_write *w, const char *id, bool approve, c
     return request_settle(t, &r, was, approve ? TX_APPROVED : TX_DENIED, at, err);
 }
 
+bool store_request_cancel(struct store_write *w, const char *id, const char *by, const char *note,
+                          int64_t at, struct err *err)
+{
+    struct txn *t = &w->txn;
+    struct store_request r;
+    if (!txn_usable(t, err) || !request_load(t, id, &r, err))
+        return false;
+    if (r.state != REQUEST_PENDING && r.state != REQUEST_APPROVED)
+        return err_set(err, ERR_CONFLICT, "request %s neither waits nor is approved", r.id);
+    enum tx_state was = r.state == REQUEST_PENDING ? TX_PENDING : TX_APPROVED;
+    r.state = REQUEST_DENIED;
+    r.decided_at = at;
+    text_put(r.decided_by, sizeof r.decided_by, by);
+    text_put(r.note, sizeof r.note, note);
+    return request_settle(t, &r, was, TX_DENIED, at, err);
+}
+
 bool store_request_polled(struct store_write *w, const char *id, int64_t at, struct err *err)
 {
     struct store_request r;

@@ -63,15 +63,18 @@ static void staging_remove(const struct store_restore *r)
 }
 
 /* What a restore left behind that was killed is taken over. */
-static bool staging_make(struct store_restore *r, struct err *err)
+static bool staging_make(struct store_restore *r, const struct store_owner *owner, struct err *err)
 {
     if (mkdir(r->staging, 0700) != 0 && errno != EEXIST)
         return copy_errno(r->staging, "making", err);
     r->lock = open(r->staging, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (r->lock < 0)
         return copy_errno(r->staging, "opening", err);
-    if (copy_lock(r->lock, r->staging, err))
-        return fchmod(r->lock, 0700) == 0 || copy_errno(r->staging, "chmod", err);
+    if (copy_lock(r->lock, r->staging,
+                  err)) /* whose the directory is, theirs the files will be: dir.c */
+        return (fchmod(r->lock, 0700) == 0 &&
+                (!owner || fchown(r->lock, owner->user, owner->group) == 0)) ||
+               copy_errno(r->staging, "giving it to its owner", err);
     close(r->lock);
     r->lock = -1; /* not ours to remove */
     return false;
@@ -128,8 +131,8 @@ static bool examine(struct store_restore *r, struct err *err)
     return true;
 }
 
-bool store_restore_begin(const char *backup, const char *target, struct store_restore **out,
-                         struct store_facts *facts, struct err *err)
+bool store_restore_begin(const char *backup, const char *target, const struct store_owner *owner,
+                         struct store_restore **out, struct store_facts *facts, struct err *err)
 {
     struct store_restore *r = calloc(1, sizeof *r);
     size_t n = strlen(target);
@@ -144,7 +147,7 @@ bool store_restore_begin(const char *backup, const char *target, struct store_re
         snprintf(r->target, sizeof r->target, "%.*s", (int)n, target);
         snprintf(r->staging, sizeof r->staging, "%s.restoring", r->target);
     }
-    ok = ok && target_free(r->target, err) && staging_make(r, err);
+    ok = ok && target_free(r->target, err) && staging_make(r, owner, err);
     if (ok && (!stage(r, backup, err) || !examine(r, err)))
         ok = false;
     if (!ok) {

@@ -65,7 +65,7 @@ static const struct store_audit seam = {.at = 9000, .actor = "anna"};
 static void restore(void)
 {
     struct store_restore *r = NULL;
-    ok(store_restore_begin(file, target, &r, &facts, &err));
+    ok(store_restore_begin(file, target, NULL, &r, &facts, &err));
     ok(store_restore_commit(r, &seam, &err));
 }
 
@@ -148,16 +148,16 @@ START_TEST(target_not_free)
     struct store *other;
     put_n(1);
     ok(store_backup(st, file, &facts, &err));
-    fails(store_restore_begin(file, dir, &r, &facts, &err), ERR_EXISTS);
+    fails(store_restore_begin(file, dir, NULL, &r, &facts, &err), ERR_EXISTS);
     ck_assert_int_eq(mkdir(target, 0700), 0);
     restore(); /* empty: fine */
-    fails(store_restore_begin(file, target, &r, &facts, &err), ERR_EXISTS);
+    fails(store_restore_begin(file, target, NULL, &r, &facts, &err), ERR_EXISTS);
     other = store_at(target, MAP_SMALL);
     store_close(other);
     remove_store(target);
-    ok(store_restore_begin(file, target, &r, &facts, &err));
+    ok(store_restore_begin(file, target, NULL, &r, &facts, &err));
     struct store_restore *second = NULL;
-    fails(store_restore_begin(file, target, &second, &facts, &err), ERR_BUSY);
+    fails(store_restore_begin(file, target, NULL, &second, &facts, &err), ERR_BUSY);
     other = store_at(target, MAP_SMALL); /* somebody makes one meanwhile */
     store_close(other);
     fails(store_restore_commit(r, &seam, &err), ERR_EXISTS);
@@ -178,7 +178,7 @@ START_TEST(served_by_a_daemon)
     unlink(name);
     snprintf(name, sizeof name, "%s/lock.mdb", target);
     unlink(name);
-    fails(store_restore_begin(file, target, &r, &facts, &err), ERR_BUSY);
+    fails(store_restore_begin(file, target, NULL, &r, &facts, &err), ERR_BUSY);
     store_close(alone);
 }
 END_TEST
@@ -188,7 +188,7 @@ START_TEST(aborted)
     struct store_restore *r = NULL;
     put_n(1);
     ok(store_backup(st, file, &facts, &err));
-    ok(store_restore_begin(file, target, &r, &facts, &err));
+    ok(store_restore_begin(file, target, NULL, &r, &facts, &err));
     ck_assert(there(staging));
     store_restore_abort(r);
     ck_assert(!there(staging));
@@ -211,15 +211,15 @@ START_TEST(no_backup_at_all)
 {
     struct store_restore *r = NULL;
     static char noise[100000];
-    fails(store_restore_begin(file, target, &r, &facts, &err), ERR_NOT_FOUND);
-    fails(store_restore_begin("/", target, &r, &facts, &err), ERR_IO);
+    fails(store_restore_begin(file, target, NULL, &r, &facts, &err), ERR_NOT_FOUND);
+    fails(store_restore_begin("/", target, NULL, &r, &facts, &err), ERR_IO);
     write_file(file, "", 0);
-    fails(store_restore_begin(file, target, &r, &facts, &err), ERR_STORE);
+    fails(store_restore_begin(file, target, NULL, &r, &facts, &err), ERR_STORE);
     write_file(file, "certainly not a store", 21);
-    fails(store_restore_begin(file, target, &r, &facts, &err), ERR_STORE);
+    fails(store_restore_begin(file, target, NULL, &r, &facts, &err), ERR_STORE);
     memset(noise, 0x5a, sizeof noise);
     write_file(file, noise, sizeof noise);
-    fails(store_restore_begin(file, target, &r, &facts, &err), ERR_STORE);
+    fails(store_restore_begin(file, target, NULL, &r, &facts, &err), ERR_STORE);
     ck_assert(!there(target));
     ck_assert(!there(staging));
 }
@@ -234,7 +234,7 @@ START_TEST(cut)
     ok(store_backup(st, file, &facts, &err));
     for (uint64_t n = facts.bytes - 1; n > 4096; n -= n / 3) {
         ck_assert_int_eq(truncate(file, (off_t)n), 0);
-        fails(store_restore_begin(file, target, &r, &facts, &err), ERR_STORE);
+        fails(store_restore_begin(file, target, NULL, &r, &facts, &err), ERR_STORE);
     }
     ck_assert(!there(staging));
 }
@@ -258,7 +258,7 @@ START_TEST(damaged)
             octet[i] = old[i] ^ 0xff;
         ck_assert_int_gt(pwrite(fd, octet, sizeof octet, (off_t)at), 0);
         err_clear(&err);
-        bool begun = store_restore_begin(file, target, &r, &facts, &err);
+        bool begun = store_restore_begin(file, target, NULL, &r, &facts, &err);
         noticed += !begun || facts.problems > 0;
         store_restore_abort(r);
         ck_assert_int_gt(pwrite(fd, old, sizeof old, (off_t)at), 0);
@@ -289,7 +289,7 @@ START_TEST(no_room)
     ok(store_backup(st, file, &facts, &err));
     struct store_restore *r = NULL;
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
-    fails(store_restore_begin(file, target, &r, &facts, &err), ERR_FULL);
+    fails(store_restore_begin(file, target, NULL, &r, &facts, &err), ERR_FULL);
     setrlimit(RLIMIT_FSIZE, &before);
     ck_assert(!there(staging));
     restore();
@@ -332,7 +332,7 @@ static void restore_forever(void)
     char away[340];
     snprintf(away, sizeof away, "%s.away", target);
     for (struct store_restore *r = NULL;;) {
-        if (store_restore_begin(file, target, &r, &f, &ignored))
+        if (store_restore_begin(file, target, NULL, &r, &f, &ignored))
             store_restore_commit(r, &entry, &ignored);
         if (rename(target, away) == 0) /* at once: half of one would not be the restore's fault */
             remove_store(away);
@@ -347,7 +347,7 @@ START_TEST(killed_backup)
         killed(backup_forever, 1000 + i * 2711);
         if (there(file)) { /* it has its name, so it is whole */
             struct store_restore *r = NULL;
-            ok(store_restore_begin(file, target, &r, &facts, &err));
+            ok(store_restore_begin(file, target, NULL, &r, &facts, &err));
             ck_assert_uint_eq(facts.problems, 0);
             ck_assert_uint_eq(facts.certificates, 299);
             store_restore_abort(r);

@@ -91,5 +91,16 @@ bool enroll_request_decide(struct store *s, const char *id, bool approve, const 
                            struct store_request *out, struct err *err);
 bool enroll_cert_revoke(struct store *s, uint64_t cert_id, enum crl_reason reason, const char *by, int64_t now, struct err *err);
 bool enroll_challenge_revoke(struct store *s, const char *id, const char *by, int64_t now, struct err *err);
+/* Takes back what waits or was approved, as long as its device has not fetched it; it is told FAILURE. */
+bool enroll_request_cancel(struct store *s, const char *id, const char *by, const char *note, int64_t now,
+                           struct store_request *out, struct err *err);
+/* One step of a purge (store.h); writes an audit entry when something went. */
+bool enroll_purge(struct store *s, struct store_purge *p, const char *by, int64_t now, struct err *err);
+/* A backup was written and is good: remembered for whoever watches that. */
+bool enroll_backup_done(struct store *s, const char *file, const struct store_facts *f, const char *by, int64_t now,
+                        struct err *err);
+/* Anything else that an administrator did and that has no verb here. */
+bool enroll_note(struct store *s, const char *event, const char *object, const char *text, const char *by, int64_t now,
+                 struct err *err);
 /* Periodic: expires pending requests, forgets challenges 90 days after their end. */
 bool enroll_housekeep(struct store *s, int64_t now, struct err *err);

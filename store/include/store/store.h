@@ -156,7 +156,8 @@ struct store_cert_filter {
     int state;                    /* enum cert_state or -1 */
     const char *endpoint, *template_name;
     int64_t expires_before;       /* 0: any */
-    uint64_t after_id;            /* for paging, newest first: only ids below this; 0: from the newest */
+    bool oldest_first;
+    uint64_t after_id;            /* for paging: only ids below this (above, with oldest_first); 0: from the beginning */
     size_t limit;                 /* 0: no limit */
 };
 /* Calls `each` with records that live for the call only, without their DER; it returns false to stop.  As with all
@@ -285,6 +286,9 @@ bool store_request_get(struct store *s, const char *id_or_prefix, struct store_r
  * transaction still waits for it.  Everything else that is not pending any more is ERR_CONFLICT. */
 bool store_request_decide(struct store_write *w, const char *id, bool approve, const char *by, const char *note,
                           int64_t at, struct err *err);
+/* Takes back what waits, or what was approved and not fetched yet: it counts as denied.  ERR_CONFLICT otherwise. */
+bool store_request_cancel(struct store_write *w, const char *id, const char *by, const char *note, int64_t at,
+                          struct err *err);
 bool store_request_polled(struct store_write *w, const char *id, int64_t at, struct err *err);
 bool store_request_issued(struct store_write *w, const char *id, uint64_t cert_id, struct err *err);
 /* Pending ones whose time is over become expired, with their transactions: at most 1000 a call.  Returns
@@ -423,8 +427,10 @@ bool store_backup_last(struct store *s, int64_t *at, struct err *err);
 /* A copy on its way back: beside `target` (in `target`.restoring), verified, and in its place only with the commit.
  * The target must not exist, or be an empty directory that no daemon serves: ERR_EXISTS, ERR_BUSY. */
 struct store_restore;
-bool store_restore_begin(const char *backup, const char *target, struct store_restore **out, struct store_facts *facts,
-                         struct err *err);
+struct store_owner { uint32_t user, group; };
+/* `owner`: for root, whose the restored store shall be; NULL: the caller's. */
+bool store_restore_begin(const char *backup, const char *target, const struct store_owner *owner,
+                         struct store_restore **out, struct store_facts *facts, struct err *err);
 /* Lifts the CRL numbers above everything that the lost time can have used, asks for a new CRL of every authority,
  * writes the seam into the audit chain (`entry`: at, actor; the rest is filled in) and puts it in place, all or
  * nothing.  Always frees r. */
