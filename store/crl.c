@@ -73,6 +73,18 @@ bool store_crl_number_next(struct store_write *w, const uint8_t authority[20], u
     return true;
 }
 
+bool store_crl_number(struct store *s, const uint8_t authority[20], uint32_t shard, uint64_t *out,
+                      struct err *err)
+{
+    struct key k = meta_crl_number(authority, shard);
+    struct txn t;
+    if (!txn_read(s, &t, err))
+        return false;
+    bool ok = txn_counter(&t, key_view(&k), out, err);
+    txn_read_end(&t);
+    return ok;
+}
+
 bool store_crl_number_raise(struct store_write *w, const uint8_t authority[20], uint32_t shard,
                             uint64_t least, struct err *err)
 {

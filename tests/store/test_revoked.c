@@ -239,6 +239,10 @@ START_TEST(crl_numbers_raised)
     ok(store_crl_number_next(w, authority_b, 0, &n, &err));
     ck_assert_uint_eq(n, 1);
     commit(w);
+    ok(store_crl_number(st, authority_a, 0, &n, &err));
+    ck_assert_uint_eq(n, 4712);
+    ok(store_crl_number(st, authority_a, 1, &n, &err));
+    ck_assert_uint_eq(n, 0);
     verify_clean();
 }
 END_TEST

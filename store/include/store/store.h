@@ -174,6 +174,8 @@ bool store_revoked_list(struct store *s, const uint8_t authority[20],
 /* Next CRL number of a scope: strictly increasing, durable once committed. */
 bool store_crl_number_next(struct store_write *w, const uint8_t authority[20], uint32_t shard, uint64_t *out,
                            struct err *err);
+/* The last one given, 0: none. */
+bool store_crl_number(struct store *s, const uint8_t authority[20], uint32_t shard, uint64_t *out, struct err *err);
 /* The next number will be above `least`: an authority that moves in has given numbers before. */
 bool store_crl_number_raise(struct store_write *w, const uint8_t authority[20], uint32_t shard, uint64_t least,
                             struct err *err);
