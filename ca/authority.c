@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "authority_internal.h"
 #include "ca/keyfile.h"
+#include "ca/outside.h"
 #include "tbs.h"
 
 /* ---- reading certificates ---- */
@@ -99,7 +100,7 @@ static bool check_ca_purpose(const struct authority_files *f, const struct purpo
                        "%s is not a CA certificate (basicConstraints without cA TRUE): give the "
                        "issuing CA's",
                        f->certificate);
-    if ((p->key_usage & ca) != ca)
+    if (p->key_usage && (p->key_usage & ca) != ca) /* without the extension it may do all of it */
         return err_set(err, ERR_CONFIG,
                        "%s may not sign certificates and CRLs (keyUsage needs keyCertSign and "
                        "cRLSign): give the issuing CA's",
@@ -117,7 +118,7 @@ static bool check_ca_purpose(const struct authority_files *f, const struct purpo
                        "ca_decrypts is set, but the key of %s is not RSA: use an RA, and unset it",
                        f->certificate);
     /* RFC 8894 section 2.1.2 */
-    if ((p->key_usage & message) != message)
+    if (p->key_usage && (p->key_usage & message) != message)
         return err_set(err, ERR_CONFIG,
                        "ca_decrypts is set, but the keyUsage of %s lacks digitalSignature or "
                        "keyEncipherment: use an RA, and unset it",
@@ -168,28 +169,52 @@ bool authority_check_issued(const struct cert *c, const char *path, const struct
                    issuer_path);
 }
 
+/* The next issuer above; taken from `from`. */
+static bool add_issuer(struct authority *a, const struct generation_files *g, struct cert **from,
+                       const char *path, const char *below_path, struct err *err)
+{
+    const struct cert *below = a->chain_n ? a->chain[a->chain_n - 1] : a->cert;
+    struct pubkey key;
+    EVP_PKEY *pkey = NULL;
+    if (a->chain_n == AUTHORITY_MAX_CHAIN)
+        return err_set(err, ERR_CONFIG, "%s: more than %d issuers above the authority", path,
+                       AUTHORITY_MAX_CHAIN);
+    struct cert *c = a->chain[a->chain_n++] = *from;
+    *from = NULL;
+    bool ok = read_key(c, path, &key, &pkey, err) &&
+              authority_check_issued(below, below_path, c, pkey, path, err) &&
+              (!must_be_valid(g) || authority_check_time(c, path, g->now, err));
+    EVP_PKEY_free(pkey);
+    return ok;
+}
+
+/* One certificate in a file, or several, nearest first. */
+static bool read_issuers(const char *path, struct bundle *out, struct err *err)
+{
+    struct buf bytes = {0};
+    bool ok = file_read(path, &bytes, err) &&
+              bundle_read(buf_view(&bytes), view_of(NULL, 0), path, out, err);
+    buf_wipe(&bytes);
+    return ok && (out->n > 0 || err_set(err, ERR_CONFIG, "%s holds no certificate", path));
+}
+
 static bool load_chain(struct authority *a, const struct generation_files *g, struct err *err)
 {
     const struct authority_files *f = &g->files;
-    const struct cert *below = a->cert;
     const char *below_path = f->certificate;
-    for (size_t i = 0; i < f->chain_n && i < AUTHORITY_MAX_CHAIN; i++) {
-        struct pubkey key;
-        EVP_PKEY *pkey = NULL;
-        if (!authority_read_certificate(f->chain[i], &a->chain[i], err))
-            return false;
-        a->chain_n = i + 1;
-        bool ok =
-            read_key(a->chain[i], f->chain[i], &key, &pkey, err) &&
-            authority_check_issued(below, below_path, a->chain[i], pkey, f->chain[i], err) &&
-            (!must_be_valid(g) || authority_check_time(a->chain[i], f->chain[i], g->now, err));
-        EVP_PKEY_free(pkey);
-        if (!ok)
-            return false;
-        below = a->chain[i];
-        below_path = f->chain[i];
+    bool ok = true;
+    for (size_t i = 0; ok && i < f->chain_n && i < AUTHORITY_MAX_CHAIN; i++) {
+        struct bundle b = {0};
+        ok = read_issuers(f->chain[i], &b, err);
+        for (size_t k = 0; ok && k < b.n; k++) {
+            ok = add_issuer(a, g, &b.cert[k], f->chain[i], below_path, err);
+            below_path = f->chain[i];
+        }
+        bundle_clear(&b);
+        if (!ok && err->kind == ERR_NOT_FOUND) /* it holds neither certificate nor key */
+            err->kind = ERR_CONFIG;
     }
-    return true;
+    return ok;
 }
 
 /* The keys that no device may have. */

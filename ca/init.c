@@ -40,6 +40,10 @@ static bool is_rsa(const char *kind)
 
 static bool check_plan(const struct init_plan *p, struct err *err)
 {
+    if (p->given && (!p->given_key || p->root_key))
+        return err_set(err, ERR_CONFIG, "an authority that is given has its key and its own root");
+    if (p->given && p->directory && p->name && p->name[0])
+        return true;
     if (!p->directory || !p->name || !p->name[0] || !p->ca_key)
         return err_set(err, ERR_CONFIG, "an authority needs a directory, a name and a kind of key");
     if (p->ca_decrypts && !is_rsa(p->ca_key))
@@ -157,9 +161,74 @@ static bool save_item(struct init_files *files, const struct init_plan *p, const
                       struct err *err)
 {
     struct buf pem = {0};
+    bool key = !(p->key_stands && i->role != ROLE_RA && i->role != ROLE_RA_SIGNING &&
+                 i->role != ROLE_RA_ENCRYPTION);
     bool ok = cert_pem(buf_view(&i->cert->der), &pem, err) &&
-              init_files_key(files, i->file, i->key, p->passphrase_file, err) &&
+              (!key || init_files_key(files, i->file, i->key, p->passphrase_file, err)) &&
               init_files_certificate(files, i->file, buf_view(&pem), err);
+    buf_clear(&pem);
+    return ok;
+}
+
+/* The authority that exists already, in the place of one that would be made. */
+static bool take_given(const struct init_plan *p, struct item *i, struct init_files *files,
+                       struct err *err)
+{
+    struct buf chain = {0};
+    i->kind = "given";
+    i->key = p->given_key;
+    EVP_PKEY_up_ref(i->key);
+    bool ok = cert_parse(buf_view(&p->given->ca->der), &i->cert, err);
+    if (ok && p->given->n)
+        ok = issued_chain_pem(p->given, &chain, err) &&
+             init_files_certificate(files, "chain", buf_view(&chain), err);
+    buf_clear(&chain);
+    return ok;
+}
+
+static bool check_absent(const struct init_files *files, const struct init_plan *p,
+                         const struct item *item, struct err *err)
+{
+    for (size_t i = 0; i < ITEMS; i++) {
+        bool stands = i == ITEM_CA && p->key_stands;
+        if (item[i].kind && !(stands ? init_files_no_certificate(files, item[i].file, err)
+                                     : init_files_absent(files, item[i].file, err)))
+            return false;
+    }
+    return true;
+}
+
+static bool make_items(struct init_files *files, const struct init_plan *p, struct item *item,
+                       struct err *err)
+{
+    for (size_t i = 0; i < ITEMS; i++) {
+        if (!item[i].kind)
+            continue;
+        bool given = i == ITEM_CA && p->given;
+        if (!(given ? take_given(p, &item[i], files, err) : make_item(p, &item[i], err)) ||
+            !save_item(files, p, &item[i], err))
+            return false;
+    }
+    return true;
+}
+
+/* Key and request: there is no certificate to make anything under. */
+static bool make_request(struct init_files *files, const struct init_plan *p, struct item *i,
+                         struct err *err)
+{
+    struct buf subject = {0}, pem = {0};
+    struct der w = {0};
+    bool ok = make_subject(p, i, err) && key_generate(i->kind, &i->key, err);
+    if (ok) {
+        der_init(&w, 256);
+        name_build(&i->subject, &w);
+        ok = der_take(&w, &subject, err);
+    }
+    const struct outside_request r = {i->key, buf_view(&subject), p->ca_decrypts};
+    ok = ok && outside_request_build(&r, &pem, err) &&
+         init_files_key(files, i->file, i->key, p->passphrase_file, err) &&
+         init_files_request(files, i->file, buf_view(&pem), err);
+    buf_clear(&subject);
     buf_clear(&pem);
     return ok;
 }
@@ -172,15 +241,13 @@ bool authority_init(const struct init_plan *p, struct err *err)
     if (!check_plan(p, err))
         return false;
     fill_items(p, item);
-    if (!init_files_begin(&files, p->directory, err))
+    if (p->given)
+        item[ITEM_CA].kind = "given";
+    if (!init_files_begin(&files, p->directory, err) || !check_absent(&files, p, item, err))
         goto out;
-    for (size_t i = 0; i < ITEMS; i++)
-        if (item[i].kind && !init_files_absent(&files, item[i].file, err))
-            goto out;
-    for (size_t i = 0; i < ITEMS; i++)
-        if (item[i].kind && (!make_item(p, &item[i], err) || !save_item(&files, p, &item[i], err)))
-            goto out;
-    ok = init_files_commit(&files, err);
+    ok = (p->request ? make_request(&files, p, &item[ITEM_CA], err)
+                     : make_items(&files, p, item, err)) &&
+         init_files_commit(&files, err);
 out:
     init_files_end(&files);
     for (size_t i = 0; i < ITEMS; i++)

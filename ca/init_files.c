@@ -58,11 +58,17 @@ static bool absent(const char *path, struct err *err)
     return err_set(err, ERR_EXISTS, "%s is there already: nothing was changed", path);
 }
 
-bool init_files_absent(const struct init_files *f, const char *name, struct err *err)
+bool init_files_no_certificate(const struct init_files *f, const char *name, struct err *err)
 {
     char path[INIT_PATH_MAX + 64];
     return format_path(path, sizeof path, err, f->directory, "/ca/", name, ".pem") &&
-           absent(path, err) &&
+           absent(path, err);
+}
+
+bool init_files_absent(const struct init_files *f, const char *name, struct err *err)
+{
+    char path[INIT_PATH_MAX + 64];
+    return init_files_no_certificate(f, name, err) &&
            format_path(path, sizeof path, err, f->directory, "/keys/", name, ".key") &&
            absent(path, err);
 }
@@ -81,11 +87,31 @@ static bool plan_file(struct init_files *f, const char *room, const char *name, 
     return true;
 }
 
+/* Root makes them for the user whom the directory belongs to, as long as that is there already. */
+static bool give_to_owner(const struct init_files *f, const char *path, struct err *err)
+{
+    char keys[INIT_PATH_MAX];
+    struct stat st;
+    if (geteuid() != 0 || f->made_keys)
+        return true;
+    if (!format_path(keys, sizeof keys, err, f->directory, "/keys", "", ""))
+        return false;
+    return (stat(keys, &st) == 0 && chown(path, st.st_uid, st.st_gid) == 0) ||
+           err_errno(err, "cannot give %s to the owner of %s", path, keys);
+}
+
 bool init_files_key(struct init_files *f, const char *name, EVP_PKEY *key,
                     const char *passphrase_file, struct err *err)
 {
     return plan_file(f, "/keys/", name, ".key", err) &&
-           key_save(key, f->file[f->n - 1].from, passphrase_file, err);
+           key_save(key, f->file[f->n - 1].from, passphrase_file, err) &&
+           give_to_owner(f, f->file[f->n - 1].from, err);
+}
+
+bool init_files_request(struct init_files *f, const char *name, struct view pem, struct err *err)
+{
+    return plan_file(f, "/ca/", name, ".csr", err) &&
+           file_replace(f->file[f->n - 1].from, pem, 0644, err);
 }
 
 bool init_files_certificate(struct init_files *f, const char *name, struct view pem,

@@ -7,7 +7,7 @@
 #include "base/err.h"
 #include "base/view.h"
 
-#define INIT_FILES_MAX 10 /* five certificates and their keys */
+#define INIT_FILES_MAX 12 /* five certificates and their keys, issuers, a request */
 #define INIT_PATH_MAX 512 /* what a signer_key_spec holds */
 
 struct init_files {
@@ -24,9 +24,13 @@ struct init_files {
 bool init_files_begin(struct init_files *f, const char *directory, struct err *err);
 /* ERR_EXISTS when ca/NAME.pem or keys/NAME.key is there. */
 bool init_files_absent(const struct init_files *f, const char *name, struct err *err);
+/* The certificate alone. */
+bool init_files_no_certificate(const struct init_files *f, const char *name, struct err *err);
 bool init_files_key(struct init_files *f, const char *name, EVP_PKEY *key, const char *passphrase_file,
                     struct err *err);
 bool init_files_certificate(struct init_files *f, const char *name, struct view pem, struct err *err);
+/* ca/NAME.csr */
+bool init_files_request(struct init_files *f, const char *name, struct view pem, struct err *err);
 /* Moves all into place; never over a file that is there. */
 bool init_files_commit(struct init_files *f, struct err *err);
 /* Removes the staging directory and, unless committed, everything that was made. */

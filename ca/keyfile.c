@@ -60,7 +60,7 @@ out:
 }
 
 /* Regular files only: opening a FIFO or a device must not hang or surprise. */
-static bool open_regular(const char *path, int *out, struct stat *st, struct err *err)
+bool file_open(const char *path, int *out, struct stat *st, struct err *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0) {
@@ -87,7 +87,7 @@ bool file_read(const char *path, struct buf *out, struct err *err)
 {
     struct stat st;
     int fd = -1;
-    if (!open_regular(path, &fd, &st, err))
+    if (!file_open(path, &fd, &st, err))
         return false;
     bool ok = read_all(fd, path, out, err);
     close(fd);
@@ -99,7 +99,7 @@ static bool secret_read(const char *path, struct buf *out, struct err *err)
 {
     struct stat st;
     int fd = -1;
-    if (!open_regular(path, &fd, &st, err))
+    if (!file_open(path, &fd, &st, err))
         return false;
     bool ok = (st.st_mode & 077) == 0;
     if (!ok)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <openssl/evp.h>
+#include <sys/stat.h>
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -13,6 +14,8 @@ bool key_generate(const char *kind, EVP_PKEY **out, struct err *err);
 bool key_save(EVP_PKEY *key, const char *path, const char *passphrase_file, struct err *err);
 /* Refuses a file that group or others can read. */
 bool key_load(const char *path, const char *passphrase_file, EVP_PKEY **out, struct err *err);
+/* A regular file for reading: ERR_NOT_FOUND when there is none, ERR_IO for anything else.  The caller closes it. */
+bool file_open(const char *path, int *fd, struct stat *st, struct err *err);
 /* Whole small file (<= 1 MiB). */
 bool file_read(const char *path, struct buf *out, struct err *err);
 /* Writes to a temporary name, fsyncs, renames, fsyncs the directory. */
