@@ -187,11 +187,42 @@ static bool complete_path(const struct place *p, const char *value, char out[CON
     return false;
 }
 
+/* Of an authority that waits for its certificate: the request lies where the certificate will. */
+static bool waits(const struct place *p, char csr[CONFIG_PATH])
+{
+    const config_setting_t *authority = config_setting_parent(p->at);
+    const char *certificate = NULL;
+    struct stat st;
+    if (authority && !config_setting_lookup_string(authority, "certificate", &certificate))
+        return false;
+    if (!certificate || !complete_path(p, certificate, csr) || strlen(csr) < 5 ||
+        strcmp(csr + strlen(csr) - 4, ".pem") != 0 || stat(csr, &st) == 0)
+        return false;
+    memcpy(csr + strlen(csr) - 4, ".csr", 5);
+    return stat(csr, &st) == 0;
+}
+
+/* True: it is not there, and need not be. */
+static bool may_be_missing(const struct place *p)
+{
+    char csr[CONFIG_PATH];
+    if (strcmp(p->row->section, "authorities") != 0 || !waits(p, csr))
+        return false;
+    if (!p->l->waiting && strcmp(p->row->key, "certificate") == 0)
+        config_mistake(p->l, p->at,
+                       "the authority has no certificate yet: have %s signed by its root, then "
+                       "run: scepctl ca install ANSWER",
+                       csr);
+    return true;
+}
+
 static bool file_exists(const struct place *p, const char *path)
 {
     struct stat st;
     if (stat(path, &st)) {
         int e = errno;
+        if (e == ENOENT && may_be_missing(p))
+            return true;
         wrong(p, "names %s: %s", path, strerror(e));
     } else if (!S_ISREG(st.st_mode)) {
         wrong(p, "names %s: not a file", path);
@@ -655,10 +686,10 @@ static bool find_directory(struct loader *l)
     return true;
 }
 
-struct config *config_load(const char *file, config_complain complain, void *ctx)
+static struct config *load(const char *file, bool waiting, config_complain complain, void *ctx)
 {
     struct config *c = calloc(1, sizeof *c);
-    struct loader l = {.c = c, .file = file, .complain = complain, .ctx = ctx};
+    struct loader l = {.c = c, .file = file, .waiting = waiting, .complain = complain, .ctx = ctx};
     config_t conf;
     config_init(&conf);
     if (!c) {
@@ -690,6 +721,16 @@ out:
         c = NULL;
     }
     return c;
+}
+
+struct config *config_load(const char *file, config_complain complain, void *ctx)
+{
+    return load(file, false, complain, ctx);
+}
+
+struct config *config_load_waiting(const char *file, config_complain complain, void *ctx)
+{
+    return load(file, true, complain, ctx);
 }
 
 void config_free(struct config *c)

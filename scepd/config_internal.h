@@ -14,6 +14,7 @@ struct loader {
     config_complain complain;
     void *ctx;
     unsigned problems;
+    bool waiting;                  /* config_load_waiting */
     /* where each thing stands, for the rules between settings */
     const config_setting_t *root;
     const config_setting_t *authority[CONFIG_MAX_AUTHORITIES];

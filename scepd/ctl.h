@@ -224,6 +224,9 @@ int ctl_look_at_authority(struct ctl *ctl, size_t i, struct family **out);
 void ctl_next_step(struct ctl *ctl, size_t authority, const struct family *f, struct tend_step *out);
 const char *ctl_step_name(const struct tend_step *s);             /* "" for none */
 const char *ctl_role_name(const struct authority *a, int64_t now); /* "current", "former", "next", "ended" */
+int ctl_ca_import(struct ctl *ctl, const struct ctl_args *a);
+int ctl_ca_csr(struct ctl *ctl, const struct ctl_args *a);
+int ctl_ca_install(struct ctl *ctl, const struct ctl_args *a);
 int ctl_challenge_new(struct ctl *ctl, const struct ctl_args *a);
 int ctl_challenge_list(struct ctl *ctl, const struct ctl_args *a);
 int ctl_challenge_show(struct ctl *ctl, const struct ctl_args *a);

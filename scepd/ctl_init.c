@@ -174,6 +174,29 @@ static int read_user(struct ctl *ctl, const char *name, struct init_settings *s)
     return CTL_DONE;
 }
 
+static int read_address(struct ctl *ctl, const char *url, struct init_settings *s)
+{
+    int rc = read_url(ctl, url, s);
+    if (rc == CTL_DONE)
+        set_public_url(s);
+    return rc;
+}
+
+/* Its key and its name are what they are. */
+static int read_moved_in(struct ctl *ctl, const struct ctl_args *a, const char *url,
+                         struct init_settings *s)
+{
+    static const char *const none[] = {"key", "root", "external-root", "name", "organization"};
+    int rc;
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++)
+        if (ctl_arg(a, none[i]))
+            return ctl_fail(ctl, CTL_USAGE, NULL,
+                            "--%s is not for an authority that exists already (--from)", none[i]);
+    if ((rc = ctl_init_from_read(ctl, a, s)))
+        return rc;
+    return read_address(ctl, url, s);
+}
+
 static int read_settings(struct ctl *ctl, const struct ctl_args *a, struct init_settings *s)
 {
     const char *bind = ctl_arg(a, "bind"), *url = ctl_arg(a, "url"), *name = ctl_arg(a, "name");
@@ -183,6 +206,9 @@ static int read_settings(struct ctl *ctl, const struct ctl_args *a, struct init_
     s->authority = s->demo ? "demo" : "main";
     s->organization = ctl_arg(a, "organization");
     s->ra_pair = ctl_arg(a, "ra-pair");
+    s->outside = ctl_arg(a, "external-root");
+    s->from = ctl_arg(a, "from");
+    s->skip_bad = ctl_arg(a, "skip-bad");
     snprintf(s->name, sizeof s->name, "%s", name ? name : s->demo ? "Demo Device CA" : "Device CA");
     snprintf(s->bind, sizeof s->bind, "%s", bind ? bind : "127.0.0.1");
     if (name && (!name[0] || strlen(name) >= sizeof s->name))
@@ -203,7 +229,12 @@ static int read_settings(struct ctl *ctl, const struct ctl_args *a, struct init_
     if (port == admin_port)
         return ctl_fail(ctl, CTL_USAGE, "--admin-port 0 goes without",
                         "--port and --admin-port are the same");
+    if (s->from)
+        return read_moved_in(ctl, a, url, s);
     bool rsa = strncmp(s->ca_key, "rsa", 3) == 0;
+    if (s->outside && s->root_key)
+        return ctl_fail(ctl, CTL_USAGE, "one of them",
+                        "--root makes a root here, and --external-root has it elsewhere");
     if (ctl_arg(a, "ca-decrypts") && !rsa)
         return ctl_fail(ctl, CTL_USAGE,
                         "--key rsa2048, or leave --ca-decrypts out: the RA decrypts",
@@ -218,10 +249,7 @@ static int read_settings(struct ctl *ctl, const struct ctl_args *a, struct init_
         url = typed;
     if (s->name[0] == '\0')
         snprintf(s->name, sizeof s->name, "Device CA");
-    if ((rc = read_url(ctl, url, s)))
-        return rc;
-    set_public_url(s);
-    return CTL_DONE;
+    return read_address(ctl, url, s);
 }
 
 /* ---- making ---- */
@@ -294,6 +322,9 @@ static bool make_all(const struct ctl *ctl, const struct init_settings *s, const
         .ra_pair = s->ra_pair,
         .ca_decrypts = s->ca_decrypts,
         .passphrase_file = s->passphrase_file[0] ? s->passphrase_file : NULL,
+        .given_key = s->from ? s->bundle.key : NULL,
+        .given = s->from ? &s->chain : NULL,
+        .request = s->outside,
         .now = ctl->now,
     };
     if (!authority_init(&plan, err))
@@ -344,11 +375,16 @@ static bool give_away(const struct init_settings *s, const char *dir, struct err
 }
 
 /* The configuration is read as the daemon will read it, before anything is put into place. */
-static bool check_all(const char *dir, struct err *err)
+static bool check_all(const struct init_settings *s, const char *dir, struct err *err)
 {
     char path[HOME_MAX + 64];
     struct config_rooms rooms;
     snprintf(path, sizeof path, "%s/scepd.conf", dir);
+    if (s->outside) { /* as far as it can be, without certificates */
+        struct config *waiting = config_load_waiting(path, complain, err);
+        config_free(waiting);
+        return waiting != NULL;
+    }
     struct config *c = config_load(path, complain, err);
     bool good = c && config_rooms_load(c, &rooms, err);
     if (good)
@@ -402,7 +438,16 @@ static bool move_all(const struct init_settings *s, const char *staging, const c
     return false;
 }
 
-static bool set_up(const struct ctl *ctl, const struct init_settings *s, const char *home,
+/* *told: the reason was told already, and is the exit code. */
+static bool bring_in(struct ctl *ctl, const struct init_settings *s, const char *dir, int *told)
+{
+    if (s->from)
+        *told = ctl_init_from_import(ctl, s, dir);
+    return *told == CTL_DONE;
+}
+
+/* With --dry-run (of an authority that moves in) everything but the last step. */
+static bool set_up(struct ctl *ctl, const struct init_settings *s, const char *home, int *told,
                    struct err *err)
 {
     char staging[HOME_MAX + 32];
@@ -414,13 +459,14 @@ static bool set_up(const struct ctl *ctl, const struct init_settings *s, const c
     if (!mkdtemp(staging)) {
         err_errno(err, "cannot write in %s", s->data);
     } else {
-        good = make_all(ctl, s, staging, err) && check_all(staging, err) &&
-               give_away(s, staging, err) && move_all(s, staging, home, err);
+        good = make_all(ctl, s, staging, err) && check_all(s, staging, err) &&
+               bring_in(ctl, s, staging, told) && give_away(s, staging, err) &&
+               (ctl->dry_run || move_all(s, staging, home, err));
         remove_tree(staging);
     }
-    if (!good && !had_data)
+    if ((!good || ctl->dry_run) && !had_data)
         rmdir(s->data);
-    if (!good && !had_home)
+    if ((!good || ctl->dry_run) && !had_home)
         rmdir(home);
     return good;
 }
@@ -437,11 +483,33 @@ static bool stands(const char *home, const char *name)
 
 /* ---- telling ---- */
 
+/* Its certificate is not here yet. */
+static int tell_waiting(struct ctl *ctl, const struct init_settings *s, const char *home, bool made)
+{
+    char path[HOME_MAX + 64], conf[HOME_MAX + 64];
+    struct ctl_show show;
+    snprintf(path, sizeof path, "%s/ca/ca.csr", s->data);
+    snprintf(conf, sizeof conf, "%s/scepd.conf", home);
+    ctl_show_start(&show, ctl);
+    ctl_show_text(&show, "made", made ? "yes" : "no");
+    ctl_show_text(&show, "configuration", conf);
+    ctl_show_text(&show, "request", path);
+    ctl_show_end(&show);
+    if (!made)
+        ctl_note(ctl, "%s is set up already, and waits for its certificate", home);
+    ctl_note(ctl, "Next:");
+    ctl_note(ctl, "  have %s signed by the root, as a subordinate CA", path);
+    ctl_note(ctl, "  scepctl -c %s ca install ANSWER    its certificate with those above it", conf);
+    return CTL_DONE;
+}
+
 static int tell(struct ctl *ctl, const struct init_settings *s, const char *home, bool made)
 {
     char path[HOME_MAX + 64], conf[HOME_MAX + 64], print[3 * 64];
     struct buf pem = {0};
     struct cert *ca = NULL;
+    if (!stands(s->data, "ca/ca.pem") && stands(s->data, "ca/ca.csr"))
+        return tell_waiting(ctl, s, home, made);
     struct err err = {0};
     struct ctl_show show;
     snprintf(path, sizeof path, "%s/ca/ca.pem", s->data);
@@ -484,10 +552,41 @@ static void tell_more(struct ctl *ctl, const struct init_settings *s)
                  s->data);
 }
 
+static int make(struct ctl *ctl, const struct ctl_args *a, const char *home,
+                struct init_settings *s)
+{
+    struct err err = {0};
+    int rc = read_settings(ctl, a, s), told = CTL_DONE;
+    if (rc)
+        return rc;
+    if (ctl->dry_run)
+        ctl_note(ctl, "would make \"%s\" (%s%s%s%s) in %s for %s", s->name,
+                 s->from ? "as it is" : s->ca_key, s->root_key ? ", root " : "",
+                 s->root_key ? s->root_key : "", s->outside ? ", root elsewhere" : "", home,
+                 s->url);
+    if (ctl->dry_run && !s->from)
+        return CTL_DONE;
+    if (!set_up(ctl, s, home, &told, &err)) {
+        const char *closed = access(home, W_OK) && errno == EACCES      ? home
+                             : access(s->data, W_OK) && errno == EACCES ? s->data
+                                                                        : NULL;
+        if (told)
+            return told;
+        if (closed)
+            return ctl_fail(ctl, CTL_NOT_PERMITTED, "sudo, or --home in a directory of yours",
+                            "cannot write in %s", closed);
+        return ctl_fail_err(ctl, &err, NULL);
+    }
+    if (ctl->dry_run)
+        return CTL_DONE;
+    if ((rc = tell(ctl, s, home, true)) == CTL_DONE)
+        tell_more(ctl, s);
+    return rc;
+}
+
 int ctl_init(struct ctl *ctl, const struct ctl_args *a)
 {
     struct init_settings s = {0};
-    struct err err = {0};
     char home[HOME_MAX];
     int rc;
     if ((rc = read_home(ctl, a, home, &s)))
@@ -501,23 +600,7 @@ int ctl_init(struct ctl *ctl, const struct ctl_args *a)
                                     : "move it away, or choose another --home",
                             "%s/%s is there, but no %s/scepd.conf: nothing was changed", s.data,
                             moved[i], home);
-    if ((rc = read_settings(ctl, a, &s)))
-        return rc;
-    if (ctl->dry_run) {
-        ctl_note(ctl, "would make \"%s\" (%s%s%s) in %s for %s", s.name, s.ca_key,
-                 s.root_key ? ", root " : "", s.root_key ? s.root_key : "", home, s.url);
-        return CTL_DONE;
-    }
-    if (!set_up(ctl, &s, home, &err)) {
-        const char *closed = access(home, W_OK) && errno == EACCES     ? home
-                             : access(s.data, W_OK) && errno == EACCES ? s.data
-                                                                       : NULL;
-        if (closed)
-            return ctl_fail(ctl, CTL_NOT_PERMITTED, "sudo, or --home in a directory of yours",
-                            "cannot write in %s", closed);
-        return ctl_fail_err(ctl, &err, NULL);
-    }
-    if ((rc = tell(ctl, &s, home, true)) == CTL_DONE)
-        tell_more(ctl, &s);
+    rc = make(ctl, a, home, &s);
+    bundle_clear(&s.bundle);
     return rc;
 }

@@ -4,6 +4,8 @@
 #include <sys/types.h>
 
 #include "base/buf.h"
+#include "ca/outside.h"
+#include "scepd/ctl.h"
 
 struct init_settings {
     bool demo, ca_decrypts, ra_pair;
@@ -18,6 +20,11 @@ struct init_settings {
     const char *user;              /* whom keys and store belong to, or NULL */
     uid_t uid;                     /* of `user` */
     gid_t gid;
+    bool outside;                  /* its root is elsewhere: a request is made, the certificate comes later */
+    const char *from;              /* an authority that moves in, or NULL */
+    bool skip_bad;                 /* of what it issued */
+    struct bundle bundle;          /* its key and certificates; owned */
+    struct issued_chain chain;     /* among them */
     char bind[64];
     int port, admin_port;          /* admin_port 0: no admin listener */
     char url[200];                 /* under which devices reach the daemon; leaves room for paths behind it */
@@ -26,3 +33,10 @@ struct init_settings {
 
 /* The annotated scepd.conf; false when out of memory.  `home` is written into it, unless NULL. */
 bool init_conf(const struct init_settings *s, const char *home, struct buf *out);
+
+/* ---- an authority that moves in (ctl_init_from.c) ---- */
+
+/* Finds its key and certificates, and takes its name; s->from is set. */
+int ctl_init_from_read(struct ctl *ctl, const struct ctl_args *a, struct init_settings *s);
+/* What it issued and revoked, into the store of the home that is being made in `dir`. */
+int ctl_init_from_import(struct ctl *ctl, const struct init_settings *s, const char *dir);

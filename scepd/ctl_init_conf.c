@@ -41,7 +41,8 @@ static bool append_server(const struct init_settings *s, struct buf *out)
                       "store: { path = \"store\"; };\n"
                       "challenges: { key_file = \"keys/challenge.key\"; };\n"
                       "log: { level = \"info\"; format = \"logfmt\"; };\n\n",
-                      s->bind, s->port, s->url, s->admin_port, s->user ? "" : "# ", s->user ? s->user : "scepd");
+                      s->bind, s->port, s->url, s->admin_port, s->user ? "" : "# ",
+                      s->user ? s->user : "scepd");
 }
 
 static bool append_authority(const struct init_settings *s, struct buf *out)
@@ -60,6 +61,9 @@ static bool append_authority(const struct init_settings *s, struct buf *out)
             good &&
             buf_append_str(
                 out, "    chain = [\"ca/root.pem\"];   # keys/root.key belongs off this machine\n");
+    if (s->outside || s->chain.n)
+        good = good &&
+               buf_append_str(out, "    chain = [\"ca/chain.pem\"];   # the issuers above it\n");
     good = good &&
            buf_append_str(
                out,

@@ -35,6 +35,13 @@ static const struct ctl_flag init_flags[] = {
      "one, in /etc/scepd)"},
     {"passphrase-file", 0, "FILE", false,
      "encrypt the private keys; its first line is the passphrase"},
+    {"external-root", 0, NULL, false, "the root is elsewhere: make a request for it (then: ca install)"},
+    {"from", 0, "SOURCE", false,
+     "an authority that exists moves in: directory of openssl ca, easy-rsa or scepserver, PKCS#12, PEM"},
+    {"from-passphrase-file", 0, "FILE", false, "opens its key: first line of FILE, of - or of fd:N"},
+    {"ca-key", 0, "FILE", false, "with --from: where its key is, if not at a usual place"},
+    {"ca-chain", 0, "FILE", false, "with --from: its certificate and those above it"},
+    {"skip-bad", 0, NULL, false, "with --from: leave out what is malformed or of another authority"},
     {"demo", 0, NULL, false, "five endpoints to try everything; the key is rsa2048 then"},
     END,
 };
@@ -128,6 +135,17 @@ static const struct ctl_flag ca_export_flags[] = {
     {"der", 0, NULL, false, "DER instead of PEM"},
     END,
 };
+static const struct ctl_flag ca_install_flags[] = {
+    {"authority", 0, "NAME", false, "of this one (the one that waits, or the only one)"},
+    END,
+};
+static const struct ctl_flag ca_import_flags[] = {
+    {"authority", 0, "NAME", false, "into this one (the only one)"},
+    {"template", 0, "NAME", false, "by which its devices renew (the only one); none: not at all"},
+    {"endpoint", 0, "PATH", false, "where its devices renew, by that endpoint's template"},
+    {"skip-bad", 0, NULL, false, "leave out what is malformed or of another authority"},
+    END,
+};
 static const struct ctl_flag audit_flags[] = {
     {"from", 0, "N", false, "begin at this number"},
     {"event", 0, "NAME", false, "events that begin so: certificate, challenge.revoked"},
@@ -143,7 +161,7 @@ static const struct ctl_flag audit_flags[] = {
 const struct ctl_verb ctl_verbs[] = {
     {"init", "", "", 0, 0, "make an authority: keys, certificates, configuration, store", init_flags,
      {"sudo scepctl init --name \"Example Device CA\" --url http://scep.example.org",
-      "scepctl init --home ./demo --demo", "scepctl init --home /srv/scepd --key p384 --root --passphrase-file pass"},
+      "scepctl init --home ./demo --demo", "scepctl init --home /srv/scepd --from /etc/ssl/demoCA"},
      ctl_init},
     {"status", "", "", 0, 0, "is all well, and for how long? What /healthz says; exit 7 if something is not", NO_FLAGS,
      {"scepctl status", "scepctl status --json", NULL}, ctl_status},
@@ -159,6 +177,16 @@ const struct ctl_verb ctl_verbs[] = {
      "the next key of an authority: make it, see what comes when, let it take over", rollover_flags,
      {"scepctl ca rollover status", "scepctl ca rollover new --dry-run",
       "scepctl ca rollover activate --yes --expect devices"}, ctl_ca_rollover},
+    {"ca", "import", "SOURCE...", 1, CTL_MAX_IDS,
+     "what an older authority with the same key issued and revoked: openssl's, easy-rsa's, scepserver's, PEM and CRL",
+     ca_import_flags,
+     {"scepctl ca import /etc/ssl/demoCA --dry-run", "scepctl ca import ./depot --yes",
+      "scepctl ca import issued.pem old.crl --template device --skip-bad"}, ctl_ca_import},
+    {"ca", "csr", "[NAME]", 0, 1, "the request for an outside root, PEM", NO_FLAGS, {"scepctl ca csr > ca.csr", NULL, NULL},
+     ctl_ca_csr},
+    {"ca", "install", "ANSWER...", 1, CTL_MAX_IDS,
+     "the certificate from an outside root, with those above it: PEM, DER or PKCS#7", ca_install_flags,
+     {"scepctl ca install ca.pem root.pem", "scepctl ca install answer.p7b --dry-run", NULL}, ctl_ca_install},
     {"challenge", "new", "", 0, 0, "make challenge passwords: on standard output alone, one a line", challenge_new_flags,
      {"scepctl challenge new", "scepctl challenge new --expires 2d --subject CN=ipad-0113",
       "scepctl challenge new --count 200 --expires 7d -q > passwords"}, ctl_challenge_new},
