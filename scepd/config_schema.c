@@ -167,7 +167,7 @@ const struct setting config_schema[] = {
     {"authorities", "passphrase_file", SETTING_FILE, AT(config_authority, passphrase_file), 0, 0, NULL, NULL, 0,
      "File whose first line is the passphrase of the keys."},
     {"authorities", "chain", SETTING_FILES, LIST(config_authority, chain), 0, 0, NULL, NULL, 0,
-     X},
+     "Certificates of the issuers above, nearest first; a file may hold several."},
     {"authorities", "ra_certificate", SETTING_FILE, AT(config_authority, ra_certificate), 0, 0, NULL, NULL, 0,
      "Certificate of the RA key, which opens and signs messages so that the authority's key need not."},
     {"authorities", "ra_key", SETTING_FILE, AT(config_authority, ra_key), 0, 0, NULL, NULL, 0,
