@@ -87,6 +87,7 @@ static bool sign(void *ctx, int key, enum digest digest, struct view attributes,
     return signer_sign_attributes(k->signer, (unsigned)key, digest, attributes, signature, err);
 }
 
+/* RFC 8894 section 7.2: the RA's key decrypts where there is one, so that the CA's key need not. */
 struct scep_keys authority_scep_keys(struct authority_keys *k)
 {
     return (struct scep_keys){.ctx = k, .find = find, .decrypt = decrypt, .sign = sign};

@@ -18,7 +18,8 @@
 #include "binding.h"
 #include "token.h"
 
-#define SECRET_CHARACTERS 16 /* 80 bits: beyond guessing, short enough to type */
+#define SECRET_CHARACTERS \
+    16 /* RFC 8894 section 7.3: 80 bits, beyond guessing, short enough to type */
 #define SECRET_GROUP 4
 #define HEX_OCTETS 8 /* NDES: 16 hex digits */
 #define ID_TRIES 16  /* a taken id is drawn again */

@@ -54,6 +54,7 @@ bool ask_plan(struct ask *a, const char *signer_subject, struct err *err)
 
 /* ---- the key ---- */
 
+/* RFC 8894 section 7.6: a renewal proves the old key; the new one must be nobody else's. */
 bool ask_key_unused(struct ask *a, struct err *err)
 {
     enum key_use use;

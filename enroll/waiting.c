@@ -129,9 +129,9 @@ bool decide_waiting(struct ask *a, struct err *err)
     return ok;
 }
 
-/* RFC 8894 section 3.3.3: the transaction names the request; what the content says about issuer and
- * subject may be wrong.  Section 4.4 leaves to us who may ask: the key that signed the request,
- * where that is no proxy's. */
+/* RFC 8894 sections 3.3.3 and 4.4.1: the transaction names the request; what the content says about
+ * issuer and subject may be wrong.  Section 4.4 leaves to us who may ask: the key that signed the
+ * request, where that is no proxy's. */
 bool decide_poll(struct ask *a, struct err *err)
 {
     const struct store_tx *tx = &a->p->expected;

@@ -105,7 +105,8 @@ bool certrep_build(const struct certrep *r, const struct scep_message *m,
             return false;
         p.content = buf_view(&envelope);
     } else {
-        /* RFC 8894 section 3 wants nothing there; some clients only read an answer with content. */
+        /* RFC 8894 sections 3, 3.3.2.2 and 3.3.2.3 want nothing there; some clients only read an
+         * answer with content. */
         p.absent_content = r->absent_content;
     }
     bool ok = signed_data_build(&p, keys, out, err);

@@ -17,7 +17,8 @@ static void write_attributes(const struct csr *csr, struct der *w)
 }
 
 /* Written anew of what matters, subject, key and extensions as received (so its identity stays): a
- * secret that was never written need not be searched for. */
+ * secret that was never written need not be searched for (RFC 8894
+ * section 7.7). */
 bool csr_without_challenge(const struct csr *csr, struct buf *out, struct err *err)
 {
     struct der w;

@@ -1,11 +1,11 @@
 /* What a client encrypted (RFC 8894 sections 3.3.1, 3.3.3 and 3.3.4), by message type.
  *
- * Why this is no oracle.  Anybody who recorded a message can sign its envelope anew, changed as he
- * likes, and watch the answers; inside is a challenge password.  RSA tells him nothing, since
- * keys->decrypt puts other octets in place of a key it could not decode.  CBC lets him cut, paste
- * and flip, so any answer that depends on the form of the plaintext (padding, a tag, a length, a
- * character out of range) would in time spell it out.  Therefore an answer may depend on it only
- * where the sender is shown to have written the plaintext himself:
+ * Why this is no oracle (RFC 8894 section 7.1).  Anybody who recorded a message can sign its
+ * envelope anew, changed as he likes, and watch the answers; inside is a challenge password.  RSA
+ * tells him nothing, since keys->decrypt puts other octets in place of a key it could not decode.
+ * CBC lets him cut, paste and flip, so any answer that depends on the form of the plaintext
+ * (padding, a tag, a length, a character out of range) would in time spell it out.  Therefore an
+ * answer may depend on it only where the sender is shown to have written the plaintext himself:
  *
  * PKCSReq and RenewalReq: a PKCS#10 passes only with its self-signature, which none but its author
  * could make; changed anywhere it does not verify.  One that is refused keeps its reason only if

@@ -350,8 +350,9 @@ static bool exchange(struct session *s, struct client_identity *who, struct clie
     return client_exchange(s->client, &s->caps, &s->message, who, &s->ca, r, err);
 }
 
-/* RFC 8894 section 4.4: CertPoll until the answer is final or the patience over.  A CertPoll has no
- * challenge, under which the answer to an EC key could come: then the request is sent again. */
+/* RFC 8894 sections 2.5.1 and 4.4: CertPoll until the answer is final or the patience over.  A
+ * CertPoll has no challenge, under which the answer to an EC key could come: then the request is
+ * sent again. */
 static bool poll_while_pending(struct session *s, struct client_identity *who, int64_t seconds,
                                struct client_result *r, struct err *err)
 {

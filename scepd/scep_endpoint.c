@@ -34,8 +34,8 @@ static bool caps_build(const struct config_endpoint *c, bool next, struct buf *o
     return true;
 }
 
-/* RFC 8894 section 4.2.1.  RA certificates first and the CA after them, since clients take the
- * first that fits; the encryption RA before the signing one, as NDES has them. */
+/* RFC 8894 sections 4.2.1.1 and 4.2.1.2.  RA certificates first and the CA after them, since
+ * clients take the first that fits; the encryption RA before the signing one, as NDES has them. */
 static bool ca_cert_build(const struct config_endpoint *c, const struct authority *a,
                           struct scep_endpoint *e, struct err *err)
 {

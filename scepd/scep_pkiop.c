@@ -268,7 +268,7 @@ out:
     return ok;
 }
 
-/* ---- GetCert, GetCRL (RFC 8894 sections 4.5 and 4.6) ---- */
+/* ---- GetCert, GetCRL (RFC 8894 sections 2.7, 4.5.1 and 4.6.1) ---- */
 
 /* The `i`-th generation with the name that the message gives; NULL after the last. */
 static const struct authority *named_issuer(const struct scep_call *call,

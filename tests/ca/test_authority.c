@@ -350,6 +350,7 @@ START_TEST(files_of_the_wrong_kind)
 }
 END_TEST
 
+/* RFC 8894 section 2.1.2: what clients encrypt to and verify with must be usable for it. */
 START_TEST(usage_must_fit_the_shape)
 {
     f.plan.ca_key = "rsa2048";

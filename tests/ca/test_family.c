@@ -197,6 +197,7 @@ static void made_next(void)
     next_at(later, 0);
 }
 
+/* RFC 8894 section 5.1: the key that a message is encrypted to names the generation that answers. */
 START_TEST(a_next_ca)
 {
     made_next();
@@ -323,6 +324,7 @@ static void expect_announcement(const struct family *a, int shape)
     scep_certs_clear(&inner);
 }
 
+/* RFC 8894 sections 4.7 and 4.7.1 */
 START_TEST(the_announcement)
 {
     f.plan.ra_pair = true;

@@ -363,6 +363,7 @@ START_TEST(wrong_padding_is_not_told)
 }
 END_TEST
 
+/* RFC 8894 section 7.2: a key that decrypts need not be one that issues. */
 START_TEST(keys_do_only_what_they_are_for)
 {
     struct signer *s = kinds[_i];

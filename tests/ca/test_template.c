@@ -185,6 +185,7 @@ START_TEST(test_subject_dropped)
 END_TEST
 
 /* C66 */
+/* RFC 8894 section 3.3.1 wants a subject; a template may let names stand for it. */
 START_TEST(test_empty_subject)
 {
     replace_subject((const char *const[]){"CN=*", NULL});

@@ -32,6 +32,7 @@ static bool same_hash(const char *a, const char *b)
     return memcmp(x, y, sizeof x) == 0;
 }
 
+/* RFC 8894 section 7.3 */
 START_TEST(secret_is_four_groups_and_only_its_hash_is_kept)
 {
     const char *secret = challenge_make(&w, NULL);

@@ -81,6 +81,7 @@ START_TEST(typed_in_lower_case_without_dashes)
 }
 END_TEST
 
+/* RFC 8894 section 2.4: a self-signed certificate proves nothing by itself. */
 START_TEST(challenge_missing_empty_or_unknown)
 {
     struct wish wish = {.key = key};

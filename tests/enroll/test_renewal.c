@@ -49,6 +49,7 @@ static void revoke(const struct buf *der, enum crl_reason reason)
     store_cert_clear(&c);
 }
 
+/* RFC 8894 sections 2.4 and 2.5: the old certificate speaks. */
 START_TEST(renews_without_a_challenge)
 {
     struct wish wish = renewal("tx-2");
@@ -253,6 +254,7 @@ START_TEST(renewed_before_may_renew_again)
 }
 END_TEST
 
+/* RFC 8894 section 7.6 */
 START_TEST(key_of_somebody_else)
 {
     struct wish stranger = {.transaction = "tx-9",

@@ -92,7 +92,8 @@ class OpenSslClient(ShapesCase):
                 self.succeeds(d, body, digest="sha1", cipher="des-ede3-cbc")
 
     def test_cisco(self):
-        """HTTP/1.0 without Host, GET in escaped lines; the signer has only part of the name; renewal by PKCSReq."""
+        """HTTP/1.0 without Host, GET in escaped lines (RFC 8894 sections 4.1 and 7.10); the signer has only part of the name;
+        renewal by PKCSReq."""
         subject = ["serialNumber = FTX1234A5BC", "unstructuredName = router.example.org", "CN = router"]
         d = Device(self, "router", self.a.challenge(), subject=subject, signer_subject="/CN=router", digest="sha1")
         d.transaction = d.transaction[:32].upper()

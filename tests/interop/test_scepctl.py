@@ -26,6 +26,7 @@ class Scepctl(ClientCase):
         self.assertEqual(words, "AES DES3 POSTPKIOperation Renewal SHA-1 SHA-256 SHA-384 SHA-512 SCEPStandard".split())
 
     def test_getca_order(self):
+        """RFC 8894 section 4.2.1.2."""
         out = self.client("getca", "/scep").stdout
         self.assertEqual(out.count("BEGIN CERTIFICATE"), 2)
         with open(self.a.ra) as ra, open(self.a.ca) as ca:
@@ -36,6 +37,14 @@ class Scepctl(ClientCase):
         for name, more in (("post", []), ("get", ["--get"])):
             self.enrol("/scep", name, self.a.challenge(), *more)
             self.assert_good_certificate(self.path(name + ".pem"), f"CN={name}")
+
+    def test_fingerprint(self):
+        """RFC 8894 section 2.2: the CA is authenticated out of band."""
+        right = run("openssl", "x509", "-in", self.a.ca, "-noout", "-fingerprint", "-sha256").stdout.strip().split("=")[1]
+        self.enrol("/scep", "known", self.a.challenge(), "--fingerprint", right)
+        r = self.enrol("/scep", "unknown", self.a.challenge(), "--fingerprint", "00" + right[2:], check=False)
+        self.assertEqual(r.returncode, 1)
+        self.assertIn("another fingerprint", r.stderr)
 
     def test_oaep(self):
         self.enrol("/scep", "oaep", self.a.challenge(), "--oaep")
@@ -72,6 +81,7 @@ class Scepctl(ClientCase):
         self.assertIn("Key Compromise", text)
 
     def test_pending_poll_approve(self):
+        """RFC 8894 sections 2.5.1 and 4.4."""
         r = self.enrol("/scep/manual", "slow", None, check=False)
         self.assertEqual(r.returncode, 6, r.stderr)
         waiting = [r for r in self.a.json("request", "list") if r["subject"] == "CN=slow"]

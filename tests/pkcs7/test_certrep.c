@@ -277,6 +277,7 @@ START_TEST(failure)
 }
 END_TEST
 
+/* RFC 8894 section 3.3.2.2 */
 START_TEST(failure_bare)
 {
     r.status = SCEP_FAILURE;
@@ -287,7 +288,8 @@ START_TEST(failure_bare)
 }
 END_TEST
 
-/* Nothing is encrypted then, so it may go to whoever signed, with whatever key. */
+/* Nothing is encrypted then (RFC 8894 section 3.3.2.3), so it may go to whoever signed, with
+ * whatever key. */
 START_TEST(pending)
 {
     r.status = SCEP_PENDING;

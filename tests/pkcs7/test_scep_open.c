@@ -502,6 +502,7 @@ static void indistinguishable(void)
     reset();
 }
 
+/* RFC 8894 section 7.1: no oracle. */
 START_TEST(one_answer)
 {
     struct buf tail = {0}, strange = {0};

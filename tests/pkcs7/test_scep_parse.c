@@ -468,6 +468,7 @@ START_TEST(too_many_attributes)
 }
 END_TEST
 
+/* RFC 8894 section 3.2.1.2 */
 START_TEST(unknown_type)
 {
     static const char *const types[] = {"0", "18", "23", "019", "19 ", "-3", "", "x"};

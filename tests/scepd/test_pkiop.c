@@ -160,6 +160,7 @@ static void teardown(void)
     service_fixture_clear(&f);
 }
 
+/* RFC 8894 section 4.3.1 */
 START_TEST(one_time_challenge_issues_once)
 {
     char secret[CHALLENGE_TEXT_MAX];
@@ -319,6 +320,7 @@ static bool first_request(void *ctx, const struct store_request *r)
     return false;
 }
 
+/* RFC 8894 sections 3.3.2 and 4.4.1: a poll has nonces of its own, and SUCCESS comes again. */
 START_TEST(manual_approval)
 {
     struct device d = device_new("/manual", "CN=patient", "");
@@ -360,6 +362,7 @@ START_TEST(poll_without_request)
 }
 END_TEST
 
+/* RFC 8894 section 4.5.1 */
 START_TEST(get_cert_and_unknown_serial)
 {
     struct device d = device_new("/open", "CN=getcert", "");
@@ -826,9 +829,8 @@ START_TEST(a_refusal_tells_where_it_stopped)
     uint64_t before = attempts_n();
     struct client_result r = {0};
     struct scep_answer answer = ask(&second, &r);
-    struct scep_call call = {.endpoint = second.endpoint,
-                             .peer = {"192.0.2.7", "test"},
-                             .now = now};
+    struct scep_call call = {
+        .endpoint = second.endpoint, .peer = {"192.0.2.7", "test"}, .now = now};
     struct store_attempt a;
     ck_assert(!answer.recorded);
     ck_assert_uint_eq(attempts_n(), before);
@@ -862,6 +864,7 @@ START_TEST(only_the_first_polls_are_kept)
 }
 END_TEST
 
+/* RFC 8894 sections 3.5.2, 4.2.1.1 and 6 */
 START_TEST(capabilities)
 {
     const struct scep_endpoint *e = service_fixture_endpoint(&f, "/scep");

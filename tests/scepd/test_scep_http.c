@@ -148,6 +148,7 @@ static void assert_header(const char *line)
     ck_assert_msg(strcasestr(got.head, line) != NULL, "no \"%s\" in:\n%s", line, got.head);
 }
 
+/* RFC 8894 sections 3.5 and 4.2 */
 START_TEST(from_memory)
 {
     static const struct {
@@ -178,6 +179,7 @@ START_TEST(from_memory)
 }
 END_TEST
 
+/* RFC 8894 sections 4.1 and 4.3: whatever operation or type a POST names. */
 START_TEST(pki_operations)
 {
     static const struct {
