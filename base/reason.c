@@ -11,6 +11,7 @@ static const struct reason_info infos[REASON_COUNT] = {
 #undef REASON_ROW
 };
 
+/* RFC 8894 section 3.2.1.4 */
 const struct reason_info *reason_info(enum reason reason)
 {
     return &infos[(unsigned)reason < REASON_COUNT ? reason : REASON_NONE];

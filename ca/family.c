@@ -230,6 +230,7 @@ static bool is_stale(const struct manifest_generation *m, const struct authority
     return false;
 }
 
+/* RFC 8894 section 4.7.1 */
 static bool load_announcements(const struct family_files *f, const struct manifest *m,
                                struct family *out, struct err *err)
 {
@@ -258,6 +259,7 @@ static void find_roles(struct family *f)
     }
 }
 
+/* RFC 8894 section 2.2 */
 bool family_load(const struct family_files *files, enum family_load how,
                  const struct template *const *templates, size_t templates_n,
                  struct signer_spec *spec, struct family **out, struct err *err)

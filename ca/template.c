@@ -151,6 +151,7 @@ static bool plan_make(const struct planning *p, struct cert_plan *plan, struct e
            plan_extensions(p, plan, err);
 }
 
+/* RFC 8894 section 3.3.1 */
 bool template_plan(const struct template *t, const struct csr *csr,
                    const struct template_context *ctx, struct cert_plan *out, struct err *err)
 {

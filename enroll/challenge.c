@@ -240,6 +240,7 @@ bool challenge_add(struct store_write *write, const struct challenge_key *k,
     return true;
 }
 
+/* RFC 8894 section 2.4 */
 bool challenge_new(struct store *s, const struct challenge_key *k, const struct challenge_wish *w,
                    char secret[CHALLENGE_TEXT_MAX], struct store_challenge *out, struct err *err)
 {

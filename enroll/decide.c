@@ -83,7 +83,7 @@ static bool reused(const struct ask *a, const char *what, struct err *err)
 
 /* The certificate of this transaction was issued.  `*answered`: the verdict stands; otherwise
  * decide anew: after its end, or after its revocation with another key, the ID is free again, since
- * some devices have but one. */
+ * some devices have but one (RFC 8894 section 5.2). */
 static bool decide_issued(struct ask *a, const struct store_tx *tx, struct store_cert *c,
                           bool *answered, struct err *err)
 {

@@ -177,6 +177,7 @@ static bool pend(struct ask *a, struct err *err)
     return true;
 }
 
+/* RFC 8894 section 2.4 */
 bool decide_initial(struct ask *a, struct err *err)
 {
     const struct enroll_policy *policy = a->policy;

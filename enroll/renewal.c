@@ -95,6 +95,7 @@ static bool challenge_good(struct ask *a, struct err *err)
     return true;
 }
 
+/* RFC 8894 section 2.5 */
 bool decide_renewal(struct ask *a, struct err *err)
 {
     struct enroll_private *p = a->p;

@@ -131,7 +131,7 @@ bool decide_waiting(struct ask *a, struct err *err)
 
 /* RFC 8894 sections 3.3.3 and 4.4.1: the transaction names the request; what the content says about
  * issuer and subject may be wrong.  Section 4.4 leaves to us who may ask: the key that signed the
- * request, where that is no proxy's. */
+ * request, where that is no proxy's (RFC 8894 section 4.4). */
 bool decide_poll(struct ask *a, struct err *err)
 {
     const struct store_tx *tx = &a->p->expected;

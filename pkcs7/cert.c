@@ -166,6 +166,7 @@ bool cert_signature_verify(const struct cert *c, EVP_PKEY *issuer_key, struct er
            pubkey_verify(issuer_key, alg, c->tbs, c->signature, err);
 }
 
+/* RFC 8894 section 2.2 */
 bool cert_fingerprint(const struct cert *c, enum digest d, char *out, struct err *err)
 {
     uint8_t hash[EVP_MAX_MD_SIZE];

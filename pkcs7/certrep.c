@@ -25,7 +25,8 @@ static bool build_certs(const struct certrep *r, struct buf *out, struct err *er
     return scep_certs_build(certs, n, view_of(NULL, 0), out, err);
 }
 
-/* To the key that signed the request, named by its certificate as the client itself encoded it. */
+/* To the key that signed the request, named by its certificate as the client itself encoded it
+ * (RFC 8894 section 2.3). */
 static bool build_envelope(const struct certrep *r, const struct scep_message *m, struct buf *out,
                            struct err *err)
 {
@@ -61,7 +62,7 @@ static void add_number(struct signed_parts *p, enum scep_attribute a, char *text
     signed_parts_add(p, a, DER_PRINTABLE_STRING, view_str(text));
 }
 
-/* RFC 8894 section 3.2.1; the numbers' text lives in `t`. */
+/* RFC 8894 sections 3.2.1 and 3.2.1.5; the numbers' text lives in `t`. */
 static void add_attributes(struct signed_parts *p, const struct certrep *r,
                            const struct scep_message *m, const uint8_t *nonce, struct numbers *t)
 {

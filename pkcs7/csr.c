@@ -81,6 +81,7 @@ static bool read_key(struct reading *r, struct err *err)
     return pubkey_parse(frame_locate(&rest, frame_view(r->info->spki)), &csr->key, err);
 }
 
+/* RFC 8894 sections 2.3 and 7.6 */
 static bool read_signature(struct reading *r, unsigned digests, EVP_PKEY *known,
                            struct view known_spki, struct err *err)
 {

@@ -122,6 +122,7 @@ static bool begin(struct walk *w, struct view in, struct err *err)
     return step(w, in.p, err);
 }
 
+/* RFC 8894 section 7.1 */
 bool frame_check(struct view in, size_t max, enum frame_encoding encoding, enum reason malformed,
                  struct err *err)
 {

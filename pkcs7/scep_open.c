@@ -190,6 +190,7 @@ static void open_poll(struct scep_message *m, bool intact)
         m->issuer = m->subject = view_of(NULL, 0);
 }
 
+/* RFC 8894 section 3.2 */
 bool scep_open_by(struct scep_message *m, const struct scep_rules *rules,
                   const struct scep_keys *keys, struct err *err)
 {

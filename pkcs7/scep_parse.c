@@ -256,6 +256,7 @@ bool cms_signature_verify(const struct cms_signer_info *si, EVP_PKEY *key, enum 
     return ok;
 }
 
+/* RFC 8894 section 3.2.1.4 */
 static bool read_message(const struct cms_signed_data *sd, const struct cms_signer_info *si,
                          const struct scep_rules *rules, struct scep_message *m, struct err *err)
 {

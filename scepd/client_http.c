@@ -315,7 +315,7 @@ static bool add_certificate(STACK_OF(X509) * stack, const struct cert *c)
 }
 
 /* The content, if every signature is by the CA or the RA that the client knows; what the answer
- * itself carries proves nothing. */
+ * itself carries proves nothing (RFC 8894 section 4.7.1). */
 static bool signed_content(struct view body, const struct client_ca *current, struct buf *out,
                            struct err *err)
 {
@@ -368,7 +368,7 @@ void client_ca_clear(struct client_ca *ca)
     *ca = (struct client_ca){0};
 }
 
-/* ---- PKIOperation ---- */
+/* ---- PKIOperation (RFC 8894 section 4.1) ---- */
 
 static bool send_message(struct client *c, const struct client_caps *caps, struct view message,
                          struct err *err)

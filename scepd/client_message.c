@@ -256,7 +256,8 @@ bool client_message_build(const struct client_message *m, struct client_identity
     return scep_request_build(&r, &keys, out, err);
 }
 
-/* RFC 8894 section 3.2.1: what a CertRep must carry to be the answer to our message. */
+/* RFC 8894 sections 3.2.1 and 3.2.1.5: what a CertRep must carry to be the answer to our message.
+ */
 static bool check_reply(const struct scep_message *reply, const struct client_message *m,
                         const struct client_ca *ca, const uint8_t nonce[16], struct err *err)
 {

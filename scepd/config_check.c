@@ -126,6 +126,7 @@ static void check_template(struct loader *l, size_t i)
         config_mistake(l, at, "template \"%s\": %s", t->name, err.text);
 }
 
+/* RFC 8894 section 2.4 */
 static void check_challenge(struct loader *l, const struct config_endpoint *e,
                             const config_setting_t *at)
 {

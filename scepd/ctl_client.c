@@ -321,6 +321,7 @@ static int write_certificate(struct session *s, const struct client_result *r)
     return ok ? CTL_DONE : ctl_fail_err(s->ctl, &err, NULL);
 }
 
+/* RFC 8894 section 3.2.1.4 */
 static int tell(struct session *s, const struct client_result *r)
 {
     static const char *const names[] = {"badAlg", "badMessageCheck", "badRequest", "badTime",

@@ -257,6 +257,7 @@ void http_server_limits(struct http_server *s, const struct http_limits *l)
     http_conns_limits(&s->conns, l);
 }
 
+/* RFC 8894 section 7.10 */
 bool http_server_new(struct event_base *base, const struct http_limits *l, http_handler handler,
                      http_refused refused, void *ctx, const struct log *log,
                      struct http_server **out, struct err *err)

@@ -52,6 +52,7 @@ static const char *check_header(const struct evkeyval *h, struct seen *seen)
     return NULL;
 }
 
+/* RFC 8894 section 4.1 */
 static bool check_size(struct evhttp_request *r, size_t max_header, int *status, const char **why)
 {
     size_t n = strlen(evhttp_request_get_uri(r));

@@ -81,6 +81,7 @@ static int base64_digit(uint8_t c)
     }
 }
 
+/* RFC 8894 section 4.1 */
 bool http_query_base64(struct view text, struct buf *out, struct err *err)
 {
     buf_reset(out);

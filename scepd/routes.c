@@ -137,6 +137,7 @@ void routes_free(struct routes *r)
     free(r);
 }
 
+/* RFC 8894 section 4.1 */
 const struct route *routes_find(const struct routes *r, const char *path)
 {
     char text[MAX_PATH];

@@ -6,6 +6,7 @@
 
 #define NONCE_SIZE 16 /* RFC 8894 section 3.2.1.5 */
 
+/* RFC 8894 sections 2.9 and 3.5.2 */
 struct scep_rules scep_rules_of(const struct scep_endpoint *e)
 {
     const struct config_endpoint *c = e->config;
@@ -72,6 +73,7 @@ static bool check_subject(const struct config_endpoint *c, const struct scep_mes
                       "the signer is \"%.120s\", the request is for \"%.120s\"", text, wanted);
 }
 
+/* RFC 8894 section 3.1 */
 bool scep_reply_password(const struct config_endpoint *c, const struct scep_message *m,
                          struct view *out, struct err *err)
 {

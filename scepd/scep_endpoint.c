@@ -8,7 +8,8 @@
 
 /* RFC 8894 section 3.5.2: keywords in their exact case, one a line, LF since Apple's client splits
  * on LF alone. SHA-384 is no keyword of the RFC, but strongSwan 5.9.8 tests capabilities by wrong
- * bits and refuses AES and POST without it; all other clients ignore it. */
+ * bits and refuses AES and POST without it; all other clients ignore it (RFC 8894 sections 2.5, 4.7
+ * and 6). */
 static bool caps_build(const struct config_endpoint *c, bool next, struct buf *out, struct err *err)
 {
     const unsigned aes = ALG_BIT(CIPHER_AES128) | ALG_BIT(CIPHER_AES192) | ALG_BIT(CIPHER_AES256);

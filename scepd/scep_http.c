@@ -217,6 +217,7 @@ static void reply_memory(struct scep_http *s, struct http_request *r, const char
     http_reply(r, &reply);
 }
 
+/* RFC 8894 section 3.3.4 */
 static void reply_crl(struct scep_http *s, struct http_request *r, size_t authority)
 {
     struct published *crl = upkeep_crl_get1(s->upkeep, authority);
@@ -247,7 +248,7 @@ static void reply_certificate(struct scep_http *s, struct http_request *r,
 
 enum operation { OP_NONE, OP_CAPS, OP_CA_CERT, OP_NEXT_CA_CERT, OP_PKI, OP_UNKNOWN };
 
-/* `text` gets what was asked for, cut if needed. */
+/* `text` gets what was asked for, cut if needed (RFC 8894 section 3.5). */
 static enum operation operation_of(const struct http_request *r, char text[64])
 {
     static const struct {
@@ -344,7 +345,7 @@ static void note_fetched(struct scep_http *s, const struct http_request *r)
     attempts_fetched(s->attempts, &attempt);
 }
 
-/* RFC 8894 section 4.7.1 */
+/* RFC 8894 sections 4.7 and 4.7.1 */
 static void next_ca(struct scep_http *s, struct http_request *r, const struct scep_endpoint *e)
 {
     if (e->next_ca_cert.n > 0) {
@@ -356,6 +357,7 @@ static void next_ca(struct scep_http *s, struct http_request *r, const struct sc
     http_reply_text(r, 404, "there is no next CA certificate");
 }
 
+/* RFC 8894 sections 3.5.2 and 4.2 */
 static void get_operation(struct scep_http *s, struct http_request *r,
                           const struct scep_endpoint *e, enum operation op, const char *asked)
 {
@@ -383,6 +385,7 @@ static void get_operation(struct scep_http *s, struct http_request *r,
     }
 }
 
+/* RFC 8894 sections 2.9 and 4.3 */
 static void endpoint_request(struct scep_http *s, struct http_request *r,
                              const struct scep_endpoint *e)
 {

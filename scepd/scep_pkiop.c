@@ -64,7 +64,7 @@ static const struct authority *issuer_for(const struct scep_call *call,
 /* ---- the CertRep ---- */
 
 /* RFC 8894 section 2.9: the reply uses what the request used, but DES and MD5 never leave: who
- * sends them reads Triple DES and SHA-1. */
+ * sends them reads Triple DES and SHA-1 (RFC 8894 section 3.5.2). */
 static enum digest reply_digest(const struct config_endpoint *c, const struct scep_message *m)
 {
     if (m->digest == DIGEST_MD5)
@@ -72,6 +72,7 @@ static enum digest reply_digest(const struct config_endpoint *c, const struct sc
     return c->digests & ALG_BIT(m->digest) ? m->digest : DIGEST_SHA256;
 }
 
+/* RFC 8894 section 7.5 */
 static enum cipher reply_cipher(const struct scep_message *m)
 {
     return m->cipher == CIPHER_DES ? CIPHER_DES3 : m->cipher;
@@ -295,6 +296,7 @@ static bool find_cert(const struct scep_call *call, const struct scep_message *m
     return false;
 }
 
+/* RFC 8894 section 3.2.1.4 */
 static bool get_cert(const struct scep_call *call, const struct scep_message *m,
                      struct scep_answer *out, struct err *err)
 {

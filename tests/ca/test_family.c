@@ -197,7 +197,8 @@ static void made_next(void)
     next_at(later, 0);
 }
 
-/* RFC 8894 section 5.1: the key that a message is encrypted to names the generation that answers. */
+/* RFC 8894 section 5.1: the key that a message is encrypted to names the generation that answers.
+ */
 START_TEST(a_next_ca)
 {
     made_next();
@@ -343,6 +344,7 @@ START_TEST(the_announcement)
 }
 END_TEST
 
+/* RFC 8894 section 2.2 */
 START_TEST(it_takes_over)
 {
     made_next();

@@ -65,6 +65,15 @@ class Points(unittest.TestCase):
                         self.assertTrue(runs(function, read(name), name), f"{function} is no test that runs in {name}")
                         self.assertTrue(is_built(name), f"{name} is in no meson.build")
 
+    def test_each_rule_of_certificates_has_its_fault(self):
+        """C1 to C43: the code says the number in its refusal, and the table of faults has a case of it."""
+        faults = read("tests", "ca", "test_lint.c")
+        code = "".join(read("ca", name) for name in os.listdir(os.path.join(ROOT, "ca")) if name.startswith("lint"))
+        for n in range(1, 44):
+            with self.subTest(rule=n):
+                self.assertRegex(faults, rf'"C{n}[":]')
+                self.assertRegex(code, rf'"C{n}[":]')
+
 
 if __name__ == "__main__":
     unittest.main()

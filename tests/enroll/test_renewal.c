@@ -67,6 +67,7 @@ START_TEST(renews_without_a_challenge)
 }
 END_TEST
 
+/* RFC 8894 section 2.3 */
 START_TEST(decided_by_the_signer_not_by_the_type)
 {
     /* strongSwan and certmonger: PKCSReq; the stale challenge in it is not looked at */

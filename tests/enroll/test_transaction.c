@@ -38,6 +38,7 @@ static void revoke(enum crl_reason reason)
     store_cert_clear(&c);
 }
 
+/* RFC 8894 section 5.2 */
 START_TEST(lost_reply_costs_nothing)
 {
     expect_repeat(&w, &wish, &der);

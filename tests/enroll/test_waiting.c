@@ -91,6 +91,7 @@ START_TEST(challenge_of_the_request_is_not_kept)
 }
 END_TEST
 
+/* RFC 8894 section 5.2 */
 START_TEST(polls_and_repeated_requests_wait_and_count)
 {
     char id[32], again[32];
@@ -306,6 +307,7 @@ START_TEST(no_more_may_wait_than_the_limit)
 }
 END_TEST
 
+/* RFC 8894 section 4.4 */
 START_TEST(poll_of_nothing)
 {
     expect_refused(&w, &poll, REASON_REQUEST_UNKNOWN, "tx-1");

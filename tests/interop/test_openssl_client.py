@@ -106,7 +106,7 @@ class OpenSslClient(ShapesCase):
         self.succeeds(new, body, "CN=router")
 
     def test_old_cisco(self):
-        """MD5 and single DES; the answer has neither."""
+        """MD5 and single DES; the answer has neither (RFC 8894 sections 2.9 and 7.5)."""
         d = Device(self, "old-router", self.a.challenge(), digest="md5")
         body = self.cisco("/scep/legacy", d.message(digest="MD5", cipher="DES-CBC", legacy="yes"))
         self.succeeds(d, body, digest="sha1", cipher="des-ede3-cbc")

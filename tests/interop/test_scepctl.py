@@ -34,6 +34,7 @@ class Scepctl(ClientCase):
         self.assertEqual(self.client("getca", "/scep/ca").stdout.count("BEGIN CERTIFICATE"), 1)
 
     def test_enrol_post_and_get(self):
+        """RFC 8894 sections 2.9 and 4.1."""
         for name, more in (("post", []), ("get", ["--get"])):
             self.enrol("/scep", name, self.a.challenge(), *more)
             self.assert_good_certificate(self.path(name + ".pem"), f"CN={name}")
@@ -51,6 +52,7 @@ class Scepctl(ClientCase):
         self.assert_good_certificate(self.path("oaep.pem"), "CN=oaep")
 
     def test_refusals_say_why(self):
+        """RFC 8894 section 3.2.1.4."""
         r = self.enrol("/scep", "nochallenge", "", check=False)
         self.assertEqual(r.returncode, 1)
         self.assertIn("challenge.missing", r.stderr)

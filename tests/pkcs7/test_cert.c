@@ -343,6 +343,7 @@ START_TEST(pem_and_der_files)
 }
 END_TEST
 
+/* RFC 8894 section 2.2 */
 START_TEST(fingerprint)
 {
     struct cert *c = parsed(good_der());

@@ -306,6 +306,7 @@ START_TEST(pending)
 }
 END_TEST
 
+/* RFC 8894 section 3.2.1.5 */
 START_TEST(nonces)
 {
     uint8_t nonce[16], longest[SCEP_MAX_NONCE];

@@ -340,7 +340,7 @@ START_TEST(frames)
 }
 END_TEST
 
-/* RFC 8894 section 7.6: proof of possession. */
+/* RFC 8894 sections 2.3 and 7.6: proof of possession. */
 START_TEST(signatures)
 {
     struct parts p = {.signer = EVP_EC_gen("P-256")};

@@ -88,6 +88,7 @@ START_TEST(forms_that_are_never_right)
 }
 END_TEST
 
+/* RFC 8894 section 7.1 */
 START_TEST(size_limit)
 {
     struct err err = {0};

@@ -502,7 +502,7 @@ static void indistinguishable(void)
     reset();
 }
 
-/* RFC 8894 section 7.1: no oracle. */
+/* RFC 8894 sections 3.2 and 7.1: what is no such message is refused, and is no oracle. */
 START_TEST(one_answer)
 {
     struct buf tail = {0}, strange = {0};
@@ -654,6 +654,7 @@ START_TEST(poll)
 }
 END_TEST
 
+/* RFC 8894 section 3.3.4 */
 START_TEST(get)
 {
     struct buf pair = {0};

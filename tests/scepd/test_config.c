@@ -353,6 +353,7 @@ START_TEST(shapes)
 }
 END_TEST
 
+/* RFC 8894 section 2.4 */
 START_TEST(safety)
 {
     refused("challenge = \"one-time\"", "digests = [\"MD5\", \"SHA-256\"]",

@@ -206,6 +206,7 @@ class Life(Case):
 
 class Crl(Case):
     def test_revocation_is_published_and_survives(self):
+        """RFC 8894 section 3.3.4."""
         a = self.authority().start()
         self.enrol(a, "device")
         self.assertEqual(self.revoked(a), 0)

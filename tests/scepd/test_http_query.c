@@ -67,6 +67,7 @@ static void encode(const struct style *s, struct buf *out)
     buf_append(out, "", 1);
 }
 
+/* RFC 8894 section 4.1 */
 START_TEST(every_client)
 {
     const struct style *s = &styles[_i];

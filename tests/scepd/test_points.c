@@ -136,7 +136,7 @@ START_TEST(optional_algorithms_can_be_switched_off)
 }
 END_TEST
 
-/* RFC 8894 section 3.5.2; section 2.5 for Renewal. */
+/* RFC 8894 sections 2.5 and 3.5.2 */
 START_TEST(capabilities_follow_the_settings)
 {
     struct config_endpoint *c = settings("/open");

@@ -94,6 +94,7 @@ static const struct expected expected[] = {
     {"/scep/cgi-bin", -1, 0, 0},
 };
 
+/* RFC 8894 section 4.1 */
 START_TEST(paths)
 {
     const struct expected *e = &expected[_i];

@@ -148,7 +148,7 @@ static void assert_header(const char *line)
     ck_assert_msg(strcasestr(got.head, line) != NULL, "no \"%s\" in:\n%s", line, got.head);
 }
 
-/* RFC 8894 sections 3.5 and 4.2 */
+/* RFC 8894 sections 3.5, 3.5.2 and 4.2 */
 START_TEST(from_memory)
 {
     static const struct {
