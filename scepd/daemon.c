@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "scepd/config_live.h"
 #include "scepd/daemon_internal.h"
 
 /* How long the end waits for requests in flight. */
@@ -143,7 +144,9 @@ static void on_child(evutil_socket_t signal, short what, void *daemon)
 static void on_tick(evutil_socket_t fd, short what, void *daemon)
 {
     struct daemon *d = daemon;
-    scep_http_tick(&d->http, time(NULL));
+    int64_t now = time(NULL);
+    scep_http_tick(&d->http, now);
+    daemon_tend(d, now);
 }
 
 static void on_drain(evutil_socket_t fd, short what, void *daemon)
@@ -203,6 +206,28 @@ static void stop(struct daemon *d)
 
 /* ---- the whole ---- */
 
+static void tell_again(void *daemon, const char *message)
+{
+    struct daemon *d = daemon;
+    log_event(&d->logger.log, LOG_LEVEL_ERROR, "config.mistake", "%s", message);
+}
+
+/* Takes the configuration. */
+static bool prepare(struct daemon *d, struct config *c, struct setup **setup,
+                    struct keeper_signer *signer, struct err *err)
+{
+    for (int i = 1;; i++) {
+        if (daemon_prepare(d, c, setup, signer, err))
+            return true;
+        if (err->kind != ERR_CONFLICT || i == DAEMON_READ_ATTEMPTS ||
+            !(c = config_load(d->file, tell_again, d)))
+            return false;
+        if (d->options.listen)
+            config_set_listen(c, d->options.listen);
+        err_clear(err);
+    }
+}
+
 /* The order matters: the port is bound as root, the keeper is forked before threads, store and
  * libevent exist.  Takes the configuration. */
 static bool start(struct daemon *d, struct config *c, const char **fix, struct err *err)
@@ -227,7 +252,7 @@ static bool start(struct daemon *d, struct config *c, const char **fix, struct e
     }
     *fix = "scepd --check-config shows all that is wrong with the configuration; the files that it "
            "names must belong to the user that scepd runs as, keys with mode 0600";
-    if (!daemon_prepare(d, c, &setup, &signer, err))
+    if (!prepare(d, c, &setup, &signer, err))
         return false;
     c = NULL; /* the setup has it */
     if (!start_store(d, setup->config, fix, err)) {

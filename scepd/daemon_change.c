@@ -8,8 +8,8 @@
 #include "scepd/config_live.h"
 #include "scepd/daemon_internal.h"
 
-/* The configuration is read again when it changed while daemon and keeper read it. */
-#define READ_ATTEMPTS 3
+/* After something that was due was tried, and could be due still. */
+#define TEND_PAUSE 60
 /* A signer that lived for this long is started again at once; others after 1, 2, 4 ... seconds. */
 #define SIGNER_STABLE 60
 #define RESTART_MAX 30
@@ -46,25 +46,44 @@ void daemon_descriptors(struct daemon *d, const struct config *c)
             c->max_connections, (unsigned long long)limit.rlim_cur);
 }
 
+/* Takes both; gives them back if the keeper has started a signer for the very same. */
+static bool agree(bool ok, struct setup *s, struct keeper_signer *k, struct setup **setup,
+                  struct keeper_signer *signer, struct err *err)
+{
+    if (ok && memcmp(k->digest, s->digest, sizeof k->digest) != 0)
+        ok = err_set(err, ERR_CONFLICT,
+                     "the configuration, or a file that it names, changed while it was read");
+    if (!ok) {
+        keeper_signer_clear(k);
+        setup_release(s);
+        return false;
+    }
+    *setup = s;
+    *signer = *k;
+    return true;
+}
+
+/* An RA that has ended is not served, but the keeper may be able to renew it. */
+static bool could_tend(struct daemon *d)
+{
+    struct err ignored = {0};
+    bool changed;
+    keeper_tend(d->keeper, KEEPER_FILE, &changed, &ignored);
+    return changed;
+}
+
 bool daemon_prepare(struct daemon *d, struct config *c, struct setup **setup,
                     struct keeper_signer *signer, struct err *err)
 {
     struct setup *s = NULL;
     struct keeper_signer k = KEEPER_NO_SIGNER;
-    if (!setup_load(c, &s, err))
-        return false;
-    bool ok = keeper_signer(d->keeper, KEEPER_FILE, service_lanes(s->config), &k, err);
-    if (ok && memcmp(k.digest, s->digest, sizeof k.digest) != 0)
-        ok = err_set(err, ERR_CONFLICT,
-                     "the configuration, or a file that it names, changed while it was read");
-    if (!ok) {
-        keeper_signer_clear(&k);
-        setup_release(s);
+    if (!setup_load(c, &s, err)) {
+        if (could_tend(d))
+            err->kind = ERR_CONFLICT;
         return false;
     }
-    *setup = s;
-    *signer = k;
-    return true;
+    bool ok = keeper_signer(d->keeper, KEEPER_FILE, service_lanes(s->config), &k, err);
+    return agree(ok, s, &k, setup, signer, err);
 }
 
 /* ---- taking over ---- */
@@ -217,26 +236,33 @@ static bool read_anew(struct change *ch, struct setup **setup, struct keeper_sig
     return daemon_prepare(d, c, setup, signer, err);
 }
 
-static void run_reload(struct errand *e)
+/* Makes the service, and the keeper's latest reading the one that it keeps.  Takes both. */
+static void serve_kept(struct change *ch, struct setup *setup, struct keeper_signer *signer)
 {
-    struct change *ch = (struct change *)e;
     struct daemon *d = ch->daemon;
-    struct setup *setup = NULL;
-    struct keeper_signer signer = KEEPER_NO_SIGNER;
-    bool ok = false;
-    for (int i = 0; i < READ_ATTEMPTS && !ok; i++) {
-        err_clear(&ch->err);
-        ok = read_anew(ch, &setup, &signer, &ch->err);
-        if (!ok && ch->err.kind != ERR_CONFLICT)
-            return;
-    }
-    if (!ok || !service_new(&d->needs, setup, &signer, &ch->service, &ch->err))
+    if (!service_new(&d->needs, setup, signer, &ch->service, &ch->err))
         return;
     if (!keeper_keep(d->keeper, &ch->err)) {
         service_end(ch->service);
         service_free(ch->service);
         ch->service = NULL;
     }
+}
+
+static void run_reload(struct errand *e)
+{
+    struct change *ch = (struct change *)e;
+    struct setup *setup = NULL;
+    struct keeper_signer signer = KEEPER_NO_SIGNER;
+    bool ok = false;
+    for (int i = 0; i < DAEMON_READ_ATTEMPTS && !ok; i++) {
+        err_clear(&ch->err);
+        ok = read_anew(ch, &setup, &signer, &ch->err);
+        if (!ok && ch->err.kind != ERR_CONFLICT)
+            return;
+    }
+    if (ok)
+        serve_kept(ch, setup, &signer);
 }
 
 static void tell_reloaded(const struct daemon *d)
@@ -349,5 +375,73 @@ void daemon_restart_signer(evutil_socket_t fd, short what, void *daemon)
         return;
     }
     ch->errand = (struct errand){.run = run_restart, .done = restart_done};
+    errands_add(d->errands, &ch->errand);
+}
+
+/* ---- the life of the authorities ---- */
+
+/* The same configuration; the keeper has made files of authorities anew. */
+static bool read_files(struct change *ch, struct setup **setup, struct keeper_signer *signer,
+                       struct err *err)
+{
+    struct setup *s = NULL;
+    struct keeper_signer k = KEEPER_NO_SIGNER;
+    if (!setup_refresh(ch->of, &s, err))
+        return false;
+    bool ok = keeper_signer(ch->daemon->keeper, KEEPER_FILES, service_lanes(s->config), &k, err);
+    return agree(ok, s, &k, setup, signer, err);
+}
+
+static void run_tend(struct errand *e)
+{
+    struct change *ch = (struct change *)e;
+    struct daemon *d = ch->daemon;
+    struct setup *setup = NULL;
+    struct keeper_signer signer = KEEPER_NO_SIGNER;
+    bool changed = false;
+    bool tended = keeper_tend(d->keeper, KEEPER_SAME, &changed, &ch->err);
+    if (!changed && tended) /* another process was first, or there is nothing that can be done */
+        changed = ch->of->rooms.due <= time(NULL);
+    if (!changed)
+        return;
+    err_clear(&ch->err);
+    if (read_files(ch, &setup, &signer, &ch->err))
+        serve_kept(ch, setup, &signer);
+}
+
+static void tend_done(struct errand *e)
+{
+    struct change *ch = (struct change *)e;
+    struct daemon *d = ch->daemon;
+    d->tending = false;
+    d->tend_after = daemon_monotonic() + TEND_PAUSE;
+    if (d->drain_until || ch->of != d->service->setup) { /* a reload has read it all */
+        discard(ch);
+    } else if (ch->service) {
+        struct log_line l;
+        if (ch->service->setup->rooms.due > time(NULL))
+            d->tend_after = 0;
+        daemon_serve(d, ch->service);
+        log_begin(&l, &d->logger.log, LOG_LEVEL_NOTICE, "daemon.tended");
+        log_int(&l, "signer", signer_pid(d->service->signer.process));
+        log_end(&l, "what was due in the authorities is done and served");
+    } else if (ch->err.kind != ERR_NONE) {
+        log_event(&d->logger.log, LOG_LEVEL_ERROR, "daemon.tend_failed",
+                  "what is due in the authorities is tried again in %d s: %s", TEND_PAUSE,
+                  ch->err.text);
+    }
+    change_free(ch);
+}
+
+void daemon_tend(struct daemon *d, int64_t now)
+{
+    if (d->tending || d->reloading || d->drain_until || d->service->setup->rooms.due > now ||
+        daemon_monotonic() < d->tend_after)
+        return;
+    struct change *ch = change_new(d);
+    if (!ch)
+        return;
+    ch->errand = (struct errand){.run = run_tend, .done = tend_done};
+    d->tending = true;
     errands_add(d->errands, &ch->errand);
 }

@@ -30,7 +30,8 @@ struct daemon {
     struct event *signer_ended; /* of the service that serves */
     int64_t signer_since;       /* monotonic seconds */
     int restart_wait;           /* seconds before the last try */
-    bool reloading, reload_again;
+    bool reloading, reload_again, tending;
+    int64_t tend_after;         /* monotonic seconds: not again before */
     /* the end */
     int64_t drain_until;        /* monotonic seconds, 0: not draining */
     bool failed, cut_short;
@@ -40,7 +41,8 @@ struct daemon {
 int64_t daemon_monotonic(void);
 
 /* Reads the files that `c` (taken) names and has the keeper start a signer for them.  ERR_CONFLICT: they changed
- * meanwhile.  Any thread. */
+ * meanwhile, or what had ended in them was renewed: read again, DAEMON_READ_ATTEMPTS times at most.  Any thread. */
+#define DAEMON_READ_ATTEMPTS 3
 bool daemon_prepare(struct daemon *d, struct config *c, struct setup **setup, struct keeper_signer *signer,
                     struct err *err);
 /* What the admin listener tells of while this service serves. */
@@ -49,6 +51,8 @@ struct admin_sources daemon_admin_sources(const struct daemon *d, const struct s
 void daemon_serve(struct daemon *d, struct service *s);
 /* Beside what is served: reads everything anew; a second call meanwhile lets it be done once more. */
 void daemon_reload(struct daemon *d);
+/* Has the keeper do what is due in the authorities; serves what comes of it.  Once a second. */
+void daemon_tend(struct daemon *d, int64_t now);
 /* Handler of ON_RESTART. */
 void daemon_restart_signer(evutil_socket_t fd, short what, void *daemon);
 /* Descriptors for all connections, as far as allowed. */

@@ -11,8 +11,8 @@
 #include "ca/child.h"
 #include "scepd/keeper_wire.h"
 
-/* A signer has to open keys behind slow passphrase functions before it serves. */
-#define REPLY_SECONDS 120
+/* Keys stand behind slow passphrase functions, and large ones take long to make. */
+#define REPLY_SECONDS 300
 
 struct keeper {
     pthread_mutex_t lock;
@@ -157,6 +157,17 @@ bool keeper_keep(struct keeper *k, struct err *err)
     pthread_mutex_lock(&k->lock);
     bool ok = call(k, &q, &reply, err);
     pthread_mutex_unlock(&k->lock);
+    return ok;
+}
+
+bool keeper_tend(struct keeper *k, enum keeper_source source, bool *changed, struct err *err)
+{
+    struct keeper_request q = {.op = KEEPER_OP_TEND, .source = source};
+    struct keeper_reply reply = {0};
+    pthread_mutex_lock(&k->lock);
+    bool ok = call(k, &q, &reply, err);
+    pthread_mutex_unlock(&k->lock);
+    *changed = reply.changed;
     return ok;
 }
 

@@ -1,7 +1,7 @@
 /* The keeper: a small process of one thread, forked before threads, sockets and store exist, that alone has to do with
  * key files.  The daemon asks it to start a signer; what the signer's keys may do the keeper reads from the
  * configuration itself, so that nobody who takes over the daemon can ask for more.  It hands over the lanes of the
- * signer and waits for its end.  Keeper and signers end with the daemon.
+ * signer and waits for its end.  It makes the keys of authorities that are due.  Keeper and signers end with the daemon.
  *
  * One call at a time, from any thread. */
 #pragma once
@@ -35,5 +35,8 @@ struct keeper_signer {
 bool keeper_signer(struct keeper *k, enum keeper_source source, unsigned lanes, struct keeper_signer *out,
                    struct err *err);
 void keeper_signer_clear(struct keeper_signer *s);
+/* Does what is due in the life of the authorities, see config_tend; KEEPER_FILES is the same as KEEPER_SAME.  The time is
+ * the keeper's own. */
+bool keeper_tend(struct keeper *k, enum keeper_source source, bool *changed, struct err *err);
 /* What was last read for a signer is kept from now on. */
 bool keeper_keep(struct keeper *k, struct err *err);

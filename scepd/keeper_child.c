@@ -10,6 +10,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "ca/child.h"
@@ -70,15 +71,21 @@ static bool read_rooms(struct config *c, bool owns, struct reading *out, struct 
     return true;
 }
 
-static bool read_file(struct keeping *k, struct reading *out, struct err *err)
+static struct config *read_config(struct keeping *k, struct err *err)
 {
     struct complaints complaints = {0};
     struct config *c = config_load(k->start->file, complain, &complaints);
-    if (!c)
-        return err_set(err, ERR_CONFIG, "%s%s", complaints.first,
-                       complaints.n > 1 ? ", and more" : "");
-    logger_set(&k->logger, c->log_level, c->log_json);
-    return read_rooms(c, true, out, err);
+    if (c)
+        logger_set(&k->logger, c->log_level, c->log_json);
+    else
+        err_set(err, ERR_CONFIG, "%s%s", complaints.first, complaints.n > 1 ? ", and more" : "");
+    return c;
+}
+
+static bool read_file(struct keeping *k, struct reading *out, struct err *err)
+{
+    struct config *c = read_config(k, err);
+    return c && read_rooms(c, true, out, err);
 }
 
 /* What the signer is to be made of; NULL after a failure. */
@@ -110,6 +117,23 @@ static void keep(struct keeping *k)
     }
     reading_clear(&k->kept);
     k->kept = next;
+}
+
+/* ---- the life of the authorities ---- */
+
+static void tend(struct keeping *k, uint32_t source, struct keeper_reply *reply)
+{
+    bool changed = false, anew = source == KEEPER_FILE;
+    struct config *c = anew ? read_config(k, &reply->err) : k->kept.config;
+    if (!c) {
+        if (!anew)
+            err_set(&reply->err, ERR_CONFIG, "the keeper has not read a configuration yet");
+        return;
+    }
+    config_tend(c, time(NULL), &k->logger.log, &changed, &reply->err);
+    reply->changed = changed;
+    if (anew)
+        config_free(c);
 }
 
 /* ---- answering ---- */
@@ -210,6 +234,8 @@ static bool serve(struct keeping *k)
         return serve_signer(k, &q, &reply);
     else if (q.op == KEEPER_OP_KEEP)
         keep(k);
+    else if (q.op == KEEPER_OP_TEND)
+        tend(k, q.source, &reply);
     else
         err_set(&reply.err, ERR_SIGNER, "the keeper refused: an unknown request");
     return send_reply(k, &reply);

@@ -12,12 +12,13 @@
 /* Signers that may live at a time: one serves, one is to replace it, others finish what they have. */
 #define KEEPER_MAX_SIGNERS 8
 
-enum keeper_op { KEEPER_OP_SIGNER = 1, KEEPER_OP_KEEP };
+enum keeper_op { KEEPER_OP_SIGNER = 1, KEEPER_OP_KEEP, KEEPER_OP_TEND };
 
 struct keeper_request {
     uint32_t magic, sequence;
     uint32_t op;
-    uint32_t source, lanes; /* KEEPER_OP_SIGNER */
+    uint32_t source; /* KEEPER_OP_SIGNER, KEEPER_OP_TEND */
+    uint32_t lanes;  /* KEEPER_OP_SIGNER */
 };
 
 struct keeper_reply {
@@ -25,6 +26,7 @@ struct keeper_reply {
     struct err err; /* ERR_NONE: done */
     int32_t pid;
     uint8_t digest[SIGNER_DIGEST];
+    uint32_t changed; /* KEEPER_OP_TEND */
 };
 
 struct keeper_passed { /* goes with descriptors */

@@ -153,6 +153,20 @@ START_TEST(another_configuration_is_another_digest)
 }
 END_TEST
 
+START_TEST(nothing_is_due)
+{
+    bool changed = true;
+    ck_assert(!keeper_tend(keeper, KEEPER_SAME, &changed, &err)); /* nothing is kept yet */
+    ck_assert_msg((err_clear(&err), keeper_tend(keeper, KEEPER_FILE, &changed, &err)), "%s",
+                  err.text);
+    ck_assert(!changed);
+    ck_assert(get(KEEPER_FILE, &signer) && keeper_keep(keeper, &err));
+    changed = true;
+    ck_assert(keeper_tend(keeper, KEEPER_SAME, &changed, &err));
+    ck_assert(!changed);
+}
+END_TEST
+
 START_TEST(many_lanes)
 {
     struct keeper_signer many = KEEPER_NO_SIGNER;
@@ -290,6 +304,7 @@ int main(void)
     tcase_add_test(c, nothing_is_kept_unless_told);
     tcase_add_test(c, the_same_without_files);
     tcase_add_test(c, another_configuration_is_another_digest);
+    tcase_add_test(c, nothing_is_due);
     tcase_add_test(c, many_lanes);
     tcase_add_test(c, not_too_many_signers);
     tcase_add_test(c, the_end_of_the_keeper);

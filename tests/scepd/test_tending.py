@@ -1,0 +1,106 @@
+"""A clock that jumps while the daemon runs: what becomes due in its authorities is done and served, without a restart."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+from harness import SCEPCTL, SCEPD, Authority, run
+
+LIBRARIES = ["/usr/lib/%s-linux-gnu/faketime/libfaketimeMT.so.1" % m for m in ("x86_64", "aarch64")]
+
+
+def until(what, seconds=60):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = what()
+        if found:
+            return found
+        time.sleep(0.05)
+    return what()
+
+
+class Tending(unittest.TestCase):
+    def setUp(self):
+        self.a = Authority()
+        self.addCleanup(self.a.close)
+        self.clock = os.path.join(self.a.home, "clock")
+        library = next((l for l in LIBRARIES if os.path.exists(l)), None)
+        self.assertTrue(library, "the package faketime is missing")
+        self.env = dict(os.environ, LD_PRELOAD=library, FAKETIME_TIMESTAMP_FILE=self.clock, FAKETIME_NO_CACHE="1",
+                        DONT_FAKE_MONOTONIC="1")
+        self.days(0)
+
+    def days(self, n):
+        """So many days from today on; never half a file."""
+        with open(self.clock + ".new", "w") as f:
+            f.write(f"+{n}d\n")
+        os.rename(self.clock + ".new", self.clock)
+
+    def start(self):
+        self.a.log = open(self.a.log_path, "ab")
+        self.a.process = subprocess.Popen([SCEPD, "-c", self.a.conf], stdout=self.a.log, stderr=self.a.log, env=self.env)
+        self.a.wait_ready()
+
+    def count(self, event):
+        return self.a.log_text().count(f"event={event} ")
+
+    def enrol(self, name):
+        challenge = os.path.join(self.a.home, name + ".challenge")
+        with open(challenge, "w") as f:
+            f.write(run(SCEPCTL, "-c", self.a.conf, "challenge", "new", "-q", env=self.env).stdout)
+        return run(SCEPCTL, "client", "enrol", self.a.url + "/scep", "--subject", "CN=" + name, "--key",
+                   os.path.join(self.a.home, name + ".key"), "--out", os.path.join(self.a.home, name + ".pem"),
+                   "--challenge-file", challenge, env=self.env)
+
+    def served(self):
+        return self.a.get("/scep?operation=GetCACert")
+
+    def test_an_ra_is_renewed_while_it_runs(self):
+        self.start()
+        first = self.served()
+        self.enrol("one")
+        with open(self.a.ra) as f:
+            end = run("openssl", "x509", "-noout", "-enddate", input=f.read()).stdout.partition("=")[2]
+        left = (int(run("date", "-d", end, "+%s").stdout) - int(time.time())) // 86400
+        self.days(left - 20)
+        self.assertTrue(until(lambda: self.count("daemon.tended")), self.a.log_text())
+        self.assertEqual(self.count("ra.renewed"), 1)
+        self.assertTrue(until(lambda: self.served() != first))
+        self.enrol("two")
+        self.assertEqual(self.a.stop(), 0)
+        self.assertNotIn("level=error", self.a.log_text())
+
+    def test_years_at_once(self):
+        """Nothing hangs or spins; RA and CA are what they should be in the end, and devices enrol."""
+        self.start()
+        self.enrol("one")
+        for years in (3, 6, 9):
+            before = self.count("daemon.tended")
+            self.days(365 * years)
+            self.assertTrue(until(lambda: self.count("daemon.tended") > before, 150), self.a.log_text())
+            self.enrol(f"after-{years}")
+        self.assertGreaterEqual(self.count("ra.renewed"), 1)
+        with open(f"/proc/{self.a.process.pid}/stat") as f:
+            before = sum(int(n) for n in f.read().rpartition(")")[2].split()[11:13])
+        time.sleep(2)
+        with open(f"/proc/{self.a.process.pid}/stat") as f:
+            after = sum(int(n) for n in f.read().rpartition(")")[2].split()[11:13])
+        self.assertLess(after - before, 100) # of 200 ticks: it does not spin
+        self.assertEqual(self.a.stop(), 0)
+
+    def test_started_with_an_ra_that_has_ended(self):
+        self.start()
+        self.assertEqual(self.a.stop(), 0)
+        self.days(365 * 3)
+        self.start()
+        self.assertGreaterEqual(self.count("ra.renewed"), 1)
+        self.enrol("late")
+        self.assertEqual(self.a.stop(), 0)
+
+
+if __name__ == "__main__":
+    unittest.main()
