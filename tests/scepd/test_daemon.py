@@ -357,7 +357,7 @@ class Check(Case):
                            (('path = "store"', 'path = "no-store"'), "no-store"),
                            (('path = "store"', 'path = "scepd.conf"'), "not a directory"),
                            (('queue = 512;', 'queue = 512; user = "no-such-user";'), "no-such-user")):
-            a = self.authority(lambda text: text.replace(*edit))
+            a = self.authority(lambda text: text.replace(*edit, 1))
             r = scepd("-c", a.conf, "--check-config")
             self.assertEqual(r.returncode, PROBLEMS, edit)
             self.assertIn(part, r.stderr)
