@@ -144,6 +144,7 @@ void probe_clear(struct probe *p)
     client_ca_clear(&p->ca);
     client_identity_clear(&p->who);
     cert_free(p->issued);
+    cert_free(p->next);
     if (p->legacy)
         OSSL_PROVIDER_unload(p->legacy);
     probe_http_free(p->http);

@@ -83,6 +83,7 @@ struct probe {
     struct cert *cert[SCEP_MAX_CERTS]; /* of GetCACert, in its order; owned */
     size_t cert_n;
     bool next_announced;
+    struct cert *next;          /* the next CA; NULL: none that can be read */
     /* how messages are made */
     struct client_identity who;
     bool has_who;

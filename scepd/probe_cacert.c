@@ -392,6 +392,8 @@ static void check_next_certificates(struct probe *p, struct view body, struct vi
         probe_warn(p, PROBE_NEXT_CERTS, NOBODY, "the next CA is the present one");
     else
         probe_ok(p, PROBE_NEXT_CERTS, "inside and outside");
+    if (in && !cert_parse(buf_view(&inside.der[0]), &p->next, &err))
+        p->next = NULL;
     scep_certs_clear(&inside);
     scep_certs_clear(&outside);
 }

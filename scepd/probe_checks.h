@@ -130,6 +130,8 @@ enum probe_client {
       "answer GetCRL for the CA's certificate with the newest CRL") \
     X(PKI_TO_CA, "pki.to_ca", "encrypted to the CA", "RFC 8894 section 2.1.2", C(PYSCEP), \
       "decrypt what was encrypted to the CA certificate as well as to the RA's") \
+    X(PKI_TO_NEXT, "pki.to_next", "encrypted to the next CA", "RFC 8894 section 5.1", C(CISCO), \
+      "answer what was encrypted to the next CA with a certificate of it: routers ask so before the day of the change") \
     X(PKI_RENEWAL, "pki.renewal", "RenewalReq", "RFC 8894 section 2.5", C_STRONGSWAN | C(MICROMDM) | C(CRYPTLIB), \
       "take messageType 17, or do not announce Renewal") \
     X(ALG_MD5, "alg.md5", "MD5", "RFC 8894 section 2.9", 0, \

@@ -319,14 +319,16 @@ static void get_back(struct probe *p, struct enrolment *e, enum scep_type type, 
 }
 
 /* The names of the certificate in hand, which a server may have changed. */
-static bool renewal_csr(const struct cert *old, EVP_PKEY *key, struct buf *out, struct err *err)
+static bool renewal_csr(const struct cert *old, EVP_PKEY *key, struct view challenge,
+                        struct buf *out, struct err *err)
 {
     struct name name = {0};
     struct extensions x = {0};
     bool ok = name_parse(old->subject, REASON_SUBJECT_FORBIDDEN, &name, err) &&
               (old->extensions.n == 0 ||
                extensions_parse(old->extensions, REASON_MESSAGE_MALFORMED, &x, err));
-    struct client_wish wish = {.subject = &name, .san = x.has_san ? &x.san : NULL};
+    struct client_wish wish = {
+        .subject = &name, .san = x.has_san ? &x.san : NULL, .challenge = challenge};
     ok = ok && client_csr_build(key, &wish, out, err);
     name_clear(&name);
     extensions_clear(&x);
@@ -356,31 +358,50 @@ static void judge_renewal(struct probe *p, struct enrolment *e, const struct pro
     cert_free(leaf);
 }
 
+static bool ask_renewal(struct probe *p, struct enrolment *e, enum scep_type type, EVP_PKEY *key,
+                        struct view challenge, struct probe_reply *r, struct err *err)
+{
+    struct buf csr = {0};
+    probe_reply_clear(r);
+    bool ok = renewal_csr(p->issued, key, challenge, &csr, err) &&
+              ask_with_device(p, e, type, buf_view(&csr), &e->device, r, err);
+    buf_wipe(&csr);
+    return ok;
+}
+
+static bool refused(const struct probe_reply *r)
+{
+    return r->outcome == OUT_CERTREP && r->status != SCEP_SUCCESS;
+}
+
 static void renew(struct probe *p, struct enrolment *e, enum scep_type type, enum probe_check c)
 {
     EVP_PKEY *key = NULL;
-    struct buf csr = {0};
     struct probe_reply r = {0};
     struct scep_certs certs = {0};
     struct err err = {0};
-    bool sent = key_generate("rsa2048", &key, &err) && renewal_csr(p->issued, key, &csr, &err) &&
-                ask_with_device(p, e, type, buf_view(&csr), &e->device, &r, &err);
-    if (sent && r.outcome == OUT_CERTREP && r.status == SCEP_FAILURE &&
-        r.fail_info == FAIL_BAD_TIME)
+    bool sent = key_generate("rsa2048", &key, &err) &&
+                ask_renewal(p, e, type, key, view_of(NULL, 0), &r, &err);
+    if (sent && refused(&r) && r.fail_info == FAIL_BAD_TIME) {
         probe_skip(p, c, "too early for this server: %s", r.text);
-    else if (sent && r.outcome == OUT_CERTREP && r.status != SCEP_SUCCESS)
-        probe_warn(p, c, 0,
-                   "%s; is the window for renewals not open yet, or the "
-                   "challenge wanted again?",
-                   r.text);
-    else if (!sent || !probe_open(p, &r, &e->device, e->m.cipher, &certs, &err))
+        goto out;
+    }
+    /* RFC 8894 section 2.4 lets a server ask for it; clients do not know that it does. */
+    if (sent && refused(&r) && p->o->challenge.n) {
+        sent = ask_renewal(p, e, type, key, p->o->challenge, &r, &err);
+        if (sent && r.outcome == OUT_CERTREP && r.status == SCEP_SUCCESS)
+            probe_warn(p, c, 0, "only with the challenge, which clients do not send again");
+    }
+    if (sent && refused(&r)) {
+        probe_warn(p, c, 0, "%s; is the window for renewals not open yet?", r.text);
+    } else if (!sent || !probe_open(p, &r, &e->device, e->m.cipher, &certs, &err)) {
         probe_fail(p, c, 0, "%s", err.text);
-    else {
+    } else {
         judge_renewal(p, e, &r, &certs, key, c);
         key = e->key == key ? NULL : key;
     }
+out:
     EVP_PKEY_free(key);
-    buf_clear(&csr);
     scep_certs_clear(&certs);
     probe_reply_clear(&r);
 }

@@ -211,6 +211,24 @@ static void check_forms(struct probe *p, const struct yardstick *y)
         probe_warn(p, PROBE_PKI_TO_CA, 0, "%s", told);
 }
 
+/* RFC 8894 section 5.1: who is asked shows in the recipient. */
+static void check_next(struct probe *p, const struct yardstick *y)
+{
+    struct probe_message m = y->m;
+    struct pubkey key;
+    struct err ignored;
+    char told[400];
+    m.recipient = p->next;
+    if (!p->next)
+        probe_skip(p, PROBE_PKI_TO_NEXT, "there is no next CA");
+    else if (!pubkey_parse(p->next->spki, &key, &ignored) || key.type != KEY_RSA)
+        probe_skip(p, PROBE_PKI_TO_NEXT, "the next CA has no RSA key");
+    else if (taken(p, y, &m, told, sizeof told))
+        probe_ok(p, PROBE_PKI_TO_NEXT, "decrypted");
+    else
+        probe_warn(p, PROBE_PKI_TO_NEXT, 0, "%s", told);
+}
+
 /* ---- transactionIDs ---- */
 
 static void check_transaction_ids(struct probe *p, const struct yardstick *y)
@@ -500,6 +518,7 @@ void probe_pki(struct probe *p)
     check_digests(p, &y);
     check_ciphers(p, &y);
     check_forms(p, &y);
+    check_next(p, &y);
     check_transaction_ids(p, &y);
     check_transports(p, &y);
 out:

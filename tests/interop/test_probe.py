@@ -90,6 +90,10 @@ class Scepserver(unittest.TestCase):
         # Certificates: a lost reply costs the challenge, and nobody learns of a revocation.
         self.expect(checks, enrol__answer="ok", enrol__content="ok", enrol__key="ok", enrol__again="warn",
                     enrol__revocation="warn", enrol__get_crl="warn")
+        # Renewals work, but only with the challenge, which real clients do not send again.
+        for name in ("enrol.renewal_17", "enrol.renewal_19"):
+            self.assertEqual(checks[name]["status"], "warn", checks[name])
+            self.assertIn("only with the challenge", checks[name]["value"])
         self.assertEqual({c for c, v in report["clients"].items() if v == "fails"},
                          {"Windows, Intune", "strongSwan 5.9", "strongSwan 6", "certmonger", "sscep", "PyScep", "cryptlib"})
         # Its capabilities are in order.

@@ -371,7 +371,7 @@ class Hostile(ProbeCase):
             self.addCleanup(server.close)
             r = run(SCEPCTL, "probe", f"http://127.0.0.1:{server.server_address[1]}/scep", "--json", check=False)
             self.assertIn(r.returncode, (0, 7), r.stderr)
-            self.assertEqual(len(json.loads(r.stdout)["checks"]), 97)
+            self.assertEqual(len(json.loads(r.stdout)["checks"]), 98)
 
 
 class Caps(ProbeCase):
@@ -579,18 +579,18 @@ class NextCa(ProbeCase):
         return self.found(fault, expected)[0]
 
     def test_good(self):
-        checks = self.next_ca(self.answer(), {})
+        checks = self.next_ca(self.answer(), {"pki.to_next": "warn"})  # the good server knows nothing of it
         for name in ("answer", "type", "signature", "certificates"):
             self.assertEqual(checks["nextca." + name]["status"], "ok")
 
     def test_not_announced(self):
-        self.next_ca(self.answer(), {"nextca.answer": "warn"}, announced=False)
+        self.next_ca(self.answer(), {"nextca.answer": "warn", "pki.to_next": "warn"}, announced=False)
 
     def test_type(self):
-        self.next_ca(self.answer(), {"nextca.type": "fail"}, type="application/x-x509-ca-cert")
+        self.next_ca(self.answer(), {"nextca.type": "fail", "pki.to_next": "warn"}, type="application/x-x509-ca-cert")
 
     def test_stranger(self):
-        self.next_ca(self.answer(signer=self.file("other.pem"), key=self.file("other.key")), {"nextca.signature": "fail"})
+        self.next_ca(self.answer(signer=self.file("other.pem"), key=self.file("other.key")), {"nextca.signature": "fail", "pki.to_next": "warn"})
 
     def test_not_signed(self):
         with open(self.file("inner.der"), "wb") as f:
@@ -601,10 +601,10 @@ class NextCa(ProbeCase):
 
     def test_damaged(self):
         body = self.answer()
-        self.next_ca(body[:-1] + bytes([body[-1] ^ 1]), {"nextca.signature": "fail"})
+        self.next_ca(body[:-1] + bytes([body[-1] ^ 1]), {"nextca.signature": "fail", "pki.to_next": "warn"})
 
     def test_only_inside(self):
-        checks = self.next_ca(self.answer(outer=False), {"nextca.certificates": "warn"})
+        checks = self.next_ca(self.answer(outer=False), {"nextca.certificates": "warn", "pki.to_next": "warn"})
         self.assertEqual(checks["nextca.certificates"]["clients"], ["Android, jscep", "ChromeOS"])
 
     def test_present_one(self):
@@ -614,6 +614,23 @@ class NextCa(ProbeCase):
             self.next_ca(self.answer(), {"nextca.certificates": "warn"})
         finally:
             self.__class__.next = saved
+
+
+class Rollover(unittest.TestCase):
+    """scepd itself, with a next CA announced: nothing to complain about, and what is for the next CA is opened."""
+
+    def test_announced(self):
+        for key in ("rsa2048", "p256"):
+            a = Authority(key)
+            self.addCleanup(a.close)
+            a.ctl("ca", "rollover", "new", "--yes")
+            a.start()
+            report = json.loads(run(SCEPCTL, "probe", a.url + "/scep", "--json").stdout)
+            checks = {c["id"]: c["status"] for c in report["checks"]}
+            self.assertEqual([i for i, s in checks.items() if s in ("warn", "fail")], [])
+            self.assertEqual({s for i, s in checks.items() if i.startswith("nextca.")}, {"ok"})
+            self.assertEqual(checks["pki.to_next"], "ok" if key == "rsa2048" else "skip")
+            self.assertIn("GetNextCACert", report["capabilities"])
 
 
 class Enrolment(ProbeCase):
