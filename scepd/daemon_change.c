@@ -129,6 +129,7 @@ static void on_signer_ended(evutil_socket_t fd, short what, void *daemon)
     struct daemon *d = daemon;
     event_free(d->signer_ended);
     d->signer_ended = NULL;
+    metrics_signer_lost(d->metrics);
     if (d->drain_until)
         return;
     bool stable = daemon_monotonic() - d->signer_since >= SIGNER_STABLE;

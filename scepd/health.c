@@ -293,7 +293,7 @@ static void check_signer(struct health *h, const struct health_live *l)
     serving(h, l->signer_reached
                    ? health_add(h, "signer", HEALTH_PASS, "", "the signer process answers")
                    : health_add(h, "signer", HEALTH_FAIL,
-                                "systemctl restart scepd; the log says why it ended",
+                                "scepd starts another; signer.lost and signer.failed in the log say why",
                                 "the signer process does not answer: nothing can be issued"));
 }
 

@@ -160,6 +160,12 @@ void metrics_log_dropped(struct metrics *m, unsigned lines)
         add(&m->log_dropped, lines);
 }
 
+void metrics_signer_lost(struct metrics *m)
+{
+    if (m)
+        m->signer_missed = SIGNER_MISSED_MOST;
+}
+
 void metrics_signer_restarted(struct metrics *m)
 {
     if (m)

@@ -56,6 +56,8 @@ void metrics_queue_wait(struct metrics *m, double seconds);
 void metrics_commit(struct metrics *m, bool done, size_t records, double seconds);
 void metrics_crl_failed(struct metrics *m);
 void metrics_log_dropped(struct metrics *m, unsigned lines);
+/* It is known to be gone, until metrics_watch_signer gets a lane of another. */
+void metrics_signer_lost(struct metrics *m);
 void metrics_signer_restarted(struct metrics *m);
 /* The configuration was read again, or could not be; the first reading, at start, is done by metrics_new. */
 void metrics_reloaded(struct metrics *m, bool done, int64_t now);

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import sys
 import time
 import unittest
@@ -202,6 +203,65 @@ class Counting(unittest.TestCase):
         self.assertEqual(self.s.value("scepd_scep_refusals_total", reason="http.wrong_path"), 250)
         written = self.s.a.log_text().count("reason=http.wrong_path")
         self.assertEqual(written + self.s.value("scepd_log_dropped_total"), 250)
+
+
+class Changing(unittest.TestCase):
+    """What a running daemon goes through."""
+
+    def setUp(self):
+        self.s = Admin()
+        self.addCleanup(self.s.a.close)
+        self.s.a.start()
+
+    def check(self, name):
+        return [c for c in self.s.health()[1]["checks"] if c["name"] == name][0]
+
+    def reload(self, edit):
+        with open(self.s.a.conf) as f:
+            text = f.read()
+        with open(self.s.a.conf, "w") as f:
+            f.write(edit(text))
+        self.s.a.process.send_signal(signal.SIGHUP)
+        return text
+
+    def test_a_reload_that_fails_and_one_that_does_not(self):
+        read_at = self.s.value("scepd_config_last_reload_timestamp_seconds")
+        self.assertEqual(self.s.value("scepd_config_last_reload_successful"), 1)
+        before = self.reload(lambda t: t + "nonsense = 1;\n")
+        self.s.wait(lambda: self.s.value("scepd_config_last_reload_successful") == 0)
+        self.assertEqual(self.s.value("scepd_config_last_reload_timestamp_seconds"), read_at)
+        self.assertEqual(self.check("config")["status"], "warn")
+        self.assertEqual(self.s.get("/healthz")[0], 200)
+        self.reload(lambda t: before.replace('path = "/scep/manual"', 'path = "/scep/by-hand"'))
+        self.s.wait(lambda: self.s.value("scepd_config_last_reload_successful") == 1)
+        self.assertEqual(self.check("config")["status"], "pass")
+        self.s.wait(lambda: ("scepd_requests_pending", (("endpoint", "/scep/by-hand"),)) in self.s.samples())
+
+    def test_who_may_ask_can_be_reloaded(self):
+        self.reload(lambda t: t.replace('admin: { address = "127.0.0.1";',
+                                        'admin: { address = "127.0.0.1"; allow = ["10.0.0.0/8"];'))
+        self.s.wait(lambda: self.s.get("/livez")[0] == 403)
+
+    def test_another_signer(self):
+        pid = int(re.findall(r"event=daemon\.started .*\bsigner=(\d+)", self.s.a.log_text())[-1])
+        os.kill(pid, signal.SIGKILL)
+        self.s.wait(lambda: self.s.value("scepd_signer_restarts_total") == 1)
+        self.s.wait(lambda: self.check("signer")["status"] == "pass")
+        directory = os.path.join(self.s.a.home, "client")
+        os.mkdir(directory)
+        self.s.enrol(directory)
+
+    def test_no_other_signer(self):
+        pid = int(re.findall(r"event=daemon\.started .*\bsigner=(\d+)", self.s.a.log_text())[-1])
+        key = os.path.join(self.s.a.home, "keys", "ca.key")
+        os.rename(key, key + ".away")
+        os.kill(pid, signal.SIGKILL)
+        self.s.wait(lambda: self.check("signer")["status"] == "fail")
+        self.assertEqual(self.s.get("/healthz")[0], 503)
+        self.assertEqual(self.s.get("/readyz")[0], 503)
+        self.assertEqual(self.s.get("/livez")[0], 200)
+        os.rename(key + ".away", key)
+        self.s.wait(lambda: self.s.get("/readyz")[0] == 200, 60)
 
 
 class Status(unittest.TestCase):
