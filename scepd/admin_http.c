@@ -142,6 +142,7 @@ static void on_request(void *admin, struct http_request *r)
 {
     struct admin *a = admin;
     const char *path = http_path(r);
+    log_limit_flush(&a->refused_limit, a->options.log, time(NULL));
     if (!may_ask(a, http_peer(r))) {
         refuse(a, http_peer(r), path, 403, "the address is not in admin.allow");
         http_reply_text(r, 403, "this address may not ask here (admin.allow)");

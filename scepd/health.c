@@ -292,9 +292,10 @@ static void check_signer(struct health *h, const struct health_live *l)
 {
     serving(h, l->signer_reached
                    ? health_add(h, "signer", HEALTH_PASS, "", "the signer process answers")
-                   : health_add(h, "signer", HEALTH_FAIL,
-                                "scepd starts another; signer.lost and signer.failed in the log say why",
-                                "the signer process does not answer: nothing can be issued"));
+                   : health_add(
+                         h, "signer", HEALTH_FAIL,
+                         "scepd starts another; signer.lost and signer.failed in the log say why",
+                         "the signer process does not answer: nothing can be issued"));
 }
 
 static void check_queue(struct health *h, const struct health_live *l)
