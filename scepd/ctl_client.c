@@ -90,7 +90,10 @@ static int session_open(struct session *s, struct ctl *ctl, const struct ctl_arg
                                .force_get = ctl_arg(args, "get") != NULL,
                                .timeout = (int)timeout};
     if (!client_new(&o, &s->client, &err) || !client_get_caps(s->client, &s->caps, &err))
-        return ctl_fail_err(ctl, &err, "is the URL right, and the server running?");
+        return err.kind == ERR_IO
+                   ? ctl_fail(ctl, CTL_UNAVAILABLE, "is the URL right, and the server running?",
+                              "%s", err.text)
+                   : ctl_fail_err(ctl, &err, NULL);
     /* RFC 8894 section 7.5: whoever is between may have taken it away. */
     if (ctl_arg(args, "expect-standard") && !s->caps.scep_standard)
         return ctl_fail(ctl, CTL_FAILED,

@@ -1,6 +1,7 @@
 /* seed_store STORE CERTIFICATE: fills a store with records for the tests of scepctl, hostile names
  * among them.
- * seed_store STORE CERTIFICATE N: with N certificates, for measuring. */
+ * seed_store STORE CERTIFICATE N: with N certificates, for measuring.
+ * seed_store STORE CERTIFICATE old: with 1500 that ended long ago, and a good one. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -113,6 +114,35 @@ static bool fill_many(struct store *s, const struct cert *ca, unsigned n, struct
     return true;
 }
 
+#define OLD 1500
+
+/* Certificates that ended long ago, and a good one last: the newest of all is never forgotten. */
+static bool fill_old(struct store *s, const struct cert *ca, struct err *err)
+{
+    struct store_write *w = NULL;
+    int64_t now = (int64_t)time(NULL);
+    bool done = store_write_begin(s, &w, err);
+    if (!done)
+        return false;
+    for (unsigned i = 0; done && i <= OLD; i++) {
+        struct store_cert c = {.serial_len = 16, .not_before = now - 1000 * 86400};
+        c.not_after = i < OLD ? now - 800 * 86400 : now + 300 * 86400;
+        c.issued_at = c.not_before;
+        c.serial[0] = 0x41;
+        c.serial[1] = (uint8_t)(i >> 8);
+        c.serial[2] = (uint8_t)i;
+        c.key_hash[0] = (uint8_t)i;
+        snprintf(c.subject, sizeof c.subject, "CN=device-%u", i);
+        done = (buf_append(&c.der, ca->der.p, ca->der.n) || err_memory(err)) &&
+               store_cert_put(w, &c, err);
+        store_cert_clear(&c);
+    }
+    if (done)
+        return store_write_commit(w, err);
+    store_write_abort(w);
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     struct err err = {0};
@@ -124,7 +154,9 @@ int main(int argc, char **argv)
     bool done = usable && file_read(argv[2], &pem, &err) &&
                 cert_parse_any(buf_view(&pem), &ca, &err) && store_open(&o, &s, &err) &&
                 (argc == 3 ? fill(s, ca, &err)
-                           : fill_many(s, ca, (unsigned)strtoul(argv[3], NULL, 10), &err));
+                 : strcmp(argv[3], "old") == 0
+                     ? fill_old(s, ca, &err)
+                     : fill_many(s, ca, (unsigned)strtoul(argv[3], NULL, 10), &err));
     if (!done)
         fprintf(stderr, "seed_store: %s\n", err.text);
     store_close(s);

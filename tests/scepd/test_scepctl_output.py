@@ -4,11 +4,17 @@ import csv
 import io
 import json
 import os
+import re
+import shutil
+import signal
+import subprocess
 import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from ctl_case import CONFLICT, DONE, ESC, USAGE, Seeded
+from ctl_case import (CONFLICT, DONE, ESC, FAILED, INTERRUPTED, NOT_FOUND, PROBLEMS, SEED, UNAVAILABLE, USAGE, Seeded, ctl,
+                      make_home)
+from harness import SCEPCTL, run
 
 
 class Terminal(Seeded):
@@ -65,6 +71,78 @@ class Terminal(Seeded):
         self.assertTrue(any("40" + 15 * "a1" in line for line in out))
 
 
+class Golden(Seeded):
+    """Tables at two widths and the form for pipes, to the last blank.  GOLDEN_WRITE=1 writes them anew."""
+
+    where = os.path.join(os.path.dirname(__file__), "golden")
+
+    def compare(self, name, text):
+        path = os.path.join(self.where, name)
+        if os.environ.get("GOLDEN_WRITE"):
+            with open(path, "w") as f:
+                f.write(text)
+        with open(path) as f:
+            self.assertEqual(text, f.read(), name)
+
+    def test_tables_and_pipes(self):
+        columns = {"cert": "serial,subject,template,state,san,renewed_by", "request": "id,subject,state,endpoint,key,polls,peer"}
+        for noun, names in columns.items():
+            for width in (80, 200):
+                code, out = self.on_terminal(noun, "list", "-q", "--columns", names, columns=width)
+                self.assertEqual(code, DONE)
+                self.compare(f"{noun}-list-{width}.txt", out)
+            self.compare(f"{noun}-list-pipe.txt", self.ctl(noun, "list", "--columns", names).stdout)
+            self.compare(f"{noun}-list.csv", self.ctl(noun, "list", "--columns", names, "--csv").stdout)
+
+
+class ExitCodes(Seeded):
+    """Every code of scepctl(1), and that the page lists just these."""
+
+    def test_each(self):
+        missing = self.home + "/none.conf"
+        self.exits(DONE, self.ctl("cert", "list", "-s", "nothing has this"))
+        self.exits(FAILED, ctl("-c", missing, "cert", "list"))
+        self.exits(USAGE, self.ctl("cert", "revoke", "40a1a1"))
+        self.exits(NOT_FOUND, self.ctl("cert", "show", "50a1a1"))
+        self.exits(NOT_FOUND, self.ctl("request", "show", "req_aaaa"))  # not unique
+        self.exits(CONFLICT, self.ctl("cert", "revoke", "40a1a1", "--yes", "--expect", "7"))
+        self.exits(PROBLEMS, self.ctl("store", "verify"))  # the certificates are made up
+        r = self.exits(UNAVAILABLE, ctl("client", "caps", "http://127.0.0.1:1/scep"))
+        self.assertNotIn("Traceback", r.stderr)
+
+    def test_page(self):
+        page = os.path.join(os.path.dirname(__file__), "..", "..", "docs", "scepctl.1")
+        with open(page) as f:
+            section = f.read().split(".Sh EXIT STATUS")[1].split(".Sh")[0]
+        self.assertEqual(re.findall(r"^\.It (\d+)$", section, re.M), ["0", "1", "2", "3", "4", "5", "6", "7", "130"])
+
+    def test_interrupted_between_two(self):
+        """Ctrl-C while many are revoked: exit 130, says how far it got, and the store is whole."""
+        home, _ = make_home("--demo", "--key", "p256")
+        self.addCleanup(shutil.rmtree, home)
+        run(SEED, home + "/store", home + "/ca/ca.pem", "1500")
+        conf = home + "/scepd.conf"
+        ids = ctl("-c", conf, "cert", "list", "--ids", "--limit", "0", "--state", "active").stdout
+        n = len(ids.split())
+        with open(home + "/ids", "w") as f:
+            f.write(ids)
+        p = subprocess.Popen([SCEPCTL, "-c", conf, "cert", "revoke", "--from", home + "/ids", "--yes", "--expect", str(n)],
+                             stderr=subprocess.PIPE, text=True)
+        first = p.stderr.readline()
+        self.assertIn("to revoke", first)
+        done = 0
+        while done == 0:  # until the first is revoked
+            done = json.loads(ctl("-c", conf, "store", "stats", "--json").stdout)["revoked"] - 150
+        p.send_signal(signal.SIGINT)
+        told = p.stderr.read()
+        p.stderr.close()
+        self.assertEqual(p.wait(), INTERRUPTED, told)
+        said = int(re.search(r"interrupted: (\d+) of", told).group(1))
+        now = json.loads(ctl("-c", conf, "store", "stats", "--json").stdout)["revoked"] - 150
+        self.assertEqual(said, now)
+        self.assertLess(now, n)
+
+
 class Forms(Seeded):
     def test_columns(self):
         r = self.exits(DONE, self.ctl("cert", "list", "-s", "device-1", "--columns", "state,serial"))
@@ -106,7 +184,6 @@ class Forms(Seeded):
         bad = self.home + "/bad.conf"
         with open(self.conf) as f, open(bad, "w") as g:
             g.write(f.read().replace("workers", "wrokers"))
-        from ctl_case import ctl
         r = ctl("-c", bad, "cert", "list", "--json")
         told = [json.loads(line) for line in r.stderr.splitlines()]
         self.assertIn("wrokers", told[0]["problem"])
