@@ -442,7 +442,7 @@ static bool commit_next(struct change *c, struct new_ca *n, int64_t activate_at,
     return change_commit(c, err);
 }
 
-static const char *kind_of(const struct cert *c)
+const char *tend_kind_of(const struct cert *c)
 {
     struct pubkey key;
     struct err ignored = {0};
@@ -454,8 +454,8 @@ static const char *kind_of(const struct cert *c)
 }
 
 /* "X", generation 2: "X G2"; "X G2", generation 3: "X G3". */
-static bool name_generation(const struct authority *current, const char *given, unsigned number,
-                            struct name *out, struct err *err)
+bool tend_name_generation(const struct authority *current, const char *given, unsigned number,
+                          struct name *out, struct err *err)
 {
     const struct name_type *cn = name_type_by_key("CN");
     struct name base = {0};
@@ -551,9 +551,10 @@ static bool make_ca(const struct change *c, const struct tend_next *wish, struct
         n->above[i] = current->chain[i];
     if (under)
         root_urls(current->cert, crl_url, issuer_url);
-    bool ok = name_generation(current, wish->name, n->number, &subject, err) &&
-              (!under || load_root(c, wish, &root_key, err)) &&
-              key_generate(wish->key_kind ? wish->key_kind : kind_of(current->cert), &n->key, err);
+    bool ok =
+        tend_name_generation(current, wish->name, n->number, &subject, err) &&
+        (!under || load_root(c, wish, &root_key, err)) &&
+        key_generate(wish->key_kind ? wish->key_kind : tend_kind_of(current->cert), &n->key, err);
     m.key = n->key;
     m.issuer_key = root_key;
     ok = ok && make_certificate(&m, "ca", &n->cert, err);

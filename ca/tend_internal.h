@@ -29,3 +29,10 @@ bool change_ca_key(const struct change *c, unsigned generation, EVP_PKEY **out, 
 bool change_ra_key(const struct change *c, unsigned generation, const struct ra_set *set, EVP_PKEY **out, struct err *err);
 
 const struct authority *change_member(const struct change *c, unsigned generation);
+
+/* ---- tend.c, for tend_request.c ---- */
+
+const char *tend_kind_of(const struct cert *c); /* "rsa2048" ... */
+/* "X", generation 2: "X G2"; `given` instead of the common name if it is not NULL. */
+bool tend_name_generation(const struct authority *current, const char *given, unsigned number, struct name *out,
+                          struct err *err);

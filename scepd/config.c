@@ -682,8 +682,9 @@ static bool find_directory(struct loader *l)
         return false;
     }
     memcpy(l->dir, full, strlen(full) + 1);
-    snprintf(l->c->file, sizeof l->c->file, "%s/%s", strcmp(full, "/") ? full : "", name);
-    return true;
+    int written =
+        snprintf(l->c->file, sizeof l->c->file, "%s/%s", strcmp(full, "/") ? full : "", name);
+    return written > 0 && (size_t)written < sizeof l->c->file;
 }
 
 static struct config *load(const char *file, bool waiting, config_complain complain, void *ctx)

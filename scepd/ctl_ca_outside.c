@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "ca/family.h"
+#include "ca/tend.h"
 #include "ca/init.h"
 #include "ca/keyfile.h"
 #include "ca/outside.h"
@@ -147,12 +148,49 @@ static int print_request(struct outside *o)
     return ok ? CTL_DONE : ctl_fail_err(o->ctl, &err, NULL);
 }
 
+static void tend_of(struct outside *o, struct family_files *files, struct tend_rules *rules,
+                    struct tend *out)
+{
+    config_tend_setup(o->ctl->config, o->index, files, rules);
+    *out =
+        (struct tend){.files = files, .rules = rules, .actor = o->ctl->actor, .now = o->ctl->now};
+}
+
+/* For the next CA: a new key, which waits beside the later generations. */
+static int print_next(struct outside *o, const struct ctl_args *a)
+{
+    static const char *const kinds[] = {"rsa2048", "rsa3072", "rsa4096", "p256", "p384", NULL};
+    struct family_files files;
+    struct tend_rules rules;
+    struct tend t;
+    struct buf pem = {0};
+    struct err err = {0};
+    int kind = 0, rc = ctl_arg_word(o->ctl, a, "key", kinds, &kind);
+    if (rc ||
+        (rc = ctl_need_store(o->ctl))) /* root becomes its owner: the key must be the daemon's */
+        return rc;
+    const struct tend_next wish = {.key_kind = ctl_arg(a, "key") ? kinds[kind] : NULL,
+                                   .name = ctl_arg(a, "name")};
+    tend_of(o, &files, &rules, &t);
+    if (!tend_request_next(&t, &wish, &pem, &err))
+        return ctl_fail_err(
+            o->ctl, &err, err.kind == ERR_CONFLICT ? "scepctl ca rollover abort forgets it" : NULL);
+    fwrite(pem.p, 1, pem.n, stdout);
+    buf_clear(&pem);
+    ctl_note(o->ctl, "Next: scepctl ca install ANSWER, with the certificates above it");
+    return CTL_DONE;
+}
+
 int ctl_ca_csr(struct ctl *ctl, const struct ctl_args *a)
 {
     struct outside o = {.ctl = ctl};
     int rc = load_config(ctl);
     if (rc || (rc = choose(&o, a->id_n ? a->id[0] : NULL)))
         return rc;
+    if (ctl_arg(a, "next"))
+        return o.waits ? ctl_fail(ctl, CTL_CONFLICT, "scepctl ca csr",
+                                  "authority %s waits for its first certificate", o.a->name)
+                       : print_next(&o, a);
     rc = o.waits ? print_file(ctl, o.csr) : print_request(&o);
     outside_clear(&o);
     return rc;
@@ -171,7 +209,13 @@ static int read_answer(struct outside *o, const struct ctl_args *a)
         if (!ok)
             return ctl_fail_err(o->ctl, &err, NULL);
     }
-    if (bundle_chain(&o->bundle, o->key, o->ctl->now, &o->chain, &err))
+    return CTL_DONE;
+}
+
+static int find_chain(struct outside *o, EVP_PKEY *key)
+{
+    struct err err = {0};
+    if (bundle_chain(&o->bundle, key, o->ctl->now, &o->chain, &err))
         return CTL_DONE;
     return ctl_fail_err(o->ctl, &err,
                         strstr(err.text, "not complete")
@@ -418,10 +462,73 @@ static int tell(struct outside *o)
     return CTL_DONE;
 }
 
+/* ---- the next CA ---- */
+
+static int read_activation(struct outside *o, const struct ctl_args *a, int64_t *out)
+{
+    int rc = ctl_arg_moment(o->ctl, a, "at", 0, out); /* 0: by the rules */
+    if (rc == CTL_DONE && ctl_arg(a, "by-hand"))
+        *out = TEND_BY_HAND;
+    return rc;
+}
+
+static int install_next(struct outside *o, const struct ctl_args *a, EVP_PKEY *key)
+{
+    struct family_files files;
+    struct tend_rules rules;
+    struct tend t;
+    struct err err = {0};
+    int64_t at;
+    int rc = find_chain(o, key);
+    if (rc || (rc = read_activation(o, a, &at)))
+        return rc;
+    tell_plan(o);
+    if (o->ctl->dry_run)
+        return CTL_DONE;
+    if ((rc = ctl_need_store(o->ctl))) /* root becomes its owner: the files must be the daemon's */
+        return rc;
+    tend_of(o, &files, &rules, &t);
+    if (!tend_take_next(&t, key, o->chain.ca, o->chain.above, o->chain.n, at, &err))
+        return ctl_fail_err(o->ctl, &err, NULL);
+    tend_request_forget(&t);
+    if (!config_tend_record(o->ctl->config, o->index, o->ctl->store, NULL, &err))
+        ctl_note(o->ctl, "not in the audit log yet: %s", err.text);
+    ctl_note(o->ctl, "It is announced from the daemon's next reload on; scepctl ca rollover status "
+                     "says when it takes over.");
+    return CTL_DONE;
+}
+
+/* Is the answer for the key of a next CA?  *key stays NULL if not. */
+static int find_next(struct outside *o, EVP_PKEY **key)
+{
+    struct family_files files;
+    struct tend_rules rules;
+    struct tend t;
+    struct issued_chain chain;
+    struct err err = {0};
+    tend_of(o, &files, &rules, &t);
+    if (!tend_request_key(&t, key, &err))
+        return err.kind == ERR_NOT_FOUND ? CTL_DONE : ctl_fail_err(o->ctl, &err, NULL);
+    if (bundle_chain(&o->bundle, *key, o->ctl->now, &chain, &err) ||
+        !strstr(err.text, "belongs to the authority's key"))
+        return CTL_DONE;
+    EVP_PKEY_free(*key);
+    *key = NULL;
+    return CTL_DONE;
+}
+
 static int install(struct outside *o, const struct ctl_args *a)
 {
-    int rc;
-    if ((rc = load_key(o)) || (rc = read_answer(o, a)))
+    EVP_PKEY *next = NULL;
+    int rc = read_answer(o, a);
+    if (rc == CTL_DONE && !o->waits)
+        rc = find_next(o, &next);
+    if (rc == CTL_DONE && next) {
+        rc = install_next(o, a, next);
+        EVP_PKEY_free(next);
+        return rc;
+    }
+    if (rc || (rc = load_key(o)) || (rc = find_chain(o, o->key)))
         return rc;
     tell_plan(o);
     if (o->ctl->dry_run)

@@ -35,13 +35,17 @@ static const struct ctl_flag init_flags[] = {
      "one, in /etc/scepd)"},
     {"passphrase-file", 0, "FILE", false,
      "encrypt the private keys; its first line is the passphrase"},
-    {"external-root", 0, NULL, false, "the root is elsewhere: make a request for it (then: ca install)"},
+    {"external-root", 0, NULL, false,
+     "the root is elsewhere: make a request for it (then: ca install)"},
     {"from", 0, "SOURCE", false,
-     "an authority that exists moves in: directory of openssl ca, easy-rsa or scepserver, PKCS#12, PEM"},
-    {"from-passphrase-file", 0, "FILE", false, "opens its key: first line of FILE, of - or of fd:N"},
+     "an authority that exists moves in: directory of openssl ca, easy-rsa or scepserver, PKCS#12, "
+     "PEM"},
+    {"from-passphrase-file", 0, "FILE", false,
+     "opens its key: first line of FILE, of - or of fd:N"},
     {"ca-key", 0, "FILE", false, "with --from: where its key is, if not at a usual place"},
     {"ca-chain", 0, "FILE", false, "with --from: its certificate and those above it"},
-    {"skip-bad", 0, NULL, false, "with --from: leave out what is malformed or of another authority"},
+    {"skip-bad", 0, NULL, false,
+     "with --from: leave out what is malformed or of another authority"},
     {"demo", 0, NULL, false, "five endpoints to try everything; the key is rsa2048 then"},
     END,
 };
@@ -90,7 +94,8 @@ static const struct ctl_flag revoke_flags[] = {
     {"reason", 0, "REASON", false,
      "unspecified (default), key-compromise, affiliation-changed, superseded, cessation, hold, "
      "privilege-withdrawn"},
-    {"from", 0, "FILE", false, "serials, one a line, as \"cert list --ids\" writes them; - for standard input"},
+    {"from", 0, "FILE", false,
+     "serials, one a line, as \"cert list --ids\" writes them; - for standard input"},
     END,
 };
 static const struct ctl_flag from_flags[] = {
@@ -111,7 +116,8 @@ static const struct ctl_flag purge_flags[] = {
     END,
 };
 static const struct ctl_flag verify_flags[] = {
-    {"against", 0, "FILE", false, "compare with this copy, made by audit export; - for standard input"},
+    {"against", 0, "FILE", false,
+     "compare with this copy, made by audit export; - for standard input"},
     END,
 };
 static const struct ctl_flag export_flags[] = {
@@ -135,7 +141,15 @@ static const struct ctl_flag ca_export_flags[] = {
     {"der", 0, NULL, false, "DER instead of PEM"},
     END,
 };
+static const struct ctl_flag ca_csr_flags[] = {
+    {"next", 0, NULL, false, "for the next CA, with a key of its own that is made here"},
+    {"key", 0, "KIND", false, "with --next: kind of its key (as the current one's)"},
+    {"name", 0, "TEXT", false, "with --next: its common name (the current one's with a number)"},
+    END,
+};
 static const struct ctl_flag ca_install_flags[] = {
+    {"at", 0, "DAY", false, "a next CA: when it takes over (by the rules of the configuration)"},
+    {"by-hand", 0, NULL, false, "a next CA: not before ca rollover activate"},
     {"authority", 0, "NAME", false, "of this one (the one that waits, or the only one)"},
     END,
 };
@@ -182,7 +196,8 @@ const struct ctl_verb ctl_verbs[] = {
      ca_import_flags,
      {"scepctl ca import /etc/ssl/demoCA --dry-run", "scepctl ca import ./depot --yes",
       "scepctl ca import issued.pem old.crl --template device --skip-bad"}, ctl_ca_import},
-    {"ca", "csr", "[NAME]", 0, 1, "the request for an outside root, PEM", NO_FLAGS, {"scepctl ca csr > ca.csr", NULL, NULL},
+    {"ca", "csr", "[NAME]", 0, 1, "the request for an outside root, PEM", ca_csr_flags,
+     {"scepctl ca csr > ca.csr", "scepctl ca csr --next > next.csr", NULL},
      ctl_ca_csr},
     {"ca", "install", "ANSWER...", 1, CTL_MAX_IDS,
      "the certificate from an outside root, with those above it: PEM, DER or PKCS#7", ca_install_flags,

@@ -616,6 +616,26 @@ class OutsideRoot(Case):
                          run("openssl", "x509", "-in", two, "-noout", "-serial").stdout)
         self.works(h, 1)
 
+    def test_next_authority_under_the_same_root(self):
+        h = self.waiting()
+        h.ctl("ca", "install", self.sign(self.csr, self.dir + "/one.pem", days=2000), self.dir + "/root.pem")
+        request = h.ctl("ca", "csr", "--next").stdout
+        self.assertEqual(request, h.ctl("ca", "csr", "--next").stdout)  # the same, as long as it waits
+        with open(self.dir + "/next.csr", "w") as f:
+            f.write(request)
+        self.assertIn("CN = Sub CA G2", run("openssl", "req", "-in", self.dir + "/next.csr", "-noout", "-subject").stdout)
+        two = self.sign(self.dir + "/next.csr", self.dir + "/next.pem", days=4000)
+        r = h.ctl("ca", "install", two, check=False)
+        self.assertIn('the certificate of "CN=Outside Root" is missing', r.stderr)
+        h.ctl("ca", "install", two, self.dir + "/root.pem", "--by-hand")
+        rows = h.json("ca", "rollover", "status")
+        self.assertEqual([(r["generation"], r["role"]) for r in rows], [(1, "current"), (2, "next")])
+        self.assertEqual(h.ctl("ca", "csr", "--next", check=False).returncode, 5)
+        self.assertFalse(glob.glob(h.home + "/**/request.*", recursive=True))
+        h.ctl("ca", "rollover", "activate", "--yes", "--expect", "main")
+        run("openssl", "verify", "-CAfile", self.dir + "/root.pem", two)
+        self.works(h, 1)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -64,6 +64,12 @@ bool tend_make_next(const struct tend *t, const struct tend_next *wish, struct e
 /* A next CA whose certificate comes from elsewhere: its key, its certificate and the issuers above, nearest first. */
 bool tend_take_next(const struct tend *t, EVP_PKEY *key, const struct cert *cert, const struct cert *const *chain,
                     size_t chain_n, int64_t activate_at, struct err *err);
+/* The request for it: makes its key and a CSR (PEM, owned), which wait in the directory; asked again, the same.  Of `wish`
+ * key_kind and name count. */
+bool tend_request_next(const struct tend *t, const struct tend_next *wish, struct buf *pem, struct err *err);
+/* The key of that request, owned; ERR_NOT_FOUND: none was made.  Forgotten once tend_take_next has it. */
+bool tend_request_key(const struct tend *t, EVP_PKEY **out, struct err *err);
+void tend_request_forget(const struct tend *t);
 /* Now, whatever was planned. */
 bool tend_activate(const struct tend *t, struct err *err);
 /* Forgets the next CA.  Whoever calls makes sure that it has issued nothing. */
