@@ -136,9 +136,9 @@ START_TEST(line_refused)
         ck_assert_msg(strstr(err.text, bad[i].text) != NULL, "%s: %s", bad[i].line, err.text);
         err = (struct err){0};
     }
+    static const char with_nul[] = "V\t301231235959Z\t\t0\0001\tunknown\t/CN=x";
     struct index_line l;
-    ck_assert(
-        !index_line_parse(view_of("V\t301231235959Z\t\t0\0001\tunknown\t/CN=x", 37), &l, &err));
+    ck_assert(!index_line_parse(view_of(with_nul, sizeof with_nul - 1), &l, &err));
     ck_assert_uint_eq(ERR_peek_error(), 0);
 }
 END_TEST
