@@ -81,7 +81,7 @@ bool outside_request_build(const struct outside_request *r, struct buf *pem, str
 
 /* ---- who issued whom ---- */
 
-static bool is_of_key(const struct cert *c, EVP_PKEY *key)
+bool bundle_is_of_key(const struct cert *c, EVP_PKEY *key)
 {
     struct err ignored = {0};
     struct pubkey own;
@@ -200,7 +200,7 @@ bool bundle_chain(const struct bundle *b, EVP_PKEY *key, int64_t now, struct iss
 {
     struct issued_chain c = {0};
     for (size_t i = 0; i < b->n; i++)
-        if (is_of_key(b->cert[i], key) && (!c.ca || b->cert[i]->not_after > c.ca->not_after))
+        if (bundle_is_of_key(b->cert[i], key) && (!c.ca || b->cert[i]->not_after > c.ca->not_after))
             c.ca = b->cert[i];
     if (!c.ca)
         return err_set(err, ERR_CONFIG,

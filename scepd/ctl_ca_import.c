@@ -11,6 +11,7 @@
 
 #include "ca/family.h"
 #include "ca/keyfile.h"
+#include "ca/tend.h"
 #include "scepd/ctl_import.h"
 
 #define SHOWN_PROBLEMS 20
@@ -231,6 +232,90 @@ int ctl_import_source(struct ctl *ctl, const struct ctl_import *i)
     return CTL_DONE;
 }
 
+/* ---- an RA from before ---- */
+
+struct old_ra {
+    bool given;
+    enum ra_shape shape;
+    struct bundle signing, encryption; /* owned */
+};
+
+static int read_ra(struct ctl *ctl, const char *path, struct view passphrase, struct bundle *out)
+{
+    struct buf bytes = {0};
+    struct err err = {0};
+    bool ok =
+        file_read(path, &bytes, &err) && bundle_read(buf_view(&bytes), passphrase, path, out, &err);
+    buf_wipe(&bytes);
+    if (!ok)
+        return ctl_fail_err(ctl, &err, NULL);
+    if (out->key && out->n)
+        return CTL_DONE;
+    return ctl_fail(
+        ctl, CTL_FAILED,
+        out->locked ? "--ra-passphrase-file FILE, - for standard input, or fd:3" : NULL,
+        out->locked ? "the key of %s is not opened" : "%s needs a key and its certificate", path);
+}
+
+/* Before root becomes somebody else, who may not read the files. */
+static int read_ras(struct ctl *ctl, const struct ctl_args *a, struct old_ra *out)
+{
+    const char *one = ctl_arg(a, "ra"), *signing = ctl_arg(a, "ra-signing"),
+               *encryption = ctl_arg(a, "ra-encryption");
+    struct buf passphrase = {0};
+    if (!signing != !encryption || (one && signing))
+        return ctl_fail(ctl, CTL_USAGE, NULL,
+                        "--ra FILE, or --ra-signing FILE and --ra-encryption FILE");
+    out->given = one || signing;
+    out->shape = one ? RA_SINGLE : RA_PAIR;
+    if (!out->given)
+        return CTL_DONE;
+    int rc = ctl_passphrase_read(ctl, ctl_arg(a, "ra-passphrase-file"), &passphrase);
+    if (rc == CTL_DONE)
+        rc = read_ra(ctl, one ? one : signing, buf_view(&passphrase), &out->signing);
+    if (rc == CTL_DONE && encryption)
+        rc = read_ra(ctl, encryption, buf_view(&passphrase), &out->encryption);
+    buf_wipe(&passphrase);
+    return rc;
+}
+
+/* The certificate of the bundle's key: it may hold the chain too. */
+static const struct cert *own(const struct bundle *b)
+{
+    for (size_t i = 0; i < b->n; i++)
+        if (bundle_is_of_key(b->cert[i], b->key))
+            return b->cert[i];
+    return b->n ? b->cert[0] : NULL;
+}
+
+static int take_ra(struct ctl *ctl, size_t authority, const struct old_ra *old)
+{
+    struct family_files files;
+    struct tend_rules rules;
+    struct err err = {0};
+    const struct tend_ra ra = {.shape = old->shape,
+                               .signing_key = old->signing.key,
+                               .encryption_key = old->encryption.key,
+                               .signing = own(&old->signing),
+                               .encryption = own(&old->encryption)};
+    config_tend_setup(ctl->config, authority, &files, &rules);
+    const struct tend t = {.files = &files, .rules = &rules, .actor = ctl->actor, .now = ctl->now};
+    if (ctl->dry_run) {
+        ctl_note(ctl, "would take the RA as well");
+        return CTL_DONE;
+    }
+    if (!tend_take_ra(&t, &ra, &err)) {
+        if (err.kind != ERR_EXISTS)
+            return ctl_fail_err(ctl, &err, NULL);
+        ctl_note(ctl, "%s", err.text);
+        return CTL_DONE;
+    }
+    if (!config_tend_record(ctl->config, authority, ctl->store, NULL, &err))
+        ctl_note(ctl, "not in the audit log yet: %s", err.text);
+    ctl_note(ctl, "The RA's key opens messages from the daemon's next reload on.");
+    return CTL_DONE;
+}
+
 /* ---- the verb ---- */
 
 /* What its devices renew by: --template, the template of --endpoint, or the only one that endpoints
@@ -265,7 +350,7 @@ static int find_template(struct ctl *ctl, const struct ctl_args *a, const char *
     return CTL_DONE;
 }
 
-int ctl_ca_import(struct ctl *ctl, const struct ctl_args *a)
+static int import_all(struct ctl *ctl, const struct ctl_args *a, const struct old_ra *old)
 {
     struct ctl_import i = {.skip_bad = ctl_arg(a, "skip-bad") != NULL};
     struct family *family = NULL;
@@ -284,5 +369,18 @@ int ctl_ca_import(struct ctl *ctl, const struct ctl_args *a)
         rc = ctl_import_source(ctl, &i);
     }
     family_free(family);
+    return rc == CTL_DONE && old->given ? take_ra(ctl, authority, old) : rc;
+}
+
+int ctl_ca_import(struct ctl *ctl, const struct ctl_args *a)
+{
+    struct old_ra old = {.given = false};
+    int rc = read_ras(ctl, a, &old);
+    if (rc == CTL_DONE && !a->id_n && !old.given)
+        rc = ctl_fail(ctl, CTL_USAGE, "scepctl ca import --help", "ca import needs a SOURCE");
+    if (rc == CTL_DONE)
+        rc = import_all(ctl, a, &old);
+    bundle_clear(&old.signing);
+    bundle_clear(&old.encryption);
     return rc;
 }

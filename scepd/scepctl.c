@@ -158,6 +158,10 @@ static const struct ctl_flag ca_import_flags[] = {
     {"template", 0, "NAME", false, "by which its devices renew (the only one); none: not at all"},
     {"endpoint", 0, "PATH", false, "where its devices renew, by that endpoint's template"},
     {"skip-bad", 0, NULL, false, "leave out what is malformed or of another authority"},
+    {"ra", 0, "FILE", false, "also its RA, key and certificate: devices may go on writing to it"},
+    {"ra-signing", 0, "FILE", false, "with --ra-encryption: a pair, as NDES has it"},
+    {"ra-encryption", 0, "FILE", false, "the other one"},
+    {"ra-passphrase-file", 0, "FILE", false, "opens their keys: first line of FILE, of - or of fd:N"},
     END,
 };
 static const struct ctl_flag audit_flags[] = {
@@ -191,7 +195,7 @@ const struct ctl_verb ctl_verbs[] = {
      "the next key of an authority: make it, see what comes when, let it take over", rollover_flags,
      {"scepctl ca rollover status", "scepctl ca rollover new --dry-run",
       "scepctl ca rollover activate --yes --expect devices"}, ctl_ca_rollover},
-    {"ca", "import", "SOURCE...", 1, CTL_MAX_IDS,
+    {"ca", "import", "[SOURCE...]", 0, CTL_MAX_IDS,
      "what an older authority with the same key issued and revoked: openssl's, easy-rsa's, scepserver's, PEM and CRL",
      ca_import_flags,
      {"scepctl ca import /etc/ssl/demoCA --dry-run", "scepctl ca import ./depot --yes",

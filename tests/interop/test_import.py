@@ -49,6 +49,11 @@ authorityKeyIdentifier = keyid
 """
 
 
+def text_of(path):
+    with open(path) as f:
+        return f.read()
+
+
 class OpenSSLAuthority:
     """`openssl ca` in a directory of its own."""
 
@@ -220,6 +225,42 @@ class FromOpenSSL(Case):
                                stdin=stdin, capture_output=True, timeout=60)
         self.assertEqual(r.returncode, 0, r.stderr.decode() + h.log_text()[-2000:])
         out = self.dir + "/swan.pem"
+        with open(out, "wb") as f:
+            f.write(r.stdout)
+        self.judge(h, out)
+
+    def test_the_ra_that_devices_know(self):
+        with open(self.old.cnf, "a") as f:
+            f.write("[ra]\nbasicConstraints = CA:FALSE\nkeyUsage = digitalSignature,keyEncipherment\n")
+        ra_key, ra = self.old.issue("oldra", "-extensions", "ra", "-days", "100")
+        h = self.home("--from", self.old.dir).start()
+        key, pem = self.devices[4]
+        new = self.dir + "/new.pem"
+        run("openssl", "genrsa", "-out", new, "2048")
+
+        def renew():
+            with open(new) as stdin:
+                return subprocess.run(["pki", "--scep", "--url", h.url + "/scep", "--dn", "CN=dev4, O=Old", "--cacert-enc", ra,
+                                       "--cacert-sig", ra, "--cacert", self.old.certificate, "--cert", pem, "--key", key,
+                                       "--outform", "pem"], stdin=stdin, capture_output=True, timeout=60)
+        self.assertNotEqual(renew().returncode, 0)
+        self.assertIn("reason=message.not_for_us", h.log_text())
+        self.assertEqual(h.stop(), 0)
+        r = h.ctl("ca", "import", "--ra", ra_key, check=False)
+        self.assertIn("needs a key and its certificate", r.stderr)
+        both = self.dir + "/ra-both.pem"
+        with open(both, "w") as f:
+            f.write(text_of(ra_key) + text_of(ra))
+        with open(self.dir + "/wrong.pem", "w") as f:
+            f.write(text_of(self.old.key) + text_of(self.old.certificate))
+        self.assertIn("is not an RA's", h.ctl("ca", "import", "--ra", self.dir + "/wrong.pem", check=False).stderr)
+        h.ctl("ca", "import", "--ra", both)
+        self.assertIn("has this RA already", h.ctl("ca", "import", "--ra", both).stderr)
+        self.assertEqual(h.json("audit", "list", "--limit", "0")[-1]["event"], "ra.taken")
+        h.start()
+        r = renew()
+        self.assertEqual(r.returncode, 0, r.stderr.decode() + h.log_text()[-2000:])
+        out = self.dir + "/out.pem"
         with open(out, "wb") as f:
             f.write(r.stdout)
         self.judge(h, out)

@@ -35,6 +35,8 @@ struct bundle {
  * of this, ERR_CONFIG when it is too much or damaged.  `passphrase` may be empty.  `what` names it in messages. */
 bool bundle_read(struct view bytes, struct view passphrase, const char *what, struct bundle *out, struct err *err);
 void bundle_clear(struct bundle *b);
+/* Is it the certificate of this key? */
+bool bundle_is_of_key(const struct cert *c, EVP_PKEY *key);
 
 /* ---- who issued whom ---- */
 

@@ -70,6 +70,15 @@ bool tend_request_next(const struct tend *t, const struct tend_next *wish, struc
 /* The key of that request, owned; ERR_NOT_FOUND: none was made.  Forgotten once tend_take_next has it. */
 bool tend_request_key(const struct tend *t, EVP_PKEY **out, struct err *err);
 void tend_request_forget(const struct tend *t);
+/* An RA of the current CA from before it moved in: single (`signing` does both), or a pair.  All borrowed.  Devices that
+ * know it are still understood, and answered by it; the RA that ends last is the one that is handed out. */
+struct tend_ra {
+    enum ra_shape shape;
+    EVP_PKEY *signing_key, *encryption_key;
+    const struct cert *signing, *encryption;
+};
+/* ERR_EXISTS: it is there already. */
+bool tend_take_ra(const struct tend *t, const struct tend_ra *ra, struct err *err);
 /* Now, whatever was planned. */
 bool tend_activate(const struct tend *t, struct err *err);
 /* Forgets the next CA.  Whoever calls makes sure that it has issued nothing. */
