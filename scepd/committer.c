@@ -55,7 +55,10 @@ void *service_commit(void *pool)
     struct service_pool *p = pool;
     struct service_job *jobs[SERVICE_BATCH];
     size_t n;
-    while ((n = job_queue_take(&p->commit, jobs, SERVICE_BATCH)) > 0)
+    while ((n = job_queue_take(&p->commit, jobs, SERVICE_BATCH)) > 0) {
+        p->commit_since_us = service_now_us();
         commit_batch(p, jobs, gather(p, jobs, n));
+        p->commit_since_us = 0;
+    }
     return NULL;
 }

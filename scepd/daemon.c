@@ -13,10 +13,13 @@
 
 #include "scepd/config_live.h"
 #include "scepd/daemon_internal.h"
+#include "scepd/notify.h"
 
 /* How long the end waits for requests in flight. */
 #define DRAIN_SECONDS 10
 #define DRAIN_LOOK_MS 50
+/* How often the service manager gets a status line. */
+#define STATUS_SECONDS 5
 
 static const struct service_ops scep_ops = {scep_pki_prepare, scep_pki_commit_failed, enroll_commit,
                                             scep_answer_clear};
@@ -110,6 +113,7 @@ static void begin_drain(struct daemon *d, const char *why)
     }
     log_event(&d->logger.log, LOG_LEVEL_NOTICE, "daemon.stopping", "%s: finishing %u requests", why,
               http_server_in_flight(d->server));
+    notify_stopping();
     d->drain_until = daemon_monotonic() + DRAIN_SECONDS;
     http_server_drain(d->server);
     if (d->admin)
@@ -141,12 +145,40 @@ static void on_child(evutil_socket_t signal, short what, void *daemon)
     begin_drain(d, "no keeper");
 }
 
+static void tell_status(struct daemon *d, int64_t now)
+{
+    struct store_cert_counts certs;
+    struct store_stats stats;
+    struct err ignored = {0};
+    char active[NOTIFY_NUMBER], pending[NOTIFY_NUMBER];
+    if (d->status_in-- > 0)
+        return;
+    d->status_in = STATUS_SECONDS - 1;
+    if (store_cert_counts(d->store, now, &certs, &ignored) &&
+        store_stats(d->store, &stats, &ignored))
+        notify_status("%s active, %s pending, queue %zu/%d",
+                      notify_number(certs.state[CERT_ACTIVE], active),
+                      notify_number(stats.pending, pending), service_pool_waiting(d->service->pool),
+                      d->service->setup->config->queue);
+}
+
+/* That this runs shows that the loop does; a worker or the committer that hangs at one thing for
+ * half of the time makes the service manager start all anew. */
+static void tell_alive(struct daemon *d)
+{
+    if (d->watchdog_us > 0 && service_pool_busy_us(d->service->pool) < d->watchdog_us / 2)
+        notify_alive();
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *daemon)
 {
     struct daemon *d = daemon;
     int64_t now = time(NULL);
     scep_http_tick(&d->http, now);
     daemon_tend(d, now);
+    tell_alive(d);
+    if (notify_wanted())
+        tell_status(d, now);
 }
 
 static void on_drain(evutil_socket_t fd, short what, void *daemon)
@@ -237,7 +269,8 @@ static bool start(struct daemon *d, struct config *c, const char **fix, struct e
     struct service *service = NULL;
     daemon_descriptors(d, c);
     *fix = "\"ss -ltnp\" shows who has the port; or set another listen.address or listen.port";
-    bool ok = http_bind(c->address, c->port, &d->fd, err);
+    bool ok =
+        notify_socket(&d->fd, err) && (d->fd >= 0 || http_bind(c->address, c->port, &d->fd, err));
     if (ok && c->admin_port) {
         *fix = "\"ss -ltnp\" shows who has the port; or set another admin.port, 0 for none";
         ok = http_bind(c->admin_address, c->admin_port, &d->admin_fd, err);
@@ -313,6 +346,8 @@ static void tell_started(const struct daemon *d)
 static int serve(struct daemon *d)
 {
     tell_started(d);
+    d->watchdog_us = notify_watchdog_us();
+    notify_ready();
     event_base_dispatch(d->base);
     if (d->cut_short) {
         log_event(&d->logger.log, LOG_LEVEL_ERROR, "daemon.stopped",

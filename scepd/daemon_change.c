@@ -7,6 +7,7 @@
 
 #include "scepd/config_live.h"
 #include "scepd/daemon_internal.h"
+#include "scepd/notify.h"
 
 /* After something that was due was tried, and could be due still. */
 #define TEND_PAUSE 60
@@ -302,6 +303,8 @@ static void reload_done(struct errand *e)
         log_event(&d->logger.log, LOG_LEVEL_ERROR, "daemon.reload_failed",
                   "nothing has changed, what was served is served on: %s", ch->err.text);
     }
+    if (!d->drain_until)
+        notify_ready();
     change_free(ch);
     if (d->reload_again && !d->drain_until) {
         d->reload_again = false;
@@ -320,6 +323,7 @@ void daemon_reload(struct daemon *d)
     }
     ch->errand = (struct errand){.run = run_reload, .done = reload_done};
     d->reloading = true;
+    notify_reloading();
     errands_add(d->errands, &ch->errand);
 }
 

@@ -32,6 +32,8 @@ struct daemon {
     int restart_wait;           /* seconds before the last try */
     bool reloading, reload_again, tending;
     int64_t tend_after;         /* monotonic seconds: not again before */
+    int64_t watchdog_us;        /* 0: nobody waits for a sign of life */
+    unsigned status_in;         /* seconds until the service manager gets the next status line */
     /* the end */
     int64_t drain_until;        /* monotonic seconds, 0: not draining */
     bool failed, cut_short;

@@ -8,6 +8,7 @@ struct service_worker {
     struct service_pool *pool;
     struct signer *lane;
     pthread_t thread;
+    _Atomic int64_t since_us; /* at its job, service_now_us; 0: it has none */
 };
 
 struct service_pool {
@@ -17,6 +18,7 @@ struct service_pool {
     unsigned started;
     pthread_t committer;
     bool committing; /* its thread exists */
+    _Atomic int64_t commit_since_us; /* as since_us of a worker */
     /* Jobs submitted and not yet given back: while there are any, the queues stay open, since the committer may
      * return a job to the workers. */
     pthread_mutex_t lock;

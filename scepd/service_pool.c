@@ -79,6 +79,20 @@ bool service_pool_submit(struct service_pool *p, struct service_job *job)
     return taken;
 }
 
+static int64_t busy_us(int64_t since_us, int64_t now_us, int64_t most)
+{
+    int64_t busy = since_us ? now_us - since_us : 0;
+    return busy > most ? busy : most;
+}
+
+int64_t service_pool_busy_us(struct service_pool *p)
+{
+    int64_t now = service_now_us(), most = busy_us(p->commit_since_us, now, 0);
+    for (unsigned i = 0; i < p->started; i++)
+        most = busy_us(p->workers[i].since_us, now, most);
+    return most;
+}
+
 static bool start_threads(struct service_pool *p, const struct service_options *o)
 {
     for (unsigned i = 0; i < o->workers; i++) {

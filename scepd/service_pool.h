@@ -58,5 +58,8 @@ bool service_pool_new(const struct service_options *o, struct service_pool **out
 bool service_pool_submit(struct service_pool *p, struct service_job *job);
 /* Jobs that wait for a worker now. */
 size_t service_pool_waiting(struct service_pool *p);
+/* How long the thread that has been longest at its job, or at its commit, is at it, in microseconds: above what any job
+ * takes, something hangs. */
+int64_t service_pool_busy_us(struct service_pool *p);
 /* Takes no more jobs, finishes those it has, ends the threads. */
 void service_pool_free(struct service_pool *p);

@@ -23,6 +23,7 @@ void *service_work(void *worker)
             service_finish(p, job);
             continue;
         }
+        w->since_us = service_now_us();
         job->attempts++;
         job->call.signer = w->lane;
         job->call.now = time(NULL);
@@ -31,6 +32,7 @@ void *service_work(void *worker)
             job_queue_push(&p->commit, job);
         else
             service_finish(p, job);
+        w->since_us = 0;
     }
     return NULL;
 }

@@ -92,7 +92,8 @@ class Page(unittest.TestCase):
         for page in ("scepd.8", "scepctl.1", "scepd.conf.5", "scepd-reasons.7"):
             r = subprocess.run(["mandoc", "-T", "lint", os.path.join(TOP, "docs", page)], capture_output=True, text=True)
             # Whether the other pages are installed on this machine is not the page's fault.
-            told = [line for line in r.stdout.splitlines() if "referenced manual not found" not in line]
+            told = [line for line in r.stdout.splitlines() if "referenced manual not found" not in line and
+                    "outdated mandoc.db" not in line]
             self.assertEqual(told, [], page)
 
     def test_scepctl_page_has_every_verb(self):
