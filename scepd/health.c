@@ -159,7 +159,8 @@ static void check_audit(struct health *h, const struct survey *s)
 /* A nightly one may be late.  An empty store has nothing to lose. */
 static void check_backup(struct health *h, const struct survey *s, int64_t now)
 {
-    const char *fix = "scepctl store backup; see docs/STORE.md for one every night";
+    const char *fix =
+        "scepctl store backup /var/backups/scepd --keep 14, every night (docs/STORE.md)";
     int64_t age = now - s->backup_at;
     char when[48];
     struct health_check *c;

@@ -188,6 +188,16 @@ class Counting(unittest.TestCase):
         self.assertLess(abs(self.s.value("scepd_requests_pending_oldest_timestamp_seconds") - time.time()), 60)
         self.assertEqual(self.s.value("scepd_scep_requests_total", result="pending"), 1)
 
+    def test_a_backup(self):
+        backup = lambda: [c for c in self.s.health()[1]["checks"] if c["name"] == "backup"][0]["status"]
+        self.assertEqual(backup(), "pass")
+        self.s.enrol(self.dir)
+        self.s.wait(lambda: backup() == "warn")
+        self.assertEqual(self.s.value("scepd_backup_last_success_timestamp_seconds"), 0)
+        self.s.a.ctl("store", "backup", os.path.join(self.s.a.home, "copy.mdb"))
+        self.s.wait(lambda: backup() == "pass")
+        self.assertLess(abs(self.s.value("scepd_backup_last_success_timestamp_seconds") - time.time()), 60)
+
     def test_revocation_shows_in_the_list(self):
         self.s.enrol(self.dir)
         serial = self.s.a.json("cert", "list")[0]["serial"]
