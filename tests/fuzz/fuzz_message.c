@@ -25,11 +25,17 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct scep_keys keys = {.find = any_key, .decrypt = any_content_key};
+    /* all that an endpoint can be told to tolerate */
+    const struct scep_rules rules = {.digests = ~0u,
+                                     .ciphers = ~0u,
+                                     .csr_digests = ~0u,
+                                     .odd_message_digest = true,
+                                     .any_csr_version = true};
     struct scep_message *m = NULL;
     struct err err = {0};
-    bool parsed = scep_parse(view_of(data, size), ~0u, &m, &err);
+    bool parsed = scep_parse_by(view_of(data, size), &rules, &m, &err);
     if (m && (parsed || m->replyable))
-        scep_open(m, ~0u, ~0u, &keys, &err);
+        scep_open_by(m, &rules, &keys, &err);
     scep_message_free(m);
     return 0;
 }

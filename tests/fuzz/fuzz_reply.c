@@ -1,5 +1,5 @@
-/* What a client reads: a CertRep, and the answers to GetCACert, GetCACaps and GetNextCACert; and how the probe
- * describes them. */
+/* What a client reads: a CertRep, and the answers to GetCACert, GetCACaps and GetNextCACert; and
+ * how the probe describes them. */
 #include <string.h>
 
 #include "fuzz.h"
@@ -48,7 +48,8 @@ static void inspect(struct view in)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct scep_keys keys = {.find = any_key, .decrypt = any_content_key};
+    struct scep_keys keys = {
+        .find = any_key, .decrypt = any_content_key, .password = view_str("7QK4-M2XH-9RTD-VN3A")};
     struct scep_message *m = NULL;
     struct scep_certs certs = {0};
     struct err err = {0};
