@@ -18,7 +18,7 @@ class OpenSslClient(ShapesCase):
     @staticmethod
     def edit(text):
         """Behind the static challenge there is a proxy, which signs with keys of its own."""
-        return text.replace('challenge = "static";', 'challenge = "static"; any_signer_key = true;')
+        return text.replace('challenge = "static";', 'challenge = "static"; any_signer_key = true; password_recipient = true;')
 
     # ---- the shapes of clients ----
 
@@ -184,6 +184,19 @@ class OpenSslClient(ShapesCase):
         self.succeeds(d, self.post("/scep/static", d.message()), key_usage=("Digital Signature",))
         d = Device(self, "no-proxy", self.a.challenge(), ec=True)
         self.fails(d, self.post("/scep", d.message()), "2", "csr.signer")
+
+    def test_ec_device(self):
+        """RFC 8894 section 3.1: the answer to an EC key, opened by the openssl command with the challenge."""
+        secret = self.a.static_challenge()
+        d = Device(self, "ec-device", secret, ec=True)
+        cert, reply, envelope, certs = (self.path("ec-device" + end) for end in (".ec.pem", ".reply", ".envelope", ".p7"))
+        run("openssl", "req", "-x509", "-new", "-key", d.key, "-subj", "/CN=ec-device", "-days", "2", "-out", cert)
+        with open(reply, "wb") as f:
+            f.write(self.post("/scep/static", d.message(cert=cert, key=d.key)))
+        run("openssl", "cms", "-verify", "-noverify", "-inform", "DER", "-in", reply, "-out", envelope)
+        run("openssl", "cms", "-decrypt", "-inform", "DER", "-in", envelope, "-pwri_password", secret, "-out", certs)
+        run("openssl", "pkcs7", "-inform", "DER", "-in", certs, "-print_certs", "-out", self.path("ec-device.pem"))
+        self.assert_good_certificate(self.path("ec-device.pem"), "CN=ec-device", ["Digital Signature"])
 
     # ---- what else CMS allows ----
 
