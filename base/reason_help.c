@@ -109,6 +109,12 @@ static const struct reason_help helps[REASON_COUNT] = {
         {"Template {template} wants a new key, and the device sent the one that it has a "
          "certificate for.",
          "Let the device make a new key; or a milder key_reuse in template {template}.", NULL},
+    [REASON_KEY_BANNED] = {"The SHA-256 of the key stands in the file that banned_keys names: it "
+                           "is known to be weak, or "
+                           "somebody else has it.",
+                           "Let the device make a new key; if the line is a mistake, take it out "
+                           "of the file and reload.",
+                           NULL},
     [REASON_KEY_COMPROMISED] =
         {"A certificate of this key was revoked because the key got into other hands; no "
          "certificate is made for it again.",

@@ -63,6 +63,11 @@ bool ask_key_unused(struct ask *a, struct err *err)
     if (family_has_key(a->policy->authority, a->p->key_hash))
         return err_refuse(err, REASON_KEY_REUSED, "the key is one of authority %s itself",
                           a->policy->authority->name);
+    if (banned_keys_has(&a->policy->banned, a->p->key_hash)) {
+        char hash[2 * STORE_HASH + 1];
+        hex_encode(view_of(a->p->key_hash, STORE_HASH), hash);
+        return err_refuse(err, REASON_KEY_BANNED, "the key %s is banned", hash);
+    }
     if (!store_key_use(a->ctx->store, a->p->key_hash, a->p->subject_hash, &use, other, err))
         return false;
     enum template_key_reuse rule = a->policy->template->key_reuse;

@@ -79,6 +79,7 @@ struct config {
     char store_path[512];
     uint64_t map_size;
     char challenge_key_file[512];
+    char banned_keys_file[512];           /* "": none */
     int64_t attempts_keep;                /* seconds */
     int attempts_max;
     char user[64];                        /* run as, when started by root; "" stays */
@@ -117,6 +118,7 @@ struct config_rooms {
     int64_t due;                                         /* Unix seconds: config_tend has something to do then;
                                                             INT64_MAX: nothing in sight */
     struct challenge_key challenge_key;
+    struct banned_keys banned;                           /* owned; the policies borrow it */
     struct signer_spec *spec;                            /* owned */
     OSSL_PROVIDER *legacy;                               /* owned; NULL: no endpoint takes DES */
 };

@@ -165,6 +165,7 @@ static bool load_policy(const struct config *c, const struct config_endpoint *e,
     p->max_pending = (uint64_t)e->max_pending;
     p->renewal = e->renewal;
     p->renewal_challenge = e->renewal_challenge;
+    p->banned = r->banned;
     p->duplicates = e->duplicates;
     p->any_signer_key = e->any_signer_key;
     return !(e->challenges & CHALLENGE_STATIC) ||
@@ -185,7 +186,8 @@ bool config_rooms_load(const struct config *c, struct config_rooms *out, struct 
     if (!(r.spec = calloc(1, sizeof *r.spec)))
         return err_memory(err);
     bool good = (!needs_des(c) || cipher_legacy_load(&r.legacy, err)) &&
-                challenge_key_load(c->challenge_key_file, false, &r.challenge_key, err);
+                challenge_key_load(c->challenge_key_file, false, &r.challenge_key, err) &&
+                (!c->banned_keys_file[0] || banned_keys_load(c->banned_keys_file, &r.banned, err));
     for (size_t i = 0; good && i < c->authority_n; i++)
         good = load_family(c, i, FAMILY_SERVE, r.spec, &r.family[i], err);
     if (good) {
@@ -207,6 +209,7 @@ void config_rooms_clear(const struct config *c, struct config_rooms *r)
 {
     for (size_t i = 0; i < c->authority_n; i++)
         family_free(r->family[i]);
+    banned_keys_clear(&r->banned);
     free(r->spec);
     if (r->legacy)
         OSSL_PROVIDER_unload(r->legacy);

@@ -106,6 +106,8 @@ const struct setting config_schema[] = {
      "Requests that may wait for a worker; above it clients are told to come back later (503)."},
     {"", "user", SETTING_TEXT, AT(config, user), 0, 0, NULL, NULL, SETTING_FIXED,
      "Account that the daemon becomes when root starts it; without it the daemon stays what it is."},
+    {"", "banned_keys", SETTING_FILE, AT(config, banned_keys_file), 0, 0, NULL, NULL, 0,
+     "File with keys that get no certificate: the SHA-256 of each SubjectPublicKeyInfo in hex, one a line."},
     {"", "listen", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, 0, "Where devices reach the daemon."},
     {"", "admin", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, 0, "Where administrators and Prometheus ask how the daemon is."},
     {"", "store", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, 0, "What the authority remembers."},

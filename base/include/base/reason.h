@@ -49,6 +49,8 @@ enum fail_info { /* RFC 8894 section 3.2.1.4 */
       "this key already has a certificate for another subject, or belongs to this authority")      \
     X(KEY_AGAIN, "key.again", FAIL_BAD_REQUEST, 0x80094811, true,                                  \
       "this key already has a certificate, and the template wants a new key")                      \
+    X(KEY_BANNED, "key.banned", FAIL_BAD_REQUEST, 0x80092010, false,                               \
+      "this key stands on the list of keys that get no certificate")                               \
     X(KEY_COMPROMISED, "key.compromised", FAIL_BAD_REQUEST, 0x80092010, false,                     \
       "a certificate for this key was revoked because the key was compromised")                    \
     X(DUPLICATE_SUBJECT, "duplicate.subject", FAIL_BAD_REQUEST, 0x80094001, false,                 \

@@ -6,6 +6,7 @@
 #include "base/trail.h"
 #include "ca/authority.h"
 #include "ca/issue.h"
+#include "enroll/banned.h"
 #include "enroll/challenge.h"
 #include "pkcs7/scep.h"
 #include "store/store.h"
@@ -29,6 +30,7 @@ struct enroll_policy {
     bool renewal;                    /* by a valid certificate of ours, issued at this endpoint or by this template.
                                         One that was renewed already may renew again: devices lose what they got */
     enum renewal_challenge renewal_challenge;
+    struct banned_keys banned;       /* borrowed: the policy's owner frees them */
     enum duplicates duplicates;      /* REPLACE revokes the old ones (superseded).  Renewals are no duplicates, and an
                                         empty subject is nobody's */
     bool any_signer_key;             /* proxies sign with an ephemeral key: do not compare with the CSR's */
