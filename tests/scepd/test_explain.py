@@ -128,7 +128,13 @@ class Explain(unittest.TestCase):
         with socket.create_connection(("127.0.0.1", self.a.port)) as s:
             s.sendall(b"POST /scep HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
             self.assertIn(b" 400 ", s.recv(100))
-        for code in ("http.wrong_path", "http.operation", "http.tls", "http.malformed"):
+        with socket.create_connection(("127.0.0.1", self.a.port)) as s:
+            s.sendall(b"POST /crl/demo.crl HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+            self.assertIn(b" 405 ", s.recv(100))
+        with socket.create_connection(("127.0.0.1", self.a.port)) as s:
+            s.sendall(b"POST /scep HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n")
+            self.assertIn(b" 413 ", s.recv(100))
+        for code in ("http.wrong_path", "http.operation", "http.tls", "http.malformed", "http.method", "http.too_long"):
             o = self.known(code, lambda o: o["attempts"])
             self.assertEqual(o["kind"], "reason")
             refused = [a for a in o["attempts"] if a["result"] == "refused"]

@@ -864,6 +864,31 @@ START_TEST(only_the_first_polls_are_kept)
 }
 END_TEST
 
+/* The certificate is issued all the same; what it says about the device's clock is kept. */
+START_TEST(a_slow_clock_shows)
+{
+    const struct view nonce = view_str("0123456789abcdef");
+    struct device d = device_new("/open", "CN=slow clock", "");
+    struct odd right = {nonce, "20990101000000Z", 0}, slow = {nonce, "20200101000000Z", 0};
+    struct store_attempt kept = {.seq = 0};
+    struct scep_answer a = ask_oddly(&d, &slow);
+    ck_assert_int_eq(a.verdict, ENROLL_ISSUE);
+    must(store_attempt_list(f.store, 0, take_newest, &kept, &err));
+    ck_assert_int_eq(kept.result, ATTEMPT_ISSUED);
+    ck_assert_str_eq(kept.reason, "clock.skew");
+    ck_assert_ptr_nonnull(strstr(kept.detail, "the device's clock said 2020-01-01T00:00:00Z"));
+    scep_answer_clear(&a);
+    device_free(&d);
+    d = device_new("/open", "CN=fast clock", "");
+    a = ask_oddly(&d, &right);
+    must(store_attempt_list(f.store, 0, take_newest, &kept, &err));
+    ck_assert_str_eq(kept.subject, "CN=fast clock");
+    ck_assert_str_eq(kept.reason, "");
+    scep_answer_clear(&a);
+    device_free(&d);
+}
+END_TEST
+
 /* RFC 8894 sections 3.5.2, 4.2.1.1 and 6 */
 START_TEST(capabilities)
 {
@@ -917,6 +942,7 @@ int main(void)
     tcase_add_test(c, an_issue_takes_its_attempt_along);
     tcase_add_test(c, a_refusal_tells_where_it_stopped);
     tcase_add_test(c, only_the_first_polls_are_kept);
+    tcase_add_test(c, a_slow_clock_shows);
     tcase_add_test(c, capabilities);
     suite_add_tcase(s, c);
     return check_main(s);

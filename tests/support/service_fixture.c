@@ -115,6 +115,17 @@ bool service_fixture_restart(struct service_fixture *f, struct err *err)
     return open_store(f, err);
 }
 
+bool service_fixture_fresh_store(struct service_fixture *f, struct err *err)
+{
+    char file[640];
+    store_close(f->store);
+    f->store = NULL;
+    snprintf(file, sizeof file, "%s/data.mdb", f->config->store_path);
+    if (unlink(file) != 0)
+        return err_errno(err, "%s", file);
+    return open_store(f, err);
+}
+
 void service_fixture_clear(struct service_fixture *f)
 {
     char command[128];
