@@ -136,6 +136,8 @@ static void md5(void)
 
 static void stranger(void)
 {
+    EVP_PKEY_free(key);
+    X509_free(cert);
     f.key = key = test_rsa_key(2048);
     f.cert = cert = test_cert(key, "stranger");
 }
