@@ -228,6 +228,28 @@ START_TEST(old_jobs_are_not_begun)
 }
 END_TEST
 
+/* Grows while a thread is at the same thing, and says nothing of jobs that wait. */
+START_TEST(how_long_somebody_is_at_something)
+{
+    start(2, 10, 0);
+    ck_assert_int_eq(service_pool_busy_us(pool), 0);
+    hold(true, false);
+    ck_assert(submit(ISSUE, 0, 0));
+    wait_for(&w.preparing, 1);
+    usleep(20000);
+    ck_assert_int_ge(service_pool_busy_us(pool), 20000);
+    hold(false, true);
+    wait_for(&w.waiting_commit, 1);
+    usleep(20000);
+    ck_assert_int_ge(service_pool_busy_us(pool), 20000); /* the committer */
+    hold(false, false);
+    wait_for(&w.done_all, 1);
+    while (service_pool_busy_us(pool) > 0)
+        usleep(1000);
+    stop();
+}
+END_TEST
+
 START_TEST(a_conflict_is_decided_anew)
 {
     start(2, 10, 0);
@@ -364,6 +386,7 @@ int main(void)
     tcase_add_test(c, every_job_is_done_once);
     tcase_add_test(c, a_full_queue_refuses_at_once);
     tcase_add_test(c, old_jobs_are_not_begun);
+    tcase_add_test(c, how_long_somebody_is_at_something);
     tcase_add_test(c, a_conflict_is_decided_anew);
     tcase_add_test(c, but_not_for_ever);
     tcase_add_test(c, a_conflict_returns_even_to_a_full_queue);
