@@ -246,18 +246,53 @@ class Reload(Case):
 class UnderLoad(Case):
     """Clients that keep their connections enrol while the configuration changes again and again."""
 
-    def test_nobody_notices(self):
-        self.a.start()
+    def fire(self, *args):
         challenges = os.path.join(self.a.home, "challenges")
         with open(challenges, "w") as f:
             f.write(self.a.ctl("challenge", "new", "--count", DEVICES, "--expires", "1d", "-q").stdout)
         start = os.path.join(self.a.home, "fires")
         load = subprocess.Popen([SCEPLOAD, "--port", str(self.a.port), "-n", str(DEVICES), "--connections", "16",
-                                 "--challenges", challenges, "--start-file", start], stdout=subprocess.PIPE,
+                                 "--challenges", challenges, "--start-file", start, *args], stdout=subprocess.PIPE,
                                 stderr=subprocess.STDOUT, text=True)
         self.addCleanup(load.stdout.close)
         self.addCleanup(load.kill)
         until(lambda: os.path.exists(start) or load.poll() is not None, 300)
+        return load
+
+    def fired(self, load):
+        out, _ = load.communicate(timeout=600)
+        self.assertEqual(load.returncode, 0, out)
+        return dict(word.split("=", 1) for word in out.split() if "=" in word)
+
+    def assert_one_certificate_each(self):
+        certs = self.a.json("cert", "list", "--limit", 0)
+        self.assertEqual(len(certs), DEVICES)
+        self.assertEqual(len({c["subject"] for c in certs}), DEVICES)
+        self.a.ctl("store", "verify")
+        return certs
+
+    def test_a_signer_killed_again_and_again(self):
+        """503 for what was on its way, and nothing is lost or doubled."""
+        self.a.start()
+        load = self.fire("--retry", "120")
+        killed = set()
+        while load.poll() is None and len(killed) < 3:
+            signer = int(re.findall(r"event=(?:daemon|signer)\.\w+ .*\bsigner=(\d+)", self.a.log_text())[-1])
+            if signer in killed or self.a.log_text().count("result=issued") < (len(killed) + 1) * DEVICES // 6:
+                time.sleep(0.02)
+                continue
+            killed.add(signer)
+            os.kill(signer, signal.SIGKILL)
+            until(lambda: self.count("signer.started") >= len(killed))
+        said = self.fired(load)
+        self.assertEqual(said["issued"], str(DEVICES))
+        self.assertGreaterEqual(len(killed), 2)
+        self.assertEqual(self.a.stop(), 0)
+        self.assert_one_certificate_each()
+
+    def test_nobody_notices(self):
+        self.a.start()
+        load = self.fire()
         lives = ("100d", "200d")
         c = http.client.HTTPConnection("127.0.0.1", self.a.port, timeout=20)
         self.addCleanup(c.close)
@@ -277,18 +312,13 @@ class UnderLoad(Case):
             r = c.getresponse()
             r.read()
             self.assertEqual(r.status, 200)
-        out, _ = load.communicate(timeout=600)
-        self.assertEqual(load.returncode, 0, out)
-        said = dict(word.split("=", 1) for word in out.split() if "=" in word)
-        self.assertEqual((said["issued"], said["retries"]), (str(DEVICES), "0"), out)
-        self.assertGreater(during, 5, out)
-        certs = self.a.json("cert", "list", "--limit", 0)
-        self.assertEqual(len(certs), DEVICES)
-        self.assertEqual(len({c["subject"] for c in certs}), DEVICES)
+        said = self.fired(load)
+        self.assertEqual((said["issued"], said["retries"]), (str(DEVICES), "0"), said)
+        self.assertGreater(during, 5)
+        certs = self.assert_one_certificate_each()
         self.assertEqual(self.a.stop(), 0)
         errors = [l for l in self.a.log_text().splitlines() if "level=error" in l or "level=warning" in l]
         self.assertEqual(errors, [])
-        self.a.ctl("store", "verify")
         # each as one of the configurations had it
         lengths = set()
         for cert in certs[:: max(1, DEVICES // 60)]:
