@@ -25,7 +25,7 @@ struct ctl_list {
     const struct ctl_column *column;
     size_t n;                   /* of column */
     size_t pick[TABLE_COLUMNS]; /* what is written, in order */
-    size_t picked, shown; /* shown: of a table, those that fit */
+    size_t picked, shown;       /* shown: of a table, those that fit */
     enum form form;
     char **cell; /* of a table: rows of `picked` owned texts, until the widths are known */
     size_t rows, cap;
@@ -242,7 +242,8 @@ static size_t total_width(const struct ctl_list *l)
     return total - 2; /* nothing behind the last */
 }
 
-/* Takes from the columns that may shrink, the widest first, until the line fits; false when that is not enough. */
+/* Takes from the columns that may shrink, the widest first, until the line fits; false when that is
+ * not enough. */
 static bool shrink(struct ctl_list *l, size_t limit)
 {
     while (total_width(l) > limit) {
@@ -258,7 +259,8 @@ static bool shrink(struct ctl_list *l, size_t limit)
     return true;
 }
 
-/* Where the terminal is too narrow even so, the last columns are left out, unless somebody has named them. */
+/* Where the terminal is too narrow even so, the last columns are left out, unless somebody has
+ * named them. */
 static void fit(struct ctl_list *l)
 {
     size_t limit = ctl_terminal_width(), width[TABLE_COLUMNS];

@@ -229,6 +229,30 @@ START_TEST(denied)
 }
 END_TEST
 
+START_TEST(cancelled)
+{
+    put_request(1);
+    put_request(2);
+    struct store_write *w = begin();
+    ok(store_request_cancel(w, "req_000001", "anna", "wrong device", 50, &err));
+    ok(store_request_decide(w, "req_000002", true, "anna", NULL, 50, &err));
+    ok(store_request_cancel(w, "req_000002", "anna", NULL, 51, &err)); /* not fetched yet */
+    fails(store_request_cancel(w, "req_000002", "anna", NULL, 52, &err), ERR_CONFLICT);
+    fails(store_request_cancel(w, "req_000003", "anna", NULL, 52, &err), ERR_NOT_FOUND);
+    fails(store_request_issued(w, "req_000002", 1, &err),
+          ERR_CONFLICT); /* who fetches it now comes too late */
+    commit(w);
+    struct store_request r = get("req_000001");
+    ck_assert_int_eq(r.state, REQUEST_DENIED);
+    ck_assert_str_eq(r.note, "wrong device");
+    store_request_clear(&r);
+    ck_assert_int_eq(tx_state("T1"), TX_DENIED);
+    ck_assert_int_eq(tx_state("T2"), TX_DENIED);
+    ck_assert_uint_eq(pending(), 0);
+    verify_clean();
+}
+END_TEST
+
 START_TEST(expired)
 {
     for (unsigned i = 1; i <= 3; i++)
@@ -336,6 +360,7 @@ int main(void)
     tcase_add_test(c, request_put_and_get);
     tcase_add_test(c, approved_and_issued);
     tcase_add_test(c, denied);
+    tcase_add_test(c, cancelled);
     tcase_add_test(c, expired);
     tcase_add_test(c, listing);
     suite_add_tcase(s, c);
