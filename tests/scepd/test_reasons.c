@@ -510,6 +510,8 @@ static const struct row {
     {REASON_KEY_REUSED, key_reused, NULL, NULL},
     {REASON_KEY_AGAIN, key_again, NULL, NULL},
     {REASON_KEY_COMPROMISED, key_compromised, NULL, NULL},
+    {REASON_KEY_BANNED, NULL, "tests/enroll/test_banned.c",
+     "expect_refused(&w, &wish, REASON_KEY_BANNED"},
     {REASON_DUPLICATE_SUBJECT, duplicate_subject, NULL, NULL},
     {REASON_USAGE_FORBIDDEN, usage_forbidden, NULL, NULL},
     {REASON_ALGORITHM_REFUSED, algorithm_refused, NULL, NULL},
