@@ -15,8 +15,6 @@
 #include "pkcs7/scep.h"
 #include "tend_internal.h"
 
-#define DAY INT64_C(86400)
-
 /* ---- RAs ---- */
 
 /* An RA of a generation, made and saved, not yet named by the manifest. */
@@ -524,6 +522,13 @@ static bool load_root(const struct change *c, const struct tend_next *wish, EVP_
     return ok;
 }
 
+/* As it was asked for: without what lies before. */
+static int64_t life_of(const struct cert *c)
+{
+    int64_t life = c->not_after - c->not_before;
+    return life > 2 * MAKE_BACKDATE ? life - MAKE_BACKDATE : life;
+}
+
 static bool make_ca(const struct change *c, const struct tend_next *wish, struct new_ca *n,
                     struct err *err)
 {
@@ -542,7 +547,7 @@ static bool make_ca(const struct change *c, const struct tend_next *wish, struct
                      .path_len = 0,
                      .validity = wish->validity ? wish->validity
                                  : rule         ? rule
-                                        : current->cert->not_after - current->cert->not_before,
+                                                : life_of(current->cert),
                      .crl_url = crl_url,
                      .issuer_url = issuer_url,
                      .now = c->t->now};
@@ -573,7 +578,7 @@ bool tend_make_next(const struct tend *t, const struct tend_next *wish, struct e
         ok = err_set(err, ERR_CONFIG, "ca_decrypts is set: the next CA needs an RSA key, not %s",
                      wish->key_kind);
     ok = ok && make_ca(&c, wish, &n, err);
-    if (ok && n.cert->not_after <= c.family->current->cert->not_after + DAY)
+    if (ok && n.cert->not_after < c.family->current->cert->not_after)
         ok =
             err_set(err, ERR_CONFLICT,
                     "the next CA would not outlive the current one: the CA above ends too soon, or "

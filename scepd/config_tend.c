@@ -12,7 +12,9 @@
 /* ---- the audit log ---- */
 
 struct recorder {
-    struct store *store;
+    const struct config *config;
+    struct store *store;   /* NULL: opened when there is something to record */
+    struct store *own;     /* owned */
     const struct log *log; /* NULL: not told */
     const char *authority;
 };
@@ -28,16 +30,27 @@ static void tell(const struct recorder *r, const struct tend_event *e)
     log_end(&l, "%s", e->text);
 }
 
+static bool need_store(struct recorder *r, struct err *err)
+{
+    struct store_options o = {.path = r->config->store_path, .map_size = r->config->map_size};
+    if (r->store)
+        return true;
+    if (!store_open(&o, &r->own, err))
+        return false;
+    r->store = r->own;
+    return true;
+}
+
 static bool record(void *ctx, const struct tend_event *e, struct err *err)
 {
-    const struct recorder *r = ctx;
+    struct recorder *r = ctx;
     struct store_audit a = {.at = e->at};
     struct store_write *w = NULL;
     snprintf(a.event, sizeof a.event, "%s", e->event);
     snprintf(a.actor, sizeof a.actor, "%s", e->actor);
     snprintf(a.object, sizeof a.object, "%s", r->authority);
     snprintf(a.text, sizeof a.text, "%s", e->text);
-    if (!store_write_begin(r->store, &w, err))
+    if (!need_store(r, err) || !store_write_begin(r->store, &w, err))
         return false;
     if (!store_audit_put(w, &a, err)) {
         store_write_abort(w);
@@ -54,17 +67,11 @@ bool config_tend_record(const struct config *c, size_t authority, struct store *
 {
     struct family_files files;
     struct tend_rules rules;
-    struct recorder r = {store, log, c->authority[authority].name};
-    struct store *own = NULL;
+    struct recorder r = {
+        .config = c, .store = store, .log = log, .authority = c->authority[authority].name};
     config_tend_setup(c, authority, &files, &rules);
-    if (!store) {
-        struct store_options o = {.path = c->store_path, .map_size = c->map_size};
-        if (!store_open(&o, &own, err))
-            return false;
-        r.store = own;
-    }
     bool ok = tend_record(&files, record, &r, err);
-    store_close(own);
+    store_close(r.own);
     return ok;
 }
 

@@ -126,6 +126,22 @@ bool service_fixture_fresh_store(struct service_fixture *f, struct err *err)
     return open_store(f, err);
 }
 
+bool service_fixture_reload(struct service_fixture *f, struct err *err)
+{
+    for (size_t i = 0; i < f->config->endpoint_n; i++)
+        scep_endpoint_clear(&f->endpoint[i]);
+    signer_free(f->signer);
+    f->signer = NULL;
+    config_rooms_clear(f->config, &f->rooms);
+    if (!config_rooms_load(f->config, &f->rooms, err) ||
+        !signer_local(f->rooms.spec, &f->signer, err))
+        return false;
+    for (size_t i = 0; i < f->config->endpoint_n; i++)
+        if (!scep_endpoint_init(&f->endpoint[i], &f->config->endpoint[i], &f->rooms.policy[i], err))
+            return false;
+    return true;
+}
+
 void service_fixture_clear(struct service_fixture *f)
 {
     char command[128];

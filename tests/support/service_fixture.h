@@ -23,6 +23,8 @@ bool service_fixture_init(struct service_fixture *f, const char *key, struct err
 bool service_fixture_restart(struct service_fixture *f, struct err *err);
 /* An empty store in place of the one there was. */
 bool service_fixture_fresh_store(struct service_fixture *f, struct err *err);
+/* Loads authorities and endpoints again, after something in the files has changed; pointers to endpoints stay good. */
+bool service_fixture_reload(struct service_fixture *f, struct err *err);
 void service_fixture_clear(struct service_fixture *f); /* removes the directory */
 const struct scep_endpoint *service_fixture_endpoint(const struct service_fixture *f, const char *path);
 /* What a client of that endpoint gets by GetCACert, chosen as our client does. */
