@@ -127,6 +127,8 @@ bool config_rooms_load(const struct config *c, struct config_rooms *out, struct 
  * keys: scepd's keeper calls it, and scepctl.  *changed: what serves must be loaded anew.  Each change gets a log line and
  * an audit entry by "scepd".  false: something could not be done; everything else was. */
 bool config_tend(const struct config *c, int64_t now, const struct log *log, bool *changed, struct err *err);
+/* Has it something to do, and is nothing else wrong with the authorities than what has ended? */
+bool config_tend_due(const struct config *c, int64_t now);
 /* For one change of an authority by a person or by config_tend; the strings are borrowed from `c`. */
 void config_tend_setup(const struct config *c, size_t authority, struct family_files *files, struct tend_rules *rules);
 /* Writes into the audit log what was done: with `store`, or the one of the configuration when NULL. */

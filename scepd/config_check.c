@@ -284,6 +284,54 @@ static void check_endpoint(struct loader *l, size_t i)
     check_algorithms(l, e, at);
 }
 
+static size_t stem_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? (size_t)(slash - path) : 0;
+}
+
+/* What is in the directory belongs to the daemon, which also removes files there. */
+static void check_directory(struct loader *l, size_t i)
+{
+    const struct config_authority *a = &l->c->authority[i];
+    const char *const own[] = {a->certificate, a->key, a->ra_certificate, a->ra_key, a->root_key};
+    const config_setting_t *at = config_at(l->authority[i], "directory");
+    size_t n = strlen(a->directory);
+    while (n > 1 && a->directory[n - 1] == '/')
+        n--;
+    for (size_t k = 0; k < sizeof own / sizeof own[0]; k++)
+        if (*own[k] && stem_of(own[k]) == n && strncmp(own[k], a->directory, n) == 0) {
+            config_mistake(l, at,
+                           "authority \"%s\": directory = \"%s\" holds files that the "
+                           "configuration names: give it one of its own",
+                           a->name, a->directory);
+            break;
+        }
+    for (size_t k = 0; k < i; k++)
+        if (strcmp(a->directory, l->c->authority[k].directory) == 0)
+            config_mistake(l, at, "authority \"%s\": authority \"%s\" has the same directory",
+                           a->name, l->c->authority[k].name);
+}
+
+/* "devices-g2" is how the addresses of the second generation of "devices" begin. */
+static void check_generation_name(struct loader *l, size_t i)
+{
+    const char *name = l->c->authority[i].name, *end = name + strlen(name);
+    while (end > name && end[-1] >= '0' && end[-1] <= '9')
+        end--;
+    if (!*end || end - name < 3 || end[-1] != 'g' || end[-2] != '-')
+        return;
+    size_t n = (size_t)(end - name) - 2;
+    for (size_t k = 0; k < l->c->authority_n; k++) {
+        const char *other = l->c->authority[k].name;
+        if (strlen(other) == n && strncmp(other, name, n) == 0)
+            config_mistake(l, config_at(l->authority[i], "name"),
+                           "authority \"%s\": a later generation of authority \"%s\" has this name "
+                           "in its addresses: choose another",
+                           name, other);
+    }
+}
+
 /* Beside the store, since the daemon writes there anyway. */
 static void default_directories(struct loader *l)
 {
@@ -297,7 +345,8 @@ static void default_directories(struct loader *l)
         int n = snprintf(a->directory, sizeof a->directory, "%.*s/authorities/%s", stem,
                          c->store_path, a->name);
         if (n < 0 || (size_t)n >= sizeof a->directory)
-            config_mistake(l, l->authority[i], "the path of its directory is too long: set directory");
+            config_mistake(l, l->authority[i],
+                           "the path of its directory is too long: set directory");
     }
 }
 
@@ -348,8 +397,11 @@ void config_check(struct loader *l)
     check_admin(l);
     default_directories(l);
     for (size_t i = 0; i < l->c->authority_n; i++)
-        if (config_setting_is_group(l->authority[i]))
+        if (config_setting_is_group(l->authority[i])) {
             check_authority(l, i);
+            check_directory(l, i);
+            check_generation_name(l, i);
+        }
     for (size_t i = 0; i < l->c->template_n; i++)
         if (config_setting_is_group(l->template[i]))
             check_template(l, i);

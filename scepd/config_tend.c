@@ -172,6 +172,25 @@ static void warn_by_hand(const struct config_authority *a, const struct family *
     warn(ctx, text);
 }
 
+bool config_tend_due(const struct config *c, int64_t now)
+{
+    bool due = false;
+    for (size_t i = 0; i < c->authority_n; i++) {
+        struct family_files files;
+        struct tend_rules rules;
+        struct tend_step step;
+        struct family *f = NULL;
+        struct err ignored = {0};
+        if (!config_family_look(c, i, &f, &ignored))
+            return false;
+        config_tend_setup(c, i, &files, &rules);
+        tend_plan_automatic(f, &rules, now, &step);
+        due |= step.at <= now;
+        family_free(f);
+    }
+    return due;
+}
+
 void config_tend_warn(const struct config *c, int64_t now, config_complain warn, void *ctx)
 {
     for (size_t i = 0; i < c->authority_n; i++) {

@@ -30,6 +30,14 @@ static void tell(void *ctx, const char *message)
     }
 }
 
+static void warn(void *ctx, const char *message)
+{
+    const struct checking *k = ctx;
+    char clean[1800];
+    ctl_clean(message, clean, sizeof clean);
+    ctl_note(k->ctl, "warning: %s", clean);
+}
+
 int ctl_config_check(struct ctl *ctl, const struct ctl_args *a)
 {
     struct checking k = {.ctl = ctl};
@@ -39,7 +47,7 @@ int ctl_config_check(struct ctl *ctl, const struct ctl_args *a)
         return ctl_fail(ctl, CTL_NOT_FOUND, NULL, "cannot read %s", path);
     struct config *c = config_load(path, tell, &k);
     if (c)
-        daemon_check(c, tell, &k);
+        daemon_check(c, tell, warn, &k);
     if (!k.problems) {
         ctl_note(ctl, "%s: %zu endpoints, %zu templates, %zu authorities; no problems", path,
                  c->endpoint_n, c->template_n, c->authority_n);

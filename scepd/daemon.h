@@ -4,8 +4,9 @@
 #include "scepd/config.h"
 
 /* Everything that can be wrong with a loaded configuration but shows only when files are read and paths compared:
- * each is complained about.  Reads the private keys; starts nothing. */
-void daemon_check(const struct config *c, config_complain complain, void *ctx);
+ * each is complained about.  `warn` gets what serves now and should be known all the same (config_tend_warn).  Reads the
+ * private keys; starts nothing. */
+void daemon_check(const struct config *c, config_complain complain, config_complain warn, void *ctx);
 
 struct daemon_options {
     const char *listen;  /* in place of what the configuration says, see config_set_listen; NULL: as it says */

@@ -1,6 +1,7 @@
 /* What can be wrong with a configuration beyond its text. */
 #include <pwd.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "scepd/daemon.h"
 #include "scepd/routes.h"
@@ -44,10 +45,16 @@ static bool check_store(const struct config *c, struct err *err)
            err_set(err, ERR_CONFIG, "store %s is not a directory", c->store_path);
 }
 
-void daemon_check(const struct config *c, config_complain complain, void *ctx)
+void daemon_check(const struct config *c, config_complain complain, config_complain warn, void *ctx)
 {
     struct err err[3] = {0};
-    check_rooms(c, &err[0]);
+    int64_t now = time(NULL);
+    if (!check_rooms(c, &err[0]) && config_tend_due(c, now)) {
+        err_prefix(&err[0], "at its start scepd sees to this");
+        warn(ctx, err[0].text);
+        err_clear(&err[0]);
+    }
+    config_tend_warn(c, now, warn, ctx);
     check_user(c, &err[1]);
     check_store(c, &err[2]);
     for (size_t i = 0; i < sizeof err / sizeof *err; i++)

@@ -74,10 +74,15 @@ static void complain(void *count, const char *message)
     fprintf(stderr, "%s\n", message);
 }
 
+static void warn(void *count, const char *message)
+{
+    fprintf(stderr, "warning: %s\n", message);
+}
+
 static int check(const struct config *c, const char *file, unsigned problems)
 {
     if (c)
-        daemon_check(c, complain, &problems);
+        daemon_check(c, complain, warn, &problems);
     if (problems) {
         fprintf(stderr, "%s: %u problem%s\n", file, problems, problems == 1 ? "" : "s");
         return EXIT_PROBLEMS;

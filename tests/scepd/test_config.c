@@ -442,6 +442,45 @@ START_TEST(unreadable)
 }
 END_TEST
 
+/* ---- later generations ---- */
+
+/* A message with a path in it. */
+static void refused_for(const char *from, const char *to, const char *part)
+{
+    char *text = replaced(base, from, to);
+    told_n = 0;
+    told[0] = '\0';
+    struct config *c = load(text);
+    ck_assert_msg(strstr(told, part) != NULL, "%s", told);
+    ck_assert_ptr_null(c);
+    free(text);
+}
+
+#define SECOND(settings)                                                                         \
+    "period = \"1h\"; };\n} );", "period = \"1h\"; };\n}, { certificate = \"ca/ca.pem\"; key = " \
+                                 "\"keys/ca.key\"; crl: { }; " settings " } );"
+
+START_TEST(places_of_later_generations)
+{
+    char path[256];
+    struct config *c = load(base);
+    ck_assert_ptr_nonnull(c);
+    snprintf(path, sizeof path, "%s/authorities/demo", dir);
+    ck_assert_str_eq(c->authority[0].directory, path);
+    ck_assert(c->authority[0].ra_automatic && c->authority[0].rollover_automatic);
+    ck_assert_int_eq(c->authority[0].rollover_announce, 90 * 86400);
+    config_free(c);
+    refused_for("key = \"keys/ca.key\";", "key = \"keys/ca.key\"; directory = \"keys\";",
+                "holds files that the configuration names");
+    refused_for("key = \"keys/ca.key\";", "key = \"keys/ca.key\"; directory = \"ca/\";",
+                "holds files that the configuration names");
+    refused_for(SECOND("name = \"other\"; directory = \"authorities/demo\";"),
+                "authority \"demo\" has the same directory");
+    refused_for(SECOND("name = \"demo-g2\";"),
+                "a later generation of authority \"demo\" has this name");
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {sample_loads, defaults,         other_forms, unknown_settings,
@@ -453,6 +492,7 @@ int main(void)
     tcase_add_checked_fixture(c, setup, teardown);
     for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++)
         tcase_add_test(c, tests[i]);
+    tcase_add_test(c, places_of_later_generations);
     suite_add_tcase(s, c);
     return check_main(s);
 }

@@ -1,0 +1,248 @@
+"""Fourteen years in the life of an authority, with the real programs under a clock that jumps: RAs are renewed, the next CA is
+made, announced and takes over, the former one ends; devices notice nothing.  OpenSSL and GnuTLS judge."""
+
+import glob
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from harness import SCEPCTL, SCEPD, Authority, need, run  # noqa: E402
+
+
+def library():
+    need("faketime")
+    found = glob.glob("/usr/lib/*/faketime/libfaketime.so.1")
+    if not found:
+        raise AssertionError("libfaketime is not installed; run ./check, which installs it")
+    return found[0]
+
+
+class Clock:
+    """What all programs take for the time of day: now, and so many days more."""
+
+    def __init__(self, path):
+        self.path = path
+        self.set(0)
+        preload = " ".join(p for p in (os.environ.get("LD_PRELOAD", ""), library()) if p)
+        self.env = dict(os.environ, LD_PRELOAD=preload, FAKETIME_TIMESTAMP_FILE=path, FAKETIME_NO_CACHE="1",
+                        DONT_FAKE_MONOTONIC="1")
+
+    def set(self, days):
+        with open(self.path + ".new", "w") as f:
+            f.write(f"+{days}d")
+        os.rename(self.path + ".new", self.path)
+
+
+class Rollover(unittest.TestCase):
+    def setUp(self):
+        self.a = Authority(key="p256", init_args=["--ra-pair"])
+        self.clock = Clock(os.path.join(self.a.home, "clock"))
+
+    def tearDown(self):
+        if self.a.process:
+            self.a.stop()
+        self.a.close()
+
+    # ---- programs under the clock ----
+
+    def start(self):
+        self.a.log = open(self.a.log_path, "ab")
+        self.a.process = subprocess.Popen([SCEPD, "-c", self.a.conf], stdout=self.a.log, stderr=self.a.log,
+                                          env=self.clock.env)
+        self.a.wait_ready()
+
+    def at(self, *args, **more):
+        return run(*args, env=self.clock.env, **more)
+
+    def ctl(self, *args, **more):
+        return self.at(SCEPCTL, "-c", self.a.conf, *args, **more)
+
+    def wait_for(self, what, seconds=60):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            found = what()
+            if found:
+                return found
+            time.sleep(0.1)
+        self.fail(f"it did not happen:\n{self.a.log_text()[-4000:]}")
+
+    def wait_line(self, event, n=1):
+        self.wait_for(lambda: self.a.log_text().count(f"event={event} ") >= n)
+
+    def path(self, name):
+        return os.path.join(self.a.home, name)
+
+    def fetch(self, name, url):
+        self.at("curl", "-sSf", "-o", self.path(name), self.a.url + url)
+        return self.path(name)
+
+    def getca(self):
+        pem = self.at(SCEPCTL, "client", "getca", "-q", self.a.url + "/scep").stdout
+        return re.findall(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n", pem, re.S)
+
+    def field(self, pem, option):
+        return self.at("openssl", "x509", "-noout", option, input=pem).stdout.strip()
+
+    def enrol(self, name, *more):
+        secret = self.ctl("challenge", "new", "-q").stdout
+        self.at(SCEPCTL, "client", "enrol", "-q", self.a.url + "/scep", "--subject", f"CN={name}", "--key",
+                self.path(f"{name}.key"), "--out", self.path(f"{name}.pem"), "--challenge-file", "-", *more, input=secret)
+
+    def renew(self, name, *more):
+        self.at(SCEPCTL, "client", "renew", "-q", self.a.url + "/scep", "--cert", self.path(f"{name}.pem"), "--key",
+                self.path(f"{name}.key"), "--out", self.path(f"{name}.new"), *more)
+        os.rename(self.path(f"{name}.new"), self.path(f"{name}.pem"))
+
+    def verify(self, name, ca, crl):
+        """The chain and its revocation list, by OpenSSL and by GnuTLS."""
+        self.at("openssl", "crl", "-inform", "DER", "-in", crl, "-out", crl + ".pem")
+        self.at("openssl", "verify", "-x509_strict", "-crl_check", "-CRLfile", crl + ".pem", "-CAfile", ca,
+                self.path(f"{name}.pem"))
+        with open(self.path("chain"), "w") as out:
+            for part in (self.path(f"{name}.pem"), ca):
+                with open(part) as f:
+                    out.write(f.read())
+        out = self.at("certtool", "--verify-chain", "--infile", self.path("chain")).stdout
+        self.assertIn("Chain verification output: Verified", out)
+
+    def export(self, *more):
+        with open(self.path("ca-now.pem"), "w") as f:
+            f.write(self.ctl("ca", "export", *more).stdout)
+        return self.path("ca-now.pem")
+
+    def generations(self):
+        out = self.ctl("ca", "rollover", "status", "--json").stdout
+        return {g["generation"]: g for g in map(json.loads, out.splitlines())}
+
+    def caps(self):
+        return self.at(SCEPCTL, "client", "caps", self.a.url + "/scep").stdout.split()
+
+    # ---- the story ----
+
+    def test_fourteen_years(self):
+        need("certtool")
+        self.start()
+        self.enrol("ipad")
+        first_ra = self.getca()[0]
+        self.verify("ipad", self.export(), self.crl(1))
+
+        # RAs at two thirds of their life; nobody asked
+        self.clock.set(300)
+        self.renew("ipad")
+        self.clock.set(490)
+        self.wait_line("ra.renewed", 2)  # the single one and the pair
+        self.wait_for(lambda: self.getca()[0] != first_ra)
+        self.renew("ipad")
+        self.verify("ipad", self.export(), self.crl(1))
+
+        # eight years on, months after the RAs' end: the next CA is announced
+        self.clock.set(800)
+        self.wait_line("ra.renewed", 2)
+        self.renew("ipad")
+        self.clock.set(3200)
+        self.wait_line("ca.next")
+        self.wait_for(lambda: "GetNextCACert" in self.caps())
+        self.assertEqual({n: g["role"] for n, g in self.generations().items()}, {1: "current", 2: "next"})
+        self.enrol("router")
+        old_ca = self.export()
+        os.rename(old_ca, self.path("old-ca.pem"))
+        self.verify("router", self.path("old-ca.pem"), self.crl(1))
+        nextca = self.at(SCEPCTL, "client", "nextca", "-q", self.a.url + "/scep").stdout
+        next_pem = self.ctl("ca", "export", "--next").stdout
+        self.assertTrue(nextca.startswith(next_pem))
+        self.assertEqual(self.field(next_pem, "-subject"), "subject=CN = Test CA G2")
+        # one that cannot wait
+        self.enrol("early", "--next")
+        self.verify("early", self.export("--next"), self.crl(2))
+
+        # its day: renewals move over, also by the certificate of the former CA; both lists go on
+        self.clock.set(3290)
+        self.wait_line("ca.activated")
+        self.wait_for(lambda: "GetNextCACert" not in self.caps())
+        self.assertIn(next_pem, self.getca())
+        self.renew("router")
+        new_ca = self.export()
+        self.verify("router", new_ca, self.crl(2))
+        self.ctl("cert", "revoke", "-y", self.serial("early"))
+        self.wait_for(lambda: self.revoked("early", 2))
+        crl = self.at("openssl", "crl", "-inform", "DER", "-in", self.crl(1), "-noout", "-nextupdate", "-CAfile",
+                      self.path("old-ca.pem"))
+        self.assertIn("verify OK", crl.stderr + crl.stdout)
+
+        self.clock.set(3500)
+        self.renew("router")
+
+        # the former one ends; what it has signed last stays
+        self.clock.set(3660)
+        self.wait_line("ca.retired")
+        self.crl(1)
+        self.renew("router")
+        self.verify("router", self.export(), self.crl(2))
+        self.assertEqual({n: g["role"] for n, g in self.generations().items()}, {1: "ended", 2: "current"})
+
+        # nobody is there for years, RAs end: it starts and goes on
+        self.assertEqual(self.a.stop(), 0)
+        self.clock.set(5200)
+        self.start()
+        self.enrol("printer")
+        self.verify("printer", self.export(), self.crl(2))
+        self.ctl("store", "verify")
+        events = [json.loads(line)["event"] for line in self.ctl("audit", "list", "--limit", "0", "--json").stdout.splitlines()]
+        for event in ("ca.next", "ca.activated", "ca.retired", "ra.renewed", "ra.retired"):
+            self.assertIn(event, events)
+        self.assertEqual(events.count("ca.next"), 1)
+
+    def crl(self, generation):
+        name = self.authority_name() + (f"-g{generation}" if generation > 1 else "")
+        return self.fetch(f"crl-{generation}", f"/crl/{name}.crl")
+
+    def authority_name(self):
+        return next(iter(self.generations().values()))["authority"]
+
+    def serial(self, name):
+        text = self.at("openssl", "x509", "-noout", "-serial", "-in", self.path(f"{name}.pem")).stdout
+        return text.strip().partition("=")[2].lower()
+
+    def revoked(self, name, generation):
+        text = self.at("openssl", "crl", "-inform", "DER", "-in", self.crl(generation), "-noout", "-text").stdout
+        return self.serial(name).upper() in text
+
+    def test_by_hand(self):
+        self.start()
+        before = self.ctl("ca", "rollover", "new", "--dry-run")
+        self.assertIn("would make", before.stderr)
+        self.assertEqual(list(self.generations()), [1])
+        self.ctl("ca", "rollover", "new", "--by-hand", "--key", "p384", "--name", "Emergency CA")
+        g = self.generations()
+        self.assertEqual(g[2]["subject"], "CN=Emergency CA")
+        self.assertNotIn("takes_over", {k: v for k, v in g[2].items() if v})
+        again = self.ctl("ca", "rollover", "new", check=False)
+        self.assertEqual(again.returncode, 5)
+        self.assertIn("has a next CA already", again.stderr)
+        self.assertNotIn("GetNextCACert", self.caps())  # not told yet
+        self.a.process.send_signal(1)
+        self.wait_for(lambda: "GetNextCACert" in self.caps())
+        no = self.ctl("ca", "rollover", "activate", "--no-input", check=False)
+        self.assertEqual(no.returncode, 2)
+        name = self.authority_name()
+        self.ctl("ca", "rollover", "activate", "--yes", "--expect", name)
+        self.a.process.send_signal(1)
+        self.wait_for(lambda: "GetNextCACert" not in self.caps())
+        self.enrol("ipad")
+        self.verify("ipad", self.export(), self.crl(2))
+        none = self.ctl("ca", "rollover", "abort", "-y", check=False)
+        self.assertEqual(none.returncode, 5)
+        self.ctl("ca", "rollover", "new", "--ra")
+        self.assertEqual(self.ctl("ca", "rollover", "new", "--at", "2001-01-01", check=False).returncode, 2)
+        wrong = self.ctl("ca", "rollover", "nwe", check=False)
+        self.assertEqual(wrong.returncode, 2)
+        self.assertIn('did you mean "new"', wrong.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
