@@ -599,6 +599,10 @@ bool tend_take_next(const struct tend *t, EVP_PKEY *key, const struct cert *cert
     if (ok && chain_n > AUTHORITY_MAX_CHAIN)
         ok = err_set(err, ERR_CONFIG, "a chain of %zu certificates, at most %d are possible",
                      chain_n, AUTHORITY_MAX_CHAIN);
+    if (ok && view_eq(cert->subject, c.family->current->cert->subject))
+        ok = err_set(err, ERR_CONFLICT,
+                     "the next CA has the name of the current one: relying parties could not tell "
+                     "them apart");
     if (ok) {
         EVP_PKEY_up_ref(key);
         n.key = key;

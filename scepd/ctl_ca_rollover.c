@@ -143,9 +143,10 @@ static int rollover_new(struct rollover *r)
                         "authority \"%s\" has a next CA already: generation %u", r->name,
                         r->family->next->generation);
     if (r->family->current->chain_n && !wish.root_key && !(r->rules.root_key && *r->rules.root_key))
-        return ctl_fail(r->ctl, CTL_CONFLICT,
-                        "--root-key FILE when the key is here; else send a request: scepctl ca csr",
-                        "authority \"%s\" stands under another CA, whose key is needed", r->name);
+        return ctl_fail(
+            r->ctl, CTL_CONFLICT,
+            "--root-key FILE when its key is here; else send a request: scepctl ca csr --next",
+            "authority \"%s\" stands under another CA, whose key is needed", r->name);
     tell_plan(r, &wish);
     if (r->ctl->dry_run)
         return CTL_DONE;

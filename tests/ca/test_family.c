@@ -1,6 +1,7 @@
 /* Generations: what is loaded, when what is due, and that a change is made whole or not at all. */
 #include <dirent.h>
 #include <openssl/cms.h>
+#include <openssl/pem.h>
 #include <openssl/pkcs7.h>
 #include <openssl/x509_vfy.h>
 #include <stdio.h>
@@ -476,6 +477,40 @@ START_TEST(a_damaged_manifest)
 }
 END_TEST
 
+/* ---- a request to an outside root ---- */
+
+START_TEST(a_request_and_no_answer)
+{
+    make();
+    struct tend t = at(f.plan.now);
+    const struct tend_next wish = {.key_kind = "p384"};
+    struct buf first = {0}, again = {0};
+    EVP_PKEY *key = NULL;
+    ck_assert(!tend_request_key(&t, &key, &err));
+    ck_assert_int_eq(err.kind, ERR_NOT_FOUND);
+    ck_assert_msg(tend_request_next(&t, &wish, &first, &err), "%s", err.text);
+    ck_assert_msg(tend_request_next(&t, &wish, &again, &err), "%s", err.text);
+    ck_assert(view_eq(buf_view(&first), buf_view(&again)));
+    BIO *bio = BIO_new_mem_buf(first.p, (int)first.n);
+    X509_REQ *req = PEM_read_bio_X509_REQ(bio, NULL, NULL, NULL);
+    ck_assert_ptr_nonnull(req);
+    ck_assert_int_eq(X509_REQ_verify(req, X509_REQ_get0_pubkey(req)), 1);
+    ck_assert_msg(tend_request_key(&t, &key, &err), "%s", err.text);
+    ck_assert_int_eq(EVP_PKEY_eq(key, X509_REQ_get0_pubkey(req)), 1);
+    /* the current CA's certificate is no answer */
+    struct family *a = load(FAMILY_SERVE);
+    ck_assert_uint_eq(a->n, 1);
+    ck_assert(!tend_take_next(&t, key, a->current->cert, NULL, 0, TEND_BY_HAND, &err));
+    ck_assert_int_eq(err.kind, ERR_CONFLICT);
+    family_free(a);
+    EVP_PKEY_free(key);
+    X509_REQ_free(req);
+    BIO_free(bio);
+    buf_clear(&first);
+    buf_clear(&again);
+}
+END_TEST
+
 /* ---- when what is due ---- */
 
 START_TEST(the_plan_of_a_life)
@@ -736,6 +771,7 @@ int main(void)
     tcase_add_test(loading, under_a_root);
     tcase_add_test(loading, another_key_in_the_configuration);
     tcase_add_loop_test(loading, a_damaged_manifest, 0, sizeof damage / sizeof damage[0]);
+    tcase_add_test(loading, a_request_and_no_answer);
     tcase_add_checked_fixture(life, setup, teardown);
     tcase_set_timeout(life, 120);
     tcase_add_test(life, the_plan_of_a_life);
