@@ -356,7 +356,7 @@ static void expect_crl(struct device *d, const struct authority *a)
     struct client_result r = {0};
     struct store_crl crl = {0};
     must(crl_publish(a, f.signer, f.store, now, &crl, &err));
-    buf_reset(&d->content);
+    buf_wipe(&d->content);
     must(scep_issuer_and_serial_build(a->cert->subject, a->cert->serial, &d->content, &err));
     struct scep_answer answer = ask(d, SCEP_GET_CRL, &r);
     ck_assert_int_eq(r.status, SCEP_SUCCESS);
@@ -377,13 +377,13 @@ START_TEST(what_each_generation_issued)
     take_over();
     expect_crl(&d, family()->current);
     expect_crl(&d, family()->member[0]);
-    buf_reset(&d.content);
+    buf_wipe(&d.content);
     must(scep_issuer_and_serial_build(mine->issuer, mine->serial, &d.content, &err));
     struct buf found = expect_from(&d, SCEP_GET_CERT, ENROLL_REPEAT, family()->member[0]);
     ck_assert(view_eq(buf_view(&got), buf_view(&found)));
     /* the same number of the other generation is none */
     struct client_result r = {0};
-    buf_reset(&d.content);
+    buf_wipe(&d.content);
     must(scep_issuer_and_serial_build(family()->current->cert->subject, mine->serial, &d.content,
                                       &err));
     struct scep_answer a = ask(&d, SCEP_GET_CERT, &r);
