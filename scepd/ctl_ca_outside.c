@@ -437,24 +437,33 @@ static int record(struct outside *o, const char *print)
     return store_write_commit(w, &err) ? CTL_DONE : ctl_fail_err(o->ctl, &err, NULL);
 }
 
-static int tell(struct outside *o)
+/* `file` is where it lies when the configuration names that, else NULL. */
+static int show_installed(struct outside *o, const char *file)
 {
     struct ctl_show s;
+    struct err err = {0};
+    char print[3 * 64];
+    if (!cert_fingerprint(o->chain.ca, DIGEST_SHA256, print, &err))
+        return ctl_fail_err(o->ctl, &err, NULL);
+    ctl_show_start(&s, o->ctl);
+    ctl_show_text(&s, "authority", o->ctl->config->authority[o->index].name);
+    ctl_show_text(&s, "certificate", file);
+    ctl_show_time(&s, "not_after", o->chain.ca->not_after);
+    ctl_show_text(&s, "sha256", print);
+    ctl_show_end(&s);
+    return CTL_DONE;
+}
+
+static int tell(struct outside *o)
+{
     struct err err = {0};
     char print[3 * 64];
     bool first = o->waits;
     if (!cert_fingerprint(o->chain.ca, DIGEST_SHA256, print, &err))
         return ctl_fail_err(o->ctl, &err, NULL);
     int rc = record(o, print);
-    if (rc)
+    if (rc || (rc = show_installed(o, o->ctl->config->authority[o->index].certificate)))
         return rc;
-    const struct config_authority *a = &o->ctl->config->authority[o->index];
-    ctl_show_start(&s, o->ctl);
-    ctl_show_text(&s, "authority", a->name);
-    ctl_show_text(&s, "certificate", a->certificate);
-    ctl_show_time(&s, "not_after", o->chain.ca->not_after);
-    ctl_show_text(&s, "sha256", print);
-    ctl_show_end(&s);
     if (first)
         ctl_note(o->ctl, "Next: scepd -c %s", o->ctl->config_path);
     else
@@ -493,6 +502,8 @@ static int install_next(struct outside *o, const struct ctl_args *a, EVP_PKEY *k
     tend_request_forget(&t);
     if (!config_tend_record(o->ctl->config, o->index, o->ctl->store, NULL, &err))
         ctl_note(o->ctl, "not in the audit log yet: %s", err.text);
+    if ((rc = show_installed(o, NULL)))
+        return rc;
     ctl_note(o->ctl, "It is announced from the daemon's next reload on; scepctl ca rollover status "
                      "says when it takes over.");
     return CTL_DONE;

@@ -63,26 +63,30 @@ int ctl_config_check(struct ctl *ctl, const struct ctl_args *a)
 static int show_one(struct ctl *ctl, const char *name)
 {
     const struct config *c = ctl->config;
-    char port[16], admin_port[16], hint[128];
+    char hint[128];
     struct ctl_show s;
-    snprintf(port, sizeof port, "%d", c->port);
-    snprintf(admin_port, sizeof admin_port, "%d", c->admin_port);
     const struct {
-        const char *name, *value;
-    } known[] = {{"file", c->file},
-                 {"url", c->url},
-                 {"address", c->address},
-                 {"port", port},
-                 {"admin_address", c->admin_address},
-                 {"admin_port", admin_port},
-                 {"store", c->store_path}};
+        const char *name, *value; /* NULL: a number */
+        int number;
+    } known[] = {{"file", c->file, 0},
+                 {"url", c->url, 0},
+                 {"address", c->address, 0},
+                 {"port", NULL, c->port},
+                 {"admin_address", c->admin_address, 0},
+                 {"admin_port", NULL, c->admin_port},
+                 {"store", c->store_path, 0}};
     struct suggest near = suggest_start(name);
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (strcmp(known[i].name, name) == 0) {
             if (ctl->json) {
                 ctl_show_start(&s, ctl);
-                ctl_show_text(&s, name, known[i].value);
+                if (known[i].value)
+                    ctl_show_text(&s, name, known[i].value);
+                else
+                    ctl_show_number(&s, name, known[i].number);
                 ctl_show_end(&s);
+            } else if (!known[i].value) {
+                printf("%d\n", known[i].number);
             } else {
                 printf("%s\n", known[i].value);
             }
@@ -90,8 +94,10 @@ static int show_one(struct ctl *ctl, const char *name)
         }
         suggest_offer(&near, known[i].name);
     }
-    return ctl_fail(ctl, CTL_NOT_FOUND, "file, url, address, port and store can be shown alone",
-                    "there is no \"%s\" to show%s", name, suggest_text(&near, hint, sizeof hint));
+    return ctl_fail(
+        ctl, CTL_NOT_FOUND,
+        "file, url, address, port, admin_address, admin_port and store can be shown alone",
+        "there is no \"%s\" to show%s", name, suggest_text(&near, hint, sizeof hint));
 }
 
 int ctl_config_show(struct ctl *ctl, const struct ctl_args *a)

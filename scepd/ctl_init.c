@@ -534,6 +534,7 @@ static int tell(struct ctl *ctl, const struct init_settings *s, const char *home
     ctl_note(ctl, "  scepd -c %s                      starts the daemon", conf);
     ctl_note(ctl, "  scepctl -c %s challenge new      a password for the first device", conf);
     ctl_note(ctl, "  scepctl -c %s ca show            fingerprints for profiles", conf);
+    ctl_note(ctl, "  scepctl probe %s/scep      what devices will find, once it runs", s->url);
     return CTL_DONE;
 }
 

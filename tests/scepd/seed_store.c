@@ -1,7 +1,8 @@
 /* seed_store STORE CERTIFICATE: fills a store with records for the tests of scepctl, hostile names
  * among them.
  * seed_store STORE CERTIFICATE N: with N certificates, for measuring.
- * seed_store STORE CERTIFICATE old: with 1500 that ended long ago, and a good one. */
+ * seed_store STORE CERTIFICATE old: with 1500 that ended long ago, and a good one.
+ * seed_store STORE CERTIFICATE request FILE: a request that waits, with the CSR of FILE (DER). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,17 +144,52 @@ static bool fill_old(struct store *s, const struct cert *ca, struct err *err)
     return false;
 }
 
+/* With everything that a request can have before somebody decides. */
+static bool fill_request(struct store *s, const char *path, struct err *err)
+{
+    struct store_write *w = NULL;
+    int64_t now = (int64_t)time(NULL);
+    struct store_request r = {.state = REQUEST_PENDING,
+                              .created_at = now,
+                              .expires_at = now + 86400,
+                              .polls = 1,
+                              .polled_at = now};
+    struct store_tx t = {.state = TX_PENDING, .created_at = now, .changed_at = now};
+    snprintf(r.id, sizeof r.id, "req_dddddd");
+    snprintf(r.endpoint, sizeof r.endpoint, "/scep/manual");
+    snprintf(r.transaction, sizeof r.transaction, "tx-req_dddddd");
+    snprintf(r.template_name, sizeof r.template_name, "device");
+    snprintf(r.subject, sizeof r.subject, "CN=asks");
+    snprintf(r.san, sizeof r.san, "DNS:asks.example.org");
+    snprintf(r.key, sizeof r.key, "P-256");
+    snprintf(r.peer, sizeof r.peer, "192.0.2.1");
+    snprintf(r.challenge, sizeof r.challenge, "chl_aaaaaa");
+    snprintf(t.endpoint, sizeof t.endpoint, "%s", r.endpoint);
+    snprintf(t.transaction, sizeof t.transaction, "%s", r.transaction);
+    snprintf(t.request, sizeof t.request, "%s", r.id);
+    bool done = file_read(path, &r.csr, err) && store_write_begin(s, &w, err);
+    if (done && !(store_request_put(w, &r, err) && store_tx_put(w, &t, NULL, err))) {
+        store_write_abort(w);
+        done = false;
+    } else if (done) {
+        done = store_write_commit(w, err);
+    }
+    store_request_clear(&r);
+    return done;
+}
+
 int main(int argc, char **argv)
 {
     struct err err = {0};
     struct store *s = NULL;
     struct cert *ca = NULL;
     struct buf pem = {0};
-    bool usable = argc == 3 || argc == 4;
+    bool usable = argc >= 3 && argc <= 5;
     struct store_options o = {.path = usable ? argv[1] : ""};
     bool done = usable && file_read(argv[2], &pem, &err) &&
                 cert_parse_any(buf_view(&pem), &ca, &err) && store_open(&o, &s, &err) &&
-                (argc == 3 ? fill(s, ca, &err)
+                (argc == 3   ? fill(s, ca, &err)
+                 : argc == 5 ? fill_request(s, argv[4], &err)
                  : strcmp(argv[3], "old") == 0
                      ? fill_old(s, ca, &err)
                      : fill_many(s, ca, (unsigned)strtoul(argv[3], NULL, 10), &err));

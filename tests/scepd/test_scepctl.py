@@ -42,6 +42,7 @@ class Init(Case):
         printed = run("openssl", "x509", "-in", values["certificate"], "-noout", "-fingerprint", "-sha256").stdout
         self.assertEqual(values["sha256"], printed.strip().split("=")[1])
         self.assertEqual(r.stderr.count("scepd.conf"), 3)
+        self.assertIn("  scepctl probe http://127.0.0.1:9000/scep ", r.stderr)
         self.assertEqual(sorted(os.listdir(self.dir)), ["authorities", "ca", "keys", "scepd.conf", "store"])
         self.assertEqual(self.mode("keys"), 0o700)
         for key in ("ca.key", "ra.key", "challenge.key", "static-challenge"):
