@@ -30,13 +30,13 @@ def until(what, seconds=60):
 
 
 class Case(unittest.TestCase):
+    failure = ""
+
     def setUp(self):
         self.a = Authority()
         self.addCleanup(self.a.close)
         with open(self.a.conf) as f:
             self.text = f.read()
-
-        self.failure = ""
 
     def write(self, text):
         """As an editor does it: never half a file."""
@@ -222,7 +222,8 @@ class Reload(Case):
             self.edit(('path = "/scep/static"', f'path = "/scep/new{i}"'))
             self.a.process.send_signal(signal.SIGHUP)
         self.assertTrue(until(lambda: self.status("/scep/new29") == 200))
-        self.assertGreaterEqual(self.count("daemon.reloaded"), 2)
+        # Signals that come while one waits are one signal: once may be enough for all.
+        self.assertTrue(until(lambda: self.count("daemon.reloaded") >= 1))
         self.assertEqual(self.count("daemon.reload_failed"), 0)
         self.assertEqual(self.a.stop(), 0)
 
