@@ -44,13 +44,15 @@ def need(program):
 class Authority:
     """A demo authority in a directory of its own, with its daemon running or not."""
 
-    def __init__(self, key="rsa2048", init_args=(), edit=None):
+    def __init__(self, key="rsa2048", init_args=(), edit=None, env=None):
+        """`env`: of everything that runs, e.g. with another clock (fastclock.py)."""
         self.home = tempfile.mkdtemp(prefix="scepd-test-")
+        self.env = env
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         decrypts = ["--ca-decrypts"] if key.startswith("rsa") else []
         run(SCEPCTL, "init", "--demo", "--home", self.home, "--name", "Test CA", "--key", key, *decrypts, "--bind",
-            "127.0.0.1", "--port", self.port, "--url", self.url, *init_args)
+            "127.0.0.1", "--port", self.port, "--url", self.url, *init_args, env=env)
         self.conf = os.path.join(self.home, "scepd.conf")
         if edit:
             with open(self.conf) as f:
@@ -65,7 +67,8 @@ class Authority:
     def start(self, before=()):
         """`before` stands in front of the daemon's command, e.g. taskset."""
         self.log = open(self.log_path, "ab")
-        self.process = subprocess.Popen([*before, SCEPD, "-c", self.conf], stdout=self.log, stderr=self.log)
+        self.process = subprocess.Popen([*before, SCEPD, "-c", self.conf], stdout=self.log, stderr=self.log,
+                                        env=self.env)
         self.wait_ready()
         return self
 
@@ -119,7 +122,7 @@ class Authority:
             return f.read().decode(errors="replace")
 
     def ctl(self, *args, **more):
-        return run(SCEPCTL, "-c", self.conf, *args, **more)
+        return run(SCEPCTL, "-c", self.conf, *args, **{"env": self.env, **more})
 
     def json(self, *args):
         """What `scepctl ... --json` lists, one object a line."""
