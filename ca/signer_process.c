@@ -168,19 +168,23 @@ static bool open_lanes(struct signer_process *p, int *child_end, struct err *err
     return true;
 }
 
+/* To the end of the pipe: the child is ready when its lanes are all that it holds. */
 static bool wait_ready(int fd, struct err *err)
 {
     struct signer_ready ready = {0};
+    char told[sizeof ready + 1];
     size_t done = 0;
-    while (done < sizeof ready) {
-        ssize_t n = read(fd, (char *)&ready + done, sizeof ready - done);
+    while (done < sizeof told) {
+        ssize_t n = read(fd, told + done, sizeof told - done);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
             break;
         done += (size_t)n;
     }
-    if (done < sizeof ready || ready.magic != SIGNER_MAGIC)
+    if (done == sizeof ready)
+        memcpy(&ready, told, sizeof ready);
+    if (ready.magic != SIGNER_MAGIC)
         return err_set(err, ERR_SIGNER, "the signer process ended while it started");
     if (ready.err.kind == ERR_NONE)
         return true;
