@@ -50,9 +50,61 @@ static void record(struct rollover *r)
         ctl_note(r->ctl, "not in the audit log yet: %s", err.text);
 }
 
-static int done(struct rollover *r, const char *what)
+/* The earliest end of its RA certificates; 0: it has none. */
+static int64_t ra_end(const struct authority *a)
+{
+    int64_t end = a->ra ? a->ra->not_after : 0;
+    if (a->ra_signing && (!end || a->ra_signing->not_after < end))
+        end = a->ra_signing->not_after;
+    if (a->ra_encryption && (!end || a->ra_encryption->not_after < end))
+        end = a->ra_encryption->not_after;
+    return end;
+}
+
+#define NEXT 0 /* for the number of a generation: that of the one that was made */
+
+/* The generation as it is now, read again; of one that is gone its number alone. */
+static int show_generation(struct rollover *r, unsigned generation)
+{
+    struct ctl_show s;
+    struct err ignored = {0};
+    char subject[NAME_TEXT_MAX], print[3 * 64];
+    const struct authority *a = NULL;
+    family_free(r->family);
+    r->family = NULL;
+    int rc = ctl_look_at_authority(r->ctl, r->authority, &r->family);
+    if (rc)
+        return rc;
+    if (generation == NEXT && r->family->next)
+        generation = r->family->next->generation;
+    for (size_t i = 0; i < r->family->n; i++)
+        if (r->family->member[i]->generation == generation)
+            a = r->family->member[i];
+    ctl_show_start(&s, r->ctl);
+    ctl_show_text(&s, "authority", r->name);
+    ctl_show_number(&s, "generation", generation);
+    ctl_show_text(&s, "role", a ? ctl_role_name(a, r->ctl->now) : "forgotten");
+    if (a) {
+        name_der_text(a->cert->subject, subject, sizeof subject);
+        ctl_show_text(&s, "subject", subject);
+        ctl_show_time(&s, "not_after", a->cert->not_after);
+        if (a == r->family->next)
+            ctl_show_time(&s, "takes_over", r->family->activates_at);
+        ctl_show_time(&s, "ra_not_after", ra_end(a));
+        if (cert_fingerprint(a->cert, DIGEST_SHA256, print, &ignored))
+            ctl_show_text(&s, "sha256", print);
+    }
+    ctl_show_end(&s);
+    return CTL_DONE;
+}
+
+/* `generation` is the one that was changed. */
+static int done(struct rollover *r, unsigned generation, const char *what)
 {
     record(r);
+    int rc = show_generation(r, generation);
+    if (rc)
+        return rc;
     ctl_note(r->ctl, "%s", what);
     ctl_note(r->ctl, "%s", reload);
     return CTL_DONE;
@@ -125,8 +177,9 @@ static int renew_ras(struct rollover *r)
         if (!r->ctl->dry_run && !tend_do(&r->tend, &step, &err))
             return ctl_fail_err(r->ctl, &err, NULL);
     }
-    return r->ctl->dry_run ? CTL_DONE
-                           : done(r, "the old RA goes on opening messages until it ends");
+    return r->ctl->dry_run
+               ? CTL_DONE
+               : done(r, a->generation, "the old RA goes on opening messages until it ends");
 }
 
 static int rollover_new(struct rollover *r)
@@ -152,7 +205,7 @@ static int rollover_new(struct rollover *r)
         return CTL_DONE;
     if (!tend_make_next(&r->tend, &wish, &err))
         return ctl_fail_err(r->ctl, &err, NULL);
-    return done(r, "scepctl ca rollover status shows it; abort takes it back");
+    return done(r, NEXT, "scepctl ca rollover status shows it; abort takes it back");
 }
 
 /* ---- status ---- */
@@ -171,16 +224,6 @@ static const struct ctl_column status_columns[] = {
     {.key = "next_step_by_hand", .kind = CTL_NUMBER},
 };
 #define COLUMNS (sizeof status_columns / sizeof status_columns[0])
-
-static int64_t ra_end(const struct authority *a)
-{
-    int64_t end = a->ra ? a->ra->not_after : 0;
-    if (a->ra_signing && (!end || a->ra_signing->not_after < end))
-        end = a->ra_signing->not_after;
-    if (a->ra_encryption && (!end || a->ra_encryption->not_after < end))
-        end = a->ra_encryption->not_after;
-    return end;
-}
 
 static void status_row(struct ctl *ctl, struct ctl_list *l, const char *name,
                        const struct family *f, const struct authority *a,
@@ -267,7 +310,8 @@ static int rollover_activate(struct rollover *r)
         return rc;
     if (!tend_activate(&r->tend, &err))
         return ctl_fail_err(r->ctl, &err, NULL);
-    return done(r, "the former CA goes on publishing its revocation list until it ends");
+    return done(r, r->family->next->generation,
+                "the former CA goes on publishing its revocation list until it ends");
 }
 
 /* ---- abort ---- */
@@ -313,7 +357,7 @@ static int rollover_abort(struct rollover *r)
         return rc;
     if (!tend_abort(&r->tend, &err))
         return ctl_fail_err(r->ctl, &err, NULL);
-    return done(r, "no next CA is announced any more");
+    return done(r, r->family->next->generation, "no next CA is announced any more");
 }
 
 /* ---- the whole ---- */

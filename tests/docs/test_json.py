@@ -219,9 +219,17 @@ class Things(Case):
         self.file(self.path("answer"))
 
     def authority(self):
-        run(SCEPCTL, "-c", self.a.conf, "ca", "rollover", "new", "--at", "2031-01-01", "--validity", "3650d")
+        made = self.told("ca rollover new", "--at", "2031-01-01", "--validity", "3650d")[0]
+        self.assertEqual((made["generation"], made["role"]), (2, "next"))
+        self.assertEqual(self.told("ca rollover abort", "--yes")[0]["role"], "forgotten")
+        made = self.told("ca rollover new", "--by-hand")[0]
+        self.assertEqual((made["generation"], made["role"], "takes_over" in made), (3, "next", False))
+        taken = self.told("ca rollover activate", "--yes", "--expect", "demo")[0]
+        self.assertEqual((taken["sha256"], taken["role"]), (made["sha256"], "current"))
+        self.assertEqual(self.told("ca rollover new", "--ra")[0]["generation"], 3)
+        self.told("ca rollover new", "--at", "2031-01-01")
         roles = {thing["role"] for thing in self.told("ca show")}
-        self.assertEqual(roles, {"current", "next"})
+        self.assertEqual(roles, {"current", "next", "former"})
         self.told("crl publish")
         self.told("crl show")
         crl = self.path("list.crl")
