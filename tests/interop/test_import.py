@@ -98,7 +98,7 @@ class Home(Authority):
         self.ca = directory + "/ca/ca.pem"
         self.ra = directory + "/ca/ra.pem"
         self.log_path = directory + "/log"
-        self.process = None
+        self.process = self.env = None
         self.made = run(SCEPCTL, "init", "--home", directory, "--bind", "127.0.0.1", "--port", self.port, "--url", self.url,
                         "--admin-port", "0", *init_args, check=False)
         if os.path.exists(self.conf):
