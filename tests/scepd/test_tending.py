@@ -8,7 +8,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from harness import SCEPCTL, SCEPD, Authority, run
+from harness import SCEPCTL, SCEPD, Authority, preload, run
 
 LIBRARIES = ["/usr/lib/%s-linux-gnu/faketime/libfaketimeMT.so.1" % m for m in ("x86_64", "aarch64")]
 
@@ -31,7 +31,7 @@ class Tending(unittest.TestCase):
         library = next((l for l in LIBRARIES if os.path.exists(l)), None)
         self.assertTrue(library, "the package faketime is missing")
         # Without the last one libfaketime takes deadlines of the monotonic clock for others, and waits end at once.
-        self.env = dict(os.environ, LD_PRELOAD=library, FAKETIME_TIMESTAMP_FILE=self.clock, FAKETIME_NO_CACHE="1",
+        self.env = dict(os.environ, LD_PRELOAD=preload(library), FAKETIME_TIMESTAMP_FILE=self.clock, FAKETIME_NO_CACHE="1",
                         DONT_FAKE_MONOTONIC="1", FAKETIME_FORCE_MONOTONIC_FIX="0")
         self.days(0)
 

@@ -34,6 +34,12 @@ def run(*args, check=True, input=None, timeout=60, **more):
     return r
 
 
+def preload(library):
+    """LD_PRELOAD for the programs of the build: the runtime of a sanitizer, if they have one, must come first."""
+    runtime = re.findall(r"=> (\S*/lib[at]san\.so\S*)", run("ldd", SCEPD).stdout)
+    return " ".join([*runtime, library])
+
+
 def need(program):
     """A missing client is a failure, not a skip."""
     if not shutil.which(program) and not os.path.exists(program):
