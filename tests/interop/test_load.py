@@ -62,8 +62,9 @@ class Load(unittest.TestCase):
         return [values(line) for line in out.splitlines() if line.startswith("load ")]
 
     def assert_log_without_errors(self):
+        """But for the ends that the test itself brought about, where the keeper outlived the daemon for long enough to tell."""
         errors = [line for line in self.a.log_text().splitlines() if "level=error" in line or "level=warning" in line]
-        self.assertEqual(errors, [])
+        self.assertEqual([line for line in errors if not ("event=signer.ended" in line and "(signal 9)" in line)], [])
 
     def test_killed_and_started_again(self):
         self.a.start()
