@@ -41,13 +41,17 @@ bool network_valid(const char *text)
     return network_parse(text, &n);
 }
 
+static bool peer_parse(const char *peer, struct network *out)
+{
+    char address[64];
+    snprintf(address, sizeof address, "%.*s", (int)strcspn(peer, "%"), peer); /* no scope */
+    return !strchr(address, '/') && network_parse(address, out);
+}
+
 bool network_has(const char *network, const char *peer)
 {
     struct network n, p;
-    char address[64];
-    snprintf(address, sizeof address, "%.*s", (int)strcspn(peer, "%"), peer); /* no scope */
-    if (strchr(address, '/') || !network_parse(network, &n) || !network_parse(address, &p) ||
-        n.family != p.family)
+    if (!network_parse(network, &n) || !peer_parse(peer, &p) || n.family != p.family)
         return false;
     unsigned whole = n.bits / 8, rest = n.bits % 8;
     if (memcmp(n.address, p.address, whole) != 0)
@@ -58,4 +62,14 @@ bool network_has(const char *network, const char *peer)
 bool network_is_loopback(const char *address)
 {
     return network_has("127.0.0.0/8", address) || network_has("::1", address);
+}
+
+void network_group(const char *peer, uint8_t out[NETWORK_GROUP])
+{
+    struct network p;
+    memset(out, 0, NETWORK_GROUP);
+    if (!peer_parse(peer, &p))
+        return;
+    memcpy(out, p.address, p.family == AF_INET6 ? 8 : 4);
+    out[NETWORK_GROUP - 1] = p.family == AF_INET6 ? 6 : 4;
 }

@@ -439,9 +439,14 @@ static void send_answer(struct scep_http *s, struct service_job *job)
 {
     struct http_request *r = job->tag;
     const struct scep_answer *a = &job->answer;
-    asks(s, job->call.endpoint, job->expired ? "" : a->operation, job->submitted_us);
-    if (job->expired) {
-        reply_busy(s, r, "the request waited too long for a worker");
+    bool undone = job->expired || job->displaced;
+    asks(s, job->call.endpoint, undone ? "" : a->operation, job->submitted_us);
+    if (undone) {
+        if (job->displaced)
+            metrics_queue_rejected(s->metrics);
+        reply_busy(s, r,
+                   job->displaced ? "the queue is full, most of it by this address"
+                                  : "the request waited too long for a worker");
         return;
     }
     struct http_reply reply = {.status = a->status,

@@ -1,8 +1,8 @@
 /* What worker.c, committer.c and service_pool.c share. */
 #pragma once
 
+#include "scepd/fair_queue.h"
 #include "scepd/job_queue.h"
-
 
 struct service_worker {
     struct service_pool *pool;
@@ -13,7 +13,8 @@ struct service_worker {
 
 struct service_pool {
     struct service_options options; /* `lanes` is not used any more */
-    struct job_queue work, commit;
+    struct fair_queue work;
+    struct job_queue commit;
     struct service_worker *workers;
     unsigned started;
     pthread_t committer;

@@ -62,20 +62,22 @@ size_t service_pending(struct service_pool *p)
 
 size_t service_pool_waiting(struct service_pool *p)
 {
-    pthread_mutex_lock(&p->work.lock);
-    size_t n = p->work.n;
-    pthread_mutex_unlock(&p->work.lock);
-    return n;
+    return fair_queue_waiting(&p->work);
 }
 
 bool service_pool_submit(struct service_pool *p, struct service_job *job)
 {
+    struct service_job *displaced = NULL;
     job->call.message = buf_view(&job->message);
     job->submitted_us = job->call.started_us = service_now_us();
     pthread_mutex_lock(&p->lock);
-    bool taken = !p->stopping && job_queue_push(&p->work, job);
+    bool taken = !p->stopping && fair_queue_push(&p->work, job, &displaced);
     p->pending += taken;
     pthread_mutex_unlock(&p->lock);
+    if (displaced) {
+        displaced->displaced = true;
+        service_finish(p, displaced);
+    }
     return taken;
 }
 
@@ -121,7 +123,7 @@ bool service_pool_new(const struct service_options *o, struct service_pool **out
     p->options = *o;
     p->options.lanes = NULL;
     p->workers = workers;
-    job_queue_init(&p->work, o->queue);
+    fair_queue_init(&p->work, o->queue);
     job_queue_init(&p->commit, SIZE_MAX);
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->idle, NULL);
@@ -146,13 +148,13 @@ void service_pool_free(struct service_pool *p)
     while (p->pending > 0)
         pthread_cond_wait(&p->idle, &p->lock);
     pthread_mutex_unlock(&p->lock);
-    job_queue_close(&p->work);
+    fair_queue_close(&p->work);
     job_queue_close(&p->commit);
     for (unsigned i = 0; i < p->started; i++)
         pthread_join(p->workers[i].thread, NULL);
     if (p->committing)
         pthread_join(p->committer, NULL);
-    job_queue_clear(&p->work);
+    fair_queue_clear(&p->work);
     job_queue_clear(&p->commit);
     pthread_cond_destroy(&p->idle);
     pthread_mutex_destroy(&p->lock);

@@ -13,7 +13,7 @@ struct metrics;
 #define SERVICE_ATTEMPTS 4
 
 struct service_job {
-    struct service_job *next;  /* in the queue that holds it */
+    struct service_job *next, *before; /* in the queue that holds it */
     void *tag;                 /* the submitter's */
     struct buf message;        /* owned; the pkiMessage */
     char peer[64], agent[160]; /* cut if longer */
@@ -21,6 +21,7 @@ struct service_job {
     struct scep_answer answer; /* of a job that is done */
     unsigned attempts;
     bool expired;              /* waited too long; nothing was done, `answer` is empty */
+    bool displaced;            /* made room for a job of another address; as above */
     int64_t submitted_us;      /* monotonic */
 };
 /* `message` is to be filled in by the caller; peer and agent may be NULL.  NULL when out of memory. */
@@ -45,7 +46,7 @@ struct service_options {
     unsigned workers;               /* at least 1 */
     size_t queue;                   /* jobs that may wait for a worker */
     int deadline_ms;                /* older ones are not begun; 0: none */
-    /* Gives the job back; called on threads of the pool, exactly once for each submitted job. */
+    /* Gives the job back; called on threads of the pool and in service_pool_submit, exactly once for each submitted job. */
     void (*done)(void *ctx, struct service_job *job);
     void *ctx;
     struct metrics *metrics;        /* borrowed; NULL: nothing is counted */
@@ -54,7 +55,8 @@ struct service_options {
 struct service_pool;
 /* All signals are blocked in its threads. */
 bool service_pool_new(const struct service_options *o, struct service_pool **out, struct err *err);
-/* Takes the job.  False, and the job stays the caller's, when the queue is full or the pool stops. */
+/* Takes the job.  False, and the job stays the caller's, when the queue is full or the pool stops.  Of a full queue a job
+ * of an address that has more of them there may be given back, displaced, before this returns: see fair_queue.h. */
 bool service_pool_submit(struct service_pool *p, struct service_job *job);
 /* Jobs that wait for a worker now. */
 size_t service_pool_waiting(struct service_pool *p);

@@ -52,6 +52,27 @@ START_TEST(loopback)
 }
 END_TEST
 
+static bool same_group(const char *a, const char *b)
+{
+    uint8_t one[NETWORK_GROUP], other[NETWORK_GROUP];
+    network_group(a, one);
+    network_group(b, other);
+    return memcmp(one, other, sizeof one) == 0;
+}
+
+START_TEST(who_belongs_together)
+{
+    ck_assert(same_group("192.0.2.1", "192.0.2.1"));
+    ck_assert(!same_group("192.0.2.1", "192.0.2.2"));
+    ck_assert(same_group("2001:db8::1", "2001:db8::ffff:1:2:3"));
+    ck_assert(same_group("fe80::1%eth0", "fe80::2"));
+    ck_assert(!same_group("2001:db8::1", "2001:db8:0:1::1"));
+    ck_assert(!same_group("2001:db8::", "32.1.13.184")); /* the same first octets */
+    ck_assert(same_group("", "no address"));
+    ck_assert(!same_group("", "0.0.0.0"));
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("scepd/network");
@@ -60,6 +81,7 @@ int main(void)
     tcase_add_test(c, prefixes_of_any_length);
     tcase_add_test(c, what_is_none);
     tcase_add_test(c, loopback);
+    tcase_add_test(c, who_belongs_together);
     suite_add_tcase(s, c);
     return check_main(s);
 }
