@@ -87,6 +87,15 @@ static void pause_ms(unsigned ms)
     nanosleep(&t, NULL);
 }
 
+/* In one write, so that whoever reads meanwhile sees whole lines. */
+static void acknowledge(const struct load *l, const struct load_device *d)
+{
+    char line[sizeof d->subject + 1];
+    int n = snprintf(line, sizeof line, "%s\n", d->subject);
+    if (l->acks >= 0 && write(l->acks, line, (size_t)n) != n)
+        abort();
+}
+
 /* Sends until a 200 comes or the patience is over; every try has the same bytes. */
 static bool fire_one(struct load *l, struct load_device *d, int *fd, struct buf *request,
                      struct buf *in)
@@ -107,6 +116,7 @@ static bool fire_one(struct load *l, struct load_device *d, int *fd, struct buf 
         int status = *fd >= 0 && send_all(*fd, buf_view(request)) ? receive(*fd, in, &d->reply) : 0;
         if (status == 200) {
             d->ms = now_ms() - begun;
+            acknowledge(l, d);
             return true;
         }
         if (status == 0 && *fd >= 0) {

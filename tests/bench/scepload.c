@@ -2,15 +2,17 @@
  *
  *   scepload --port P [--host A] [--path /scep] [-n 5000] [--connections 64] [--challenges FILE]
  *            [--pid PID] [--ca-key rsa2048] [--prefix load] [--retry 60] [--start-file F]
- *            [--list F] [--again]
+ *            [--list F] [--acks F] [--again]
  *
  * Prepares everything (keys, requests, messages), then fires, then opens and verifies every reply.
  * With --pid it prints the CPU of that process and its children while firing, beside the sum of the
  * raw private-key operations of one enrolment timed meanwhile.  --start-file is created when
  * firing begins, so that a test can kill the server in the middle.  --list writes common name and
  * serial of every certificate that a device got.  --again sends the same messages once more, which
- * must bring the same certificates.  The last line is key=value, or the last two with --again.
+ * must bring the same certificates.  --acks gets a line with the common name at every reply, while
+ * it fires.  The last line is key=value, or the last two with --again.
  * Exit 0 when every device got its certificate. */
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -141,13 +143,11 @@ struct options {
 };
 
 static const struct option option_names[] = {
-    {"host", 1, NULL, 'h'},       {"port", 1, NULL, 'p'},
-    {"path", 1, NULL, 'u'},       {"connections", 1, NULL, 'c'},
-    {"challenges", 1, NULL, 'f'}, {"pid", 1, NULL, 'i'},
-    {"ca-key", 1, NULL, 'k'},     {"prefix", 1, NULL, 'x'},
-    {"retry", 1, NULL, 'r'},      {"start-file", 1, NULL, 's'},
-    {"list", 1, NULL, 'l'},       {"again", 0, NULL, 'a'},
-    {NULL, 0, NULL, 0},
+    {"host", 1, NULL, 'h'},        {"port", 1, NULL, 'p'},       {"path", 1, NULL, 'u'},
+    {"connections", 1, NULL, 'c'}, {"challenges", 1, NULL, 'f'}, {"pid", 1, NULL, 'i'},
+    {"ca-key", 1, NULL, 'k'},      {"prefix", 1, NULL, 'x'},     {"retry", 1, NULL, 'r'},
+    {"start-file", 1, NULL, 's'},  {"list", 1, NULL, 'l'},       {"again", 0, NULL, 'a'},
+    {"acks", 1, NULL, 'A'},        {NULL, 0, NULL, 0},
 };
 
 static bool take_option(int opt, struct load *l, struct options *o)
@@ -189,6 +189,9 @@ static bool take_option(int opt, struct load *l, struct options *o)
     case 'l':
         o->list_file = optarg;
         return true;
+    case 'A':
+        l->acks = open(optarg, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
+        return l->acks >= 0;
     case 'a':
         o->again = true;
         return true;
@@ -244,6 +247,7 @@ int main(int argc, char **argv)
                      .n = 5000,
                      .connections = 64,
                      .retry_seconds = 60,
+                     .acks = -1,
                      .prefix = "load"};
     struct options o = {.ca_key = "rsa2048"};
     int opt;
