@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "ca/child.h"
+#include "ca/confine.h"
 #include "signer_wire.h"
 
 /* The process that holds the keys: one thread per lane, each receiving a packet, having it checked
@@ -236,23 +237,38 @@ static void tell(const struct signer_child *c, const struct err *err)
     close(c->ready);
 }
 
+/* Nothing to read any more: no path at all. */
+static bool give_up_files(const struct signer_child *c, unsigned *lacks, struct err *err)
+{
+    static const struct confine_paths none;
+    return c->spec->confinement == CONFINE_OFF || confine_files(&none, lacks, err);
+}
+
+static bool give_up_calls(const struct signer_child *c, unsigned *lacks, struct err *err)
+{
+    return c->spec->confinement == CONFINE_OFF ||
+           (confine_calls(CONFINE_SIGNER, c->ready, lacks, err) &&
+            confine_settle(c->spec->confinement, *lacks, "the signer process", c->log, err));
+}
+
 static bool start(const struct signer_child *c, struct signer_keys **keys, struct lane **lanes,
                   struct err *err)
 {
+    unsigned lacks = 0;
     /* Protected before a key is in memory. */
     if (!child_harden(c->parent, "scepd-signer", err) || !close_others(c, err) ||
-        !signer_keys_load(c->spec, keys, err))
+        !signer_keys_load(c->spec, keys, err) || !give_up_files(c, &lacks, err))
         return false;
     *lanes = calloc(c->lanes, sizeof **lanes);
     if (!*lanes)
         return err_memory(err);
     if (!start_lanes(c, *keys, *lanes, err))
         return false;
-    /* From here on it needs neither files nor new threads: the place for the system call filter. */
     if (mlockall(MCL_CURRENT | MCL_ONFAULT) != 0)
         log_event(c->log, LOG_LEVEL_DEBUG, "signer.memory",
                   "the signer's memory cannot be locked and may be swapped out");
-    return true;
+    /* From here on it needs no new threads, and hardly any system call. */
+    return give_up_calls(c, &lacks, err);
 }
 
 void signer_child_run(const struct signer_child *c)

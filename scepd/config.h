@@ -6,6 +6,7 @@
 #include <openssl/types.h>
 
 #include "base/log.h"
+#include "ca/confine.h"
 #include "ca/family.h"
 #include "ca/tend.h"
 #include "ca/template.h"
@@ -83,6 +84,7 @@ struct config {
     int64_t attempts_keep;                /* seconds */
     int attempts_max;
     char user[64];                        /* run as, when started by root; "" stays */
+    enum confine_mode confinement;
     enum log_level log_level;
     bool log_json;
     char url[256];                        /* base URL that devices use, for texts */

@@ -190,6 +190,7 @@ bool config_rooms_load(const struct config *c, struct config_rooms *out, struct 
                 (!c->banned_keys_file[0] || banned_keys_load(c->banned_keys_file, &r.banned, err));
     for (size_t i = 0; good && i < c->authority_n; i++)
         good = load_family(c, i, FAMILY_SERVE, r.spec, &r.family[i], err);
+    r.spec->confinement = c->confinement;
     if (good) {
         list_members(c, &r);
         r.due = due_of(c, &r, time(NULL));

@@ -24,6 +24,10 @@ static const struct setting_word level_words[] = {
     {"error", LOG_LEVEL_ERROR}, {"warning", LOG_LEVEL_WARNING}, {"notice", LOG_LEVEL_NOTICE},
     {"info", LOG_LEVEL_INFO},   {"debug", LOG_LEVEL_DEBUG},     {NULL, 0},
 };
+static const struct setting_word confinement_words[] = {{"auto", CONFINE_AUTO},
+                                                        {"off", CONFINE_OFF},
+                                                        {"required", CONFINE_REQUIRED},
+                                                        {NULL, 0}};
 static const struct setting_word format_words[] = {{"logfmt", false}, {"json", true}, {NULL, 0}};
 static const struct setting_word surplus_words[] = {
     {"refuse", SURPLUS_REFUSE}, {"drop", SURPLUS_DROP}, {NULL, 0}};
@@ -106,6 +110,8 @@ const struct setting config_schema[] = {
      "Requests that may wait for a worker; above it clients are told to come back later (503)."},
     {"", "user", SETTING_TEXT, AT(config, user), 0, 0, NULL, NULL, SETTING_FIXED,
      "Account that the daemon becomes when root starts it; without it the daemon stays what it is."},
+    {"", "confinement", SETTING_CHOICE, AT(config, confinement), 0, 0, confinement_words, "\"auto\"", SETTING_FIXED,
+     "Whether scepd's processes give up system calls and files that they never need: as far as the kernel lets them, never, or not starting otherwise."},
     {"", "banned_keys", SETTING_FILE, AT(config, banned_keys_file), 0, 0, NULL, NULL, 0,
      "File with keys that get no certificate: the SHA-256 of each SubjectPublicKeyInfo in hex, one a line."},
     {"", "listen", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, 0, "Where devices reach the daemon."},

@@ -41,6 +41,7 @@ class Clock:
 class Rollover(unittest.TestCase):
     def setUp(self):
         self.a = Authority(key="p256", init_args=["--ra-pair"])
+        self.a.unconfine()
         self.clock = Clock(os.path.join(self.a.home, "clock"))
 
     def tearDown(self):

@@ -27,6 +27,7 @@ class Tending(unittest.TestCase):
     def setUp(self):
         self.a = Authority()
         self.addCleanup(self.a.close)
+        self.a.unconfine()
         self.clock = os.path.join(self.a.home, "clock")
         library = next((l for l in LIBRARIES if os.path.exists(l)), None)
         self.assertTrue(library, "the package faketime is missing")

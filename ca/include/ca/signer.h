@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "ca/confine.h"
 #include "pkcs7/ext.h"
 #include "pkcs7/scep.h"
 
@@ -34,6 +35,7 @@ struct signer_key_spec {
 struct signer_spec {
     struct signer_key_spec key[SIGNER_MAX_KEYS];
     size_t n;
+    enum confine_mode confinement; /* of the process that signer_start forks */
 };
 
 #define SIGNER_DIGEST 32
