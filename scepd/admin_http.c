@@ -14,6 +14,7 @@
 #define TIMEOUT_SECONDS 10
 #define MAX_HEADER 16384
 #define MAX_BODY 4096
+#define MAX_BUFFERED 1048576
 
 static const char type_metrics[] = "text/plain; version=0.0.4; charset=utf-8";
 static const char type_json[] = "application/json";
@@ -180,7 +181,8 @@ static struct survey_options survey_options_of(const struct admin *a)
 
 static bool listen_on(struct admin *a, int fd, struct err *err)
 {
-    const struct http_limits limits = {CONNECTIONS, TIMEOUT_SECONDS, MAX_HEADER, MAX_BODY};
+    const struct http_limits limits = {CONNECTIONS, TIMEOUT_SECONDS, MAX_HEADER, MAX_BODY,
+                                       MAX_BUFFERED};
     if (!http_server_new(a->options.base, &limits, on_request, on_refused, a, a->options.log,
                          &a->server, err)) {
         close(fd);

@@ -72,6 +72,7 @@ struct config {
     int port;
     int max_connections, request_timeout; /* seconds for one whole request */
     int max_header, max_body;             /* octets */
+    int max_buffered;                     /* octets of requests, all connections together */
     int workers, queue;                   /* 0 workers: one per core */
     char admin_address[64];
     int admin_port;                       /* 0: no admin listener */

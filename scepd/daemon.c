@@ -69,8 +69,8 @@ static bool start_attempts(struct daemon *d, const struct config *c, struct err 
 
 static bool start_http(struct daemon *d, const struct config *c, struct err *err)
 {
-    struct http_limits limits = {c->max_connections, c->request_timeout, c->max_header,
-                                 c->max_body};
+    struct http_limits limits = {c->max_connections, c->request_timeout, c->max_header, c->max_body,
+                                 c->max_buffered};
     log_take_libevent(&d->logger.log);
     d->base = event_base_new();
     if (!d->base)

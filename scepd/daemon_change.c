@@ -166,8 +166,8 @@ void daemon_serve(struct daemon *d, struct service *s)
 {
     struct service *old = d->service;
     const struct config *c = s->setup->config;
-    struct http_limits limits = {c->max_connections, c->request_timeout, c->max_header,
-                                 c->max_body};
+    struct http_limits limits = {c->max_connections, c->request_timeout, c->max_header, c->max_body,
+                                 c->max_buffered};
     d->service = s;
     d->http.routes = s->setup->routes;
     d->http.endpoints = s->setup->endpoint;

@@ -1,8 +1,5 @@
 #include "scepd/fair_queue.h"
 
-#include <string.h>
-#include <sys/random.h>
-
 #include "scepd/network.h"
 
 void fair_queue_init(struct fair_queue *q, size_t bound)
@@ -11,8 +8,7 @@ void fair_queue_init(struct fair_queue *q, size_t bound)
     pthread_mutex_init(&q->lock, NULL);
     pthread_cond_init(&q->ready, NULL);
     TAILQ_INIT(&q->turns);
-    if (getrandom(q->secret, sizeof q->secret, GRND_NONBLOCK) != sizeof q->secret)
-        q->secret[0] = (uintptr_t)q; /* then it is only harder to guess */
+    network_secret(q->secret);
 }
 
 void fair_queue_clear(struct fair_queue *q)
@@ -21,16 +17,11 @@ void fair_queue_clear(struct fair_queue *q)
     pthread_mutex_destroy(&q->lock);
 }
 
-/* Multipliers of splitmix64, which mixes well enough for what the secret hides. */
 static struct fair_lane *lane_of(struct fair_queue *q, const char *peer)
 {
     uint8_t group[NETWORK_GROUP];
-    uint64_t half[2];
     network_group(peer, group);
-    memcpy(half, group, sizeof half);
-    uint64_t h = (half[0] ^ q->secret[0]) * 0xbf58476d1ce4e5b9u;
-    h = (h ^ h >> 29 ^ half[1] ^ q->secret[1]) * 0x94d049bb133111ebu;
-    return &q->lane[(h ^ h >> 31) % FAIR_LANES];
+    return &q->lane[network_group_hash(group, q->secret) % FAIR_LANES];
 }
 
 /* The last job of the longest lane, if that is longer than `than`; otherwise NULL. */

@@ -14,7 +14,7 @@
 #include "scepd/http_conn.h"
 
 /* Connections that the kernel keeps while the loop is busy or the limit is reached. */
-#define BACKLOG 1024
+#define BACKLOG 4096
 /* A decoded path is shown in logs and compared with the endpoints'; nobody's is longer. */
 #define MAX_PATH 1024
 
@@ -98,7 +98,7 @@ static struct evbuffer *body_of(enum http_method method, const struct http_reply
 }
 
 static void send_reply(struct http_server *s, struct evhttp_request *ev, enum http_method method,
-                       const struct http_reply *reply)
+                       const struct http_reply *reply, bool close)
 {
     struct evkeyvalq *headers = evhttp_request_get_output_headers(ev);
     char length[24];
@@ -109,7 +109,7 @@ static void send_reply(struct http_server *s, struct evhttp_request *ev, enum ht
     for (size_t i = 0; i < sizeof reply->header / sizeof *reply->header && reply->header[i].name;
          i++)
         evhttp_add_header(headers, reply->header[i].name, reply->header[i].value);
-    if (reply->close || s->draining)
+    if (close || s->draining)
         evhttp_add_header(headers, "Connection", "close");
     if (s->conns.replied)
         s->conns.replied(s->conns.replied_ctx, reply->status);
@@ -122,7 +122,7 @@ static void send_reply(struct http_server *s, struct evhttp_request *ev, enum ht
 void http_reply(struct http_request *r, const struct http_reply *reply)
 {
     http_conn_phase(r->conn, HTTP_WRITING);
-    send_reply(r->server, r->ev, r->method, reply);
+    send_reply(r->server, r->ev, r->method, reply, reply->close || http_conn_crowds(r->conn));
     free(r->path);
     free(r);
 }
@@ -175,7 +175,7 @@ static void refuse(struct http_server *s, struct evhttp_request *ev, struct http
         conn->last = true;
     }
     send_reply(s, ev, evhttp_request_get_command(ev) == EVHTTP_REQ_HEAD ? HTTP_HEAD : HTTP_GET,
-               &reply);
+               &reply, true);
 }
 
 static bool method_of(struct evhttp_request *ev, enum http_method *out)

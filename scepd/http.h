@@ -14,6 +14,7 @@ struct http_limits {
     int max_connections;
     int request_timeout;  /* seconds for a whole request, whatever trickles in */
     int max_header, max_body;
+    int max_buffered;     /* octets of requests kept, of all connections together; at least one request fits */
 };
 
 /* One request, valid until its reply. */
@@ -42,8 +43,9 @@ void http_reply_text(struct http_request *r, int status, const char *fmt, ...) _
 struct http_server;
 typedef void (*http_handler)(void *ctx, struct http_request *r);
 /* Called for what never becomes a request (bad framing, refused by a limit): one log line each. */
-/* The words of http_refused for a TLS handshake, which plain HTTP cannot answer: compared by its address. */
-extern const char http_tls_hello[];
+/* Words of http_refused that are compared by their address: for a TLS handshake, which plain HTTP cannot answer; for headers
+ * so long that evhttp says 400; and for a request that had to go because too much was kept. */
+extern const char http_tls_hello[], http_header_far_too_long[], http_too_much_kept[];
 typedef void (*http_refused)(void *ctx, const char *peer, int status, const char *why);
 bool http_server_new(struct event_base *base, const struct http_limits *l, http_handler handler, http_refused refused,
                      void *ctx, const struct log *log, struct http_server **out, struct err *err);

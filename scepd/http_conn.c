@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <event2/buffer.h>
 #include <netdb.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -13,8 +14,16 @@
  * meanwhile. */
 #define PAUSE_MS 100
 /* With all connections taken, one that is longer than this in its phase may be closed for a new
- * one. */
+ * one; one on which nothing ever came, sooner: a request comes right behind the handshake. */
 #define GRACE_MS 1000
+#define SILENT_GRACE_MS 250
+/* How often room is made while all are taken, and how long one that was shut down needs to go. */
+#define ROOM_MS 50
+#define REAP_MS 2
+/* A failing accept is tried ten times a second, and told once. */
+#define TELL_MS 1000
+/* With too much kept, requests up to this size are let be: all that devices usually send. */
+#define USUAL_REQUEST 16384
 /* Of chunk sizes and trailers. */
 #define INPUT_SLACK 65536
 /* So large a part of them at each look: a flood of new ones is not faster than that for long. */
@@ -51,46 +60,160 @@ static void update_listener(struct http_conns *c)
         evconnlistener_enable(c->listener);
 }
 
+static void to_front(struct http_conn *c)
+{
+    TAILQ_REMOVE(&c->owner->all, c, all);
+    TAILQ_INSERT_HEAD(&c->owner->all, c, all);
+}
+
+/* All that it sent and that is still in memory. */
+static void hold(struct http_conn *c, size_t octets)
+{
+    c->owner->held += octets - c->held;
+    if (c->party)
+        c->party->held += octets - c->held;
+    c->held = octets;
+}
+
+/* evhttp sees the end, frees what it has and then the bufferevent, which is noticed by reaping. */
 static void cut(struct http_conn *c)
 {
+    struct timeval soon = {0, REAP_MS * 1000};
     if (c->cut)
         return;
     c->cut = true;
+    hold(c, 0);
+    to_front(c);
     shutdown(bufferevent_getfd(c->bev), SHUT_RDWR);
+    if (!evtimer_pending(c->owner->reap, NULL))
+        event_add(c->owner->reap, &soon);
 }
 
-/* All connections are taken and others wait: those that use theirs for nothing, or for a request or
- * a reply that does not end, leave, the oldest connections first and some at a time. */
-static void make_room(struct http_conns *c)
+/* An IPv4 address that came through an IPv6 socket is shown as what it is. */
+static void find_peer(struct http_conn *c)
+{
+    static const char mapped[] = "::ffff:";
+    struct sockaddr_storage address;
+    socklen_t n = sizeof address;
+    char host[sizeof c->peer] = "";
+    if (*c->peer)
+        return;
+    if (getpeername(bufferevent_getfd(c->bev), (struct sockaddr *)&address, &n) == 0)
+        getnameinfo((struct sockaddr *)&address, n, host, sizeof host, NULL, 0, NI_NUMERICHOST);
+    const char *text = host;
+    if (strncmp(host, mapped, sizeof mapped - 1) == 0 && strchr(host, '.'))
+        text = host + sizeof mapped - 1;
+    memcpy(c->peer, text, strlen(text) + 1);
+    if (!c->cut && *c->peer)
+        c->party = http_party_join(&c->owner->parties, c->peer);
+}
+
+/* Does a new connection wait in the kernel for a place? */
+static bool others_wait(const struct http_conns *c)
+{
+    struct pollfd p = {.events = POLLIN};
+    if (!c->listener || !c->full)
+        return false;
+    p.fd = evconnlistener_get_fd(c->listener);
+    return poll(&p, 1, 0) == 1;
+}
+
+/* Of those that are here and of who waits, who may well be another one. */
+static int equal_share(const struct http_conns *c)
+{
+    return c->n / (c->parties.n + 1);
+}
+
+static int share_of(const struct http_conn *c)
+{
+    return c->party ? c->party->connections : 1;
+}
+
+static bool may_leave(const struct http_conn *c, int64_t now)
+{
+    bool silent = c->silent && c->phase == HTTP_IDLE;
+    return c->phase != HTTP_WORKING && !c->cut &&
+           now - c->since > (silent ? SILENT_GRACE_MS : GRACE_MS);
+}
+
+/* The oldest that may leave of whoever has more connections than `share`, as long as that is so. */
+static int let_leave(struct http_conns *c, int share, int most)
 {
     int64_t now = now_ms();
-    int most = 1 + c->max / ROOM_PART;
-    struct http_conn *i;
-    TAILQ_FOREACH(i, &c->all, all)
-    {
-        if (i->phase == HTTP_WORKING || i->cut || now - i->since <= GRACE_MS)
+    int left = 0;
+    struct http_conn *next;
+    for (struct http_conn *i = TAILQ_FIRST(&c->all); i && left < most; i = next) {
+        next = TAILQ_NEXT(i, all);
+        if (!may_leave(i, now) || share_of(i) <= share)
             continue;
         if (i->phase != HTTP_IDLE)
             c->refused(c->ctx, i->peer, 503, "too slow while other connections waited");
         cut(i);
-        if (--most == 0)
-            return;
+        http_party_leave(&c->parties, i->party);
+        i->party = NULL;
+        left++;
     }
+    return left;
+}
+
+/* Those that use their connection for nothing, or for a request or a reply that does not end,
+ * leave, some at a time: first of whoever has more than an equal share, then of everybody. */
+static void make_room(struct http_conns *c)
+{
+    int most = 1 + c->n / ROOM_PART;
+    struct http_conn *i;
+    TAILQ_FOREACH(i, &c->all, all)
+    find_peer(i);
+    if (let_leave(c, equal_share(c), most) == 0)
+        let_leave(c, 0, most);
+}
+
+/* While all connections are taken, whoever waits for one is looked for now and then. */
+static void set_full(struct http_conns *c, bool full)
+{
+    struct timeval again = {0, ROOM_MS * 1000};
+    c->full = full;
+    update_listener(c);
+    if (full)
+        event_add(c->room, &again);
+    else if (c->room)
+        event_del(c->room);
+}
+
+static void let_go_above(struct http_conns *c, size_t share)
+{
+    struct http_conn *next;
+    for (struct http_conn *i = TAILQ_FIRST(&c->all); i && c->held > c->max_held / 4 * 3; i = next) {
+        next = TAILQ_NEXT(i, all);
+        if (i->phase == HTTP_WORKING || i->cut || i->held <= USUAL_REQUEST ||
+            (i->party ? i->party->held : i->held) <= share)
+            continue;
+        c->refused(c->ctx, i->peer, 503, http_too_much_kept);
+        cut(i);
+    }
+}
+
+/* Too much is kept of requests that do not end: large ones leave, the oldest connections first;
+ * before others those of whoever has more than an equal share of what may be kept. */
+static void let_go(struct http_conns *c)
+{
+    let_go_above(c, c->max_held / (size_t)(c->parties.n + 1));
+    let_go_above(c, 0);
 }
 
 static void forget(struct http_conn *c)
 {
     struct http_conns *owner = c->owner;
     http_conn_phase(c, HTTP_IDLE);
+    hold(c, 0);
+    http_party_leave(&owner->parties, c->party);
     TAILQ_REMOVE(&owner->all, c, all);
     LIST_REMOVE(c, bucket);
     bufferevent_decref(c->bev);
     free(c);
     owner->n--;
-    if (owner->full && owner->n < owner->max) {
-        owner->full = false;
-        update_listener(owner);
-    }
+    if (owner->full && owner->n < owner->max)
+        set_full(owner, false);
 }
 
 static void too_slow(struct http_conn *c)
@@ -103,6 +226,7 @@ static void too_slow(struct http_conn *c)
     cut(c);
 }
 
+/* Deadlines, and those that ended before their first request, of which evhttp says nothing. */
 static void on_sweep(evutil_socket_t fd, short what, void *ctx)
 {
     struct http_conns *c = ctx;
@@ -115,16 +239,21 @@ static void on_sweep(evutil_socket_t fd, short what, void *ctx)
         else if (i->phase != HTTP_WORKING && now - i->since > c->timeout_ms)
             too_slow(i);
     }
-    if (c->full)
+}
+
+static void on_room(evutil_socket_t fd, short what, void *ctx)
+{
+    struct http_conns *c = ctx;
+    if (others_wait(c))
         make_room(c);
 }
 
-/* Those that evhttp announced stand in front. */
+/* Those that evhttp announced and those that were cut stand in front. */
 static void on_reap(evutil_socket_t fd, short what, void *ctx)
 {
     struct http_conns *c = ctx;
     struct http_conn *i = TAILQ_FIRST(&c->all), *next;
-    for (; i && i->ending; i = next) {
+    for (; i && (i->ending || i->cut); i = next) {
         next = TAILQ_NEXT(i, all);
         if (is_freed(i))
             forget(i);
@@ -166,8 +295,14 @@ static void on_accept_error(struct evconnlistener *listener, void *evhttp)
     struct http_conns *c = search.found;
     if (!c)
         return;
-    log_event(c->log, LOG_LEVEL_ERROR, "http.accept", "cannot accept connections: %s",
-              strerror(error));
+    int64_t now = now_ms();
+    if (!c->accept_told || now - c->accept_told >= TELL_MS) {
+        log_event(c->log, LOG_LEVEL_ERROR, "http.accept", "cannot accept connections: %s",
+                  strerror(error));
+        c->accept_told = now;
+    }
+    if (error == EMFILE || error == ENFILE)
+        make_room(c); /* as if the limit were here */
     c->paused = true;
     update_listener(c);
     event_add(c->resume, &pause);
@@ -179,9 +314,10 @@ void http_conns_limits(struct http_conns *c, const struct http_limits *l)
     c->timeout_ms = l->request_timeout * 1000;
     /* evhttp reads on behind a reply that its client does not take, without end.  Above a header
      * and a body that are just too long, so that both are still refused. */
+    c->max_header = (size_t)l->max_header;
     c->max_input = (size_t)HTTP_HEADER_READ(l->max_header) + (size_t)l->max_body + INPUT_SLACK;
-    c->full = c->n >= c->max;
-    update_listener(c);
+    c->max_held = (size_t)l->max_buffered > c->max_input ? (size_t)l->max_buffered : c->max_input;
+    set_full(c, c->n >= c->max);
 }
 
 bool http_conns_init(struct http_conns *c, struct event_base *base, const struct http_limits *l,
@@ -189,12 +325,14 @@ bool http_conns_init(struct http_conns *c, struct event_base *base, const struct
 {
     struct timeval period = {0, SWEEP_MS * 1000};
     TAILQ_INIT(&c->all);
+    http_parties_init(&c->parties);
     c->base = base;
     http_conns_limits(c, l);
     c->sweep = event_new(base, -1, EV_PERSIST, on_sweep, c);
     c->reap = event_new(base, -1, 0, on_reap, c);
+    c->room = event_new(base, -1, EV_PERSIST, on_room, c);
     c->resume = event_new(base, -1, 0, on_resume, c);
-    if (!c->sweep || !c->reap || !c->resume || event_add(c->sweep, &period) != 0)
+    if (!c->sweep || !c->reap || !c->room || !c->resume || event_add(c->sweep, &period) != 0)
         return err_memory(err);
     return true;
 }
@@ -203,7 +341,7 @@ void http_conns_clear(struct http_conns *c)
 {
     while (!TAILQ_EMPTY(&c->all))
         forget(TAILQ_FIRST(&c->all));
-    struct event **events[] = {&c->sweep, &c->reap, &c->resume};
+    struct event **events[] = {&c->sweep, &c->reap, &c->room, &c->resume};
     for (size_t i = 0; i < sizeof events / sizeof *events; i++) {
         if (*events[i])
             event_free(*events[i]);
@@ -222,31 +360,18 @@ void http_conns_listener(struct http_conns *c, struct evconnlistener *listener)
 
 void http_conns_drain(struct http_conns *c)
 {
-    struct http_conn *i;
+    struct http_conn *next;
     c->draining = true;
-    TAILQ_FOREACH(i, &c->all, all)
-    {
+    for (struct http_conn *i = TAILQ_FIRST(&c->all); i; i = next) {
+        next = TAILQ_NEXT(i, all);
         if (i->phase == HTTP_IDLE)
             cut(i);
     }
 }
 
-/* An IPv4 address that came through an IPv6 socket is shown as what it is. */
-static void find_peer(struct http_conn *c)
-{
-    static const char mapped[] = "::ffff:";
-    struct sockaddr_storage address;
-    socklen_t n = sizeof address;
-    char host[sizeof c->peer] = "";
-    if (getpeername(bufferevent_getfd(c->bev), (struct sockaddr *)&address, &n) == 0)
-        getnameinfo((struct sockaddr *)&address, n, host, sizeof host, NULL, 0, NI_NUMERICHOST);
-    const char *text = host;
-    if (strncmp(host, mapped, sizeof mapped - 1) == 0 && strchr(host, '.'))
-        text = host + sizeof mapped - 1;
-    memcpy(c->peer, text, strlen(text) + 1);
-}
-
 const char http_tls_hello[] = "a TLS handshake came to a port that speaks plain HTTP";
+const char http_too_much_kept[] = "too much was kept of requests that do not end";
+const char http_header_far_too_long[] = "the request line or a header is far longer than the limit";
 
 /* RFC 8446 section 5.1: type handshake, major version 3.  No request line begins so. */
 static bool is_tls_hello(struct evbuffer *buffer)
@@ -273,19 +398,27 @@ static void refuse_tls(struct http_conn *c)
 static void on_input(struct evbuffer *buffer, const struct evbuffer_cb_info *info, void *ctx)
 {
     struct http_conn *c = ctx;
-    if (!info->n_added || c->phase != HTTP_IDLE)
+    if (!info->n_added || c->cut)
         return;
-    http_conn_phase(c, HTTP_READING);
-    if (!*c->peer)
-        find_peer(c);
-    if (is_tls_hello(buffer)) {
-        refuse_tls(c);
+    find_peer(c);
+    hold(c, c->held + info->n_added);
+    if (c->phase == HTTP_IDLE) {
+        http_conn_phase(c, HTTP_READING);
+        c->silent = false;
+        if (is_tls_hello(buffer))
+            refuse_tls(c);
     }
+    if (c->owner->held > c->owner->max_held)
+        let_go(c->owner);
 }
 
-static const char *own_words(int status)
+static const char *own_words(const struct http_conn *c, int status)
 {
     switch (status) {
+    case 400:
+        if (c->held > HTTP_HEADER_READ(c->owner->max_header))
+            return http_header_far_too_long;
+        return "the request line or a header cannot be read";
     case 413:
         return "the body is longer than the limit";
     case 417:
@@ -293,7 +426,7 @@ static const char *own_words(int status)
     case 501:
         return "the method is not known";
     default:
-        return "the request line or a header cannot be read, or is longer than the limit";
+        return "the request cannot be read";
     }
 }
 
@@ -311,7 +444,7 @@ static void on_output(struct evbuffer *buffer, const struct evbuffer_cb_info *in
     http_conn_phase(c, HTTP_WRITING);
     if (c->owner->replied)
         c->owner->replied(c->owner->replied_ctx, status);
-    c->owner->refused(c->owner->ctx, c->peer, status, own_words(status));
+    c->owner->refused(c->owner->ctx, c->peer, status, own_words(c, status));
 }
 
 struct bufferevent *http_conn_new(struct event_base *base, void *conns)
@@ -330,14 +463,12 @@ struct bufferevent *http_conn_new(struct event_base *base, void *conns)
     bufferevent_setwatermark(bev, EV_READ, 0, owner->max_input);
     c->owner = owner;
     c->bev = bev;
+    c->silent = true;
     TAILQ_INSERT_TAIL(&owner->all, c, all);
     LIST_INSERT_HEAD(&owner->bucket[bucket_of(bev)], c, bucket);
     http_conn_phase(c, HTTP_IDLE);
-    if (++owner->n >= owner->max) {
-        owner->full = true;
-        update_listener(owner);
-        make_room(owner);
-    }
+    if (++owner->n >= owner->max)
+        set_full(owner, true);
     return bev;
 }
 
@@ -362,16 +493,24 @@ void http_conn_phase(struct http_conn *c, enum http_phase phase)
 
 void http_conn_replied(struct http_conn *c)
 {
-    bool more = evbuffer_get_length(bufferevent_get_input(c->bev)) > 0;
+    size_t more = evbuffer_get_length(bufferevent_get_input(c->bev));
+    if (!c->cut)
+        hold(c, more);
     http_conn_phase(c, more ? HTTP_READING : HTTP_IDLE);
     if (c->last || (c->owner->draining && !more))
         cut(c);
 }
 
+/* Only those with many connections go: a busy one is never idle for long, and would keep its place
+ * for ever. */
+bool http_conn_crowds(struct http_conn *c)
+{
+    return others_wait(c->owner) && share_of(c) > equal_share(c->owner);
+}
+
 void http_conn_ending(struct http_conn *c)
 {
     c->ending = true;
-    TAILQ_REMOVE(&c->owner->all, c, all);
-    TAILQ_INSERT_HEAD(&c->owner->all, c, all);
+    to_front(c);
     event_active(c->owner->reap, 0, 0);
 }

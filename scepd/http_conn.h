@@ -9,6 +9,7 @@
 #include <sys/queue.h>
 
 #include "scepd/http.h"
+#include "scepd/http_party.h"
 
 #define HTTP_CONN_BUCKETS 1024 /* as many as connections by default */
 
@@ -34,7 +35,10 @@ struct http_conn {
     bool ending;   /* evhttp said that it goes */
     bool cut;      /* shut down by us */
     bool last;     /* ends after this reply, also where evhttp would keep it (CONNECT) */
-    char peer[64]; /* address of the other end, without its port; known once something came */
+    bool silent;   /* nothing has come since it was accepted */
+    size_t held;   /* octets of its requests that are kept: not yet read by evhttp, or of a request without reply */
+    char peer[64]; /* address of the other end, without its port; known once something came, or others wait */
+    struct http_party *party; /* known with the address; NULL when out of memory */
 };
 TAILQ_HEAD(http_conn_list, http_conn);
 LIST_HEAD(http_conn_bucket, http_conn);
@@ -43,7 +47,8 @@ struct http_conns {
     struct event_base *base;
     const struct log *log;
     int max, timeout_ms;
-    size_t max_input; /* octets kept of a connection */
+    size_t max_header, max_input; /* octets; kept of a connection */
+    size_t held, max_held; /* octets kept of all */
     http_refused refused;
     void *ctx;
     http_replied replied; /* may be NULL */
@@ -51,10 +56,12 @@ struct http_conns {
     struct evconnlistener *listener; /* borrowed; NULL before listening and after draining */
     bool full, paused;               /* why the listener is off */
     bool draining;
-    struct event *sweep, *reap, *resume;
+    int64_t accept_told; /* monotonic ms: when a failing accept was logged */
+    struct event *sweep, *reap, *room, *resume;
     int n;
     unsigned busy; /* of them working or writing */
-    struct http_conn_list all; /* those that end stand in front */
+    struct http_parties parties;
+    struct http_conn_list all; /* those that end stand in front, the others in the order of their coming */
     struct http_conn_bucket bucket[HTTP_CONN_BUCKETS];
 };
 
@@ -72,5 +79,7 @@ struct http_conn *http_conn_find(struct http_conns *c, const struct bufferevent 
 void http_conn_phase(struct http_conn *c, enum http_phase phase);
 /* The reply has left. */
 void http_conn_replied(struct http_conn *c);
+/* Should its next reply close it?  Others wait for a connection, and its party has more than an equal share of them. */
+bool http_conn_crowds(struct http_conn *c);
 /* evhttp is about to free it. */
 void http_conn_ending(struct http_conn *c);

@@ -24,7 +24,7 @@ const char *const metric_result_names[METRIC_RESULTS] = {
     "issued", "renewed", "pending", "repeated", "answered", "refused", "failed",
 };
 const char *const metric_limit_names[METRIC_LIMITS] = {"max_connections", "request_timeout",
-                                                       "max_body"};
+                                                       "max_header", "max_body", "max_buffered"};
 
 static void add(counter *c, uint64_t n)
 {

@@ -25,7 +25,8 @@ enum metric_result { /* as in the log, and "answered" for what is answered from 
     METRIC_RESULTS
 };
 
-enum metric_limit { METRIC_MAX_CONNECTIONS, METRIC_REQUEST_TIMEOUT, METRIC_MAX_BODY, METRIC_LIMITS };
+enum metric_limit { METRIC_MAX_CONNECTIONS, METRIC_REQUEST_TIMEOUT, METRIC_MAX_HEADER, METRIC_MAX_BODY, METRIC_MAX_BUFFERED,
+    METRIC_LIMITS };
 
 struct metrics;
 bool metrics_new(const char *version, int64_t now, struct metrics **out, struct err *err);

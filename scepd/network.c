@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 struct network {
     int family;
@@ -72,4 +73,20 @@ void network_group(const char *peer, uint8_t out[NETWORK_GROUP])
         return;
     memcpy(out, p.address, p.family == AF_INET6 ? 8 : 4);
     out[NETWORK_GROUP - 1] = p.family == AF_INET6 ? 6 : 4;
+}
+
+void network_secret(uint64_t out[2])
+{
+    if (getrandom(out, 2 * sizeof *out, GRND_NONBLOCK) != 2 * sizeof *out)
+        out[0] = (uintptr_t)out; /* then it is only harder to guess */
+}
+
+/* Multipliers of splitmix64, which mixes well enough for what the secret hides. */
+uint64_t network_group_hash(const uint8_t group[NETWORK_GROUP], const uint64_t secret[2])
+{
+    uint64_t half[2];
+    memcpy(half, group, sizeof half);
+    uint64_t h = (half[0] ^ secret[0]) * 0xbf58476d1ce4e5b9u;
+    h = (h ^ h >> 29 ^ half[1] ^ secret[1]) * 0x94d049bb133111ebu;
+    return h ^ h >> 31;
 }

@@ -140,10 +140,15 @@ static void log_answered(struct scep_http *s, const struct http_request *r, cons
     log_end(&l, "%s", "");
 }
 
-/* The limits of the HTTP server, told by the status with which it ends a request. */
-static void count_limit(struct scep_http *s, int status)
+/* The limits of the HTTP server, told by the status with which it ends a request, or by its words.
+ */
+static void count_limit(struct scep_http *s, int status, const char *why)
 {
-    if (status == 408)
+    if (why == http_too_much_kept)
+        metrics_http_limited(s->metrics, METRIC_MAX_BUFFERED);
+    else if (status == 414 || status == 431 || why == http_header_far_too_long)
+        metrics_http_limited(s->metrics, METRIC_MAX_HEADER);
+    else if (status == 408)
         metrics_http_limited(s->metrics, METRIC_REQUEST_TIMEOUT);
     else if (status == 413)
         metrics_http_limited(s->metrics, METRIC_MAX_BODY);
@@ -151,21 +156,28 @@ static void count_limit(struct scep_http *s, int status)
         metrics_http_limited(s->metrics, METRIC_MAX_CONNECTIONS);
 }
 
+static enum reason reason_of(int status, const char *why)
+{
+    if (why == http_tls_hello)
+        return REASON_HTTP_TLS;
+    if (status == 413 || status == 414 || status == 431 || why == http_header_far_too_long)
+        return REASON_HTTP_TOO_LONG;
+    if (status == 405 || status == 501)
+        return REASON_HTTP_METHOD;
+    return status == 503 ? REASON_BUSY : REASON_HTTP_MALFORMED;
+}
+
 void scep_http_refused(void *scep_http, const char *peer, int status, const char *why)
 {
     struct scep_http *s = scep_http;
     struct log_line l;
-    enum reason reason = why == http_tls_hello                             ? REASON_HTTP_TLS
-                         : status == 405 || status == 501                  ? REASON_HTTP_METHOD
-                         : status == 413 || status == 414 || status == 431 ? REASON_HTTP_TOO_LONG
-                         : status == 503                                   ? REASON_BUSY
-                                                                           : REASON_HTTP_MALFORMED;
+    enum reason reason = reason_of(status, why);
     struct store_attempt attempt = {.at = time(NULL), .status = (uint32_t)status, .fail_info = -1};
     snprintf(attempt.peer, sizeof attempt.peer, "%s", peer);
     refuse_attempt(s, &attempt, reason, why);
     asks(s, NULL, "", now_us());
     count(s, status == 503 ? METRIC_FAILED : METRIC_REFUSED, reason);
-    count_limit(s, status);
+    count_limit(s, status, why);
     if (!may_log(s, &s->refused_limit))
         return;
     log_begin(&l, s->log, LOG_LEVEL_NOTICE, "http.refused");

@@ -1,5 +1,6 @@
 #include "http_fixture.h"
 
+#include <arpa/inet.h>
 #include <check.h>
 #include <netinet/in.h>
 #include <signal.h>
@@ -15,6 +16,7 @@
 static const char shared_body[] = "shared";
 
 struct later {
+    struct http_fixture *fixture;
     struct http_request *request;
     struct event *timer;
 };
@@ -37,6 +39,11 @@ static void echo(struct http_request *r)
 static void on_later(evutil_socket_t fd, short what, void *ctx)
 {
     struct later *l = ctx;
+    struct timeval again = {0, 10000};
+    if (l->fixture->hold) {
+        event_add(l->timer, &again);
+        return;
+    }
     echo(l->request);
     event_free(l->timer);
     free(l);
@@ -46,7 +53,7 @@ static void echo_later(struct http_fixture *f, struct http_request *r)
 {
     struct timeval t = {0, 300000};
     struct later *l = malloc(sizeof *l);
-    *l = (struct later){r, event_new(f->base, -1, 0, on_later, l)};
+    *l = (struct later){f, r, event_new(f->base, -1, 0, on_later, l)};
     event_add(l->timer, &t);
 }
 
@@ -87,7 +94,7 @@ static void on_request(void *ctx, struct http_request *r)
 static void on_refused(void *ctx, const char *peer, int status, const char *why)
 {
     struct http_fixture *f = ctx;
-    ck_assert_str_eq(peer, "127.0.0.1");
+    ck_assert_int_eq(strncmp(peer, "127.0.0.", 8), 0);
     ck_assert_uint_gt(strlen(why), 0);
     f->last_status = status;
     f->refusals++;
@@ -165,12 +172,20 @@ void fixture_stop(struct http_fixture *f)
 
 int client_connect(const struct http_fixture *f)
 {
+    return client_connect_from(f, "127.0.0.1");
+}
+
+int client_connect_from(const struct http_fixture *f, const char *address)
+{
+    struct sockaddr_in from = {.sin_family = AF_INET};
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)f->port)};
     struct timeval wait = {WAIT_SECONDS, 0};
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     ck_assert_int_ge(fd, 0);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
+    ck_assert_int_eq(inet_pton(AF_INET, address, &from.sin_addr), 1);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&from, sizeof from), 0);
     ck_assert_int_eq(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
     return fd;
 }

@@ -16,6 +16,7 @@ struct http_fixture {
     struct log log;
     atomic_int requests, refusals, accept_errors, last_status;
     atomic_uint in_flight; /* as seen after each reply */
+    atomic_bool hold;      /* /slow takes until this is false */
 };
 
 /* Answers: /echo tells what came, /slow does so after 300 ms, /big is 32 MB, /shared is a borrowed body. */
@@ -38,6 +39,8 @@ struct http_got {
 };
 
 int client_connect(const struct http_fixture *f);
+/* From an address of 127.0.0.0/8. */
+int client_connect_from(const struct http_fixture *f, const char *address);
 void client_send(int fd, const char *text);
 /* One reply; `no_body` for HEAD.  False when the connection ended or nothing came for 10 s. */
 bool client_read(int fd, bool no_body, struct http_got *out);

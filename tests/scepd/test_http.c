@@ -16,7 +16,7 @@ static struct http_got got;
 
 static void start(int connections, int timeout)
 {
-    struct http_limits l = {connections, timeout, 131072, 262144};
+    struct http_limits l = {connections, timeout, 131072, 262144, 1 << 26};
     fixture_start(&f, &l);
 }
 
@@ -442,7 +442,8 @@ END_TEST
 
 START_TEST(a_job_has_no_deadline_here)
 {
-    struct http_limits l = {64, 0, 131072, 262144}; /* every sweep finds everything too old */
+    struct http_limits l = {64, 0, 131072, 262144,
+                            1 << 26}; /* every sweep finds everything too old */
     fixture_start(&f, &l);
     int fd = client_connect(&f);
     client_send(fd, "GET /slow HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -456,16 +457,23 @@ END_TEST
 START_TEST(connections_over_the_limit_wait)
 {
     start(3, 20);
+    f.hold = true;
     int fd[3], waiting;
     for (int i = 0; i < 3; i++) {
         fd[i] = client_connect(&f);
-        client_send(fd[i], "GET /ec"); /* busy: not one that may be closed for another */
+        client_send(fd[i], "GET /slow HTTP/1.1\r\nHost: x\r\n\r\n"); /* not one that may leave */
     }
+    while (f.requests < 3)
+        usleep(1000);
     waiting = client_connect(&f);
     client_send(waiting, "GET /echo HTTP/1.1\r\nHost: x\r\n\r\n");
-    client_send(fd[0], "ho HTTP/1.1\r\nHost: x\r\n\r\n");
-    ck_assert(client_read(fd[0], false, &got));
-    ck_assert_int_eq(f.requests, 1); /* not the one that waits */
+    usleep(300000);
+    ck_assert_int_eq(f.requests, 3); /* not the one that waits */
+    f.hold = false;
+    for (int i = 0; i < 3; i++) {
+        ck_assert(client_read(fd[i], false, &got));
+        ck_assert_int_eq(got.status, 200);
+    }
     close(fd[0]);
     ck_assert(client_read(waiting, false, &got));
     ck_assert_int_eq(got.status, 200);
@@ -578,7 +586,7 @@ END_TEST
 START_TEST(a_taken_port_is_told)
 {
     struct event_base *base = event_base_new();
-    struct http_limits l = {8, 20, 131072, 262144};
+    struct http_limits l = {8, 20, 131072, 262144, 1 << 26};
     struct http_server *s = NULL;
     struct err err = {0};
     start(64, 20);

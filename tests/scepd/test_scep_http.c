@@ -81,7 +81,7 @@ static void start_pool(size_t queue, int deadline_ms)
 
 static void start_with(size_t queue, int deadline_ms)
 {
-    struct http_limits limits = {64, 20, 131072, 262144};
+    struct http_limits limits = {64, 20, 131072, 262144, 1 << 26};
     struct err err = {0};
     memcpy(config.endpoint[0].path, "/scep", 6);
     memcpy(config.endpoint[0].template_name, "device", 7);
