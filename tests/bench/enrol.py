@@ -1,4 +1,4 @@
-"""One enrolment over HTTP: server CPU beside the raw private-key operations, which are timed while the server works.
+"""One enrolment over HTTP: server CPU beside the floor, timed in the same run (load_floor.c).
    enrol.py KEY N CONNECTIONS
 
 With two processors or more the server has one for itself and the client another, so that neither is charged for
@@ -21,7 +21,7 @@ def main(key, n, connections, shared):
         with open(challenges, "w") as f:
             f.write(a.ctl("challenge", "new", "--count", n).stdout)
         r = run(*on("1"), os.path.join(BUILD, "tests", "bench", "scepload"), "--port", a.port, "-n", n, "--connections", connections,
-                "--challenges", challenges, "--pid", a.process.pid, "--ca-key", key, timeout=600)
+                "--challenges", challenges, "--pid", a.process.pid, "--ca-key", key, "--rounds", 6, timeout=600)
         print(f"ca={key} placed={'apart' if apart else 'shared'}", r.stdout.strip())
         a.stop()
     finally:

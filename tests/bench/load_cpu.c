@@ -1,6 +1,7 @@
 #include "load.h"
 
 #include <dirent.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,5 +52,21 @@ double load_cpu_seconds(int pid)
     }
     if (proc)
         closedir(proc);
+    return (double)sum / (double)sysconf(_SC_CLK_TCK);
+}
+
+double load_idle_seconds(int pid)
+{
+    cpu_set_t place;
+    unsigned long long sum = 0, idle, iowait;
+    char line[4096];
+    unsigned cpu;
+    FILE *f = sched_getaffinity(pid, sizeof place, &place) == 0 ? fopen("/proc/stat", "r") : NULL;
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "cpu%u %*u %*u %*u %llu %llu", &cpu, &idle, &iowait) == 3 &&
+            cpu < CPU_SETSIZE && CPU_ISSET(cpu, &place))
+            sum += idle + iowait;
+    if (f)
+        fclose(f);
     return (double)sum / (double)sysconf(_SC_CLK_TCK);
 }

@@ -12,14 +12,14 @@
 #include <time.h>
 #include <unistd.h>
 
-static double now_ms(void)
+double load_now_ms(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
 }
 
-static int connect_to(const struct load *l)
+int load_connect(const struct load *l)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)l->port)};
@@ -35,7 +35,7 @@ static int connect_to(const struct load *l)
     return -1;
 }
 
-static bool send_all(int fd, struct view v)
+bool load_send(int fd, struct view v)
 {
     while (v.n) {
         ssize_t n = send(fd, v.p, v.n, MSG_NOSIGNAL);
@@ -48,12 +48,46 @@ static bool send_all(int fd, struct view v)
     return true;
 }
 
-/* One HTTP response into `body`; its status, or 0 when the connection broke. */
-static int receive(int fd, struct buf *in, struct buf *body)
+/* A body in chunks, as a server sends it that does not know the length beforehand (RFC 9112
+ * section 7.1); false: not all of it is there yet. */
+static bool dechunk(const uint8_t *p, const uint8_t *end, struct buf *body)
+{
+    buf_reset(body);
+    for (;;) {
+        const uint8_t *line = memmem(p, (size_t)(end - p), "\r\n", 2);
+        if (!line)
+            return false;
+        size_t n = strtoul((const char *)p, NULL, 16);
+        p = line + 2;
+        if ((size_t)(end - p) < n + 2)
+            return false;
+        if (n == 0)
+            return true;
+        if (!buf_append(body, p, n))
+            return false;
+        p += n + 2;
+    }
+}
+
+/* Is the whole response in `in`? */
+static bool whole(const struct buf *in, struct buf *body)
+{
+    char *text = (char *)in->p, *end = strstr(text, "\r\n\r\n");
+    if (!end)
+        return false;
+    size_t head = (size_t)(end - text) + 4;
+    char *field = strcasestr(text, "\r\nContent-Length:");
+    if (!field || field > end)
+        return dechunk(in->p + head, in->p + in->n, body);
+    size_t length = strtoul(field + 17, NULL, 10);
+    buf_reset(body);
+    return in->n >= head + length && buf_append(body, in->p + head, length);
+}
+
+int load_receive(int fd, struct buf *in, struct buf *body)
 {
     buf_reset(in);
-    size_t head = 0, length = 0;
-    for (;;) {
+    do {
         if (!buf_reserve(in, 8192))
             return 0;
         ssize_t n = recv(fd, in->p + in->n, 8191, 0);
@@ -63,22 +97,9 @@ static int receive(int fd, struct buf *in, struct buf *body)
             return 0;
         in->n += (size_t)n;
         in->p[in->n] = '\0';
-        char *end = head ? NULL : strstr((char *)in->p, "\r\n\r\n");
-        if (end) {
-            head = (size_t)(end - (char *)in->p) + 4;
-            char *field = strcasestr((char *)in->p, "\r\nContent-Length:");
-            if (!field || field > end)
-                return 0;
-            length = strtoul(field + 17, NULL, 10);
-        }
-        if (head && in->n >= head + length)
-            break;
-    }
+    } while (!whole(in, body));
     int status = 0;
-    if (sscanf((char *)in->p, "HTTP/1.%*d %d", &status) != 1)
-        return 0;
-    buf_reset(body);
-    return buf_append(body, in->p + head, length) ? status : 0;
+    return sscanf((char *)in->p, "HTTP/1.%*d %d", &status) == 1 ? status : 0;
 }
 
 static void pause_ms(unsigned ms)
@@ -108,14 +129,15 @@ static bool fire_one(struct load *l, struct load_device *d, int *fd, struct buf 
                     l->path, l->host, l->port, d->message.n) ||
         !buf_append(request, d->message.p, d->message.n))
         return false;
-    double begun = now_ms();
+    double begun = load_now_ms();
     for (;;) {
         d->tries++;
         if (*fd < 0)
-            *fd = connect_to(l);
-        int status = *fd >= 0 && send_all(*fd, buf_view(request)) ? receive(*fd, in, &d->reply) : 0;
+            *fd = load_connect(l);
+        int status =
+            *fd >= 0 && load_send(*fd, buf_view(request)) ? load_receive(*fd, in, &d->reply) : 0;
         if (status == 200) {
-            d->ms = now_ms() - begun;
+            d->ms = load_now_ms() - begun;
             acknowledge(l, d);
             return true;
         }
@@ -126,40 +148,71 @@ static bool fire_one(struct load *l, struct load_device *d, int *fd, struct buf 
         buf_reset(&d->reply);
         if (status != 0 && status != 503)
             return false;
-        if (now_ms() - begun > l->retry_seconds * 1e3)
+        if (load_now_ms() - begun > l->retry_seconds * 1e3)
             return false;
         atomic_fetch_add(&l->retries, 1);
         pause_ms(50);
     }
 }
 
+struct connection {
+    struct load *l;
+    int *fd;
+    pthread_t thread;
+};
+
 static void *connection(void *ctx)
 {
-    struct load *l = ctx;
+    struct connection *c = ctx;
+    struct load *l = c->l;
     struct buf request = {0}, in = {0};
-    int fd = -1;
-    for (size_t i; (i = atomic_fetch_add(&l->next, 1)) < l->n;)
-        atomic_fetch_add(fire_one(l, &l->device[i], &fd, &request, &in) ? &l->done : &l->gave_up,
+    for (size_t i; (i = atomic_fetch_add(&l->next, 1)) < l->end;)
+        atomic_fetch_add(fire_one(l, &l->device[i], c->fd, &request, &in) ? &l->done : &l->gave_up,
                          1);
-    if (fd >= 0)
-        close(fd);
     buf_clear(&request);
     buf_clear(&in);
     return NULL;
 }
 
-bool load_fire(struct load *l, double *wall_seconds, struct err *err)
+static bool open_places(struct load *l)
 {
-    pthread_t *thread = calloc(l->connections, sizeof *thread);
-    if (!thread)
+    if (l->fd)
+        return true;
+    l->fd = calloc(l->connections, sizeof *l->fd);
+    for (size_t i = 0; l->fd && i < l->connections; i++)
+        l->fd[i] = -1;
+    return l->fd != NULL;
+}
+
+bool load_fire(struct load *l, size_t end, double *wall_seconds, struct err *err)
+{
+    struct connection *c = calloc(l->connections, sizeof *c);
+    if (!c || !open_places(l)) {
+        free(c);
         return err_memory(err);
-    double begun = now_ms();
+    }
+    atomic_store(&l->next, l->end); /* where the round before ended */
+    l->end = end;
+    double begun = load_now_ms();
     size_t started = 0;
-    while (started < l->connections && pthread_create(&thread[started], NULL, connection, l) == 0)
-        started++;
+    for (; started < l->connections; started++) {
+        c[started].l = l;
+        c[started].fd = &l->fd[started];
+        if (pthread_create(&c[started].thread, NULL, connection, &c[started]) != 0)
+            break;
+    }
     for (size_t i = 0; i < started; i++)
-        pthread_join(thread[i], NULL);
-    free(thread);
-    *wall_seconds = (now_ms() - begun) / 1e3;
+        pthread_join(c[i].thread, NULL);
+    *wall_seconds = (load_now_ms() - begun) / 1e3;
+    free(c);
     return started == l->connections || err_set(err, ERR_IO, "only %zu threads", started);
+}
+
+void load_fire_close(struct load *l)
+{
+    for (size_t i = 0; l->fd && i < l->connections; i++)
+        if (l->fd[i] >= 0)
+            close(l->fd[i]);
+    free(l->fd);
+    l->fd = NULL;
 }

@@ -1,16 +1,18 @@
 /* scepload: enrols many devices at once and says what each cost.
  *
  *   scepload --port P [--host A] [--path /scep] [-n 5000] [--connections 64] [--challenges FILE]
- *            [--pid PID] [--ca-key rsa2048] [--prefix load] [--retry 60] [--start-file F]
- *            [--list F] [--acks F] [--again]
+ *            [--pid PID] [--ca-key rsa2048] [--rounds 1] [--get PATH]... [--prefix load]
+ *            [--retry 60] [--start-file F] [--list F] [--acks F] [--again]
  *
  * Prepares everything (keys, requests, messages), then fires, then opens and verifies every reply.
- * With --pid it prints the CPU of that process and its children while firing, beside the sum of the
- * raw private-key operations of one enrolment timed meanwhile.  --start-file is created when
- * firing begins, so that a test can kill the server in the middle.  --list writes common name and
- * serial of every certificate that a device got.  --again sends the same messages once more, which
- * must bring the same certificates.  --acks gets a line with the common name at every reply, while
- * it fires.  The last line is key=value, or the last two with --again.
+ * With --pid it prints the CPU of that process and its children while firing, beside the floor of
+ * one enrolment (load_floor.c), which is timed alone before and after each of --rounds and in
+ * slices meanwhile; --ca-key says what the CA signs with.  --get asks for a path meanwhile, over
+ * and over, and tells how long that took.  --start-file is created when firing begins, so that a
+ * test can kill the server in the middle.  --list writes common name and serial of every
+ * certificate that a device got.  --again sends the same messages once more, which must bring the
+ * same certificates.  --acks gets a line with the common name at every reply, while it fires.
+ * The last line is key=value, or the last two with --again.
  * Exit 0 when every device got its certificate. */
 #include <fcntl.h>
 #include <getopt.h>
@@ -44,17 +46,6 @@ static char **read_lines(const char *path, size_t *n)
     if (f)
         fclose(f);
     return lines;
-}
-
-static int by_ms(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double percentile(double *sorted, size_t n, double p)
-{
-    return n ? sorted[(size_t)(p * (double)(n - 1))] : 0;
 }
 
 static void get_server(struct load *l)
@@ -103,51 +94,58 @@ static void lose_replies(struct load *l)
         buf_reset(&l->device[i].reply);
         l->device[i].tries = 0;
     }
-    atomic_store(&l->next, 0);
+    l->end = 0;
     atomic_store(&l->done, 0);
     atomic_store(&l->gave_up, 0);
     atomic_store(&l->retries, 0);
 }
 
-static void report(struct load *l, const struct load_result *r, double wall, double cpu,
-                   struct load_raw raw)
+static void report_cost(const struct load_cost *c)
+{
+    printf(" server_cpu_us=%.0f client_cpu_us=%.0f floor_us=%.0f floor_beside_us=%.0f "
+           "over_floor=%.3f over_floor_beside=%.3f server_s=%.2f idle_s=%.2f",
+           c->server_us, c->client_us, c->floor_us, c->beside_us, c->over_floor, c->over_beside,
+           c->busy_s, c->idle_s);
+}
+
+static void report(struct load *l, const struct load_result *r, const struct load_cost *cost,
+                   bool with_cost)
 {
     double *ms = calloc(l->n, sizeof *ms);
     size_t n = 0;
     for (size_t i = 0; i < l->n; i++)
         if (l->device[i].reply.n)
             ms[n++] = l->device[i].ms;
-    qsort(ms, n, sizeof *ms, by_ms);
     if (*r->first_problem)
         printf("first problem: %s\n", r->first_problem);
+    double p50 = load_quantile(ms, n, 0.5), p99 = load_quantile(ms, n, 0.99);
     printf("load n=%zu connections=%zu issued=%zu pending=%zu failed=%zu bad=%zu none=%zu "
-           "retries=%zu wall_s=%.2f rps=%.0f "
-           "p50_ms=%.1f p99_ms=%.1f max_ms=%.1f",
+           "retries=%zu wall_s=%.2f rps=%.0f p50_ms=%.1f p99_ms=%.1f max_ms=%.1f",
            l->n, l->connections, r->issued, r->pending, r->failed, r->bad, r->none,
-           atomic_load(&l->retries), wall, (double)n / wall, percentile(ms, n, 0.5),
-           percentile(ms, n, 0.99), percentile(ms, n, 1.0));
-    if (cpu >= 0) {
-        double each = cpu * 1e6 / (double)l->n;
-        printf(
-            " server_cpu_us=%.0f raw_private_us=%.0f ratio=%.3f raw_alone_us=%.0f ratio_alone=%.3f",
-            each, raw.meanwhile, each / raw.meanwhile, raw.alone, each / raw.alone);
-    }
+           atomic_load(&l->retries), cost->wall_s, (double)n / cost->wall_s, p50, p99,
+           load_quantile(ms, n, 1));
+    if (with_cost)
+        report_cost(cost);
     putchar('\n');
     free(ms);
 }
 
 struct options {
-    const char *challenges_file, *ca_key, *start_file, *list_file;
+    const char *challenges_file, *ca_key, *start_file, *list_file, *get[8];
+    size_t get_n, rounds;
     int pid;
     bool again;
 };
 
 static const struct option option_names[] = {
-    {"host", 1, NULL, 'h'},        {"port", 1, NULL, 'p'},       {"path", 1, NULL, 'u'},
-    {"connections", 1, NULL, 'c'}, {"challenges", 1, NULL, 'f'}, {"pid", 1, NULL, 'i'},
-    {"ca-key", 1, NULL, 'k'},      {"prefix", 1, NULL, 'x'},     {"retry", 1, NULL, 'r'},
-    {"start-file", 1, NULL, 's'},  {"list", 1, NULL, 'l'},       {"again", 0, NULL, 'a'},
-    {"acks", 1, NULL, 'A'},        {NULL, 0, NULL, 0},
+    {"host", 1, NULL, 'h'},       {"port", 1, NULL, 'p'},
+    {"path", 1, NULL, 'u'},       {"connections", 1, NULL, 'c'},
+    {"challenges", 1, NULL, 'f'}, {"pid", 1, NULL, 'i'},
+    {"ca-key", 1, NULL, 'k'},     {"prefix", 1, NULL, 'x'},
+    {"retry", 1, NULL, 'r'},      {"start-file", 1, NULL, 's'},
+    {"list", 1, NULL, 'l'},       {"again", 0, NULL, 'a'},
+    {"rounds", 1, NULL, 'R'},     {"get", 1, NULL, 'g'},
+    {"acks", 1, NULL, 'A'},       {NULL, 0, NULL, 0},
 };
 
 static bool take_option(int opt, struct load *l, struct options *o)
@@ -195,6 +193,14 @@ static bool take_option(int opt, struct load *l, struct options *o)
     case 'a':
         o->again = true;
         return true;
+    case 'R':
+        o->rounds = strtoul(optarg, NULL, 10);
+        return o->rounds > 0;
+    case 'g':
+        if (o->get_n == sizeof o->get / sizeof *o->get)
+            return false;
+        o->get[o->get_n++] = optarg;
+        return true;
     }
     return false;
 }
@@ -220,23 +226,20 @@ static void touch(const char *path)
 }
 
 /* Did every device get its certificate? */
-static bool fire_and_tell(struct load *l, const struct options *o, bool with_cpu)
+static bool fire_and_tell(struct load *l, const struct options *o, int pid)
 {
     struct load_result r;
     struct err err = {0};
-    struct load_prims *prims = NULL;
-    if (with_cpu && !load_prims_start(o->ca_key, &prims, &err))
+    struct load_cost cost;
+    struct load_gets *gets = NULL;
+    if (o->get_n && !load_gets_start(l, o->get, o->get_n, &gets, &err))
         fail(&err);
-    struct load_raw raw = {-1, -1};
-    double wall = 0, cpu = -1, before = with_cpu ? load_cpu_seconds(o->pid) : 0;
-    if (!load_fire(l, &wall, &err))
+    if (!load_rounds(l, o->rounds, pid, o->ca_key, &cost, &err))
         fail(&err);
-    if (with_cpu) {
-        cpu = load_cpu_seconds(o->pid) - before;
-        raw = load_prims_stop(prims);
-    }
+    if (gets)
+        load_gets_stop(gets);
     load_verify(l, &r);
-    report(l, &r, wall, cpu, raw);
+    report(l, &r, &cost, pid != 0);
     return r.issued == l->n;
 }
 
@@ -249,7 +252,7 @@ int main(int argc, char **argv)
                      .retry_seconds = 60,
                      .acks = -1,
                      .prefix = "load"};
-    struct options o = {.ca_key = "rsa2048"};
+    struct options o = {.ca_key = "rsa2048", .rounds = 1};
     int opt;
     while ((opt = getopt_long(argc, argv, "n:", option_names, NULL)) != -1)
         if (!take_option(opt, &l, &o))
@@ -261,13 +264,14 @@ int main(int argc, char **argv)
     prepare(&l, o.challenges_file);
     if (o.start_file)
         touch(o.start_file);
-    bool all = fire_and_tell(&l, &o, o.pid != 0);
+    bool all = fire_and_tell(&l, &o, o.pid);
     if (o.list_file)
         write_list(&l, o.list_file);
     if (o.again) {
         lose_replies(&l);
-        all = fire_and_tell(&l, &o, false) && all;
+        all = fire_and_tell(&l, &o, 0) && all;
     }
+    load_fire_close(&l);
     for (size_t i = 0; i < l.n; i++) {
         client_identity_clear(&l.device[i].identity);
         buf_clear(&l.device[i].message);
