@@ -61,6 +61,23 @@ static bool read_header(struct walk *w, const uint8_t *start, struct header *h, 
     return true;
 }
 
+/* X.690 section 8: only strings can be in pieces (times are strings). */
+static bool is_never_constructed(int tag)
+{
+    switch (tag) {
+    case V_ASN1_BOOLEAN:
+    case V_ASN1_INTEGER:
+    case V_ASN1_NULL:
+    case V_ASN1_OBJECT:
+    case V_ASN1_REAL:
+    case V_ASN1_ENUMERATED:
+    case 13: /* RELATIVE-OID */
+        return true;
+    default:
+        return false;
+    }
+}
+
 static bool check_form(const struct walk *w, const struct header *h, size_t at, struct err *err)
 {
     if (w->encoding == FRAME_DER && h->indefinite)
@@ -70,6 +87,8 @@ static bool check_form(const struct walk *w, const struct header *h, size_t at, 
     bool collection = h->tag == V_ASN1_SEQUENCE || h->tag == V_ASN1_SET;
     if (collection && !h->constructed)
         return err_refuse(err, w->malformed, "primitive SEQUENCE or SET at octet %zu", at);
+    if (h->constructed && is_never_constructed(h->tag))
+        return err_refuse(err, w->malformed, "a number or name in pieces at octet %zu", at);
     if (w->encoding == FRAME_DER && h->constructed && !collection)
         return err_refuse(err, w->malformed, "constructed string (BER) at octet %zu", at);
     return true;

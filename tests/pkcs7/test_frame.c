@@ -88,6 +88,22 @@ START_TEST(forms_that_are_never_right)
 }
 END_TEST
 
+/* X.690 sections 8.2 to 8.8 and 8.19: numbers and names have no pieces, in BER neither.  Templates that keep an INTEGER's
+ * octets would join them. */
+START_TEST(only_strings_have_pieces)
+{
+    ck_assert_int_eq(REASON_OF("\x30\x05\x22\x03\x02\x01\x05", FRAME_BER), REASON_CSR_MALFORMED);
+    ck_assert_int_eq(REASON_OF("\x30\x80\x22\x80\x02\x01\x05\x00\x00\x00\x00", FRAME_BER),
+                     REASON_CSR_MALFORMED);
+    ck_assert_int_eq(REASON_OF("\x30\x05\x21\x03\x01\x01\xff", FRAME_BER), REASON_CSR_MALFORMED);
+    ck_assert_int_eq(REASON_OF("\x30\x02\x25\x00", FRAME_BER), REASON_CSR_MALFORMED);
+    ck_assert_int_eq(REASON_OF("\x30\x05\x26\x03\x06\x01\x55", FRAME_BER), REASON_CSR_MALFORMED);
+    ck_assert_int_eq(REASON_OF("\x30\x05\x2a\x03\x0a\x01\x05", FRAME_BER), REASON_CSR_MALFORMED);
+    ck_assert_int_eq(REASON_OF("\x30\x05\x2c\x03\x0c\x01\x61", FRAME_BER), REASON_NONE);
+    ck_assert_int_eq(REASON_OF("\x30\x05\x23\x03\x03\x01\x00", FRAME_BER), REASON_NONE);
+}
+END_TEST
+
 /* RFC 8894 section 7.1 */
 START_TEST(size_limit)
 {
@@ -170,6 +186,7 @@ int main(void)
     tcase_add_test(c, lengths_inside_their_parents);
     tcase_add_test(c, ber_only_where_allowed);
     tcase_add_test(c, forms_that_are_never_right);
+    tcase_add_test(c, only_strings_have_pieces);
     tcase_add_test(c, size_limit);
     tcase_add_test(c, depth_limit);
     tcase_add_test(c, decode_takes_every_octet);
