@@ -1,9 +1,14 @@
 """Load: 5,000 devices with one-time challenges, and the whole daemon killed twice while they enrol.
 
 However it ends, every device has exactly one certificate, everything that was answered is stored, every challenge was
-used once, and the same messages sent again bring the same certificates."""
+used once, and the same messages sent again bring the same certificates.
+
+Disturbed: the signer killed again and again, the configuration reloaded and scepctl at work beside it; this one also runs
+under the sanitizers.  LOAD_DEVICES says how many devices there are."""
 
 import os
+import re
+import signal
 import subprocess
 import sys
 import time
@@ -13,7 +18,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 from harness import BUILD, Authority, run
 
 SCEPLOAD = os.path.join(BUILD, "tests", "bench", "scepload")
-DEVICES = 5000
+DEVICES = int(os.environ.get("LOAD_DEVICES", "5000"))
 CONNECTIONS = 64
 
 
@@ -56,7 +61,7 @@ class Load(unittest.TestCase):
         self.addCleanup(self.load.kill)
 
     def fired(self):
-        out, _ = self.load.communicate(timeout=200)
+        out, _ = self.load.communicate(timeout=500)
         print(out, end="", flush=True)
         self.assertEqual(self.load.returncode, 0, out)
         return [values(line) for line in out.splitlines() if line.startswith("load ")]
@@ -66,6 +71,16 @@ class Load(unittest.TestCase):
         errors = [line for line in self.a.log_text().splitlines() if "level=error" in line or "level=warning" in line]
         self.assertEqual([line for line in errors if not (killed and "event=signer.ended" in line and "(signal 9)" in line)],
                          [])
+
+    def assert_everybody_has_one(self, acknowledged):
+        certs = self.a.json("cert", "list", "--limit", 0)
+        self.assertEqual(len(certs), DEVICES)
+        self.assertEqual(len({c["serial"] for c in certs}), DEVICES)
+        self.assertEqual({c["subject"] for c in certs}, {f"CN=load-{i:06}" for i in range(DEVICES)})
+        with open(acknowledged) as f:
+            got = {tuple(line.split()) for line in f}
+        self.assertEqual(got, {(c["subject"][len("CN="):], c["serial"].lower()) for c in certs})
+        return certs
 
     def test_killed_and_started_again(self):
         self.a.start()
@@ -82,14 +97,7 @@ class Load(unittest.TestCase):
         self.assertGreater(int(first["retries"]), 0)
         self.assertEqual(again["issued"], str(DEVICES))
 
-        certs = self.a.json("cert", "list", "--limit", 0)
-        self.assertEqual(len(certs), DEVICES)
-        self.assertEqual(len({c["serial"] for c in certs}), DEVICES)
-        self.assertEqual({c["subject"] for c in certs}, {f"CN=load-{i:06}" for i in range(DEVICES)})
-        with open(acknowledged) as f:
-            got = {tuple(line.split()) for line in f}
-        self.assertEqual(got, {(c["subject"][len("CN="):], c["serial"].lower()) for c in certs})
-
+        certs = self.assert_everybody_has_one(acknowledged)
         challenges = self.a.json("challenge", "list", "--limit", 0)
         self.assertEqual(len(challenges), DEVICES)
         self.assertEqual({(c["state"], c["used"]) for c in challenges}, {("used", "1 of 1")})
@@ -99,6 +107,42 @@ class Load(unittest.TestCase):
         self.assertEqual(self.a.stop(), 0)
         self.assert_log_without_errors(killed=True)
         self.a.ctl("store", "verify")
+
+    def signer(self):
+        return int(re.findall(r"event=(?:daemon|signer)\.\w+ .*\bsigner=(\d+)", self.a.log_text())[-1])
+
+    def disturb(self, round, killed):
+        """One of each: a reload, the signer's death, scepctl as a second process of the store."""
+        self.a.process.send_signal(signal.SIGHUP)
+        self.a.ctl("store", "verify")
+        self.a.ctl("challenge", "new", "--count", 5, "-q", "--label", f"round {round}")
+        self.a.json("cert", "list", "--limit", 50)
+        pid = self.signer()
+        if pid not in killed:
+            killed.add(pid)
+            os.kill(pid, signal.SIGKILL)
+        self.a.get("/crl/demo.crl")
+
+    def test_disturbed(self):
+        self.a.start()
+        start, acknowledged, killed = self.path("fires"), self.path("acknowledged"), set()
+        self.fire(DEVICES, "--start-file", start, "--list", acknowledged, "--retry", "100")
+        self.wait_for(lambda: os.path.exists(start))
+        for tenth in range(1, 9):
+            self.wait_for(lambda: self.issued() >= tenth * DEVICES // 10)
+            self.disturb(tenth, killed)
+        (line,) = self.fired()
+        self.assertEqual(line["issued"], str(DEVICES))
+        self.assertGreater(len(killed), 1)
+        self.assert_everybody_has_one(acknowledged)
+        used = [c for c in self.a.json("challenge", "list", "--limit", 0) if c["state"] == "used"]
+        self.assertEqual(len(used), DEVICES)
+        self.assertEqual(self.a.stop(), 0)
+        self.a.ctl("store", "verify")
+        self.a.ctl("audit", "verify")
+        # what a sanitizer says of any of the processes is in their log
+        self.assertNotIn("Sanitizer", self.a.log_text())
+        self.assertNotIn("runtime error", self.a.log_text())
 
     def test_cost_of_an_enrolment(self):
         """Prints server CPU per enrolment beside the raw private-key operations; judges no time."""
