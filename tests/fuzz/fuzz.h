@@ -2,8 +2,11 @@
  * files, so that every compiler runs the corpus as an ordinary test. */
 #pragma once
 
-#include <stddef.h>
-#include <stdint.h>
+#include "mutate.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *argc, char ***argv);
+
+/* A target may have it: a change that keeps the input's structure, appended to out.  False: it has none for this input.
+ * libFuzzer (custom.c) and replay.c use it. */
+bool fuzz_change(struct view in, struct random *r, struct buf *out) __attribute__((weak));

@@ -1,0 +1,21 @@
+/* What a client reads: certs-only lists as octets, and CertReps sealed again after every change. */
+#include "diff.h"
+#include "fuzz.h"
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    seal_get();
+    return 0;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    diff_message(seal_get(), view_of(data, size));
+    diff_certs(view_of(data, size));
+    return 0;
+}
+
+bool fuzz_change(struct view in, struct random *r, struct buf *out)
+{
+    return seal_message(seal_get(), in, r, out);
+}

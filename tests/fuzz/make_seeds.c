@@ -1,0 +1,192 @@
+/* make_seeds DIRECTORY: messages that no recorded client sent, all for the one key of seal.h: what
+ * corpus/fuzz_diff_message and corpus/fuzz_diff_reply began with.  Built by `ninja
+ * tests/fuzz/make_seeds`. */
+#include <check.h>
+#include <stdio.h>
+
+#include <openssl/x509v3.h>
+
+#include "forge.h"
+#include "seal.h"
+#include "test_keys.h"
+
+static const char *directory;
+static struct test_keys keys; /* the one key, by its certificate; an EC key */
+static struct buf csr;
+
+static void save(const char *name, struct buf b)
+{
+    char path[600];
+    snprintf(path, sizeof path, "%s/%s.der", directory, name);
+    FILE *f = fopen(path, "wb");
+    ck_assert(f && fwrite(b.p, 1, b.n, f) == b.n && fclose(f) == 0);
+    buf_clear(&b);
+}
+
+/* ---- requests ---- */
+
+struct variant {
+    const char *name, *type, *hash, *mgf;
+    const EVP_CIPHER *cipher;
+    enum digest digest;
+    bool ec, pss, by_ski, pieces, ber, others;
+};
+
+static void request(const struct variant *v)
+{
+    struct forge f;
+    struct forge_envelope e;
+    forge_envelope_init(&e, keys.cert[0], buf_view(&csr));
+    e.cipher = v->cipher ? v->cipher : e.cipher;
+    e.pieces = v->pieces;
+    e.other_kinds = v->others;
+    e.others = v->others;
+    /* RFC 4055 section 4.1: the default, written out */
+    static const char sha1[] = "\x30\x0d\xa0\x0b\x30\x09\x06\x05\x2b\x0e\x03\x02\x1a\x05\x00";
+    if (v->hash) {
+        e.key_oid = "1.2.840.113549.1.1.7";
+        e.oaep_hash = v->hash;
+        e.oaep_mgf = v->mgf;
+        e.key_params = view_of(sha1, sizeof sha1 - 1);
+    }
+    struct buf envelope = forge_envelope_build(&e);
+    int signer = v->ec ? 1 : 0;
+    forge_init(&f, keys.key[signer], keys.cert[signer], buf_view(&envelope));
+    f.md = digest_md(v->digest);
+    f.by_ski = v->by_ski;
+    f.pss = v->pss;
+    if (v->ec)
+        f.signature_alg = sigalg_der((struct sigalg){SIG_ECDSA, v->digest, 0});
+    if (v->pss)
+        f.signature_alg = sigalg_der((struct sigalg){SIG_RSA_PSS, v->digest, 32});
+    if (v->type)
+        forge_attr_find(&f, OID_MESSAGE_TYPE)->value = view_str(v->type);
+    struct buf der = forge_build(&f);
+    save(v->name, v->ber ? forge_ber(buf_view(&der)) : der);
+    if (v->ber)
+        buf_clear(&der);
+    buf_clear(&envelope);
+}
+
+static void requests(void)
+{
+    static const struct variant variants[] = {
+        {.name = "ec", .ec = true, .digest = DIGEST_SHA256},
+        {.name = "pss", .pss = true, .digest = DIGEST_SHA256},
+        {.name = "oaep", .hash = "SHA1", .mgf = "SHA1", .digest = DIGEST_SHA256},
+        {.name = "ski", .by_ski = true, .digest = DIGEST_SHA384},
+        {.name = "pieces", .pieces = true, .others = true, .digest = DIGEST_SHA512},
+        {.name = "ber", .ber = true, .digest = DIGEST_SHA256},
+    };
+    for (size_t i = 0; i < sizeof variants / sizeof *variants; i++)
+        request(&variants[i]);
+    struct variant triple = {.name = "renewal-des3", .type = "17", .digest = DIGEST_SHA1};
+    triple.cipher = EVP_des_ede3_cbc();
+    request(&triple);
+    triple = (struct variant){.name = "aes256-md5", .digest = DIGEST_MD5};
+    triple.cipher = EVP_aes_256_cbc();
+    request(&triple);
+}
+
+/* ---- answers ---- */
+
+static struct buf crl_of(void)
+{
+    X509_CRL *crl = X509_CRL_new();
+    ASN1_TIME *t = X509_gmtime_adj(NULL, 0);
+    struct buf out = {0};
+    uint8_t *der = NULL;
+    ck_assert(X509_CRL_set_version(crl, 1) &&
+              X509_CRL_set_issuer_name(crl, X509_get_subject_name(keys.cert[0])) &&
+              X509_CRL_set1_lastUpdate(crl, t) && X509_CRL_set1_nextUpdate(crl, t) &&
+              X509_CRL_sign(crl, keys.key[0], EVP_sha256()) > 0);
+    int n = i2d_X509_CRL(crl, &der);
+    ck_assert(n > 0 && buf_append(&out, der, (size_t)n));
+    OPENSSL_free(der);
+    ASN1_TIME_free(t);
+    X509_CRL_free(crl);
+    return out;
+}
+
+static void answer(const char *name, struct certrep *r, int signer)
+{
+    struct forge f;
+    struct err err = {0};
+    struct scep_message *m = NULL;
+    struct buf out = {0};
+    struct scep_keys ours = test_keys_scep(&keys);
+    forge_init(&f, keys.key[signer], keys.cert[signer], view_str("not looked at"));
+    if (signer)
+        f.signature_alg = sigalg_der((struct sigalg){SIG_ECDSA, DIGEST_SHA256, 0});
+    struct buf in = forge_build(&f);
+    r->digest = DIGEST_SHA256;
+    r->cipher = CIPHER_AES128;
+    r->signer_cert = keys.parsed[0];
+    ck_assert_msg(scep_parse(buf_view(&in), ~0u, &m, &err), "%s", err.text);
+    ck_assert_msg(certrep_build(r, m, &ours, &out, &err), "%s", err.text);
+    save(name, out);
+    scep_message_free(m);
+    buf_clear(&in);
+}
+
+static void answers(void)
+{
+    struct buf crl = crl_of(), list = {0};
+    struct err err = {0};
+    struct view both[] = {buf_view(&keys.der[0]), buf_view(&keys.der[1])};
+    struct certrep r = {.status = SCEP_SUCCESS, .certificate = both[1]};
+    answer("answer", &r, 0);
+    r.password = view_str("7QK4-M2XH-9RTD-VN3A");
+    answer("answer-password", &r, 1);
+    r = (struct certrep){.status = SCEP_SUCCESS,
+                         .certificate = both[1],
+                         .extra_certificates = {both[0]},
+                         .extra_n = 1};
+    answer("answer-chain", &r, 0);
+    r = (struct certrep){.status = SCEP_SUCCESS, .crl = buf_view(&crl)};
+    answer("answer-crl", &r, 0);
+    r = (struct certrep){.status = SCEP_PENDING, .absent_content = true};
+    answer("answer-pending", &r, 0);
+    r = (struct certrep){.status = SCEP_FAILURE,
+                         .fail_info = FAIL_BAD_REQUEST,
+                         .fail_text = "no",
+                         .hresult = 0x80180007};
+    answer("answer-failure", &r, 0);
+    ck_assert(scep_certs_build(both, 2, buf_view(&crl), &list, &err));
+    save("certs", list);
+    buf_clear(&crl);
+}
+
+START_TEST(all)
+{
+    const struct seal *s = seal_get();
+    EVP_PKEY *ec = test_ec_key("P-256");
+    EVP_PKEY_up_ref(s->rsa);
+    X509_up_ref(s->cert);
+    test_keys_add(&keys, s->rsa, s->cert);
+    test_keys_add(&keys, ec, test_cert(ec, "ec"));
+    csr = test_csr(s->rsa, "seed", "7QK4-M2XH-9RTD-VN3A");
+    requests();
+    answers();
+    buf_clear(&csr);
+    test_keys_clear(&keys);
+}
+END_TEST
+
+/* The helpers that it shares with tests can be called in a test only. */
+int main(int argc, char **argv)
+{
+    if (argc != 2)
+        return 2;
+    directory = argv[1];
+    Suite *suite = suite_create("seeds");
+    TCase *c = tcase_create("all");
+    tcase_add_test(c, all);
+    suite_add_tcase(suite, c);
+    SRunner *runner = srunner_create(suite);
+    srunner_set_fork_status(runner, CK_NOFORK);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
