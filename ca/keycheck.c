@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <openssl/bn.h>
 #include <openssl/err.h>
+#include <pthread.h>
 
 /* Everything modular is done on 64-bit words: a few passes over the modulus, no big-number
  * division.  Only the square root that Fermat's method starts from needs BIGNUMs. */
@@ -102,67 +103,100 @@ static const uint8_t sieve[] = {64, 63, 65, 11, 17, 19, 23, 29, 31, 37, 41, 43};
 /* Their product: one pass over a number gives all its residues. */
 #define SIEVE_PRODUCT (64ull * 63 * 65 * 11 * 17 * 19 * 23 * 29 * 31 * 37 * 41 * 43)
 
+/* squares[i], bit r: r is a square modulo sieve[i].  65 has one bit too many, which stands apart.
+ */
+static uint64_t squares[SIEVES];
+static bool square_64_of_65;
+static pthread_once_t squares_once = PTHREAD_ONCE_INIT;
+
+static void squares_fill(void)
+{
+    for (size_t i = 0; i < SIEVES; i++) {
+        for (unsigned x = 0; x < sieve[i]; x++) {
+            unsigned r = x * x % sieve[i];
+            if (r == 64)
+                square_64_of_65 = true;
+            else
+                squares[i] |= 1ull << r;
+        }
+    }
+}
+
 struct sieve_state {
-    uint64_t square[SIEVES]; /* bit r: r is a square modulo sieve[i]; 65 takes r = 64 apart */
-    bool last_square_65;
-    uint8_t a[SIEVES], n[SIEVES];
+    uint8_t a[SIEVES], n[SIEVES]; /* residues */
 };
 
 /* `a` and `n` modulo SIEVE_PRODUCT. */
 static void sieve_start(struct sieve_state *s, uint64_t a, uint64_t n)
 {
-    *s = (struct sieve_state){0};
+    pthread_once(&squares_once, squares_fill);
     for (size_t i = 0; i < SIEVES; i++) {
-        unsigned m = sieve[i];
-        for (unsigned x = 0; x < m; x++) {
-            unsigned r = x * x % m;
-            if (r == 64)
-                s->last_square_65 = true;
-            else
-                s->square[i] |= 1ull << r;
-        }
-        s->a[i] = (uint8_t)(a % m);
-        s->n[i] = (uint8_t)(n % m);
+        s->a[i] = (uint8_t)(a % sieve[i]);
+        s->n[i] = (uint8_t)(n % sieve[i]);
     }
 }
 
-/* May a * a - n be a square?  Then steps to a + 1. */
-static bool sieve_step(struct sieve_state *s)
+/* May (a + step)^2 - n be a square? */
+static bool sieve_passes(const struct sieve_state *s, unsigned step)
 {
-    bool may = true;
     for (size_t i = 0; i < SIEVES; i++) {
-        unsigned m = sieve[i], a = s->a[i];
-        unsigned r = (a * a + m - s->n[i]) % m;
-        may = may && (r == 64 ? s->last_square_65 : (s->square[i] >> r & 1) != 0);
-        s->a[i] = (uint8_t)(a + 1 == m ? 0 : a + 1);
+        unsigned m = sieve[i], a = (s->a[i] + step) % m, r = (a * a + m - s->n[i]) % m;
+        if (r == 64 ? !square_64_of_65 : !(squares[i] >> r & 1))
+            return false;
     }
-    return may;
+    return true;
 }
 
-/* floor(sqrt(x)) by Newton's iteration from above. */
+/* floor(sqrt(x)) of at most 62 bits, or one more than it. */
+static uint64_t root_of_word(uint64_t x)
+{
+    uint64_t estimate = 1ull << 32;
+    for (uint64_t better; (better = (estimate + x / estimate) / 2) < estimate;)
+        estimate = better;
+    return estimate + 1;
+}
+
+/* One step of Newton's iteration towards sqrt(x), from above: 1 when root became smaller, 0 when it
+ * is floor(sqrt(x)), -1: failure. */
+static int newton_step(BIGNUM *root, const BIGNUM *x, BN_CTX *ctx)
+{
+    int result = -1;
+    BN_CTX_start(ctx);
+    BIGNUM *next = BN_CTX_get(ctx);
+    if (!next || !BN_div(next, NULL, x, root, ctx) || !BN_add(next, next, root) ||
+        !BN_rshift1(next, next))
+        goto out;
+    result = BN_cmp(next, root) < 0;
+    if (result && !BN_copy(root, next))
+        result = -1;
+out:
+    BN_CTX_end(ctx);
+    return result;
+}
+
+/* floor(sqrt(x)).  Each step doubles the bits that are right, so that the early ones are taken with
+ * the leading bits of x only: nearly all the work is in the last two. */
 static bool square_root(BIGNUM *root, const BIGNUM *x, BN_CTX *ctx)
 {
     bool ok = false;
     BN_CTX_start(ctx);
-    BIGNUM *next = BN_CTX_get(ctx), *quotient = BN_CTX_get(ctx);
-    if (!quotient)
-        goto out;
-    /* The leading 62 or 63 bits give a start that is right to 31 bits and never too small. */
-    int shift = BN_num_bits(x) - 62;
+    BIGNUM *leading = BN_CTX_get(ctx);
+    int shift = BN_num_bits(x) - 62, known = 31, moved = 1;
     shift = shift < 0 ? 0 : shift + (shift & 1);
-    if (!BN_rshift(next, x, shift))
+    if (!leading || !BN_rshift(leading, x, shift) ||
+        !BN_set_word(root, root_of_word(BN_get_word(leading))))
         goto out;
-    uint64_t top = BN_get_word(next), estimate = 1ull << 32;
-    for (uint64_t better; (better = (estimate + top / estimate) / 2) < estimate;)
-        estimate = better;
-    if (!BN_set_word(next, estimate + 1) || !BN_lshift(next, next, shift / 2))
-        goto out;
-    do {
-        if (!BN_copy(root, next) || !BN_div(quotient, NULL, x, root, ctx) ||
-            !BN_add(next, root, quotient) || !BN_rshift1(next, next))
-            goto out;
-    } while (BN_cmp(next, root) < 0);
-    ok = true;
+    while (shift > 0) {
+        int down = 2 * known - 4 < shift ? 2 * known - 4 : shift; /* both are even */
+        shift -= down;
+        known += down / 2;
+        if (!BN_rshift(leading, x, shift) || !BN_lshift(root, root, down / 2) ||
+            newton_step(root, leading, ctx) < 0 || (shift > 0 && !BN_add_word(root, 1)))
+            goto out; /* one more, so that it is above the next one's root, too */
+    }
+    while (moved > 0)
+        moved = newton_step(root, x, ctx);
+    ok = moved == 0;
 out:
     BN_CTX_end(ctx);
     return ok;
@@ -206,7 +240,7 @@ static bool check_fermat(struct view modulus, const struct words *words, struct 
     }
     sieve_start(&s, a_residue, words_mod(words, SIEVE_PRODUCT));
     for (unsigned step = 0; step <= FERMAT_ROUNDS; step++) { /* step 0: n is a square */
-        if (!sieve_step(&s))
+        if (!sieve_passes(&s, step))
             continue;
         int found = difference_of_squares(n, a, step, ctx);
         if (found < 0) {

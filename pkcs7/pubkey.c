@@ -1,6 +1,7 @@
 #include "pkcs7/pubkey.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
@@ -152,8 +153,74 @@ static bool hash_canonical(struct pubkey *key, struct err *err)
     return ok;
 }
 
+/* ---- by their usual form ---- */
+
+static const uint8_t f4[] = {0x01, 0x00, 0x01}; /* 65537 */
+
+static const struct form {
+    size_t spki, value; /* octets in all, and of the modulus or point */
+    enum key_type type;
+    enum key_curve curve;
+} forms[] = {
+    {294, 256, KEY_RSA, 0},       {422, 384, KEY_RSA, 0},        {550, 512, KEY_RSA, 0},
+    {91, 65, KEY_EC, CURVE_P256}, {120, 97, KEY_EC, CURVE_P384}, {158, 133, KEY_EC, CURVE_P521},
+};
+
+#define E_TLV 5        /* octets of the exponent, last of an RSA key */
+#define RSA_HEADERS 14 /* octets of an RSAPublicKey beside the modulus */
+
+static struct pubkey presume(struct view in, const struct form *f)
+{
+    const uint8_t *end = in.p + in.n;
+    struct pubkey key = {.type = f->type, .spki = in};
+    if (f->type == KEY_RSA) {
+        key.bits_content = view_of(end - f->value - RSA_HEADERS, f->value + RSA_HEADERS);
+        key.n = view_of(end - E_TLV - f->value, f->value);
+        key.e = view_of(end - sizeof f4, sizeof f4);
+        key.bits = (unsigned)(8 * f->value);
+    } else {
+        key.curve = f->curve;
+        key.bits_content = key.point = view_of(end - f->value, f->value);
+        key.bits = curves[f->curve].bits;
+    }
+    return key;
+}
+
+/* Nearly all keys have one of a few forms: such a one is taken for granted, written anew and
+ * compared, which costs a tenth of decoding.  What differs in any octet is decoded. */
+static bool has_form(struct view in, const struct form *f, struct pubkey *out)
+{
+    struct pubkey key = presume(in, f);
+    if (f->type == KEY_RSA ? !(key.n.p[0] & 0x80) || memcmp(key.e.p, f4, sizeof f4) != 0
+                           : key.point.p[0] != 0x04)
+        return false;
+    struct der w;
+    der_init(&w, in.n + 16);
+    pubkey_build(&key, &w);
+    bool same = !w.failed && view_eq(der_content(&w), in);
+    der_clear(&w);
+    if (same)
+        *out = key;
+    return same;
+}
+
+static bool parse_by_form(struct view in, struct pubkey *out)
+{
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
+        if (in.n == forms[i].spki)
+            return has_form(in, &forms[i], out);
+    return false;
+}
+
 bool pubkey_parse(struct view in, struct pubkey *out, struct err *err)
 {
+    struct pubkey usual;
+    if (parse_by_form(in, &usual)) {
+        if (!digest_compute(DIGEST_SHA256, in, usual.sha256, err))
+            return false;
+        *out = usual;
+        return true;
+    }
     if (!frame_check_part(in, SPKI_MAX_SIZE, REASON_CSR_MALFORMED, err))
         return err_prefix(err, "public key");
     PKIX_SPKI *spki = (PKIX_SPKI *)frame_decode(in, ASN1_ITEM_rptr(PKIX_SPKI), REASON_CSR_MALFORMED,
