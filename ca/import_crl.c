@@ -7,36 +7,7 @@
 #include <time.h>
 
 #include "ca/import.h"
-
-struct tlv {
-    unsigned tag;
-    struct view whole, content;
-};
-
-/* Takes one TLV of definite length off the front of `rest`. */
-static bool next(struct view *rest, struct tlv *out)
-{
-    const unsigned char *p = rest->p;
-    long length = 0;
-    int tag, class;
-    if (rest->n == 0 || rest->n > INT32_MAX)
-        return false;
-    int form = ASN1_get_object(&p, &length, &tag, &class, (long)rest->n);
-    if (form & 0x80 || form & 1) { /* malformed or too long; indefinite length */
-        ERR_clear_error();
-        return false;
-    }
-    size_t n = (size_t)(p - rest->p) + (size_t)length;
-    *out = (struct tlv){rest->p[0], {rest->p, n}, {p, (size_t)length}};
-    rest->p += n;
-    rest->n -= n;
-    return true;
-}
-
-static bool next_is(struct view *rest, unsigned tag, struct tlv *out)
-{
-    return next(rest, out) && out->tag == tag;
-}
+#include "pkcs7/tlv.h"
 
 static bool malformed(struct err *err)
 {
@@ -48,47 +19,35 @@ static bool is_time(unsigned tag)
     return tag == DER_UTC_TIME || tag == DER_GENERALIZED_TIME;
 }
 
-static bool read_time(struct view whole, int64_t *out)
-{
-    const unsigned char *p = whole.p;
-    struct tm tm;
-    ASN1_TIME *t = d2i_ASN1_TIME(NULL, &p, (long)whole.n);
-    bool ok = t && ASN1_TIME_to_tm(t, &tm) == 1;
-    if (ok)
-        *out = (int64_t)timegm(&tm);
-    ASN1_TIME_free(t);
-    ERR_clear_error();
-    return ok;
-}
-
 /* RFC 5280 section 5.1. */
 struct list {
     struct view tbs, sigalg, signature; /* TLVs; the octets of the signature */
-    struct view issuer, this_update;    /* TLVs */
-    struct view entries, extensions;    /* content; empty if absent */
+    struct view issuer;                 /* TLV */
+    struct tlv this_update;
+    struct view entries, extensions; /* content; empty if absent */
 };
 
 static bool split_tbs(struct view tbs, struct list *l)
 {
     struct view rest = tbs;
     struct tlv t;
-    if (!next(&rest, &t))
+    if (!tlv_next(&rest, &t))
         return false;
-    if (t.tag == DER_INTEGER && !next(&rest, &t)) /* version */
+    if (t.tag == DER_INTEGER && !tlv_next(&rest, &t)) /* version */
         return false;
-    if (t.tag != DER_SEQUENCE || !next_is(&rest, DER_SEQUENCE, &t))
+    if (t.tag != DER_SEQUENCE || !tlv_next_is(&rest, DER_SEQUENCE, &t))
         return false;
     l->issuer = t.whole;
-    if (!next(&rest, &t) || !is_time(t.tag))
+    if (!tlv_next(&rest, &t) || !is_time(t.tag))
         return false;
-    l->this_update = t.whole;
+    l->this_update = t;
     if (!rest.n)
         return true;
-    if (!next(&rest, &t) || (is_time(t.tag) && rest.n && !next(&rest, &t))) /* nextUpdate */
+    if (!tlv_next(&rest, &t) || (is_time(t.tag) && rest.n && !tlv_next(&rest, &t))) /* nextUpdate */
         return false;
     if (t.tag == DER_SEQUENCE) {
         l->entries = t.content;
-        if (rest.n && !next(&rest, &t))
+        if (rest.n && !tlv_next(&rest, &t))
             return false;
     }
     if (t.tag == DER_CONTEXT_CONSTRUCTED(0))
@@ -99,9 +58,10 @@ static bool split_tbs(struct view tbs, struct list *l)
 static bool split_list(struct view der, struct list *l)
 {
     struct tlv all, tbs, sigalg, signature;
-    if (!next_is(&der, DER_SEQUENCE, &all) || der.n || !next_is(&all.content, DER_SEQUENCE, &tbs) ||
-        !next_is(&all.content, DER_SEQUENCE, &sigalg) ||
-        !next_is(&all.content, DER_BIT_STRING, &signature) || all.content.n ||
+    if (!tlv_next_is(&der, DER_SEQUENCE, &all) || der.n ||
+        !tlv_next_is(&all.content, DER_SEQUENCE, &tbs) ||
+        !tlv_next_is(&all.content, DER_SEQUENCE, &sigalg) ||
+        !tlv_next_is(&all.content, DER_BIT_STRING, &signature) || all.content.n ||
         signature.content.n < 2 || signature.content.p[0] != 0)
         return false;
     *l = (struct list){.tbs = tbs.whole,
@@ -201,7 +161,7 @@ static bool read_entry(struct view der, struct crl_entry *e)
 static bool describe(struct view der, struct list *l, struct crl_info *out, struct err *err)
 {
     struct crl_info found = {.has_number = false};
-    if (!split_list(der, l) || !read_time(l->this_update, &found.this_update))
+    if (!split_list(der, l) || !tlv_time(&l->this_update, &found.this_update))
         return malformed(err);
     found.issuer = l->issuer;
     if (l->extensions.n && !read_extensions(l->extensions, &found, err))
@@ -231,7 +191,7 @@ bool crl_read_entries(struct view der, EVP_PKEY *key, struct crl_info *info,
     for (uint64_t n = 1; l.entries.n; n++) {
         struct crl_entry e;
         struct tlv t;
-        if (!next_is(&l.entries, DER_SEQUENCE, &t) || !read_entry(t.whole, &e))
+        if (!tlv_next_is(&l.entries, DER_SEQUENCE, &t) || !read_entry(t.whole, &e))
             return err_set(err, ERR_CONFIG, "its entry %llu is malformed", (unsigned long long)n);
         if (each && !each(ctx, &e, err))
             return false;

@@ -59,41 +59,41 @@ bool lint_key(struct lint *l, struct err *err)
     return true;
 }
 
-/* Reads what the issuer's certificate says about itself. */
-static bool issuer_read(struct lint *l, struct extensions *x, struct err *err)
+/* RFC 5280 section 4.2.1.2: the issuer's subjectKeyIdentifier as it states it, never computed anew
+ * but for an imported authority without one. */
+static bool read_key_id(const struct extensions *x, struct lint_issuer *out, struct err *err)
 {
-    const struct cert *issuer = l->limits->issuer;
-
-    bool has_extensions = issuer->extensions.n > 0; /* v1 has none, and is refused below */
-    if (!pubkey_parse(issuer->spki, &l->issuer_key, err) ||
-        (has_extensions && !extensions_parse(issuer->extensions, REASON_INTERNAL, x, err))) {
-        err_prefix(err, "C8: the issuer's certificate");
-        return false;
-    }
+    out->key_id_n = x->ski.n ? x->ski.n : KEY_ID_SIZE;
+    if (out->key_id_n > sizeof out->key_id)
+        return err_refuse(err, REASON_INTERNAL, "C28: the issuer's key identifier has %zu octets",
+                          out->key_id_n);
+    if (x->ski.n == 0)
+        return key_identifier(&out->key, out->key_id, err);
+    memcpy(out->key_id, x->ski.p, x->ski.n);
     return true;
 }
 
-/* RFC 5280 section 4.2.1.2: keyIdentifier copied from the issuer's subjectKeyIdentifier, never
- * computed anew; never issuer and serial, which break when an authority is renewed. */
-static bool lint_authority_key_id(const struct lint *l, struct view issuer_key_id, struct err *err)
-{
-    uint8_t computed[KEY_ID_SIZE];
-
-    if (issuer_key_id.n == 0) { /* an imported authority without one */
-        if (!key_identifier(&l->issuer_key, computed, err))
-            return false;
-        issuer_key_id = view_of(computed, sizeof computed);
-    }
-    if (!view_eq(l->tbs.authority_key_id, issuer_key_id))
-        return err_refuse(err, REASON_INTERNAL,
-                          "C28: the authority key identifier is not the issuer's");
-    return true;
-}
-
-bool lint_issuer(struct lint *l, struct err *err)
+bool lint_issuer_read(const struct cert *issuer, struct lint_issuer *out, struct err *err)
 {
     struct extensions x = {0};
-    bool ok = false;
+    bool has_extensions = issuer->extensions.n > 0; /* v1 has none, and is refused below */
+    bool ok = pubkey_parse(issuer->spki, &out->key, err) &&
+              (!has_extensions || extensions_parse(issuer->extensions, REASON_INTERNAL, &x, err));
+    if (!ok)
+        err_prefix(err, "C8: the issuer's certificate");
+    else if (!x.is_ca || (x.has_key_usage && !(x.key_usage & KU_KEY_CERT_SIGN)))
+        ok = err_refuse(err, REASON_INTERNAL, "C8: the issuer is no certificate authority");
+    else
+        ok = read_key_id(&x, out, err);
+    extensions_clear(&x);
+    return ok;
+}
+
+/* Never issuer and serial, which break when an authority is renewed. */
+bool lint_issuer(struct lint *l, struct err *err)
+{
+    struct lint_issuer now;
+    const struct lint_issuer *issuer = l->limits->known_issuer;
 
     if (!l->limits->issuer) { /* a root: its own key, its own identifier or none */
         l->issuer_key = l->key;
@@ -102,20 +102,17 @@ bool lint_issuer(struct lint *l, struct err *err)
                               "C28: a root's authority key identifier is not its own");
         return true;
     }
-    if (!issuer_read(l, &x, err))
-        goto out;
-    if (!x.is_ca || (x.has_key_usage && !(x.key_usage & KU_KEY_CERT_SIGN))) {
-        err_refuse(err, REASON_INTERNAL, "C8: the issuer is no certificate authority");
-        goto out;
+    if (!issuer) {
+        if (!lint_issuer_read(l->limits->issuer, &now, err))
+            return false;
+        issuer = &now;
     }
-    if (memcmp(l->key.sha256, l->issuer_key.sha256, sizeof l->key.sha256) == 0) {
-        err_refuse(err, REASON_KEY_REUSED, "C38: the key is the authority's own");
-        goto out;
-    }
-    ok = lint_authority_key_id(l, x.ski, err);
-out:
-    extensions_clear(&x);
-    return ok;
+    l->issuer_key = issuer->key;
+    if (memcmp(l->key.sha256, issuer->key.sha256, sizeof l->key.sha256) == 0)
+        return err_refuse(err, REASON_KEY_REUSED, "C38: the key is the authority's own");
+    return view_eq(l->tbs.authority_key_id, view_of(issuer->key_id, issuer->key_id_n)) ||
+           err_refuse(err, REASON_INTERNAL,
+                      "C28: the authority key identifier is not the issuer's");
 }
 
 bool lint_key_ids(struct lint *l, struct err *err)

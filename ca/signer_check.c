@@ -3,46 +3,17 @@
 #include <openssl/pkcs7.h>
 #include <openssl/x509.h>
 
+#include "pkcs7/tlv.h"
 #include "signer_internal.h"
 
 /* What is about to be signed, read by the process that holds the key.  The three kinds cannot be
  * taken for each other: attributes are a SET; a TBSCertList has a Time where a TBSCertificate of
  * version 1 has its Validity SEQUENCE, and a TBSCertificate of ours begins with [0]. */
 
-struct tlv {
-    unsigned tag;
-    struct view whole, content;
-};
-
-/* Takes one TLV of definite length off the front of `rest`. */
-static bool next(struct view *rest, struct tlv *out)
-{
-    const unsigned char *p = rest->p;
-    long length = 0;
-    int tag, class;
-    if (rest->n == 0 || rest->n > SIGNER_MAX_CRL)
-        return false;
-    int form = ASN1_get_object(&p, &length, &tag, &class, (long)rest->n);
-    if (form & 0x80 || form & 1) { /* malformed or too long; indefinite length */
-        ERR_clear_error();
-        return false;
-    }
-    size_t n = (size_t)(p - rest->p) + (size_t)length;
-    *out = (struct tlv){rest->p[0], {rest->p, n}, {p, (size_t)length}};
-    rest->p += n;
-    rest->n -= n;
-    return true;
-}
-
-static bool next_is(struct view *rest, unsigned tag, struct tlv *out)
-{
-    return next(rest, out) && out->tag == tag;
-}
-
 static bool next_is_time(struct view *rest)
 {
     struct tlv t;
-    return next(rest, &t) && (t.tag == DER_UTC_TIME || t.tag == DER_GENERALIZED_TIME);
+    return tlv_next(rest, &t) && (t.tag == DER_UTC_TIME || t.tag == DER_GENERALIZED_TIME);
 }
 
 static enum digest curve_digest(enum key_curve curve)
@@ -81,10 +52,10 @@ bool check_certificate_algorithm(struct view tbs, const struct pubkey *key, stru
                                  struct err *err)
 {
     struct tlv t, version, serial, algorithm;
-    if (!next_is(&tbs, DER_SEQUENCE, &t) || tbs.n != 0 ||
-        !next_is(&t.content, DER_CONTEXT_CONSTRUCTED(0), &version) ||
-        !next_is(&t.content, DER_INTEGER, &serial) ||
-        !next_is(&t.content, DER_SEQUENCE, &algorithm))
+    if (!tlv_next_is(&tbs, DER_SEQUENCE, &t) || tbs.n != 0 ||
+        !tlv_next_is(&t.content, DER_CONTEXT_CONSTRUCTED(0), &version) ||
+        !tlv_next_is(&t.content, DER_INTEGER, &serial) ||
+        !tlv_next_is(&t.content, DER_SEQUENCE, &algorithm))
         return err_set(err, ERR_SIGNER, "the signer refused: not a TBSCertificate of version 3");
     return algorithm_fits(algorithm.whole, key, out, err);
 }
@@ -95,20 +66,20 @@ bool check_crl(struct view tbs, struct view subject, const struct pubkey *key, s
                struct err *err)
 {
     struct tlv t, version, algorithm, issuer, list;
-    if (!next_is(&tbs, DER_SEQUENCE, &t) || tbs.n != 0)
+    if (!tlv_next_is(&tbs, DER_SEQUENCE, &t) || tbs.n != 0)
         return err_set(err, ERR_SIGNER, "the signer refused: not a TBSCertList");
     struct view rest = t.content;
-    if (!next_is(&rest, DER_INTEGER, &version) || version.content.n != 1 ||
+    if (!tlv_next_is(&rest, DER_INTEGER, &version) || version.content.n != 1 ||
         version.content.p[0] != 1)
         return err_set(err, ERR_SIGNER, "the signer refused: a CRL of another version than 2");
-    if (!next_is(&rest, DER_SEQUENCE, &algorithm) || !next_is(&rest, DER_SEQUENCE, &issuer))
+    if (!tlv_next_is(&rest, DER_SEQUENCE, &algorithm) || !tlv_next_is(&rest, DER_SEQUENCE, &issuer))
         return err_set(err, ERR_SIGNER, "the signer refused: not a TBSCertList");
     if (!view_eq(issuer.whole, subject))
         return err_set(err, ERR_SIGNER, "the signer refused: a CRL in the name of another issuer");
     if (!next_is_time(&rest) || !next_is_time(&rest))
         return err_set(err, ERR_SIGNER, "the signer refused: a CRL without both its times");
-    if (!next(&rest, &list) ||
-        (list.tag == DER_SEQUENCE && (list.content.n == 0 || !next(&rest, &list))) ||
+    if (!tlv_next(&rest, &list) ||
+        (list.tag == DER_SEQUENCE && (list.content.n == 0 || !tlv_next(&rest, &list))) ||
         list.tag != DER_CONTEXT_CONSTRUCTED(0) || rest.n != 0)
         return err_set(err, ERR_SIGNER,
                        "the signer refused: a CRL whose entries or extensions are "

@@ -13,10 +13,11 @@
 #include "signer_internal.h"
 
 struct signer_key {
-    EVP_PKEY *private_key; /* owned */
-    EVP_PKEY *public_key;  /* owned; of the certificate, for checking what was signed */
-    struct cert *cert;     /* owned */
-    struct pubkey pubkey;  /* points into cert */
+    EVP_PKEY *private_key;     /* owned */
+    EVP_PKEY *public_key;      /* owned; of the certificate, for checking what was signed */
+    struct cert *cert;         /* owned */
+    struct pubkey pubkey;      /* points into cert */
+    struct lint_issuer issuer; /* of cert, for keys that sign certificates */
     unsigned uses;
     uint32_t key_usage;
     struct eku eku, extensions;
@@ -135,6 +136,7 @@ static bool do_certificate(struct signer_worker *w, const struct signer_request 
     const struct signer_key *k = &w->keys->key[r->key];
     struct lint_limits limits = {.role = ROLE_DEVICE,
                                  .issuer = k->cert,
+                                 .known_issuer = &k->issuer,
                                  .key_usage = k->key_usage,
                                  .eku = &k->eku,
                                  .extensions = &k->extensions,
@@ -300,6 +302,10 @@ static bool load_key(const struct signer_key_spec *spec, struct signer_key *k, s
         ERR_clear_error();
         return err_set(err, ERR_CONFIG, "the key in %s is not the one of its certificate",
                        spec->path);
+    }
+    if (k->uses & SIGNER_CERTIFICATES && !lint_issuer_read(k->cert, &k->issuer, err)) {
+        err->kind = ERR_CONFIG;
+        return err_prefix(err, "the certificate of key %s", spec->path);
     }
     if (k->uses & SIGNER_DECRYPT && k->pubkey.type != KEY_RSA)
         return err_set(err, ERR_CONFIG, "the key in %s is not RSA and cannot decrypt", spec->path);

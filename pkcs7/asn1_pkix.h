@@ -7,32 +7,6 @@
 #include <openssl/safestack.h>
 #include <openssl/x509.h>
 
-/* RFC 5280 section 4.1 */
-typedef struct {
-    ASN1_STRING *tbs;    /* TLV */
-    ASN1_STRING *sigalg; /* TLV */
-    ASN1_BIT_STRING *signature;
-} PKIX_CERT;
-DECLARE_ASN1_ITEM(PKIX_CERT)
-
-typedef struct {
-    ASN1_TIME *not_before, *not_after;
-} PKIX_VALIDITY;
-DECLARE_ASN1_ITEM(PKIX_VALIDITY)
-
-typedef struct {
-    ASN1_INTEGER *version;      /* NULL: v1 */
-    ASN1_OCTET_STRING *serial;  /* content */
-    ASN1_STRING *sigalg;        /* TLV */
-    ASN1_STRING *issuer;        /* TLV */
-    PKIX_VALIDITY *validity;
-    ASN1_STRING *subject;       /* TLV */
-    ASN1_STRING *spki;          /* TLV */
-    ASN1_BIT_STRING *issuer_id, *subject_id;
-    ASN1_STRING *extensions;    /* TLV of the SEQUENCE OF, NULL if none */
-} PKIX_TBS_CERT;
-DECLARE_ASN1_ITEM(PKIX_TBS_CERT)
-
 typedef struct {
     X509_ALGOR *algorithm;
     ASN1_BIT_STRING *key;

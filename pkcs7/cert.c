@@ -2,111 +2,170 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 
-#include "asn1_pkix.h"
 #include "frame.h"
+#include "pkcs7/tlv.h"
 
 /* RFC 5280 section 4.1.2.2 allows 20 octets, clients sign with up to 33; longer is no number that
  * anybody counts with. */
 #define SERIAL_MAX 64
 #define FILE_MAX (1u << 20) /* a certificate with its chain and text is far below */
 
-/* One instant, whatever form it has: GeneralizedTime is read for any year. */
-static bool read_time(const ASN1_TIME *t, const char *what, int64_t *out, struct err *err)
+static bool malformed(struct err *err, const char *what)
 {
-    struct tm tm;
-    if (ASN1_TIME_to_tm(t, &tm) != 1) {
-        ERR_clear_error();
-        return err_refuse(err, REASON_MESSAGE_MALFORMED, "%s of the certificate is no time", what);
-    }
-    *out = (int64_t)timegm(&tm);
-    return true;
+    return err_refuse(err, REASON_MESSAGE_MALFORMED, "%s cannot be decoded", what);
 }
 
-static bool read_version(const ASN1_INTEGER *version, int *out, struct err *err)
+static bool read_version(struct view *rest, int *out, struct err *err)
 {
-    int64_t v = 0;
-    if (version && (ASN1_INTEGER_get_int64(&v, version) != 1 || v < 0 || v > 2)) {
-        ERR_clear_error();
+    struct tlv t, number;
+    *out = 1;
+    if (!tlv_next_is(rest, DER_CONTEXT_CONSTRUCTED(0), &t))
+        return true;
+    if (!tlv_next_is(&t.content, DER_INTEGER, &number) || t.content.n > 0)
+        return malformed(err, "TBSCertificate");
+    if (number.content.n != 1 || number.content.p[0] > 2)
         return err_refuse(err, REASON_MESSAGE_MALFORMED, "the certificate's version is unknown");
-    }
-    *out = (int)v + 1;
+    *out = number.content.p[0] + 1;
     return true;
 }
 
-/* The serial number's place: its header and content as they stand in the TBSCertificate. */
-static bool find_serial(const ASN1_OCTET_STRING *serial, struct view *rest, struct cert *c,
-                        struct err *err)
+static bool read_serial(struct view *rest, struct cert *c, struct err *err)
 {
-    struct view content = frame_view(serial);
-    if (content.n == 0 || content.n > SERIAL_MAX)
+    struct tlv t;
+    if (!tlv_next_is(rest, DER_INTEGER, &t))
+        return malformed(err, "TBSCertificate");
+    if (t.content.n == 0 || t.content.n > SERIAL_MAX)
         return err_refuse(err, REASON_MESSAGE_MALFORMED,
-                          "serial number of %zu octets, at most %d are read", content.n,
+                          "serial number of %zu octets, at most %d are read", t.content.n,
                           SERIAL_MAX);
-    uint8_t tlv[2 + SERIAL_MAX] = {DER_INTEGER, (uint8_t)content.n};
-    memcpy(tlv + 2, content.p, content.n);
-    c->serial_tlv = frame_locate(rest, view_of(tlv, 2 + content.n));
-    c->serial = view_of(c->serial_tlv.p + 2, content.n);
+    c->serial_tlv = t.whole;
+    c->serial = t.content;
     return true;
 }
 
-static bool tbs_meaning(const PKIX_TBS_CERT *tbs, struct cert *c, struct err *err)
+/* One instant, whatever form it has: GeneralizedTime is read for any year. */
+static bool read_time(struct view *rest, const char *what, int64_t *out, struct err *err)
 {
-    struct view rest = c->tbs;
-    if (!read_version(tbs->version, &c->version, err) || !find_serial(tbs->serial, &rest, c, err) ||
-        !read_time(tbs->validity->not_before, "notBefore", &c->not_before, err) ||
-        !read_time(tbs->validity->not_after, "notAfter", &c->not_after, err))
-        return false;
-    c->tbs_sigalg = frame_locate(&rest, frame_view(tbs->sigalg));
-    c->issuer = frame_locate(&rest, frame_view(tbs->issuer));
-    c->subject = frame_locate(&rest, frame_view(tbs->subject));
-    c->spki = frame_locate(&rest, frame_view(tbs->spki));
-    c->extensions = frame_locate(&rest, frame_view(tbs->extensions));
+    struct tlv t;
+    return (tlv_next(rest, &t) && tlv_time(&t, out)) ||
+           err_refuse(err, REASON_MESSAGE_MALFORMED, "%s of the certificate is no time", what);
+}
+
+static bool read_validity(struct view *rest, struct cert *c, struct err *err)
+{
+    struct tlv t;
+    if (!tlv_next_is(rest, DER_SEQUENCE, &t))
+        return malformed(err, "TBSCertificate");
+    return read_time(&t.content, "notBefore", &c->not_before, err) &&
+           read_time(&t.content, "notAfter", &c->not_after, err) &&
+           (t.content.n == 0 || malformed(err, "TBSCertificate"));
+}
+
+static bool read_sequence(struct view *rest, struct view *out, struct err *err)
+{
+    struct tlv t;
+    if (!tlv_next_is(rest, DER_SEQUENCE, &t))
+        return malformed(err, "TBSCertificate");
+    *out = t.whole;
     return true;
 }
 
-static bool cert_meaning(const PKIX_CERT *cert, struct cert *c, struct err *err)
+/* Read and forgotten: nobody has issued one in this century. */
+static bool pass_unique_id(struct view *rest, unsigned number, struct err *err)
 {
-    if (cert->signature->flags & 0x07)
+    struct tlv t;
+    struct view octets;
+    unsigned unused;
+    return !tlv_ahead(*rest, DER_CONTEXT(number)) ||
+           (tlv_next(rest, &t) && tlv_bits(&t, &octets, &unused)) ||
+           malformed(err, "TBSCertificate");
+}
+
+static bool read_extensions(struct view *rest, struct cert *c, struct err *err)
+{
+    struct tlv t;
+    if (!tlv_next_is(rest, DER_CONTEXT_CONSTRUCTED(3), &t))
+        return true;
+    return read_sequence(&t.content, &c->extensions, err) &&
+           (t.content.n == 0 || malformed(err, "TBSCertificate"));
+}
+
+/* RFC 5280 section 4.1 */
+static bool read_tbs(struct cert *c, struct err *err)
+{
+    struct view der = c->tbs;
+    struct tlv t;
+    if (!tlv_next_is(&der, DER_SEQUENCE, &t) || der.n > 0)
+        return malformed(err, "TBSCertificate");
+    struct view rest = t.content;
+    return read_version(&rest, &c->version, err) && read_serial(&rest, c, err) &&
+           read_sequence(&rest, &c->tbs_sigalg, err) && read_sequence(&rest, &c->issuer, err) &&
+           read_validity(&rest, c, err) && read_sequence(&rest, &c->subject, err) &&
+           read_sequence(&rest, &c->spki, err) && pass_unique_id(&rest, 1, err) &&
+           pass_unique_id(&rest, 2, err) && read_extensions(&rest, c, err) &&
+           (rest.n == 0 || malformed(err, "TBSCertificate"));
+}
+
+static bool read_whole(struct cert *c, struct err *err)
+{
+    struct view der = buf_view(&c->der);
+    struct tlv t, tbs, sigalg, signature;
+    unsigned unused;
+    if (!tlv_next_is(&der, DER_SEQUENCE, &t) || der.n > 0 ||
+        !tlv_next_is(&t.content, DER_SEQUENCE, &tbs) ||
+        !tlv_next_is(&t.content, DER_SEQUENCE, &sigalg) ||
+        !tlv_next_is(&t.content, DER_BIT_STRING, &signature) || t.content.n > 0 ||
+        !tlv_bits(&signature, &c->signature, &unused))
+        return malformed(err, "Certificate");
+    if (unused)
         return err_refuse(err, REASON_MESSAGE_MALFORMED,
                           "the certificate's signature is not of whole octets");
-    struct view rest = buf_view(&c->der);
-    c->tbs = frame_locate(&rest, frame_view(cert->tbs));
-    c->sigalg_der = frame_locate(&rest, frame_view(cert->sigalg));
-    c->signature = frame_locate(&rest, frame_view(cert->signature));
-    PKIX_TBS_CERT *tbs = (PKIX_TBS_CERT *)frame_decode(
-        c->tbs, ASN1_ITEM_rptr(PKIX_TBS_CERT), REASON_MESSAGE_MALFORMED, "TBSCertificate", err);
-    if (!tbs)
-        return false;
-    bool ok = tbs_meaning(tbs, c, err);
-    ASN1_item_free((ASN1_VALUE *)tbs, ASN1_ITEM_rptr(PKIX_TBS_CERT));
-    return ok;
+    c->tbs = tbs.whole;
+    c->sigalg_der = sigalg.whole;
+    return read_tbs(c, err);
+}
+
+static struct cert *copied(struct view der)
+{
+    struct cert *c = calloc(1, sizeof *c);
+    if (c && buf_append(&c->der, der.p, der.n))
+        return c;
+    cert_free(c);
+    return NULL;
 }
 
 bool cert_parse(struct view der, struct cert **out, struct err *err)
 {
     if (!frame_check_part(der, CERT_MAX_SIZE, REASON_MESSAGE_MALFORMED, err))
         return err_prefix(err, "certificate");
-    PKIX_CERT *decoded = (PKIX_CERT *)frame_decode(der, ASN1_ITEM_rptr(PKIX_CERT),
-                                                   REASON_MESSAGE_MALFORMED, "Certificate", err);
-    if (!decoded)
-        return false;
-    struct cert *c = calloc(1, sizeof *c);
-    bool ok = c && buf_append(&c->der, der.p, der.n);
-    ok = ok ? cert_meaning(decoded, c, err) && digest_compute(DIGEST_SHA256, der, c->sha256, err)
-            : err_memory(err);
-    ASN1_item_free((ASN1_VALUE *)decoded, ASN1_ITEM_rptr(PKIX_CERT));
-    if (!ok) {
+    struct cert *c = copied(der);
+    bool ok = c ? read_whole(c, err) && digest_compute(DIGEST_SHA256, der, c->sha256, err)
+                : err_memory(err);
+    if (ok)
+        *out = c;
+    else
         cert_free(c);
-        return false;
-    }
-    *out = c;
-    return true;
+    return ok;
+}
+
+bool cert_parse_tbs(struct view tbs, struct cert **out, struct err *err)
+{
+    if (!frame_check_part(tbs, CERT_MAX_SIZE, REASON_MESSAGE_MALFORMED, err))
+        return err_prefix(err, "TBSCertificate");
+    struct cert *c = copied(tbs);
+    if (c)
+        c->tbs = buf_view(&c->der);
+    bool ok = c ? read_tbs(c, err) : err_memory(err);
+    if (ok)
+        *out = c;
+    else
+        cert_free(c);
+    return ok;
 }
 
 /* The first block named CERTIFICATE; encrypted ones are passed over, so that nobody is asked for a

@@ -323,6 +323,42 @@ START_TEST(signatures)
 }
 END_TEST
 
+/* Keys of the usual forms are recognised whole: what is changed in any bit is another key, or none,
+ * and OpenSSL says the same. */
+static void expect_openssl_agrees(struct view spki)
+{
+    struct pubkey k;
+    struct err err = {0};
+    EVP_PKEY *ours = NULL;
+    if (!pubkey_parse(spki, &k, &err) || !pubkey_load(&k, &ours, &err))
+        return;
+    const unsigned char *p = spki.p;
+    EVP_PKEY *theirs = d2i_PUBKEY(NULL, &p, (long)spki.n);
+    ck_assert_ptr_nonnull(theirs);
+    ck_assert_int_eq(EVP_PKEY_eq(ours, theirs), 1);
+    ck_assert_uint_eq(k.bits, (unsigned)EVP_PKEY_get_bits(theirs));
+    ck_assert(k.bits_content.p + k.bits_content.n == spki.p + spki.n);
+    EVP_PKEY_free(theirs);
+    EVP_PKEY_free(ours);
+}
+
+START_TEST(usual_forms_with_one_bit_changed)
+{
+    EVP_PKEY *keys[] = {rsa_key, ec_key("P-256")};
+    for (int i = 0; i < 2; i++) {
+        struct buf spki = oracle_spki(keys[i]);
+        for (size_t at = 0; at < 8 * spki.n; at++) {
+            spki.p[at / 8] ^= (uint8_t)(1 << at % 8);
+            expect_openssl_agrees(buf_view(&spki));
+            spki.p[at / 8] ^= (uint8_t)(1 << at % 8);
+        }
+        buf_clear(&spki);
+    }
+    EVP_PKEY_free(keys[1]);
+    ERR_clear_error();
+}
+END_TEST
+
 START_TEST(no_change_of_an_octet_crashes)
 {
     EVP_PKEY *p256 = ec_key("P-256");
@@ -363,6 +399,7 @@ int main(void)
     tcase_add_test(c, ec_forms);
     tcase_add_test(c, weak_keys_are_not_loaded);
     tcase_add_test(c, signatures);
+    tcase_add_test(c, usual_forms_with_one_bit_changed);
     tcase_add_test(c, no_change_of_an_octet_crashes);
     suite_add_tcase(s, c);
     int failed = check_main(s);

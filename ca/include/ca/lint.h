@@ -7,9 +7,19 @@
 
 enum cert_role { ROLE_ROOT, ROLE_ISSUING_CA, ROLE_RA, ROLE_RA_SIGNING, ROLE_RA_ENCRYPTION, ROLE_DEVICE };
 
+/* What an issuer's certificate says about itself: read once, used for every certificate. */
+struct lint_issuer {
+    struct pubkey key; /* points into the certificate */
+    uint8_t key_id[64];
+    size_t key_id_n;
+};
+/* ERR_REFUSED (C8): no certificate authority, or its certificate cannot be read. */
+bool lint_issuer_read(const struct cert *issuer, struct lint_issuer *out, struct err *err);
+
 struct lint_limits {
     enum cert_role role;
     const struct cert *issuer;    /* NULL for a root */
+    const struct lint_issuer *known_issuer; /* of `issuer`, read before; NULL: read now */
     uint32_t key_usage;           /* allowed bits */
     const struct eku *eku;        /* allowed purposes; NULL: none allowed */
     const struct eku *extensions; /* OIDs that templates pass on from requests; NULL: none.  Without the SID's OID

@@ -1,4 +1,4 @@
-/* A certificate read with a template of our own: names, key and extensions stay raw bytes until
+/* A certificate read without copying: names, key and extensions stay raw bytes until
  * asked for.  Used for the signers of messages (which may be X.509 v1, have 33-octet serials or odd
  * extensions: no policy is applied here) and to compare what was issued with its plan. */
 #pragma once
@@ -26,6 +26,8 @@ struct cert {
 /* Only a well-formed Certificate of at most CERT_MAX_SIZE with nothing behind it passes;
  * REASON_MESSAGE_MALFORMED otherwise. */
 bool cert_parse(struct view der, struct cert **out, struct err *err);
+/* A TBSCertificate alone: `der` and `tbs` are it, the signature with its algorithm and sha256 stay empty. */
+bool cert_parse_tbs(struct view tbs, struct cert **out, struct err *err);
 /* First certificate of a PEM or DER file's bytes. */
 bool cert_parse_any(struct view pem_or_der, struct cert **out, struct err *err);
 void cert_free(struct cert *c);
