@@ -151,6 +151,8 @@ static int let_leave(struct http_conns *c, int share, int most)
         cut(i);
         http_party_leave(&c->parties, i->party);
         i->party = NULL;
+        i->leaving = true;
+        c->leaving++;
         left++;
     }
     return left;
@@ -162,6 +164,8 @@ static void make_room(struct http_conns *c)
 {
     int most = 1 + c->n / ROOM_PART;
     struct http_conn *i;
+    if (c->leaving > 0)
+        return; /* their places will be free in a moment */
     TAILQ_FOREACH(i, &c->all, all)
     find_peer(i);
     if (let_leave(c, equal_share(c), most) == 0)
@@ -210,10 +214,16 @@ static void forget(struct http_conn *c)
     TAILQ_REMOVE(&owner->all, c, all);
     LIST_REMOVE(c, bucket);
     bufferevent_decref(c->bev);
+    owner->leaving -= c->leaving;
     free(c);
     owner->n--;
     if (owner->full && owner->n < owner->max)
         set_full(owner, false);
+    if (owner->paused) { /* a descriptor is free */
+        owner->paused = false;
+        event_del(owner->resume);
+        update_listener(owner);
+    }
 }
 
 static void too_slow(struct http_conn *c)
@@ -241,13 +251,6 @@ static void on_sweep(evutil_socket_t fd, short what, void *ctx)
     }
 }
 
-static void on_room(evutil_socket_t fd, short what, void *ctx)
-{
-    struct http_conns *c = ctx;
-    if (others_wait(c))
-        make_room(c);
-}
-
 /* Those that evhttp announced and those that were cut stand in front. */
 static void on_reap(evutil_socket_t fd, short what, void *ctx)
 {
@@ -258,6 +261,14 @@ static void on_reap(evutil_socket_t fd, short what, void *ctx)
         if (is_freed(i))
             forget(i);
     }
+}
+
+static void on_room(evutil_socket_t fd, short what, void *ctx)
+{
+    struct http_conns *c = ctx;
+    on_reap(fd, what, ctx);
+    if (others_wait(c))
+        make_room(c);
 }
 
 static void on_resume(evutil_socket_t fd, short what, void *ctx)

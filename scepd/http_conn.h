@@ -34,6 +34,7 @@ struct http_conn {
     int64_t since; /* of the phase, monotonic ms */
     bool ending;   /* evhttp said that it goes */
     bool cut;      /* shut down by us */
+    bool leaving;  /* of those that make room */
     bool last;     /* ends after this reply, also where evhttp would keep it (CONNECT) */
     bool silent;   /* nothing has come since it was accepted */
     size_t held;   /* octets of its requests that are kept: not yet read by evhttp, or of a request without reply */
@@ -59,7 +60,7 @@ struct http_conns {
     int64_t accept_told; /* monotonic ms: when a failing accept was logged */
     struct event *sweep, *reap, *room, *resume;
     int n;
-    unsigned busy; /* of them working or writing */
+    unsigned busy, leaving; /* of them working or writing; of them to make room */
     struct http_parties parties;
     struct http_conn_list all; /* those that end stand in front, the others in the order of their coming */
     struct http_conn_bucket bucket[HTTP_CONN_BUCKETS];
