@@ -109,12 +109,12 @@ bool confine_files(const struct confine_paths *paths, unsigned *lacks, struct er
     int abi = landlock_abi();
     size_t size;
     struct ruleset handled = handled_by(abi, &size);
+    if (paths->any_socket)
+        handled.scoped = 0;
     if (abi == 0) {
-        *lacks |= CONFINE_LACKS_FILES | CONFINE_LACKS_NETWORK;
+        *lacks |= CONFINE_LACKS_FILES;
         return true;
     }
-    if (abi < ABI_NETWORK)
-        *lacks |= CONFINE_LACKS_NETWORK;
     int rules = (int)syscall(SYS_landlock_create_ruleset, &handled, size, 0);
     if (rules < 0)
         return err_errno(err, "cannot make a Landlock ruleset");
@@ -132,11 +132,9 @@ bool confine_files(const struct confine_paths *paths, unsigned *lacks, struct er
 
 const char *confine_lacks_text(unsigned lacks, char out[CONFINE_LACKS_TEXT])
 {
-    snprintf(out, CONFINE_LACKS_TEXT, "%s%s%s", lacks & CONFINE_LACKS_CALLS ? "seccomp" : "",
-             lacks & CONFINE_LACKS_CALLS && lacks & ~(unsigned)CONFINE_LACKS_CALLS ? ", " : "",
-             lacks & CONFINE_LACKS_FILES     ? "Landlock (Linux 5.13)"
-             : lacks & CONFINE_LACKS_NETWORK ? "Landlock for TCP (Linux 6.7)"
-                                             : "");
+    bool calls = lacks & CONFINE_LACKS_CALLS, files = lacks & CONFINE_LACKS_FILES;
+    snprintf(out, CONFINE_LACKS_TEXT, "%s%s%s", calls ? "seccomp" : "", calls && files ? ", " : "",
+             files ? "Landlock (Linux 5.13)" : "");
     return out;
 }
 
@@ -146,9 +144,6 @@ bool confine_settle(enum confine_mode mode, unsigned lacks, const char *who, con
     char text[CONFINE_LACKS_TEXT];
     struct log_line l;
     if (!lacks)
-        return true;
-    /* Debian 12's kernel has no Landlock for TCP; the system call filter denies the sockets. */
-    if (lacks == CONFINE_LACKS_NETWORK)
         return true;
     confine_lacks_text(lacks, text);
     if (mode == CONFINE_REQUIRED)

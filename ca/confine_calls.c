@@ -182,6 +182,11 @@ static const int deadly_calls[] = {CALL(execve),
                                    CALL(personality),
                                    END};
 
+bool confine_relaxed(void)
+{
+    return SANITIZED;
+}
+
 /* ---- putting a filter together ---- */
 
 struct building {

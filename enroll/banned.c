@@ -3,8 +3,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/hex.h"
+#include "ca/keyfile.h"
 
 static int compare(const void *a, const void *b)
 {
@@ -66,9 +68,14 @@ static bool read_lines(FILE *f, const char *path, struct banned_keys *out, struc
 bool banned_keys_load(const char *path, struct banned_keys *out, struct err *err)
 {
     struct banned_keys b = {0};
-    FILE *f = fopen(path, "re");
-    if (!f)
-        return err_errno(err, "cannot open the list of banned keys %s", path);
+    int fd = file_descriptor(path);
+    FILE *f = fd >= 0 ? fdopen(fd, "r") : NULL;
+    if (!f) {
+        err_errno(err, "cannot open the list of banned keys %s", path);
+        if (fd >= 0)
+            close(fd);
+        return false;
+    }
     bool ok = read_lines(f, path, &b, err);
     fclose(f);
     if (!ok) {

@@ -14,6 +14,7 @@
 
 #include "base/hex.h"
 #include "base/text.h"
+#include "ca/keyfile.h"
 #include "audit.h"
 #include "binding.h"
 #include "token.h"
@@ -94,11 +95,11 @@ static bool key_make(const char *path, struct err *err)
 
 bool challenge_key_load(const char *path, bool create, struct challenge_key *out, struct err *err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = file_descriptor(path);
     if (fd < 0 && errno == ENOENT && create) {
         if (!key_make(path, err))
             return false;
-        fd = open(path, O_RDONLY | O_CLOEXEC);
+        fd = file_descriptor(path);
     }
     if (fd < 0)
         return err_errno(err, "cannot open the challenge key %s", path);

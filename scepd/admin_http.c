@@ -86,6 +86,8 @@ static struct health_live live_now(const struct admin *a)
         .signer_reached = metrics_signer_reached(a->options.metrics),
         .reloaded_well = metrics_reloaded_well(a->options.metrics),
         .stopping = a->draining,
+        .unconfined = a->sources.config->confinement == CONFINE_OFF,
+        .lacks = a->options.lacks,
         .queue = service_pool_waiting(a->sources.pool),
         .queue_capacity = (uint64_t)a->sources.config->queue,
     };

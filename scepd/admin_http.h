@@ -24,6 +24,7 @@ struct admin_options {
     struct metrics *metrics;
     const struct log *log;
     const char *version;
+    unsigned lacks; /* of the confinement, enum confine_lack bits */
 };
 
 struct admin;

@@ -7,8 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/text.h"
+#include "ca/keyfile.h"
 #include "scepd/config_internal.h"
 #include "scepd/suggest.h"
 
@@ -687,6 +689,35 @@ static bool find_directory(struct loader *l)
     return written > 0 && (size_t)written < sizeof l->c->file;
 }
 
+static bool read_text(config_t *conf, const char *file)
+{
+    int fd = file_descriptor(file);
+    FILE *f = fd >= 0 ? fdopen(fd, "r") : NULL;
+    if (!f) {
+        if (fd >= 0)
+            close(fd);
+        return false;
+    }
+    bool ok = config_read(conf, f);
+    fclose(f);
+    return ok;
+}
+
+/* Which other files did the settings come from?  Those that stand in none are of no use, and
+ * forgotten. */
+static void list_includes(struct config *c, const config_setting_t *at)
+{
+    const char *file = config_setting_source_file(at);
+    size_t i = 0;
+    while (file && i < c->include_n && strcmp(c->include[i], file) != 0)
+        i++;
+    if (file && i == c->include_n && i < CONFIG_MAX_INCLUDES && strlen(file) < sizeof c->include[i])
+        strcpy(c->include[c->include_n++], file);
+    for (unsigned k = 0; config_setting_is_aggregate(at) && k < (unsigned)config_setting_length(at);
+         k++)
+        list_includes(c, config_setting_get_elem(at, k));
+}
+
 static struct config *load(const char *file, bool waiting, config_complain complain, void *ctx)
 {
     struct config *c = calloc(1, sizeof *c);
@@ -700,7 +731,7 @@ static struct config *load(const char *file, bool waiting, config_complain compl
     if (!find_directory(&l))
         goto out;
     config_set_include_dir(&conf, l.dir);
-    if (!config_read_file(&conf, file)) {
+    if (!read_text(&conf, file)) {
         const char *where = config_error_file(&conf) ? config_error_file(&conf) : file;
         char message[1200];
         if (config_error_type(&conf) == CONFIG_ERR_PARSE)
@@ -713,6 +744,7 @@ static struct config *load(const char *file, bool waiting, config_complain compl
         goto out;
     }
     l.root = config_root_setting(&conf);
+    list_includes(c, l.root);
     load_root(&l, l.root);
     config_check(&l);
 out:
@@ -773,4 +805,41 @@ const struct config_endpoint *config_endpoint_by_path(const struct config *c, co
                 return e;
     }
     return NULL;
+}
+
+/* ---- where the keys are ---- */
+
+#define KEY_PATHS 7
+
+static void key_paths(const struct config_authority *a, const char *out[KEY_PATHS])
+{
+    const char *paths[KEY_PATHS] = {
+        a->key,      a->passphrase_file, a->ra_key, a->ra_signing_key, a->ra_encryption_key,
+        a->root_key, a->directory};
+    memcpy(out, paths, sizeof paths);
+}
+
+bool config_key_file(const struct config *c, const char *path)
+{
+    const char *keys[KEY_PATHS];
+    for (size_t i = 0; i < c->authority_n; i++) {
+        key_paths(&c->authority[i], keys);
+        for (size_t k = 0; k < KEY_PATHS; k++)
+            if (keys[k][0] && strcmp(keys[k], path) == 0)
+                return true;
+    }
+    return false;
+}
+
+bool config_keys_beneath(const struct config *c, const char *directory)
+{
+    const char *keys[KEY_PATHS];
+    size_t n = strlen(directory);
+    for (size_t i = 0; i < c->authority_n; i++) {
+        key_paths(&c->authority[i], keys);
+        for (size_t k = 0; k < KEY_PATHS; k++)
+            if (strncmp(keys[k], directory, n) == 0 && (keys[k][n] == '/' || !keys[k][n]))
+                return true;
+    }
+    return false;
 }

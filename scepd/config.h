@@ -17,6 +17,7 @@
 #define CONFIG_MAX_ENDPOINTS 64
 #define ENDPOINT_MAX_ALIASES 8
 #define CONFIG_MAX_ALLOW 16
+#define CONFIG_MAX_INCLUDES 32
 
 struct config_endpoint {
     char path[128];                       /* "/scep"; also the endpoint's name in the store */
@@ -68,6 +69,8 @@ struct config_authority {
 struct config {
     char file[512];                       /* all paths here are complete */
     char home[512];                       /* from where relative paths in it are taken; "": from its directory */
+    char include[CONFIG_MAX_INCLUDES][512]; /* other files that settings come from */
+    size_t include_n;
     char address[64];
     int port;
     int max_connections, request_timeout; /* seconds for one whole request */
@@ -107,6 +110,9 @@ struct config *config_load_waiting(const char *file, config_complain complain, v
 void config_free(struct config *c);
 /* Which file: -c, $SCEPD_CONF, $SCEPD_HOME/scepd.conf, /etc/scepd/scepd.conf. */
 const char *config_find(const char *from_option, char buf[512]);
+/* Is the file named as a private key or as its passphrase?  Is one such beneath the directory, or one of an authority? */
+bool config_key_file(const struct config *c, const char *path);
+bool config_keys_beneath(const struct config *c, const char *directory);
 const struct config_endpoint *config_endpoint_by_path(const struct config *c, const char *path);
 
 #define CONFIG_MAX_MEMBERS (CONFIG_MAX_AUTHORITIES * FAMILY_MAX)

@@ -12,6 +12,7 @@
 #include <openssl/crypto.h>
 
 #include "base/text.h"
+#include "ca/keyfile.h"
 #include "pkcs7/alg.h"
 #include "scepd/config_internal.h"
 #include "scepd/network.h"
@@ -26,7 +27,7 @@ bool config_static_challenge(const char *path, struct buf *out, struct err *err)
     struct stat st;
     bool done = false;
     ssize_t n = -1;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = file_descriptor(path);
     if (fd < 0 || fstat(fd, &st) || (n = read(fd, text, sizeof text)) < 0) {
         err_errno(err, "cannot read %s", path);
         goto out;

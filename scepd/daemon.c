@@ -11,7 +11,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "ca/keyfile.h"
 #include "scepd/config_live.h"
+#include "scepd/confinement.h"
 #include "scepd/daemon_internal.h"
 #include "scepd/notify.h"
 
@@ -38,6 +40,19 @@ static bool drop_privileges(const struct config *c, struct err *err)
     if (p->pw_uid != 0 && setuid(0) == 0)
         return err_set(err, ERR_CONFIG, "user \"%s\" could become root again", c->user);
     return true;
+}
+
+/* A file that a reload wants. */
+static int open_by_keeper(void *daemon, const char *path)
+{
+    return keeper_open(((struct daemon *)daemon)->keeper, path);
+}
+
+static bool confine(struct daemon *d, const struct config *c, const char **fix, struct err *err)
+{
+    *fix = "set confinement to \"auto\" (as far as this kernel can) or \"off\"";
+    file_open_through(open_by_keeper, d);
+    return confinement_front(c, keeper_pid(d->keeper), &d->logger.log, &d->lacks, err);
 }
 
 static bool start_store(struct daemon *d, const struct config *c, const char **fix, struct err *err)
@@ -93,8 +108,8 @@ static bool start_http(struct daemon *d, const struct config *c, struct err *err
 
 static bool start_admin(struct daemon *d, const struct service *s, struct err *err)
 {
-    const struct admin_options o = {d->base, d->store, d->metrics, &d->logger.log,
-                                    d->options.version};
+    const struct admin_options o = {d->base,        d->store,           d->metrics,
+                                    &d->logger.log, d->options.version, d->lacks};
     const struct admin_sources sources = daemon_admin_sources(d, s);
     int fd = d->admin_fd;
     d->admin_fd = -1;
@@ -228,6 +243,7 @@ static void stop(struct daemon *d)
     if (d->base)
         event_base_free(d->base);
     store_close(d->store);
+    file_open_through(NULL, NULL);
     keeper_stop(d->keeper);
     if (d->fd >= 0)
         close(d->fd);
@@ -288,7 +304,7 @@ static bool start(struct daemon *d, struct config *c, const char **fix, struct e
     if (!prepare(d, c, &setup, &signer, err))
         return false;
     c = NULL; /* the setup has it */
-    if (!start_store(d, setup->config, fix, err)) {
+    if (!confine(d, setup->config, fix, err) || !start_store(d, setup->config, fix, err)) {
         keeper_signer_clear(&signer);
         setup_release(setup);
         return false;

@@ -16,6 +16,7 @@ struct daemon {
     int fd, admin_fd;           /* bound, until the servers have them */
     struct metrics *metrics;
     struct keeper *keeper;
+    unsigned lacks;             /* of this process's confinement: enum confine_lack bits */
     struct store *store;
     struct attempts *attempts;
     struct event_base *base;

@@ -314,10 +314,26 @@ static void check_queue(struct health *h, const struct health_live *l)
     serving(h, c);
 }
 
+static void check_confinement(struct health *h, const struct health_live *l)
+{
+    char text[CONFINE_LACKS_TEXT];
+    if (l->unconfined)
+        health_add(h, "confinement", HEALTH_PASS, "", "confinement is off, as configured");
+    else if (l->lacks)
+        health_add(h, "confinement", HEALTH_WARN,
+                   "a kernel that has it; docs/SECURITY.md says what it is for",
+                   "the kernel, or who started scepd, keeps %s from it",
+                   confine_lacks_text(l->lacks, text));
+    else
+        health_add(h, "confinement", HEALTH_PASS, "",
+                   "the processes have given up what they never need");
+}
+
 static void check_live(struct health *h, const struct health_live *l)
 {
     check_signer(h, l);
     check_queue(h, l);
+    check_confinement(h, l);
     if (l->reloaded_well)
         health_add(h, "config", HEALTH_PASS, "", "the configuration that was read last is in use");
     else

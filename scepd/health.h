@@ -32,6 +32,8 @@ struct health_live {
     bool signer_reached;
     bool reloaded_well;
     bool stopping;
+    bool unconfined;         /* as configured */
+    unsigned lacks;          /* enum confine_lack bits of the main process */
     uint64_t queue, queue_capacity;
 };
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "ca/child.h"
+#include "scepd/confinement.h"
 #include "scepd/keeper_wire.h"
 
 /* Keys stand behind slow passphrase functions, and large ones take long to make. */
@@ -171,6 +172,23 @@ bool keeper_tend(struct keeper *k, enum keeper_source source, bool *changed, str
     return ok;
 }
 
+int keeper_open(struct keeper *k, const char *path)
+{
+    struct keeper_request q = {.op = KEEPER_OP_FILE};
+    struct keeper_reply reply;
+    struct err ignored = {0};
+    int fd = -1;
+    size_t n = strlen(path);
+    if (n >= sizeof q.path)
+        return -1;
+    memcpy(q.path, path, n);
+    pthread_mutex_lock(&k->lock);
+    if (!call(k, &q, &reply, &ignored) || !take_all(k, &fd, 1, &ignored))
+        fd = -1;
+    pthread_mutex_unlock(&k->lock);
+    return fd;
+}
+
 /* ---- life ---- */
 
 bool keeper_start(const struct config *c, struct keeper **out, struct err *err)
@@ -180,7 +198,13 @@ bool keeper_start(const struct config *c, struct keeper **out, struct err *err)
     struct keeper *k = calloc(1, sizeof *k);
     if (!k)
         return err_memory(err);
+    struct confine_paths *paths = NULL;
+    if (!confinement_keeper_paths(c, &paths, err)) {
+        free(k);
+        return false;
+    }
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
+        free(paths);
         free(k);
         return err_errno(err, "cannot make a socket pair");
     }
@@ -188,10 +212,13 @@ bool keeper_start(const struct config *c, struct keeper **out, struct err *err)
                                  .socket = pair[1],
                                  .parent = getpid(),
                                  .level = c->log_level,
-                                 .json = c->log_json};
+                                 .json = c->log_json,
+                                 .confinement = c->confinement,
+                                 .paths = paths};
     k->pid = fork();
     if (k->pid == 0)
         keeper_child_run(&child);
+    free(paths);
     close(pair[1]);
     if (k->pid < 0 || setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) != 0) {
         err_errno(err, "cannot start the keeper process");

@@ -38,5 +38,8 @@ void keeper_signer_clear(struct keeper_signer *s);
 /* Does what is due in the life of the authorities, see config_tend; KEEPER_FILES is the same as KEEPER_SAME.  The time is
  * the keeper's own. */
 bool keeper_tend(struct keeper *k, enum keeper_source source, bool *changed, struct err *err);
+/* Opens a file that the configuration names for this process to read (confinement_may_hand_over); -1 when it is none.  The
+ * configuration itself is what the keeper reads then, and goes by. */
+int keeper_open(struct keeper *k, const char *path);
 /* What was last read for a signer is kept from now on. */
 bool keeper_keep(struct keeper *k, struct err *err);

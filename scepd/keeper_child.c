@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #include "ca/child.h"
+#include "ca/keyfile.h"
+#include "scepd/confinement.h"
 #include "scepd/keeper_wire.h"
 #include "scepd/logger.h"
 
@@ -30,8 +32,9 @@ struct keeping {
     const struct keeper_child *start;
     struct logger logger;
     struct reading kept, latest; /* `latest` becomes `kept` when the daemon says so */
-    unsigned signers;            /* that live */
-    int signals;                 /* a signalfd for SIGCHLD */
+    struct config *seen; /* as it was when the daemon last asked for its text; may be NULL */
+    unsigned signers;    /* that live */
+    int signals;         /* a signalfd for SIGCHLD */
 };
 
 /* ---- reading ---- */
@@ -75,6 +78,8 @@ static struct config *read_config(struct keeping *k, struct err *err)
 {
     struct complaints complaints = {0};
     struct config *c = config_load(k->start->file, complain, &complaints);
+    if (c)
+        c->confinement = k->start->confinement; /* it cannot change while scepd runs */
     if (c)
         logger_set(&k->logger, c->log_level, c->log_json);
     else
@@ -218,6 +223,37 @@ static bool serve_signer(struct keeping *k, const struct keeper_request *q,
     return ok;
 }
 
+/* ---- files for the daemon ---- */
+
+static bool may_hand_over(struct keeping *k, const char *path)
+{
+    struct complaints ignored = {0};
+    if (strcmp(path, k->start->file) == 0) {
+        config_free(k->seen);
+        k->seen = config_load(path, complain, &ignored);
+        return true; /* it may be full of mistakes, which the daemon has to find, too */
+    }
+    return (k->seen && confinement_may_hand_over(k->seen, path)) ||
+           (k->kept.config && confinement_may_hand_over(k->kept.config, path));
+}
+
+static bool serve_file(struct keeping *k, struct keeper_request *q, struct keeper_reply *reply)
+{
+    int fd = -1;
+    q->path[sizeof q->path - 1] = '\0';
+    if (!may_hand_over(k, q->path)) {
+        err_set(&reply->err, ERR_SIGNER, "the keeper refused: %.200s is not for the daemon to read",
+                q->path);
+        log_event(&k->logger.log, LOG_LEVEL_WARNING, "keeper.refused", "%s", reply->err.text);
+    } else if ((fd = file_descriptor(q->path)) < 0) {
+        err_errno(&reply->err, "cannot open %.200s", q->path);
+    }
+    bool ok = send_reply(k, reply) && (fd < 0 || send_descriptors(k, q->sequence, &fd, 1));
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
 /* False when the daemon has gone. */
 static bool serve(struct keeping *k)
 {
@@ -234,6 +270,8 @@ static bool serve(struct keeping *k)
         return serve_signer(k, &q, &reply);
     else if (q.op == KEEPER_OP_KEEP)
         keep(k);
+    else if (q.op == KEEPER_OP_FILE)
+        return serve_file(k, &q, &reply);
     else if (q.op == KEEPER_OP_TEND)
         tend(k, q.source, &reply);
     else
@@ -272,7 +310,9 @@ static bool start(struct keeping *k, struct err *err)
     child_ignore_signals();
     sigemptyset(&child);
     sigaddset(&child, SIGCHLD);
-    if (!child_harden(k->start->parent, "scepd-keeper", err) || !child_close_others(&only, 1, err))
+    if (!child_harden(k->start->parent, "scepd-keeper", err) ||
+        !child_close_others(&only, 1, err) ||
+        !confinement_keeper(k->start->confinement, k->start->paths, &k->logger.log, err))
         return false;
     sigprocmask(SIG_BLOCK, &child, NULL);
     k->signals = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);

@@ -306,7 +306,7 @@ class Status(unittest.TestCase):
         self.assertEqual(mine.pop("daemon"), "fail")
         self.assertEqual(code, 7)
         self.assertIn("1 of 10 checks need attention", told)
-        for name in ("signer", "queue", "config"):
+        for name in ("signer", "queue", "config", "confinement"):
             theirs.pop(name)
         self.assertEqual(mine, theirs)
 

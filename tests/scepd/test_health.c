@@ -80,7 +80,7 @@ START_TEST(all_is_well)
     health_look(&sources, NOW, &health);
     ck_assert_int_eq(health.status, HEALTH_PASS);
     ck_assert(health.ready);
-    ck_assert_uint_eq(health.n, 12);
+    ck_assert_uint_eq(health.n, 13);
     sources.live = NULL; /* from another process */
     health_look(&sources, NOW, &health);
     ck_assert_uint_eq(health.n, 9);
@@ -108,6 +108,13 @@ START_TEST(serving)
     live.reloaded_well = false;
     expect("config", HEALTH_WARN, "mistakes");
     ck_assert(health.ready);
+    setup();
+    live.lacks = CONFINE_LACKS_CALLS | CONFINE_LACKS_FILES;
+    expect("confinement", HEALTH_WARN, "keeps seccomp, Landlock (Linux 5.13) from it");
+    ck_assert(health.ready);
+    live.unconfined = true; /* nobody asked for it */
+    health_look(&sources, NOW, &health);
+    ck_assert_int_eq(health.status, HEALTH_PASS);
 }
 END_TEST
 
@@ -245,7 +252,7 @@ START_TEST(as_json)
     ck_assert_str_eq(json_string_value(json_object_get(o, "status")), "warn");
     ck_assert_str_eq(json_string_value(json_object_get(o, "version")), "1.2.3");
     json_t *checks = json_object_get(o, "checks"), *c;
-    ck_assert_uint_eq(json_array_size(checks), 12);
+    ck_assert_uint_eq(json_array_size(checks), 13);
     size_t i;
     json_array_foreach(checks, i, c)
     {

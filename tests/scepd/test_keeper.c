@@ -250,7 +250,8 @@ START_TEST(hostile_requests)
     if (pid == 0)
         keeper_child_run(&child);
     close(pair[1]);
-    struct keeper_request good = {KEEPER_MAGIC, 7, KEEPER_OP_KEEP, 0, 0}, q = good;
+    struct keeper_request good = {.magic = KEEPER_MAGIC, .sequence = 7, .op = KEEPER_OP_KEEP},
+                          q = good;
     struct keeper_reply reply = ask(pair[0], &good, sizeof good);
     ck_assert_uint_eq(reply.sequence, 7);
     ck_assert_int_eq(reply.err.kind, ERR_NONE);

@@ -28,6 +28,7 @@ struct confine_path {
     enum confine_access access;
 };
 struct confine_paths {
+    bool any_socket; /* also AF_UNIX sockets without a path, which Landlock denies otherwise (Linux 6.12) */
     size_t n;
     struct confine_path at[CONFINE_MAX_PATHS];
 };
@@ -36,20 +37,21 @@ bool confine_add(struct confine_paths *p, enum confine_access access, const char
 
 /* Bits: what could not be had. */
 enum confine_lack {
-    CONFINE_LACKS_CALLS = 1u << 0,   /* the system call filter */
-    CONFINE_LACKS_FILES = 1u << 1,   /* no Landlock (Linux 5.13) */
-    CONFINE_LACKS_NETWORK = 1u << 2, /* Landlock without TCP (6.7); the system call filter still holds that */
+    CONFINE_LACKS_CALLS = 1u << 0, /* seccomp (Linux 4.14) */
+    CONFINE_LACKS_FILES = 1u << 1, /* Landlock (Linux 5.13) */
 };
-#define CONFINE_LACKS_TEXT 128
-/* "system call filter, Landlock"; "" for none. */
+#define CONFINE_LACKS_TEXT 64
+/* "seccomp, Landlock (Linux 5.13)"; "" for none. */
 const char *confine_lacks_text(unsigned lacks, char out[CONFINE_LACKS_TEXT]);
 
-/* All but these paths is out of reach from now on, and so are TCP ports.  *lacks gets bits.  ERR_IO: the kernel could,
+/* All but these paths is out of reach from now on, and so are TCP ports where Landlock knows them (Linux 6.7).  *lacks gets bits.  ERR_IO: the kernel could,
  * but did not. */
 bool confine_files(const struct confine_paths *paths, unsigned *lacks, struct err *err);
 /* `also`: what CONFINE_SIGNER may write to beside standard error, a descriptor; whom CONFINE_FRONT may send signals to
  * beside itself, a process; 0 for none. */
 bool confine_calls(enum confine_role role, int also, unsigned *lacks, struct err *err);
+/* Is this a build with a sanitizer, whose runtime is let do more? */
+bool confine_relaxed(void);
 /* Says what the lack means under `mode`: a warning in the log, or ERR_CONFIG when all of it is required.  `who`: "the
  * signer process". */
 bool confine_settle(enum confine_mode mode, unsigned lacks, const char *who, const struct log *log, struct err *err);

@@ -16,6 +16,12 @@ bool key_save(EVP_PKEY *key, const char *path, const char *passphrase_file, stru
 bool key_load(const char *path, const char *passphrase_file, EVP_PKEY **out, struct err *err);
 /* A regular file for reading: ERR_NOT_FOUND when there is none, ERR_IO for anything else.  The caller closes it. */
 bool file_open(const char *path, int *fd, struct stat *st, struct err *err);
+/* As open(2) for reading, -1 with errno; a FIFO or a device does not hang.  What this process may not read (EACCES) is
+ * asked of file_open_through's `opener`, which gives a descriptor or -1.  That is one for the whole process, like the
+ * confinement that makes it needed; set while there is one thread, NULL ends it. */
+int file_descriptor(const char *path);
+typedef int (*file_opener)(void *ctx, const char *path);
+void file_open_through(file_opener opener, void *ctx);
 /* Whole small file (<= 1 MiB). */
 bool file_read(const char *path, struct buf *out, struct err *err);
 /* Writes to a temporary name, fsyncs, renames, fsyncs the directory. */
