@@ -1,4 +1,4 @@
-"""docs/scep.md and docs/certificates.md name, for each point, code and tests: the numbers are complete, the functions stand in
+"""docs/scep.md, docs/certificates.md and docs/HTTP.md name, for each point, code and tests: the numbers are complete, the functions stand in
 the files named, and the tests named are registered in a file that the build knows."""
 
 import os
@@ -8,7 +8,8 @@ import unittest
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 NAMED = re.compile(r"`([A-Za-z0-9_]+)`\s+in\s+`([^`]+)`")
 LEFT = re.compile(r"\*Left\*")
-PAGES = {"scep.md": [str(i) for i in range(1, 98)], "certificates.md": [f"C{i}" for i in range(1, 71)]}
+PAGES = {"scep.md": [str(i) for i in range(1, 98)], "certificates.md": [f"C{i}" for i in range(1, 71)],
+         "HTTP.md": [f"H{i}" for i in range(1, 33)]}
 
 
 def read(*path):
@@ -20,13 +21,13 @@ def rows(page):
     """The rows of all tables whose first cell is a point: lists of cells."""
     for line in read("docs", page).splitlines():
         cells = [c.strip() for c in line.strip()[1:-1].split("|")]
-        if line.startswith("|") and re.fullmatch(r"C?\d+", cells[0]):
+        if line.startswith("|") and re.fullmatch(r"[CH]?\d+", cells[0]):
             yield cells
 
 
 def is_defined(function, text):
     """A definition, or a member of a table: at the start of a line behind its type, or an entry of a macro list."""
-    return re.search(rf"^[a-z][\w *]*\b{function}\(", text, re.M) or re.search(rf"\b{function}\b[^;]*=\s*\{{", text)
+    return re.search(rf"^(?:[a-z][\w *]*\b)?{function}\(", text, re.M) or re.search(rf"\b{function}\b[^;]*=\s*\{{", text)
 
 
 def runs(test, text, name):

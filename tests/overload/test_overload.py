@@ -15,7 +15,7 @@ import unittest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from crowd import Crowd, raise_descriptors  # noqa: E402
-from harness import BUILD, Authority, free_port, run  # noqa: E402
+from harness import BUILD, SCEPD, Authority, free_port, run  # noqa: E402
 
 SCEPLOAD = os.path.join(BUILD, "tests", "bench", "scepload")
 FLOOD = os.path.join(BUILD, "tests", "overload", "flood")
@@ -25,6 +25,7 @@ IDLE = 10000
 # Octets of memory that a connection may cost beside what it sent, and with a usual request on it.
 CONNECTION, REQUEST = 8192, 16384 + 4096
 MAX_BUFFERED = 67108864
+SANITIZED = re.search(r"lib[at]san\.so", run("ldd", SCEPD).stdout)
 ADDRESSES = ("127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5")
 
 
@@ -60,6 +61,8 @@ class Case(unittest.TestCase):
 
     def assert_memory(self, most):
         used = self.memory() - self.base
+        if SANITIZED:  # which keep what was freed, and shadows of all
+            return used
         self.assertLess(used, most, f"{used >> 20} MB more than before")
         return used
 
@@ -198,7 +201,7 @@ class Slow(Case):
         meanwhile = self.enrol(60 * SCALE, 8)
         self.assert_caps()
         used = self.assert_memory(1.3 * MAX_BUFFERED + 500 * (CONNECTION + REQUEST))
-        self.assertLess(used, 500 * crl / 2)  # they share it
+        self.assert_memory(500 * crl / 2)  # they share it
         crowd.stop()
         tell(what="slow_readers", connections=500, crl=crl, memory_kb=used >> 10, rps_meanwhile=meanwhile["rps"])
         self.assert_over()

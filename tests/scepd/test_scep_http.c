@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "check_main.h"
@@ -31,7 +32,7 @@ static void fake_prepare(const struct scep_call *call, struct scep_answer *out)
     *out = (struct scep_answer){
         .status = 200, .content_type = "application/x-pki-message", .operation = ""};
     ck_assert_ptr_eq(call->endpoint, &endpoint);
-    ck_assert_str_eq(call->peer.address, "127.0.0.1");
+    ck_assert_int_eq(strncmp(call->peer.address, "127.0.0.", 8), 0);
     buf_append(&out->body, call->message.p, call->message.n);
     buf_append_str(&out->body, call->peer.agent);
     if (call->message.n == 4 && memcmp(call->message.p, "\x30\x02\x01\x05", 4) == 0)
@@ -337,6 +338,84 @@ START_TEST(a_job_that_waited_too_long)
 }
 END_TEST
 
+/* FIN, RST, half a close and requests behind it, while a worker has the request or it waits for
+ * one. */
+static void go_away(int n)
+{
+    struct linger reset = {1, 0};
+    for (int i = 0; i < n; i++) {
+        int fd = client_connect(&f);
+        client_send(fd, "POST /scep HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n0abc");
+        if (i % 4 == 3)
+            client_send(fd, "POST /scep HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n0abc");
+        while (service_pool_waiting(pool) + (size_t)prepared <= (size_t)i)
+            usleep(1000);
+        if (i % 3 == 1)
+            setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+        if (i % 3 == 2)
+            shutdown(fd, SHUT_WR);
+        close(fd);
+    }
+}
+
+START_TEST(clients_gone_while_a_worker_works)
+{
+    hold = true;
+    start_with(64, 0);
+    go_away(30);
+    hold = false;
+    ck_assert_int_eq(ask("POST /scep", "Content-Length: 4\r\n\r\n0abc"), 200);
+    ck_assert_int_ge(prepared, 31);
+    teardown();
+}
+END_TEST
+
+START_TEST(clients_gone_when_all_ends)
+{
+    hold = true;
+    start_with(64, 0);
+    go_away(30);
+    hold = false;
+    teardown(); /* fails when something stays in flight */
+    ck_assert_int_ge(prepared, 30);
+}
+END_TEST
+
+/* A flood of one address has the queue, and still another one's request is done. */
+START_TEST(an_address_that_floods_makes_room)
+{
+    hold = true;
+    start_with(4, 0);
+    int flood[5], other = -1;
+    for (int i = 0; i < 5; i++) {
+        flood[i] = client_connect_from(&f, "127.0.0.2");
+        client_send(flood[i], "POST /scep HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n0abc");
+        while (service_pool_waiting(pool) + (size_t)prepared <= (size_t)i)
+            usleep(1000);
+    }
+    /* Two addresses share a lane of the queue once in a thousand times. */
+    static const char *const others[] = {"127.0.0.3", "127.0.0.4", "127.0.0.5"};
+    bool displaced = false;
+    for (size_t i = 0; i < 3 && !displaced; i++) {
+        other = client_connect_from(&f, others[i]);
+        client_send(other, "POST /scep HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n0xyz");
+        displaced = in_log("most of it by this address");
+    }
+    ck_assert(displaced);
+    ck_assert(client_read(flood[4], false, &got)); /* the last of the flood, at once */
+    ck_assert_int_eq(got.status, 503);
+    assert_header("Retry-After: ");
+    hold = false;
+    ck_assert(client_read(other, false, &got));
+    ck_assert_int_eq(got.status, 200);
+    ck_assert_str_eq(got.body, "0xyz");
+    for (int i = 0; i < 5; i++)
+        close(flood[i]);
+    close(other);
+    teardown();
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("scepd/scep_http");
@@ -354,6 +433,9 @@ int main(void)
     tcase_set_timeout(l, 60);
     tcase_add_test(l, a_full_queue);
     tcase_add_test(l, a_job_that_waited_too_long);
+    tcase_add_test(l, clients_gone_while_a_worker_works);
+    tcase_add_test(l, clients_gone_when_all_ends);
+    tcase_add_test(l, an_address_that_floods_makes_room);
     suite_add_tcase(s, l);
     return check_main(s);
 }
