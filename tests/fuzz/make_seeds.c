@@ -8,6 +8,7 @@
 
 #include "forge.h"
 #include "seal.h"
+#include "tbs.h"
 #include "test_keys.h"
 
 static const char *directory;
@@ -157,6 +158,104 @@ static void answers(void)
     buf_clear(&crl);
 }
 
+/* ---- what the signer is asked ---- */
+
+/* Operation (with fresh dates), key, digest and padding, hashes, length of a content key. */
+static void ask(const char *name, uint8_t op, uint8_t key, uint8_t key_len, struct view data)
+{
+    const uint8_t head[] = {(uint8_t)(op | 0x80), key, DIGEST_SHA256, 0x11, key_len};
+    struct buf b = {0};
+    ck_assert(buf_append(&b, head, sizeof head) && buf_append(&b, data.p, data.n));
+    save(name, b);
+}
+
+static void ask_certificate(struct view issuer, struct view key_id, const struct pubkey *key)
+{
+    struct err err = {0};
+    struct name subject = {0};
+    struct eku eku = {.n = 0};
+    struct san san = {.n = 0};
+    struct buf der = {0};
+    ck_assert(
+        name_add(&subject, name_type_by_key("CN"), "device", REASON_SUBJECT_FORBIDDEN, &err) &&
+        name_add(&subject, name_type_by_key("O"), "Example", REASON_SUBJECT_FORBIDDEN, &err) &&
+        san_add(&san, SAN_DNS, "device.example.org", &err) && eku_add(&eku, EKU_CLIENT_AUTH));
+    const struct tbs tbs = {.serial = view_str("Aerial-number-16"),
+                            .sigalg = {SIG_RSA_PKCS1, DIGEST_SHA256, 0},
+                            .issuer = issuer,
+                            .not_before = 1795000000,
+                            .not_after = 1805000000,
+                            .subject = &subject,
+                            .key = key,
+                            .path_len = -1,
+                            .key_usage = KU_DIGITAL_SIGNATURE,
+                            .eku = &eku,
+                            .authority_key_id = key_id,
+                            .san = &san,
+                            .crl_url = "http://ca.example.org/a.crl",
+                            .issuer_url = "http://ca.example.org/a.crt"};
+    ck_assert_msg(tbs_build(&tbs, &der, &err), "%s", err.text);
+    ask("certificate", 1, 0, 0, buf_view(&der));
+    name_clear(&subject);
+    san_clear(&san);
+    buf_clear(&der);
+}
+
+static void ask_crl(X509_NAME *issuer)
+{
+    X509_CRL *crl = X509_CRL_new();
+    ASN1_TIME *t = X509_gmtime_adj(NULL, 0);
+    ASN1_INTEGER *number = ASN1_INTEGER_new();
+    uint8_t *der = NULL;
+    ck_assert(X509_CRL_set_version(crl, 1) && X509_CRL_set_issuer_name(crl, issuer) &&
+              X509_CRL_set1_lastUpdate(crl, t) && X509_CRL_set1_nextUpdate(crl, t) &&
+              X509_CRL_add1_ext_i2d(crl, NID_crl_number, number, 0, 0) == 1 &&
+              X509_CRL_sign(crl, keys.key[0], EVP_sha256()) > 0);
+    int n = i2d_re_X509_CRL_tbs(crl, &der);
+    ask("crl", 2, 0, 0, view_of(der, (size_t)n));
+    OPENSSL_free(der);
+    ASN1_INTEGER_free(number);
+    ASN1_TIME_free(t);
+    X509_CRL_free(crl);
+}
+
+static void ask_decrypt(void)
+{
+    uint8_t wrapped[512];
+    size_t n = sizeof wrapped;
+    EVP_PKEY_CTX *c = EVP_PKEY_CTX_new(keys.key[0], NULL);
+    ck_assert(c && EVP_PKEY_encrypt_init(c) > 0 &&
+              EVP_PKEY_encrypt(c, wrapped, &n, (const uint8_t *)"0123456789abcdef", 16) > 0);
+    ask("decrypt", 4, 1, 16, view_of(wrapped, n));
+    EVP_PKEY_CTX_free(c);
+}
+
+static void signer_requests(void)
+{
+    static const char attributes[] =
+        "\x31\x4b\x30\x18\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x09\x03\x31\x0b\x06\x09"
+        "\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01\x30\x2f\x06\x09\x2a\x86\x48\x86\xf7\x0d"
+        "\x01\x09\x04\x31\x22\x04\x20"
+        "the digest of a test and no more";
+    struct err err = {0};
+    struct pubkey ours, device;
+    uint8_t key_id[KEY_ID_SIZE], *der = NULL;
+    const struct seal *s = seal_get();
+    X509_NAME *issuer = X509_NAME_new();
+    ck_assert(X509_NAME_add_entry_by_txt(issuer, "CN", MBSTRING_ASC, (const uint8_t *)"Fuzz CA", -1,
+                                         -1, 0));
+    int n = i2d_X509_NAME(issuer, &der);
+    ck_assert(pubkey_parse(buf_view(&s->rsa_spki), &ours, &err) &&
+              pubkey_parse(buf_view(&s->ec_spki), &device, &err) &&
+              key_identifier(&ours, key_id, &err));
+    ask_certificate(view_of(der, (size_t)n), view_of(key_id, sizeof key_id), &device);
+    ask_crl(issuer);
+    ask("attributes", 3, 1, 0, view_of(attributes, sizeof attributes - 1));
+    ask_decrypt();
+    OPENSSL_free(der);
+    X509_NAME_free(issuer);
+}
+
 START_TEST(all)
 {
     const struct seal *s = seal_get();
@@ -168,6 +267,7 @@ START_TEST(all)
     csr = test_csr(s->rsa, "seed", "7QK4-M2XH-9RTD-VN3A");
     requests();
     answers();
+    signer_requests();
     buf_clear(&csr);
     test_keys_clear(&keys);
 }
