@@ -37,16 +37,20 @@ static void commit_batch(struct service_pool *p, struct service_job **jobs, size
  * job that is alone in the house does not wait. */
 #define GATHER_JOBS 32
 #define GATHER_US 20000
-#define GATHER_STEP_US 1000
+#define GATHER_STEP_US 5000 /* to see that others ended without a change */
+
+static size_t lacking(struct service_pool *p, size_t n)
+{
+    size_t half = (service_pending(p) + 1) / 2, enough = half < GATHER_JOBS ? half : GATHER_JOBS;
+    return n < enough ? enough - n : 0;
+}
 
 static size_t gather(struct service_pool *p, struct service_job **jobs, size_t n)
 {
     int64_t now = service_now_us(), until = now + GATHER_US;
-    while (n < GATHER_JOBS && 2 * n < service_pending(p) && now < until) {
-        if (job_queue_wait(&p->commit, 1, now + GATHER_STEP_US) > 0)
+    for (size_t lack; (lack = lacking(p, n)) > 0 && now < until; now = service_now_us())
+        if (job_queue_wait(&p->commit, lack, now + GATHER_STEP_US) > 0)
             n += job_queue_take(&p->commit, jobs + n, SERVICE_BATCH - n);
-        now = service_now_us();
-    }
     return n;
 }
 

@@ -19,40 +19,33 @@ void job_queue_clear(struct job_queue *q)
     pthread_mutex_destroy(&q->lock);
 }
 
-bool job_queue_push(struct job_queue *q, struct service_job *job)
+/* The signal comes after the unlocking: who wakes up would only wait for the lock. */
+size_t job_queue_push(struct job_queue *q, struct service_job *job)
 {
+    size_t n = 0;
+    bool wake = false;
     pthread_mutex_lock(&q->lock);
-    bool room = q->n < q->bound;
-    if (room) {
+    if (q->n < q->bound) {
         job->next = NULL;
         if (q->tail)
             q->tail->next = job;
         else
             q->head = job;
         q->tail = job;
-        q->n++;
-        pthread_cond_signal(&q->ready);
+        n = ++q->n;
+        wake = n >= q->wanted;
     }
     pthread_mutex_unlock(&q->lock);
-    return room;
-}
-
-void job_queue_push_front(struct job_queue *q, struct service_job *job)
-{
-    pthread_mutex_lock(&q->lock);
-    job->next = q->head;
-    q->head = job;
-    if (!q->tail)
-        q->tail = job;
-    q->n++;
-    pthread_cond_signal(&q->ready);
-    pthread_mutex_unlock(&q->lock);
+    if (wake)
+        pthread_cond_signal(&q->ready);
+    return n;
 }
 
 size_t job_queue_take(struct job_queue *q, struct service_job **out, size_t max)
 {
     size_t n = 0;
     pthread_mutex_lock(&q->lock);
+    q->wanted = 1;
     while (!q->head && !q->closed)
         pthread_cond_wait(&q->ready, &q->lock);
     while (q->head && n < max) {
@@ -71,6 +64,7 @@ size_t job_queue_wait(struct job_queue *q, size_t n, int64_t until_us)
     struct timespec until = {until_us / 1000000, (long)(until_us % 1000000) * 1000};
     int rc = 0;
     pthread_mutex_lock(&q->lock);
+    q->wanted = n;
     while (q->n < n && !q->closed && rc == 0)
         rc = pthread_cond_timedwait(&q->ready, &q->lock, &until);
     size_t have = q->n;

@@ -1,4 +1,4 @@
-/* A first-in first-out queue of jobs between threads, with a bound. */
+/* A first-in first-out queue of jobs, from any threads to one, with a bound. */
 #pragma once
 
 #include <pthread.h>
@@ -10,16 +10,15 @@ struct job_queue {
     pthread_cond_t ready;
     struct service_job *head, *tail;
     size_t n, bound;
+    size_t wanted; /* with fewer jobs there is no use in waking who waits */
     bool closed;
 };
 
 void job_queue_init(struct job_queue *q, size_t bound);
 /* Jobs still in it are forgotten, not freed. */
 void job_queue_clear(struct job_queue *q);
-/* False when it is full. */
-bool job_queue_push(struct job_queue *q, struct service_job *job);
-/* For jobs that were in the system already: in front of the others, whatever the bound. */
-void job_queue_push_front(struct job_queue *q, struct service_job *job);
+/* How many jobs are in it now; 0 when it is full. */
+size_t job_queue_push(struct job_queue *q, struct service_job *job);
 /* Waits for a job and takes all that are there, up to `max`, in order.  0: closed and empty. */
 size_t job_queue_take(struct job_queue *q, struct service_job **out, size_t max);
 /* Waits until `n` jobs are there, at the longest until `until_us` (service_now_us); how many there are.  Also ends when

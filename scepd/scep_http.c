@@ -442,7 +442,8 @@ void scep_http_done(void *scep_http, struct service_job *job)
 {
     struct scep_http *s = scep_http;
     const uint64_t one = 1;
-    job_queue_push(&s->finished, job);
+    if (job_queue_push(&s->finished, job) > 1)
+        return; /* who brought the first has woken the loop, which takes all that are there */
     if (write(s->wake, &one, sizeof one) != sizeof one)
         return; /* the counter is full: the loop is to wake up already */
 }
