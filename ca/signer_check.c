@@ -1,7 +1,4 @@
-#include <openssl/asn1.h>
-#include <openssl/err.h>
-#include <openssl/pkcs7.h>
-#include <openssl/x509.h>
+#include <openssl/objects.h>
 
 #include "pkcs7/tlv.h"
 #include "signer_internal.h"
@@ -87,19 +84,36 @@ bool check_crl(struct view tbs, struct view subject, const struct pubkey *key, s
     return algorithm_fits(algorithm.whole, key, out, err);
 }
 
+/* One Attribute of `set` (RFC 5652 section 5.3): its type; false if it has not that form. */
+static bool next_attribute(struct view *set, struct view *type)
+{
+    struct tlv attribute, oid, values;
+    if (!tlv_next_is(set, DER_SEQUENCE, &attribute) ||
+        !tlv_next_is(&attribute.content, DER_OID, &oid) ||
+        !tlv_next_is(&attribute.content, DER_SET, &values) || attribute.content.n > 0)
+        return false;
+    *type = oid.content;
+    return true;
+}
+
+static bool is_nid(struct view oid, int nid)
+{
+    const ASN1_OBJECT *o = OBJ_nid2obj(nid);
+    return view_eq(oid, view_of(OBJ_get0_data(o), OBJ_length(o)));
+}
+
 bool check_attributes(struct view attributes, struct err *err)
 {
-    const unsigned char *p = attributes.p;
-    STACK_OF(X509_ATTRIBUTE) *set = NULL;
-    if (attributes.n > 0 && attributes.n <= SIGNER_MAX_PACKET && attributes.p[0] == DER_SET)
-        set = (STACK_OF(X509_ATTRIBUTE) *)ASN1_item_d2i(NULL, &p, (long)attributes.n,
-                                                        ASN1_ITEM_rptr(PKCS7_ATTR_SIGN));
+    struct tlv set;
+    bool content_type = false, digest = false;
+    bool ok = tlv_next_is(&attributes, DER_SET, &set) && attributes.n == 0;
+    while (ok && set.content.n > 0) {
+        struct view type;
+        ok = next_attribute(&set.content, &type);
+        content_type = content_type || (ok && is_nid(type, NID_pkcs9_contentType));
+        digest = digest || (ok && is_nid(type, NID_pkcs9_messageDigest));
+    }
     /* RFC 5652 section 5.3: both MUST be among signed attributes */
-    bool ok = set && p == attributes.p + attributes.n &&
-              X509at_get_attr_by_NID(set, NID_pkcs9_contentType, -1) >= 0 &&
-              X509at_get_attr_by_NID(set, NID_pkcs9_messageDigest, -1) >= 0;
-    sk_X509_ATTRIBUTE_pop_free(set, X509_ATTRIBUTE_free);
-    ERR_clear_error();
-    return ok ||
+    return (ok && content_type && digest) ||
            err_set(err, ERR_SIGNER, "the signer refused: not the signed attributes of a message");
 }

@@ -1,5 +1,5 @@
 /* Issuing: plan in, certificate out.  The TBSCertificate is written from prepared bytes, signed through the
- * signer, read again and compared with the plan, and its signature verified (C69). */
+ * signer, which checks and rewrites it, read again, and its signature verified (C69). */
 #pragma once
 
 #include "ca/authority.h"
