@@ -9,7 +9,7 @@ BUILD_PACKAGES=(gcc openssl libc6-dev meson ninja-build pkg-config libssl-dev li
 PACKAGE_PACKAGES=(dpkg-dev debhelper lintian systemd)
 TEST_PACKAGES=(check python3 curl gnutls-bin strongswan-pki libstrongswan-extra-plugins certmonger scep
     clang libclang-rt-14-dev llvm-14 mandoc systemd python3-seccomp util-linux faketime prometheus
-    zsh fish)
+    zsh fish strace)
 
 die()
 {

@@ -5,54 +5,58 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
-/* Ticks of one process by /proc/PID/stat, all its threads; its parent too. */
-static unsigned long long ticks(int pid, int *parent)
+/* The parent of a process; 0: there is none such. */
+static int parent_of(int pid)
 {
     char path[64], line[1024];
+    int parent = 0;
     snprintf(path, sizeof path, "/proc/%d/stat", pid);
     FILE *f = fopen(path, "r");
-    *parent = 0;
     if (!f)
         return 0;
     size_t n = fread(line, 1, sizeof line - 1, f);
     fclose(f);
     line[n] = '\0';
     char *rest = strrchr(line, ')'); /* the name may hold anything */
-    unsigned long long user = 0, system = 0;
-    if (!rest || sscanf(rest + 1, " %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", parent,
-                        &user, &system) != 3)
-        return 0;
-    return user + system;
+    return rest && sscanf(rest + 1, " %*c %d", &parent) == 1 ? parent : 0;
 }
 
 /* Its keeper is its child, its signers are its keeper's. */
 static bool is_below(int pid, int other)
 {
-    int parent = 0;
     for (int depth = 0; depth < 3 && other > 1; depth++) {
-        ticks(other, &parent);
-        if (parent == pid)
+        other = parent_of(other);
+        if (other == pid)
             return true;
-        other = parent;
     }
     return false;
 }
 
+/* Of all threads of one process, to the nanosecond: what /proc/PID/stat says comes in ticks. */
+static double seconds_of(int pid)
+{
+    clockid_t clock;
+    struct timespec t;
+    if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &t) != 0)
+        return 0;
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
 double load_cpu_seconds(int pid)
 {
-    int parent;
-    unsigned long long sum = ticks(pid, &parent);
+    double sum = seconds_of(pid);
     DIR *proc = opendir("/proc");
     for (struct dirent *e; proc && (e = readdir(proc));) {
         int other = atoi(e->d_name);
         if (other > 0 && other != pid && is_below(pid, other))
-            sum += ticks(other, &parent);
+            sum += seconds_of(other);
     }
     if (proc)
         closedir(proc);
-    return (double)sum / (double)sysconf(_SC_CLK_TCK);
+    return sum;
 }
 
 double load_idle_seconds(int pid)

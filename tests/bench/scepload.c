@@ -2,7 +2,7 @@
  *
  *   scepload --port P [--host A] [--path /scep] [-n 5000] [--connections 64] [--challenges FILE]
  *            [--pid PID] [--ca-key rsa2048] [--rounds 1] [--get PATH]... [--prefix load]
- *            [--retry 60] [--start-file F] [--list F] [--acks F] [--again]
+ *            [--retry 60] [--start-file F] [--list F] [--acks F] [--again] [--legacy]
  *
  * Prepares everything (keys, requests, messages), then fires, then opens and verifies every reply.
  * With --pid it prints the CPU of that process and its children while firing, beside the floor of
@@ -12,16 +12,18 @@
  * test can kill the server in the middle.  --list writes common name and serial of every
  * certificate that a device got.  --again sends the same messages once more, which must bring the
  * same certificates.  --acks gets a line with the common name at every reply, while it fires.
- * The last line is key=value, or the last two with --again.
+ * --legacy reads answers in DES.  The last line is key=value, or the last two with --again.
  * Exit 0 when every device got its certificate. */
 #include <fcntl.h>
 #include <getopt.h>
+#include <openssl/provider.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/hex.h"
 #include "load.h"
+#include "pkcs7/alg.h"
 
 static void fail(const struct err *err)
 {
@@ -134,18 +136,16 @@ struct options {
     const char *challenges_file, *ca_key, *start_file, *list_file, *get[8];
     size_t get_n, rounds;
     int pid;
-    bool again;
+    bool again, legacy;
 };
 
 static const struct option option_names[] = {
-    {"host", 1, NULL, 'h'},       {"port", 1, NULL, 'p'},
-    {"path", 1, NULL, 'u'},       {"connections", 1, NULL, 'c'},
-    {"challenges", 1, NULL, 'f'}, {"pid", 1, NULL, 'i'},
-    {"ca-key", 1, NULL, 'k'},     {"prefix", 1, NULL, 'x'},
-    {"retry", 1, NULL, 'r'},      {"start-file", 1, NULL, 's'},
-    {"list", 1, NULL, 'l'},       {"again", 0, NULL, 'a'},
-    {"rounds", 1, NULL, 'R'},     {"get", 1, NULL, 'g'},
-    {"acks", 1, NULL, 'A'},       {NULL, 0, NULL, 0},
+    {"host", 1, NULL, 'h'},        {"port", 1, NULL, 'p'},       {"path", 1, NULL, 'u'},
+    {"connections", 1, NULL, 'c'}, {"challenges", 1, NULL, 'f'}, {"pid", 1, NULL, 'i'},
+    {"ca-key", 1, NULL, 'k'},      {"prefix", 1, NULL, 'x'},     {"retry", 1, NULL, 'r'},
+    {"start-file", 1, NULL, 's'},  {"list", 1, NULL, 'l'},       {"again", 0, NULL, 'a'},
+    {"rounds", 1, NULL, 'R'},      {"get", 1, NULL, 'g'},        {"acks", 1, NULL, 'A'},
+    {"legacy", 0, NULL, 'D'},      {NULL, 0, NULL, 0},
 };
 
 static bool take_option(int opt, struct load *l, struct options *o)
@@ -190,6 +190,9 @@ static bool take_option(int opt, struct load *l, struct options *o)
     case 'A':
         l->acks = open(optarg, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
         return l->acks >= 0;
+    case 'D':
+        o->legacy = true;
+        return true;
     case 'a':
         o->again = true;
         return true;
@@ -261,6 +264,10 @@ int main(int argc, char **argv)
         fprintf(stderr, "scepload: --port, -n and --connections are needed\n");
         return 2;
     }
+    OSSL_PROVIDER *legacy = NULL;
+    struct err err = {0};
+    if (o.legacy && !cipher_legacy_load(&legacy, &err))
+        fail(&err);
     prepare(&l, o.challenges_file);
     if (o.start_file)
         touch(o.start_file);
@@ -280,5 +287,7 @@ int main(int argc, char **argv)
     }
     free(l.device);
     client_ca_clear(&l.ca);
+    if (legacy)
+        OSSL_PROVIDER_unload(legacy);
     return all ? 0 : 1;
 }

@@ -77,15 +77,15 @@ class Authority:
         with open(self.conf, "a") as f:
             f.write('confinement = "off";\n')
 
-    def start(self, before=()):
-        """`before` stands in front of the daemon's command, e.g. taskset."""
+    def start(self, before=(), every=0.02):
+        """`before` stands in front of the daemon's command, e.g. taskset; `every`: seconds between two looks."""
         self.log = open(self.log_path, "ab")
         self.process = subprocess.Popen([*before, SCEPD, "-c", self.conf], stdout=self.log, stderr=self.log,
                                         env=self.env)
-        self.wait_ready()
+        self.wait_ready(every=every)
         return self
 
-    def wait_ready(self, seconds=30):
+    def wait_ready(self, seconds=30, every=0.02):
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if self.process.poll() is not None:
@@ -95,7 +95,7 @@ class Authority:
                     r.read()
                 return
             except (urllib.error.URLError, ConnectionError, OSError):
-                time.sleep(0.02)
+                time.sleep(every)
         raise AssertionError(f"scepd does not answer:\n{self.log_text()}")
 
     def stop(self):

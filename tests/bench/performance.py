@@ -1,0 +1,236 @@
+"""Every figure of docs/PERFORMANCE.md in one run: performance.py [--results FILE] [--quick] [PART...]
+
+Parts, all by default: enrol sync gets workers peer size plots.  Prints one line for each figure, with its goal, appends the
+lines to FILE (build/performance/results) and draws plots beside it.  --quick: a tenth of the enrolments and 20,000 certificates
+instead of 1,000,000, to see whether all works.  Exit 0 when every goal is met, 3 when one is missed."""
+
+import argparse
+import os
+import re
+import statistics
+import sys
+import tempfile
+import time
+
+import plot
+from figures import CPUS, RESULTS, Ours, Results, anonymous_mib, elapsed_ms, median, need
+from peer import Peer
+
+KEYS = ("rsa2048", "p256")
+GETS = ("/scep?operation=GetCACaps", "/scep?operation=GetCACert", "/crl/demo.crl")
+# The most that server CPU by floor may be, by key and connections.
+OVER_FLOOR = {("rsa2048", 64): 1.10, ("rsa2048", 1): 1.20, ("p256", 64): 1.15}
+
+
+class Bench:
+
+    def __init__(self, results, quick):
+        self.out = results
+        self.quick = quick
+        self.own, self.other = (CPUS[:1], CPUS[1:2]) if len(CPUS) > 1 else (None, None)
+
+    def n(self, n):
+        return max(n // 10, 64) if self.quick else n
+
+    # ---- enrolments ----
+
+    def enrol(self):
+        """CPU by floor: two keys, three numbers of connections, the server on its own processor or on all with the client."""
+        for key in KEYS:
+            for place in ("apart", "shared"):
+                apart = place == "apart"
+                with Ours(key, cpus=self.own if apart else None) as s:
+                    s.load(self.n(300), 8, key=key)
+                    for connections, n in ((64, 3000), (8, 2000), (1, 1200)):
+                        self.enrol_one(s, key, place, connections, n)
+
+    def enrol_one(self, s, key, place, connections, n):
+        waited = s.metric("scepd_store_commit_duration_seconds_sum"), s.metric("scepd_store_commits_total")
+        r, _ = s.load(self.n(n), connections, key=key, rounds=8, cpus=self.other if place == "apart" else None)
+        name = f"enrol.{key}.{connections}.{place}"
+        self.out.line(run=name, ca=key, place=place, **r)
+        self.out.figure(name + ".over_floor", r["over_floor"], "ratio", most=OVER_FLOOR.get((key, connections)))
+        self.out.figure(name + ".over_floor_beside", r["over_floor_beside"], "ratio")
+        if connections == 64 and place == "shared":
+            self.out.figure(name + ".p99", r["p99_ms"], "ms", most=60)
+        if connections == 1 and place == "shared":
+            # What a lone client waits beyond the CPU that its enrolment takes and the commit: nobody holds it up.
+            commits = s.metric("scepd_store_commits_total") - waited[1]
+            commit = (s.metric("scepd_store_commit_duration_seconds_sum") - waited[0]) / commits * 1e3
+            self.out.figure(name + ".commit", commit, "ms")
+            self.out.figure(name + ".added_wait", r["p50_ms"] - r["server_cpu_us"] / 1e3 - commit, "ms", most=1)
+
+    def sync(self):
+        """How often the disk is asked to make durable, counted by strace on the daemon and all its processes."""
+        for connections, n in ((64, 2000), (1, 300)):
+            with tempfile.NamedTemporaryFile("r") as count:
+                trace = [need("strace"), "-D", "-f", "--seccomp-bpf", "-c", "-U", "calls,name", "-e",
+                         "trace=fdatasync,fsync,msync,sync_file_range", "-o", count.name]
+                with Ours(before=trace) as s:
+                    s.load(self.n(n), connections)
+                    commits = s.metric("scepd_store_commits_total")
+                    s.authority.stop()
+                    syncs = sum(map(int, re.findall(r"^\s*(\d+) (?!total)\w+", self.when_written(count.name), re.M)))
+            name = f"sync.{connections}"
+            self.out.figure(name + ".enrolments_per_commit", self.n(n) / commits, "enrolments")
+            # strace sees those of start and end as well; that is the safe side.
+            self.out.figure(name + ".enrolments_per_sync", self.n(n) / syncs, "enrolments",
+                            least=8 if connections == 64 else None)
+
+    @staticmethod
+    def when_written(path):
+        """strace outlives what it traces by a moment."""
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            with open(path) as f:
+                text = f.read()
+            if "total" in text:
+                return text
+            time.sleep(0.05)
+        raise AssertionError("strace counted nothing")
+
+    def gets(self):
+        """Small requests while all processors are saturated by enrolments."""
+        with Ours() as s:
+            more = [word for path in GETS for word in ("--get", path)]
+            r, lines = s.load(self.n(4000), 64, *more)
+            self.out.line(run="gets", **r)
+            for path, line in zip(GETS, [x for x in lines if x.startswith("get ")]):
+                n, failures, p50, p99 = re.search(r"n=(\d+) failures=(\d+) p50_ms=(\S+) p99_ms=(\S+)", line).groups()
+                name = "gets." + re.sub(r".*=|/crl/.*\.", "", path).lower()
+                self.out.line(run=name, path=path, n=n, failures=failures, p50_ms=p50)
+                self.out.figure(name + ".failures", float(failures), "requests", most=0)
+                self.out.figure(name + ".p99", float(p99), "ms", most=5)
+
+    # ---- workers ----
+
+    def workers(self):
+        """As many workers as processors against one worker on one.
+
+        The client works on the same processors; what it and others use of them is taken out: the time that counts is what the
+        server used plus what stood idle, so that idle time counts against the server.  For comparison one worker that has both
+        processors, by the clock: loop, committer and client have the second one, which is good for more than one worker's share."""
+        rates = {"1": [], "2": [], "1.of_two": []}
+        with Ours(cpus=CPUS[:1], workers=1) as one, Ours(cpus=CPUS[:2], workers=2) as two, Ours(workers=1) as wide:
+            for _ in range(4):
+                for name, s, cpus in (("1", one, CPUS[:1]), ("2", two, CPUS[:2]), ("1.of_two", wide, CPUS[:2])):
+                    r, _ = s.load(self.n(2000), 64, cpus=cpus)
+                    rates[name].append(r["n"] / (r["wall_s"] if s is wide else (r["server_s"] + r["idle_s"]) / len(cpus)))
+                    self.out.line(run="workers." + name, **r)
+        rate = {name: statistics.median(of) for name, of in rates.items()}
+        for name, value in rate.items():
+            self.out.figure(f"workers.{name}.rate", value, "enrolments/s")
+        self.out.figure("workers.ratio", rate["2"] / rate["1"], "ratio", least=1.85)
+        self.out.figure("workers.ratio_by_clock", rate["2"] / rate["1.of_two"], "ratio")
+
+    # ---- the peer ----
+
+    def peer(self):
+        with Ours() as ours, Peer() as peer:
+            self.side_by_side("young", ours, peer, 1 / 3)
+        with Ours(certificates=20000) as ours, Peer(certificates=20000) as peer:
+            self.side_by_side("20000", ours, peer, 1 / 10)
+        for server in (Ours, Peer):
+            with server() as s:
+                self.many_connections(s)
+
+    def side_by_side(self, name, ours, peer, goal):
+        """CPU an enrolment at one connection, in turns."""
+        cpu = {s.name: [] for s in (ours, peer)}
+        for _ in range(4):
+            for s in (peer, ours):
+                r, _ = s.load(self.n(150) if s is peer else self.n(300), 1)
+                self.out.line(run=f"peer.{name}.{s.name}", **r)
+                cpu[s.name].append(r["server_cpu_us"])
+        a, b = (statistics.median(cpu[s.name]) for s in (ours, peer))
+        self.out.figure(f"peer.{name}.scepd_cpu", a, "us")
+        self.out.figure(f"peer.{name}.micromdm_cpu", b, "us")
+        self.out.figure(f"peer.{name}.cpu", a / b, "ratio", most=round(goal, 3))
+
+    def many_connections(self, s):
+        with tempfile.NamedTemporaryFile("r") as listed:
+            r, lines = s.load(self.n(1000), 64, "--list", listed.name)
+            serials = [line.split()[1] for line in listed]
+        self.out.line(run=f"peer.64.{s.name}", **r)
+        ours = {"most": 0} if s.name == "scepd" else {}
+        self.out.figure(f"peer.64.{s.name}.failures", r["n"] - r["issued"], "enrolments", **ours)
+        self.out.figure(f"peer.64.{s.name}.repeated_serials", len(serials) - len(set(serials)), "certificates", **ours)
+        self.out.figure(f"peer.64.{s.name}.p99", r["p99_ms"], "ms", **({"most": 60} if ours else {}))
+
+    # ---- the size of the store ----
+
+    def size(self):
+        """Cost of an enrolment, start and memory with few and with many certificates, in turns."""
+        sizes = (1000, 10000, 100000, 20000 if self.quick else 1000000)
+        servers = {n: Ours(cpus=self.own, certificates=n) for n in sizes}
+        try:
+            self.start_up(servers[sizes[-1]], sizes[-1])
+            for s in servers.values():
+                s.start()
+                s.load(self.n(300), 64, cpus=self.other)
+            runs = {n: [] for n in sizes}
+            for _ in range(4):
+                for n, s in servers.items():
+                    runs[n].append(s.load(self.n(1000), 64, cpus=self.other)[0])
+            for n, s in servers.items():
+                self.out.line(series="size", server=s.name, certificates=n, server_cpu_us=f"{median(runs[n], 'server_cpu_us'):.0f}",
+                              floor_us=f"{median(runs[n], 'floor_us'):.0f}", anonymous_mib=f"{anonymous_mib(s.pid):.1f}")
+            few, many = (median(runs[n], "server_cpu_us") for n in (sizes[0], sizes[-1]))
+            self.out.figure(f"size.{sizes[-1]}.cpu_by_{sizes[0]}", many / few, "ratio", most=1.10)
+            self.out.figure(f"size.{sizes[-1]}.anonymous", anonymous_mib(servers[sizes[-1]].pid), "MiB", most=64)
+        finally:
+            for s in servers.values():
+                s.__exit__()
+        self.peer_sizes()
+
+    def start_up(self, s, certificates):
+        """From the start of the program to the first answer."""
+        took = []
+        for _ in range(7):
+            begun = time.monotonic()
+            s.authority.start(before=s.before, every=0.0005)
+            took.append(elapsed_ms(begun))
+            s.authority.stop()
+        self.out.figure(f"size.{certificates}.start", statistics.median(took), "ms", most=200)
+
+    def peer_sizes(self):
+        for n in (1000, 5000, 20000):
+            with Peer(certificates=n) as p:
+                r, _ = p.load(self.n(100), 1)
+                self.out.line(series="size", server=p.name, certificates=n, server_cpu_us=r["server_cpu_us"], floor_us=r["floor_us"])
+
+    # ---- plots ----
+
+    def plots(self):
+        """Throughput and latency against connections, and what is drawn of it and of the sizes."""
+        for server in (Ours, Peer):
+            for connections in (1, 2, 4, 8, 16, 32, 64, 128, 256):
+                with server() as s:
+                    n = 2000 if server is Ours else 300
+                    r, _ = s.load(self.n(n), connections)
+                    self.out.line(series="connections", server=s.name, **{k: r[k] for k in (
+                        "connections", "n", "issued", "rps", "p50_ms", "p99_ms", "server_cpu_us", "floor_us")})
+        plot.draw(self.out.file.name)
+
+
+PARTS = ("enrol", "sync", "gets", "workers", "peer", "size", "plots")
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument("part", nargs="*", help=" ".join(PARTS))
+    p.add_argument("--results", default=RESULTS)
+    p.add_argument("--quick", action="store_true")
+    o = p.parse_args()
+    if set(o.part) - set(PARTS):
+        p.error(f"parts are {' '.join(PARTS)}")
+    out = Results(o.results)
+    for part in o.part or PARTS:
+        getattr(Bench(out, o.quick), part)()
+    for name in out.missed:
+        print(f"missed: {name}")
+    sys.exit(3 if out.missed else 0)
+
+
+if __name__ == "__main__":
+    main()
