@@ -216,6 +216,9 @@ static void write_store(struct writer *w, const struct metrics *m, const struct 
     family(w, "scepd_store_filesystem_free_bytes", "gauge",
            "Free on the file system of the store.");
     plain(w, s->stats.free_disk_bytes);
+    family(w, "scepd_store_oldest_reader_seconds", "gauge",
+           "How long somebody has been reading a state of the store that is no longer the newest.");
+    number(w, "", s->oldest_reader_us / 1000000);
     family(w, "scepd_store_surveyed_timestamp_seconds", "gauge",
            "When the figures of the store were looked at last.");
     number(w, "", s->at);
@@ -280,6 +283,9 @@ static void write_waiting(struct writer *w, const struct survey *s)
     family(w, "scepd_challenges", "gauge", "One-time challenges that are remembered.");
     for (int i = 0; i < SURVEY_CHALLENGES; i++)
         labelled(w, "state", states[i], s->challenges[i]);
+    family(w, "scepd_challenges_issued_total", "counter",
+           "One-time challenges that were made, in all processes.");
+    plain(w, s->stats.challenges_made);
     family(w, "scepd_audit_entries_total", "counter", "Entries of the audit log.");
     plain(w, s->stats.audit_entries);
     family(w, "scepd_attempts", "gauge", "Attempts that are kept for scepctl explain.");

@@ -71,11 +71,36 @@ static bool look_at_crl(struct survey_crl *out, struct store *store, struct err 
     return ok;
 }
 
+/* A reader that is the same as at the last look has been there since it was first seen. */
+static bool look_at_readers(struct survey *s, struct store *store, int64_t now_us, struct err *err)
+{
+    struct store_reader now[SURVEY_READERS];
+    struct survey_reader before[SURVEY_READERS];
+    size_t n, before_n = s->reader_n;
+    if (!store_readers(store, now, SURVEY_READERS, &n, err))
+        return false;
+    memcpy(before, s->reader, sizeof before);
+    s->oldest_reader_us = 0;
+    s->reader_n = n;
+    for (size_t i = 0; i < n; i++) {
+        int64_t since = now_us;
+        for (size_t j = 0; j < before_n; j++)
+            if (before[j].who.pid == now[i].pid && before[j].who.thread == now[i].thread &&
+                before[j].who.snapshot == now[i].snapshot)
+                since = before[j].since_us;
+        s->reader[i] = (struct survey_reader){now[i], since};
+        if (now_us - since > s->oldest_reader_us)
+            s->oldest_reader_us = now_us - since;
+    }
+    return true;
+}
+
 static bool look(struct survey *s, struct store *store, int64_t now, struct err *err)
 {
     bool ok = store_stats(store, &s->stats, err) && store_cert_counts(store, now, &s->certs, err) &&
               store_backup_last(store, &s->backup_at, err) &&
               store_audit_newest(store, &s->audit_at, err) && look_at_pending(s, store, err) &&
+              look_at_readers(s, store, survey_clock_us(), err) &&
               store_audit_check(store, &s->audit, AUDIT_STEP, err);
     for (size_t i = 0; ok && i < s->crl_n; i++)
         ok = look_at_crl(&s->crl[i], store, err);

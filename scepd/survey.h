@@ -10,6 +10,8 @@
 
 enum survey_challenge { SURVEY_ACTIVE, SURVEY_USED, SURVEY_EXPIRED, SURVEY_REVOKED, SURVEY_CHALLENGES };
 
+#define SURVEY_READERS 64     /* more are not watched */
+
 struct survey {
     int64_t at;                 /* Unix seconds; 0: not yet taken */
     int64_t looked_us;          /* the same by survey_clock_us */
@@ -17,6 +19,13 @@ struct survey {
     char error[160];
     struct store_stats stats;
     struct store_cert_counts certs;
+    /* those who read an old state of the store, and since when by survey_clock_us that has been seen */
+    struct survey_reader {
+        struct store_reader who;
+        int64_t since_us;
+    } reader[SURVEY_READERS];
+    size_t reader_n;
+    int64_t oldest_reader_us;   /* how long the oldest has been seen, 0: there is none */
     int64_t backup_at;          /* of the last one that succeeded, 0: none */
     int64_t audit_at;           /* of the newest entry, 0: none */
     struct {

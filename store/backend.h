@@ -81,6 +81,8 @@ bool env_file_whole(const char *file, struct err *err);
 int env_copy(struct store *s, int fd);
 /* Frees slots of readers that died. */
 bool env_free_dead_readers(struct store *s, struct err *err);
+/* store_readers. */
+bool env_readers(struct store *s, struct store_reader *out, size_t cap, size_t *n, struct err *err);
 /* How far the map is used, in octets (pages free for reuse not counted), and its size. */
 bool env_usage(struct store *s, uint64_t *used, uint64_t *map, struct err *err);
 /* Space left on the file system of the store, in octets. */
@@ -164,3 +166,4 @@ struct key meta_pending(const char *endpoint);
 struct key meta_attempts(void);
 struct key meta_cert_count(void);       /* begins those of counts by state and day */
 struct key meta_revocation_count(void); /* begins those of counts by reason */
+struct key meta_challenges_made(void);

@@ -187,9 +187,12 @@ bool store_challenge_put(struct store_write *w, const struct store_challenge *c,
     if (by_hash.p || by_id.p)
         return err_set(err, ERR_EXISTS, "there is a challenge with this %s already",
                        by_id.p ? "id" : "secret");
+    struct key made = meta_challenges_made();
+    uint64_t n;
     return challenge_save(t, c, NULL, err) &&
            txn_put(t, TABLE_CHALLENGE_ID, PUT_NEW, view_str(c->id), view_of(c->hash, STORE_HASH),
-                   err);
+                   err) &&
+           txn_counter_next(t, key_view(&made), &n, err);
 }
 
 /* ERR_CONFLICT with the reason when it cannot be used at `at`. */

@@ -120,6 +120,11 @@ struct key meta_revocation_count(void)
     return meta('V');
 }
 
+struct key meta_challenges_made(void)
+{
+    return meta('H');
+}
+
 struct key meta_attempts(void)
 {
     return meta('E');

@@ -98,6 +98,43 @@ bool env_free_dead_readers(struct store *s, struct err *err)
     return true;
 }
 
+struct reader_list {
+    struct store_reader *out;
+    size_t cap, n;
+    uint64_t newest;
+};
+
+/* LMDB tells of its readers in lines of text only: process, thread in hex, transaction or "-"; the
+ * first is a heading. */
+static int reader_line(const char *line, void *ctx)
+{
+    struct reader_list *l = ctx;
+    struct store_reader r;
+    unsigned long long thread, snapshot;
+    if (sscanf(line, "%d %llx %llu", &r.pid, &thread, &snapshot) != 3 || snapshot >= l->newest ||
+        l->n == l->cap)
+        return 0;
+    r.thread = thread;
+    r.snapshot = snapshot;
+    l->out[l->n++] = r;
+    return 0;
+}
+
+bool env_readers(struct store *s, struct store_reader *out, size_t cap, size_t *n, struct err *err)
+{
+    MDB_envinfo info;
+    pthread_rwlock_rdlock(&s->map_lock);
+    int rc = mdb_env_info(s->env, &info);
+    struct reader_list l = {.out = out, .cap = cap, .newest = info.me_last_txnid};
+    if (rc == 0) {
+        int told = mdb_reader_list(s->env, reader_line, &l);
+        rc = told < 0 ? EINVAL : 0;
+    }
+    pthread_rwlock_unlock(&s->map_lock);
+    *n = l.n;
+    return rc == 0 || env_error(s, rc, "listing readers", err);
+}
+
 /* ---- the size of the map ---- */
 
 /* Another process enlarged the map: adopt its size. */

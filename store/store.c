@@ -200,10 +200,12 @@ bool store_revocation_generation(struct store *s, const uint8_t authority[20], u
 
 static bool counts_get(struct store *s, struct store_stats *out, struct err *err)
 {
+    struct key made = meta_challenges_made();
     struct txn t;
     if (!txn_read(s, &t, err))
         return false;
-    bool ok = txn_count(&t, TABLE_CERT, &out->certificates, err) &&
+    bool ok = txn_counter(&t, key_view(&made), &out->challenges_made, err) &&
+              txn_count(&t, TABLE_CERT, &out->certificates, err) &&
               txn_count(&t, TABLE_REVOKED, &out->revoked, err) &&
               txn_count(&t, TABLE_CHALLENGE, &out->challenges, err) &&
               txn_count(&t, TABLE_TX, &out->transactions, err) &&
@@ -233,6 +235,12 @@ bool store_stats(struct store *s, struct store_stats *out, struct err *err)
         return false;
     *out = stats;
     return true;
+}
+
+bool store_readers(struct store *s, struct store_reader *out, size_t cap, size_t *n,
+                   struct err *err)
+{
+    return env_readers(s, out, cap, n, err);
 }
 
 bool store_housekeep(struct store *s, struct err *err)

@@ -132,6 +132,20 @@ def processes(pid):
     return out
 
 
+def thread_seconds(pid):
+    """CPU seconds of each kind of thread of a process and all below, by name; numbers at their end do not count."""
+    out = {}
+    for p in processes(pid):
+        for task in glob.glob(f"/proc/{p}/task/*"):
+            try:
+                with open(task + "/comm") as name, open(task + "/schedstat") as stat:
+                    kind = re.sub(r"[^A-Za-z_]+", "-", name.read().strip()).strip("-")
+                    out[kind] = out.get(kind, 0) + int(stat.read().split()[0]) / 1e9
+            except OSError:
+                pass  # it ended
+    return out
+
+
 def anonymous_mib(pid):
     """Anonymous memory that is resident, of a process and all below."""
     total = 0

@@ -13,7 +13,7 @@ import tempfile
 import time
 
 import plot
-from figures import CPUS, RESULTS, Ours, Results, anonymous_mib, elapsed_ms, median, need
+from figures import CPUS, RESULTS, Ours, Results, anonymous_mib, elapsed_ms, median, need, thread_seconds
 from peer import Peer
 
 KEYS = ("rsa2048", "p256")
@@ -46,11 +46,17 @@ class Bench:
 
     def enrol_one(self, s, key, place, connections, n):
         waited = s.metric("scepd_store_commit_duration_seconds_sum"), s.metric("scepd_store_commits_total")
+        threads = thread_seconds(s.pid)
         r, _ = s.load(self.n(n), connections, key=key, rounds=8, cpus=self.other if place == "apart" else None)
         name = f"enrol.{key}.{connections}.{place}"
         self.out.line(run=name, ca=key, place=place, **r)
         self.out.figure(name + ".over_floor", r["over_floor"], "ratio", most=OVER_FLOOR.get((key, connections)))
         self.out.figure(name + ".over_floor_beside", r["over_floor_beside"], "ratio")
+        if connections != 8:
+            for thread, seconds in thread_seconds(s.pid).items():
+                used = (seconds - threads.get(thread, 0)) / r["n"] * 1e6
+                if used >= 1:
+                    self.out.figure(f"{name}.of.{thread}", used, "us")
         if connections == 64 and place == "shared":
             self.out.figure(name + ".p99", r["p99_ms"], "ms", most=60)
         if connections == 1 and place == "shared":

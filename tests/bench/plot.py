@@ -64,8 +64,9 @@ class Plot:
         self.text(WIDTH / 2, HEIGHT - 12, x_title, anchor="middle")
         self.text(0, 0, y_title, anchor="middle", transform=f"translate(18 {HEIGHT / 2}) rotate(-90)")
         self.grid(x_ticks or ticks_log(*self.x_range))
-        for i, (server, points) in enumerate(lines.items()):
-            self.line(server, points, i)
+        for server, points in lines.items():
+            self.line(server, points)
+        self.legend(lines)
 
     def add(self, tag, attributes, text=None):
         e = ET.SubElement(self.svg, tag, {k: f"{v:.1f}" if isinstance(v, float) else str(v) for k, v in attributes.items()})
@@ -101,17 +102,30 @@ class Plot:
             self.add("line", {"x1": LEFT, "x2": WIDTH - RIGHT, "y1": self.y(t), "y2": self.y(t), "stroke": "#e4e4e4"})
             self.text(LEFT - 8, self.y(t) + 4, short(t), anchor="end")
 
-    def line(self, server, points, index):
-        colour = COLOURS[server.split()[0]]
+    @staticmethod
+    def style(server):
         dash = {"stroke-dasharray": "6 4"} if " " in server or server == "floor" else {}
-        self.add("polyline", {"points": " ".join(f"{self.x(x):.1f},{self.y(y):.1f}" for x, y in points), "fill": "none", "stroke":
-                              colour, "stroke-width": 2, **dash})
+        return {"stroke": COLOURS[server.split()[0]], "stroke-width": 2, **dash}
+
+    def line(self, server, points):
+        style = self.style(server)
+        self.add("polyline", {"points": " ".join(f"{self.x(x):.1f},{self.y(y):.1f}" for x, y in points), "fill": "none", **style})
         for x, y in points:
-            self.add("circle", {"cx": self.x(x), "cy": self.y(y), "r": 3, "fill": colour})
-        first, _, rest = server.partition(" ")
-        at = TOP + 14 + 18 * index
-        self.add("line", {"x1": LEFT + 12, "x2": LEFT + 40, "y1": at - 4, "y2": at - 4, "stroke": colour, "stroke-width": 2, **dash})
-        self.text(LEFT + 46, at, NAMES[first] + (", " + rest if rest else ""), colour=colour)
+            self.add("circle", {"cx": self.x(x), "cy": self.y(y), "r": 3, "fill": style["stroke"]})
+
+    def legend(self, lines):
+        """In the upper left or the lower right corner, where fewer points are."""
+        wide, high = 330, 10 + 18 * len(lines)
+        corners = ((LEFT + 6, TOP + 2), (WIDTH - RIGHT - wide - 6, HEIGHT - BOTTOM - high - 6))
+        inside = lambda left, top: sum(left <= self.x(x) <= left + wide and top <= self.y(y) <= top + high
+                                       for points in lines.values() for x, y in points)
+        left, top = min(corners, key=lambda c: inside(*c))
+        for i, server in enumerate(lines):
+            style = self.style(server)
+            at = top + 18 + 18 * i
+            self.add("line", {"x1": left + 6, "x2": left + 34, "y1": at - 4, "y2": at - 4, **style})
+            first, _, rest = server.partition(" ")
+            self.text(left + 40, at, NAMES[first] + (", " + rest if rest else ""), colour=style["stroke"])
 
     def write(self, path):
         ET.indent(self.svg)

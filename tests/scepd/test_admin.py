@@ -167,6 +167,8 @@ class Counting(unittest.TestCase):
         self.s.wait(lambda: v("scepd_certificates", state="active") == 1)
         self.assertEqual(v("scepd_certificates_expiring"), 0)
         self.s.wait(lambda: v("scepd_challenges", state="used") == 1)
+        self.s.wait(lambda: v("scepd_challenges_issued_total") == 1)
+        self.assertEqual(v("scepd_store_oldest_reader_seconds"), 0)
         self.s.wait(lambda: v("scepd_audit_entries_total") >= 2)
 
     def test_refusals_by_reason_and_nothing_of_the_client_in_labels(self):

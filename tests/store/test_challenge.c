@@ -49,6 +49,29 @@ START_TEST(put_and_find)
 }
 END_TEST
 
+static uint64_t made(void)
+{
+    struct store_stats stats;
+    ok(store_stats(st, &stats, &err));
+    return stats.challenges_made;
+}
+
+START_TEST(counted_when_made)
+{
+    ck_assert_uint_eq(made(), 0);
+    struct store_challenge c = challenge_of(1), d = challenge_of(2);
+    put(&c);
+    put(&d);
+    burn(&c, &use); /* none is made by that */
+    struct store_write *w = begin();
+    fails(store_challenge_put(w, &d, &err), ERR_EXISTS);
+    store_write_abort(w);
+    reopen();
+    ck_assert_uint_eq(made(), 2);
+    verify_clean();
+}
+END_TEST
+
 START_TEST(by_id)
 {
     struct store_challenge a = challenge_of(1), b = challenge_of(12), got;
@@ -295,6 +318,7 @@ int main(void)
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_set_timeout(c, 60);
     tcase_add_test(c, put_and_find);
+    tcase_add_test(c, counted_when_made);
     tcase_add_test(c, by_id);
     tcase_add_test(c, put_refuses);
     tcase_add_test(c, burnt_once);

@@ -361,6 +361,37 @@ START_TEST(audit)
 }
 END_TEST
 
+START_TEST(readers_of_what_is_old)
+{
+    struct store_reader r[4];
+    size_t n = 9;
+    struct txn old, newer;
+    fresh();
+    st = store_at(dir, MAP_SMALL);
+    ok(txn_read(st, &old, &err));
+    ok(store_readers(st, r, 4, &n, &err));
+    ck_assert_uint_eq(n, 0); /* it reads the newest state: nothing is kept for it */
+    put_n(1);
+    ok(txn_read(st, &newer, &err));
+    ok(store_readers(st, r, 4, &n, &err));
+    ck_assert_uint_eq(n, 1);
+    ck_assert_int_eq(r[0].pid, getpid());
+    uint64_t snapshot = r[0].snapshot;
+    put_n(2);
+    ok(store_readers(st, r, 4, &n, &err));
+    ck_assert_uint_eq(n, 2);
+    ok(store_readers(st, r, 1, &n, &err)); /* no more than there is room for */
+    ck_assert_uint_eq(n, 1);
+    txn_read_end(&newer);
+    ok(store_readers(st, r, 4, &n, &err));
+    ck_assert_uint_eq(n, 1);
+    ck_assert_uint_eq(r[0].snapshot, snapshot);
+    txn_read_end(&old);
+    ok(store_readers(st, r, 4, &n, &err));
+    ck_assert_uint_eq(n, 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("store/open");
@@ -380,6 +411,7 @@ int main(void)
     tcase_add_test(c, generations);
     tcase_add_test(c, one_write_in_a_thread);
     tcase_add_test(c, audit);
+    tcase_add_test(c, readers_of_what_is_old);
     suite_add_tcase(s, c);
     return check_main(s);
 }

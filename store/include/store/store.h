@@ -46,9 +46,18 @@ bool store_revocation_generation(struct store *s, const uint8_t authority[20], u
 
 struct store_stats {
     uint64_t certificates, revoked, challenges, transactions, pending, audit_entries, attempts;
+    uint64_t challenges_made;         /* ever, since the store counts them */
     uint64_t used_bytes, map_bytes, file_bytes, free_disk_bytes;
 };
 bool store_stats(struct store *s, struct store_stats *out, struct err *err);
+/* Who reads, in any process, what later transactions have replaced, and so keeps its pages from being used again: at most
+ * `cap` of them. */
+struct store_reader {
+    int pid;
+    uint64_t thread;                  /* as the store names it */
+    uint64_t snapshot;                /* number of the transaction whose state it reads */
+};
+bool store_readers(struct store *s, struct store_reader *out, size_t cap, size_t *n, struct err *err);
 /* Frees slots of dead readers; called at open and every minute by the daemon. */
 bool store_housekeep(struct store *s, struct err *err);
 
