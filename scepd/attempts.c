@@ -326,6 +326,7 @@ static void *run(void *attempts)
 {
     struct attempts *a = attempts;
     struct timespec next;
+    pthread_setname_np(pthread_self(), "attempts");
     clock_gettime(CLOCK_MONOTONIC, &next);
     pthread_mutex_lock(&a->lock);
     while (!a->stop) {
@@ -355,8 +356,6 @@ static bool start_thread(struct attempts *a)
     pthread_sigmask(SIG_SETMASK, &every, &before);
     a->running = pthread_create(&a->thread, NULL, run, a) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (a->running)
-        pthread_setname_np(a->thread, "attempts");
     return a->running;
 }
 

@@ -45,6 +45,7 @@ static void *run(void *errands)
     struct errands *s = errands;
     const uint64_t one = 1;
     struct errand *e;
+    pthread_setname_np(pthread_self(), "errands");
     pthread_mutex_lock(&s->lock);
     for (;;) {
         while (!(e = first(&s->to_run)) && !s->stop)
@@ -89,8 +90,6 @@ static bool start_thread(struct errands *s)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     s->running = pthread_create(&s->thread, NULL, run, s) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (s->running)
-        pthread_setname_np(s->thread, "errands");
     return s->running;
 }
 

@@ -102,11 +102,8 @@ static bool start_threads(struct service_pool *p, const struct service_options *
         if (pthread_create(&p->workers[i].thread, NULL, service_work, &p->workers[i]) != 0)
             return false;
         p->started++;
-        pthread_setname_np(p->workers[i].thread, "worker");
     }
     p->committing = pthread_create(&p->committer, NULL, service_commit, p) == 0;
-    if (p->committing)
-        pthread_setname_np(p->committer, "committer");
     return p->committing;
 }
 

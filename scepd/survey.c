@@ -207,6 +207,7 @@ static void survey_again(struct surveyor *s)
 static void *run(void *surveyor)
 {
     struct surveyor *s = surveyor;
+    pthread_setname_np(pthread_self(), "surveyor");
     while (!s->stop) {
         struct timespec next;
         survey_again(s);
@@ -228,8 +229,6 @@ static bool start_thread(struct surveyor *s)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     s->running = pthread_create(&s->thread, NULL, run, s) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (s->running)
-        pthread_setname_np(s->thread, "surveyor");
     return s->running;
 }
 

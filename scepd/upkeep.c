@@ -223,6 +223,7 @@ static void *run(void *upkeep)
 {
     struct upkeep *u = upkeep;
     struct timespec next;
+    pthread_setname_np(pthread_self(), "upkeep");
     clock_gettime(CLOCK_MONOTONIC, &next);
     pthread_mutex_lock(&u->lock);
     while (!u->stop) {
@@ -247,8 +248,6 @@ static bool start_thread(struct upkeep *u)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     u->running = pthread_create(&u->thread, NULL, run, u) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (u->running)
-        pthread_setname_np(u->thread, "upkeep");
     return u->running;
 }
 

@@ -64,6 +64,22 @@ class Case(unittest.TestCase):
 
 
 class Life(Case):
+    def test_threads_have_names(self):
+        """For top, perf and the figures of performance; a confined process can give them only to itself."""
+        a = self.authority()
+        a.start()
+
+        def names():
+            tasks = f"/proc/{a.process.pid}/task"
+            found = set()
+            for t in os.listdir(tasks):
+                with open(os.path.join(tasks, t, "comm")) as f:
+                    found.add(f.read().strip())
+            return found
+
+        wanted = {"scepd", "worker", "committer", "attempts", "errands", "upkeep"}
+        self.assertTrue(until(lambda: wanted <= names()), names())
+
     def test_start_line_and_orderly_end(self):
         a = self.authority().start()
         line = next(l for l in a.log_text().splitlines() if "event=daemon.started" in l)
