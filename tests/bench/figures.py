@@ -53,7 +53,7 @@ class Results:
             goal["met"] = "yes" if met else "no"
             if not met:
                 self.missed.append(name)
-        self.line(figure=name, value=f"{value:.4g}", unit=unit, **goal)
+        self.line(figure=name, value=f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}", unit=unit, **goal)
 
 
 class Server:

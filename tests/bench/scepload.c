@@ -115,17 +115,18 @@ static void report(struct load *l, const struct load_result *r, const struct loa
 {
     double *ms = calloc(l->n, sizeof *ms);
     size_t n = 0;
+    double sum = 0;
     for (size_t i = 0; i < l->n; i++)
         if (l->device[i].reply.n)
-            ms[n++] = l->device[i].ms;
+            sum += ms[n++] = l->device[i].ms;
     if (*r->first_problem)
         printf("first problem: %s\n", r->first_problem);
     double p50 = load_quantile(ms, n, 0.5), p99 = load_quantile(ms, n, 0.99);
     printf("load n=%zu connections=%zu issued=%zu pending=%zu failed=%zu bad=%zu none=%zu "
-           "retries=%zu wall_s=%.2f rps=%.0f p50_ms=%.1f p99_ms=%.1f max_ms=%.1f",
+           "retries=%zu wall_s=%.2f rps=%.0f mean_ms=%.2f p50_ms=%.1f p99_ms=%.1f max_ms=%.1f",
            l->n, l->connections, r->issued, r->pending, r->failed, r->bad, r->none,
-           atomic_load(&l->retries), cost->wall_s, (double)n / cost->wall_s, p50, p99,
-           load_quantile(ms, n, 1));
+           atomic_load(&l->retries), cost->wall_s, (double)n / cost->wall_s,
+           n ? sum / (double)n : -1, p50, p99, load_quantile(ms, n, 1));
     if (with_cost)
         report_cost(cost);
     putchar('\n');
