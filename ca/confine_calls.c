@@ -297,6 +297,7 @@ static void sanitizer_rules(struct building *b)
                                 CALL(prlimit64),
                                 CALL(setrlimit),
                                 CALL(sched_getaffinity),
+                                CALL(getdents),
                                 CALL(getdents64),
                                 CALL(lseek),
                                 CALL(clone),

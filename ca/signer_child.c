@@ -12,6 +12,7 @@
 
 #include "ca/child.h"
 #include "ca/confine.h"
+#include "signer_account.h"
 #include "signer_wire.h"
 
 /* The process that holds the keys: one thread per lane, each receiving a packet, having it checked
@@ -23,6 +24,7 @@
 struct lane {
     int fd;
     struct signer_worker *worker; /* owned */
+    struct signer_account *account;
     const struct log *log;
     pthread_t thread;
     uint8_t packet[SIGNER_MAX_PACKET];
@@ -131,8 +133,11 @@ static bool unpack(const struct lane *lane, const struct packet *p, struct reque
 static bool serve(struct lane *lane, const struct packet *p, struct request_head *head,
                   struct buf *result, struct err *err)
 {
-    if (!unpack(lane, p, head, err))
+    static const struct signer_request unreadable;
+    if (!unpack(lane, p, head, err)) {
+        signer_account_done(lane->account, &unreadable, (struct view){0}, err);
         return false;
+    }
     struct signer_request r = {
         .op = (enum signer_op)head->op,
         .key = head->key,
@@ -147,7 +152,9 @@ static bool serve(struct lane *lane, const struct packet *p, struct request_head
             return false;
         r.data = crl;
     }
-    bool ok = signer_execute(lane->worker, &r, result, err);
+    bool ok = signer_account_admit(lane->account, &r, err) &&
+              signer_execute(lane->worker, &r, result, err);
+    signer_account_done(lane->account, &r, buf_view(result), ok ? NULL : err);
     if (crl.p)
         munmap((void *)(uintptr_t)crl.p, crl.n);
     return ok;
@@ -181,7 +188,7 @@ static void *lane_main(void *ctx)
         bool ok = serve(lane, &p, &head, &result, &err);
         for (size_t i = 0; i < p.passed_n; i++)
             close(p.passed[i]);
-        if (!ok && err.kind != ERR_REFUSED)
+        if (!ok && err.kind != ERR_REFUSED && err.kind != ERR_BUSY)
             log_event(lane->log, LOG_LEVEL_WARNING, "signer.refused", "%s", err.text);
         open = answer(lane, head.sequence, buf_view(&result), ok ? NULL : &err);
         if (result.p)
@@ -209,11 +216,12 @@ static bool close_others(const struct signer_child *c, struct err *err)
 }
 
 static bool start_lanes(const struct signer_child *c, const struct signer_keys *keys,
-                        struct lane *lanes, struct err *err)
+                        struct signer_account *account, struct lane *lanes, struct err *err)
 {
     for (unsigned i = 0; i < c->lanes; i++) {
         lanes[i].fd = c->lane[i];
         lanes[i].log = c->log;
+        lanes[i].account = account;
         if (!signer_worker_new(keys, &lanes[i].worker, err))
             return false;
         int number = pthread_create(&lanes[i].thread, NULL, lane_main, &lanes[i]);
@@ -255,6 +263,7 @@ static bool start(const struct signer_child *c, struct signer_keys **keys, struc
                   struct err *err)
 {
     unsigned lacks = 0;
+    struct signer_account *account = NULL;
     /* Protected before a key is in memory. */
     if (!child_harden(c->parent, "scepd-signer", err) || !close_others(c, err) ||
         !signer_keys_load(c->spec, keys, err) || !give_up_files(c, &lacks, err))
@@ -262,7 +271,8 @@ static bool start(const struct signer_child *c, struct signer_keys **keys, struc
     *lanes = calloc(c->lanes, sizeof **lanes);
     if (!*lanes)
         return err_memory(err);
-    if (!start_lanes(c, *keys, *lanes, err))
+    if (!signer_account_new(c->spec, c->log, &account, err) ||
+        !start_lanes(c, *keys, account, *lanes, err))
         return false;
     if (mlockall(MCL_CURRENT | MCL_ONFAULT) != 0)
         log_event(c->log, LOG_LEVEL_DEBUG, "signer.memory",
@@ -284,6 +294,7 @@ void signer_child_run(const struct signer_child *c)
     tell(c, NULL);
     for (unsigned i = 0; i < c->lanes; i++)
         pthread_join(lanes[i].thread, NULL);
+    signer_account_tell(lanes[0].account);
     /* No clean-up: exit handlers belong to the parent, and the memory goes with the process. */
     _exit(0);
 }

@@ -38,6 +38,8 @@ bool signer_spec_digest(const struct signer_spec *spec, uint8_t out[SIGNER_DIGES
     bool ok = ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1;
     for (size_t i = 0; ok && i < spec->n; i++)
         ok = add_key(ctx, &spec->key[i]);
+    ok = ok && add(ctx, &spec->certificates_per_minute, sizeof spec->certificates_per_minute) &&
+         add(ctx, spec->banned_n ? spec->banned[0] : NULL, spec->banned_n * sizeof spec->banned[0]);
     ok = ok && EVP_DigestFinal_ex(ctx, out, NULL) == 1;
     EVP_MD_CTX_free(ctx);
     return ok || err_set(err, ERR_CRYPTO, "a digest cannot be made");

@@ -650,6 +650,7 @@ static void load_root(struct loader *l, const config_setting_t *root)
         memcpy(l->dir, c->home, sizeof l->dir);
     load_single(l, root, "listen");
     load_single(l, root, "admin");
+    load_single(l, root, "signer");
     load_single(l, root, "store");
     load_single(l, root, "challenges");
     load_single(l, root, "attempts");

@@ -89,6 +89,7 @@ struct config {
     int attempts_max;
     char user[64];                        /* run as, when started by root; "" stays */
     enum confine_mode confinement;
+    int certificates_per_minute;          /* of all authorities; 0: any number */
     enum log_level log_level;
     bool log_json;
     char url[256];                        /* base URL that devices use, for texts */

@@ -191,6 +191,9 @@ bool config_rooms_load(const struct config *c, struct config_rooms *out, struct 
     for (size_t i = 0; good && i < c->authority_n; i++)
         good = load_family(c, i, FAMILY_SERVE, r.spec, &r.family[i], err);
     r.spec->confinement = c->confinement;
+    r.spec->certificates_per_minute = c->certificates_per_minute;
+    r.spec->banned = r.banned.hash;
+    r.spec->banned_n = r.banned.n;
     if (good) {
         list_members(c, &r);
         r.due = due_of(c, &r, time(NULL));

@@ -116,6 +116,7 @@ const struct setting config_schema[] = {
      "File with keys that get no certificate: the SHA-256 of each SubjectPublicKeyInfo in hex, one a line."},
     {"", "listen", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, 0, "Where devices reach the daemon."},
     {"", "admin", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, 0, "Where administrators and Prometheus ask how the daemon is."},
+    {"", "signer", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, 0, "What the process with the private keys does at most."},
     {"", "store", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, 0, "What the authority remembers."},
     {"", "challenges", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, 0, "How challenge passwords are kept."},
     {"", "attempts", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, 0, "What is kept about requests, also refused ones."},
@@ -147,6 +148,9 @@ const struct setting config_schema[] = {
      "Its TCP port; 0: there is no admin listener."},
     {"admin", "allow", SETTING_STRINGS, LIST(config, admin_allow), 0, 0, NULL, "[\"127.0.0.0/8\", \"::1\"]", 0,
      "Addresses and networks that may ask there; all others get 403. Must be set when address is not loopback."},
+
+    {"signer", "certificates_per_minute", SETTING_INT, AT(config, certificates_per_minute), 0, 1000000, NULL, "0", 0,
+     "Certificates that the signer process signs in a minute at most, whoever asks; above it clients are told to come back later (503). 0: any number."},
 
     {"store", "path", SETTING_PATH, AT(config, store_path), 0, 0, NULL, "\"store\"", SETTING_FIXED,
      "Directory of the store, on a local file system."},

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -32,9 +33,10 @@ struct keeping {
     const struct keeper_child *start;
     struct logger logger;
     struct reading kept, latest; /* `latest` becomes `kept` when the daemon says so */
-    struct config *seen; /* as it was when the daemon last asked for its text; may be NULL */
-    unsigned signers;    /* that live */
-    int signals;         /* a signalfd for SIGCHLD */
+    struct config *seen;      /* as it was when the daemon last asked for its text; may be NULL */
+    unsigned signers;         /* that live */
+    struct signer_rate *rate; /* shared by all signers: a new one gives nobody more */
+    int signals;              /* a signalfd for SIGCHLD */
 };
 
 /* ---- reading ---- */
@@ -60,7 +62,8 @@ static void complain(void *ctx, const char *message)
         snprintf(c->first, sizeof c->first, "%s", message);
 }
 
-static bool read_rooms(struct config *c, bool owns, struct reading *out, struct err *err)
+static bool read_rooms(const struct keeping *k, struct config *c, bool owns, struct reading *out,
+                       struct err *err)
 {
     struct config_rooms rooms = {0};
     if (!config_rooms_load(c, &rooms, err)) {
@@ -69,6 +72,7 @@ static bool read_rooms(struct config *c, bool owns, struct reading *out, struct 
         return false;
     }
     reading_clear(out);
+    rooms.spec->rate = k->rate;
     *out = (struct reading){c, owns, rooms};
     explicit_bzero(&rooms, sizeof rooms);
     return true;
@@ -90,7 +94,7 @@ static struct config *read_config(struct keeping *k, struct err *err)
 static bool read_file(struct keeping *k, struct reading *out, struct err *err)
 {
     struct config *c = read_config(k, err);
-    return c && read_rooms(c, true, out, err);
+    return c && read_rooms(k, c, true, out, err);
 }
 
 /* What the signer is to be made of; NULL after a failure. */
@@ -103,7 +107,7 @@ static const struct signer_spec *spec_from(struct keeping *k, uint32_t source, s
         return NULL;
     }
     if (source == KEEPER_FILES)
-        return read_rooms(k->kept.config, false, &k->latest, err) ? k->latest.rooms.spec : NULL;
+        return read_rooms(k, k->kept.config, false, &k->latest, err) ? k->latest.rooms.spec : NULL;
     if (source == KEEPER_SAME)
         return k->kept.rooms.spec;
     err_set(err, ERR_SIGNER, "the keeper refused: no such source");
@@ -314,6 +318,10 @@ static bool start(struct keeping *k, struct err *err)
         !child_close_others(&only, 1, err) ||
         !confinement_keeper(k->start->confinement, k->start->paths, &k->logger.log, err))
         return false;
+    k->rate =
+        mmap(NULL, sizeof *k->rate, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (k->rate == MAP_FAILED)
+        return err_errno(err, "cannot share memory with signers");
     sigprocmask(SIG_BLOCK, &child, NULL);
     k->signals = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
     return k->signals >= 0 || err_errno(err, "cannot make a signalfd");

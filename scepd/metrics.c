@@ -195,6 +195,7 @@ static void on_signer(void *metrics, enum signer_op op, unsigned key, enum err_k
     bool other = key >= SIGNER_MAX_KEYS || !(ca_keys >> key & 1);
     enum metric_signer_result r = result == ERR_NONE      ? METRIC_SIGNED
                                   : result == ERR_REFUSED ? METRIC_SIGNER_REFUSED
+                                  : result == ERR_BUSY    ? METRIC_SIGNER_CAPPED
                                                           : METRIC_SIGNER_FAILED;
     add(&m->signer[i][other][r], 1);
     observe(&m->signer_duration[i], (double)ns / 1e9, (uint64_t)ns);

@@ -24,7 +24,7 @@ struct metric_names {
     char name[METRIC_NAMES][METRIC_NAME_SIZE];
 };
 
-enum metric_signer_result { METRIC_SIGNED, METRIC_SIGNER_REFUSED, METRIC_SIGNER_FAILED, METRIC_SIGNER_RESULTS };
+enum metric_signer_result { METRIC_SIGNED, METRIC_SIGNER_REFUSED, METRIC_SIGNER_FAILED, METRIC_SIGNER_CAPPED, METRIC_SIGNER_RESULTS };
 
 struct metrics {
     char version[32];

@@ -32,15 +32,26 @@ struct signer_key_spec {
     int64_t max_validity;         /* seconds */
 };
 
+/* When the next certificate would be due, in monotonic microseconds, if they were spread evenly over time: what
+ * certificates_per_minute is held against. */
+struct signer_rate {
+    _Atomic int64_t due;
+};
+
 struct signer_spec {
     struct signer_key_spec key[SIGNER_MAX_KEYS];
     size_t n;
-    enum confine_mode confinement; /* of the process that signer_start forks */
+    /* of the process that signer_start forks */
+    enum confine_mode confinement;
+    int certificates_per_minute;   /* above it ERR_BUSY; 0: any number */
+    struct signer_rate *rate;      /* borrowed, in shared memory: of several signers one after another; NULL: its own */
+    uint8_t (*banned)[32];         /* SHA-256 of each SubjectPublicKeyInfo that gets no certificate; sorted, borrowed */
+    size_t banned_n;
 };
 
 #define SIGNER_DIGEST 32
-/* SHA-256 over everything in it: equal ones are the same keys, in the same places, with the same limits.  Whoever adds
- * a field to struct signer_key_spec adds it there. */
+/* SHA-256 over everything in it but how the process is confined: equal ones are the same keys, in the same places, with
+ * the same limits.  Whoever adds a field adds it there. */
 bool signer_spec_digest(const struct signer_spec *spec, uint8_t out[SIGNER_DIGEST], struct err *err);
 
 struct signer; /* a connection: used by one thread at a time */
