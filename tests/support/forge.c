@@ -336,7 +336,10 @@ struct buf forge_envelope_build(const struct forge_envelope *e)
     size_t key_n = (size_t)EVP_CIPHER_get_key_length(e->cipher);
     size_t iv_n = e->iv_n ? e->iv_n : (size_t)EVP_CIPHER_get_iv_length(e->cipher);
     ck_assert(RAND_bytes(key, sizeof key) == 1 && RAND_bytes(iv, sizeof iv) == 1);
-    struct buf content = encrypt(e, key, iv), wrapped = encrypt_key(e, key, key_n);
+    struct buf content = encrypt(e, key, iv);
+    if (e->other_key)
+        key[0] ^= 1;
+    struct buf wrapped = encrypt_key(e, key, e->sent_key_n ? e->sent_key_n : key_n);
     struct der w;
     der_init(&w, 8192);
     size_t all = der_mark(&w), mark;

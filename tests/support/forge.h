@@ -68,6 +68,8 @@ struct forge_envelope {
     bool by_ski, no_rid, no_content, cut_block;
     bool bad_padding;       /* of the content */
     bool bad_key_padding;   /* of the content key */
+    size_t sent_key_n;      /* octets of the content key that is sent; 0: the cipher's */
+    bool other_key;         /* is sent than the content was encrypted with */
     bool pieces;            /* encryptedContent constructed of OCTET STRINGs */
 };
 void forge_envelope_init(struct forge_envelope *e, X509 *recipient, struct view plain);
