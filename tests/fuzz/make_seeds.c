@@ -256,6 +256,16 @@ static void signer_requests(void)
     X509_NAME_free(issuer);
 }
 
+/* ---- what the whole request path grants ---- */
+
+static void operation(const char *name, uint8_t endpoint, const char *challenge)
+{
+    struct buf b = {0}, request = test_csr(seal_get()->rsa, "device", challenge);
+    ck_assert(buf_append(&b, (uint8_t[]){0, endpoint}, 2) && buf_append(&b, request.p, request.n));
+    save(name, b);
+    buf_clear(&request);
+}
+
 START_TEST(all)
 {
     const struct seal *s = seal_get();
@@ -268,6 +278,9 @@ START_TEST(all)
     requests();
     answers();
     signer_requests();
+    operation("granted-static", 1, "static-secret");
+    operation("granted-open", 2, NULL);
+    operation("waiting", 3, NULL);
     buf_clear(&csr);
     test_keys_clear(&keys);
 }
