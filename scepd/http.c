@@ -169,7 +169,7 @@ static void refuse(struct http_server *s, struct evhttp_request *ev, struct http
         reply.header[1].name = "Allow";
         reply.header[1].value = "GET, HEAD, POST";
     }
-    if (conn) {
+    if (conn && !conn->cut) {
         s->conns.refused(s->ctx, conn->peer, status, why);
         http_conn_phase(conn, HTTP_WRITING);
         conn->last = true;
@@ -228,7 +228,9 @@ static void on_request(struct evhttp_request *ev, void *server)
     evhttp_connection_set_closecb(connection, on_close, conn);
     evhttp_request_set_on_complete_cb(ev, on_complete, conn);
     *r = (struct http_request){.server = s, .ev = ev, .conn = conn};
-    if (!http_check(ev, s->max_header, &status, &why)) {
+    if (conn->cut) { /* with its last octets came the end: that was told */
+        refuse(s, ev, conn, 503, "too late");
+    } else if (!http_check(ev, s->max_header, &status, &why)) {
         refuse(s, ev, conn, status, why);
     } else if (!method_of(ev, &r->method)) {
         refuse(s, ev, conn, 405, "the method is none of GET, HEAD and POST");

@@ -22,6 +22,9 @@
 #define REAP_MS 2
 /* A failing accept is tried ten times a second, and told once. */
 #define TELL_MS 1000
+/* With too much kept of which nothing can go yet, this part of the limit more is let come until the
+ * next look. */
+#define LOOK_PART 64
 /* With too much kept, requests up to this size are let be: all that devices usually send. */
 #define USUAL_REQUEST 16384
 /* Of chunk sizes and trailers. */
@@ -73,6 +76,8 @@ static void hold(struct http_conn *c, size_t octets)
     if (c->party)
         c->party->held += octets - c->held;
     c->held = octets;
+    if (c->owner->held <= c->owner->max_held)
+        c->owner->look_again = 0;
 }
 
 /* evhttp sees the end, frees what it has and then the bufferevent, which is noticed by reaping. */
@@ -203,6 +208,8 @@ static void let_go(struct http_conns *c)
 {
     let_go_above(c, c->max_held / (size_t)(c->parties.n + 1));
     let_go_above(c, 0);
+    if (c->held > c->max_held)
+        c->look_again = c->held + c->max_held / LOOK_PART;
 }
 
 static void forget(struct http_conn *c)
@@ -419,7 +426,7 @@ static void on_input(struct evbuffer *buffer, const struct evbuffer_cb_info *inf
         if (is_tls_hello(buffer))
             refuse_tls(c);
     }
-    if (c->owner->held > c->owner->max_held)
+    if (c->owner->held > c->owner->max_held && c->owner->held > c->owner->look_again)
         let_go(c->owner);
 }
 

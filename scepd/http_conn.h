@@ -50,6 +50,7 @@ struct http_conns {
     int max, timeout_ms;
     size_t max_header, max_input; /* octets; kept of a connection */
     size_t held, max_held; /* octets kept of all */
+    size_t look_again;     /* more than that must be kept before anybody is looked for again; 0: max_held */
     http_refused refused;
     void *ctx;
     http_replied replied; /* may be NULL */

@@ -10,8 +10,10 @@
 
 static const char type_text[] = "text/plain";
 
-/* Of a 503: long enough for a queue to empty, short enough for somebody who waits. */
-#define RETRY_AFTER "5"
+/* Seconds, of a 503: long enough for a queue to empty, short enough for somebody who waits; not the
+ * same for all, or a fleet that was sent away would come back all at once. */
+#define RETRY_AFTER 5
+#define RETRY_SPREAD 6
 /* CRLs and CA certificates may stay in caches for this long. */
 #define CACHE_A_MINUTE "max-age=60"
 
@@ -195,15 +197,22 @@ void scep_http_tick(struct scep_http *s, int64_t now)
 
 /* ---- replies ---- */
 
+static const char *retry_after(struct scep_http *s, char out[8])
+{
+    snprintf(out, 8, "%u", RETRY_AFTER + s->sent_away++ % RETRY_SPREAD);
+    return out;
+}
+
 static void reply_busy(struct scep_http *s, struct http_request *r, const char *detail)
 {
     static const char text[] = "the server is busy: try again later\n";
+    char seconds[8];
     log_refused(s, r, 503, REASON_BUSY, detail);
     struct http_reply reply = {
         .status = 503,
         .content_type = type_text,
         .body = view_str(text),
-        .header = {{"Retry-After", RETRY_AFTER}, {"Cache-Control", "no-store"}}};
+        .header = {{"Retry-After", retry_after(s, seconds)}, {"Cache-Control", "no-store"}}};
     http_reply(r, &reply);
 }
 
@@ -466,9 +475,10 @@ static void send_answer(struct scep_http *s, struct service_job *job)
                                .content_type = a->content_type,
                                .body = buf_view(&a->body),
                                .header = {{"Cache-Control", "no-store"}}};
+    char seconds[8];
     if (a->status == 503) {
         reply.header[1].name = "Retry-After";
-        reply.header[1].value = RETRY_AFTER;
+        reply.header[1].value = retry_after(s, seconds);
     }
     http_reply(r, &reply);
     count_answer(s, a);

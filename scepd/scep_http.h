@@ -24,6 +24,7 @@ struct scep_http {
     struct metrics *metrics;                /* NULL: nothing is counted */
     /* private */
     struct log_limit refused_limit, answered_limit;
+    unsigned sent_away;                     /* answers with Retry-After */
     struct {
         const struct scep_endpoint *endpoint; /* NULL: none */
         enum metric_operation operation;

@@ -163,6 +163,36 @@ START_TEST(large_unfinished_requests_leave_when_too_much_is_kept)
 }
 END_TEST
 
+/* What is worked on counts and cannot go: then large ones do not even get there. */
+START_TEST(what_is_worked_on_counts)
+{
+    static char part[200000];
+    int fd[32], served = 0;
+    start(64, 1 << 20);
+    f.hold = true;
+    memset(part, 'x', sizeof part - 1);
+    for (int i = 0; i < 32; i++) {
+        fd[i] = client_connect_from(&f, CROWD);
+        client_send(fd[i], "POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 199999\r\n\r\n");
+        client_send(fd[i], part);
+    }
+    int small = client_connect_from(&f, CROWD);
+    get(small);
+    assert_served(small); /* there is room for what is usual */
+    while (f.requests + f.refusals < 33)
+        usleep(10000);
+    ck_assert_int_le(f.requests, 8); /* 1 MB, the small one, and what came between two looks */
+    f.hold = false;
+    for (int i = 0; i < 32; i++)
+        served += client_read(fd[i], false, &got) && got.status == 200;
+    ck_assert_int_eq(served, f.requests - 1);
+    get(small);
+    assert_served(small);
+    close(small);
+    close_all(fd, 32);
+}
+END_TEST
+
 START_TEST(what_is_answered_is_kept_no_longer)
 {
     start(64, 1 << 20);
@@ -206,6 +236,7 @@ int main(void)
     tcase_add_test(c, silent_ones_make_room);
     tcase_add_test(c, a_busy_crowd_gives_way);
     tcase_add_test(c, large_unfinished_requests_leave_when_too_much_is_kept);
+    tcase_add_test(c, what_is_worked_on_counts);
     tcase_add_test(c, what_is_answered_is_kept_no_longer);
     tcase_add_test(c, one_request_always_fits);
     suite_add_tcase(s, c);

@@ -1,6 +1,7 @@
 /* The front end of SCEP over HTTP with made-up operations: an answer is what was asked. */
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -299,8 +300,14 @@ START_TEST(a_full_queue)
     }
     usleep(100000); /* the second one waits in the queue */
     ck_assert_int_eq(ask("POST /scep", "Content-Length: 2\r\n\r\n0x"), 503);
-    assert_header("Retry-After: ");
+    assert_header("Retry-After: 5\r\n");
     ck_assert(in_log("reason=busy"));
+    for (int i = 1; i <= 6; i++) { /* a fleet does not come back all at once */
+        char line[32];
+        snprintf(line, sizeof line, "Retry-After: %d\r\n", 5 + i % 6);
+        ck_assert_int_eq(ask("POST /scep", "Content-Length: 2\r\n\r\n0x"), 503);
+        assert_header(line);
+    }
     ck_assert_int_eq(ask("GET /scep?operation=GetCACaps", "\r\n"),
                      200); /* from memory, all the same */
     hold = false;
