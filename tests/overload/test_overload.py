@@ -176,7 +176,7 @@ class Slow(Case):
         self.until(lambda: self.metric("scepd_http_limited_total", '{limit="max_buffered"}') > 300)
         meanwhile = self.enrol(60 * SCALE, 8)
         self.assert_caps()
-        used = self.assert_memory(1.3 * MAX_BUFFERED + 1200 * (CONNECTION + REQUEST))
+        used = self.assert_memory(2 * MAX_BUFFERED + 1200 * (CONNECTION + REQUEST))
         self.assertLess(crowd.ended, 601)  # of the small ones nobody
         crowd.stop()
         tell(what="slow_senders", connections=1200, sent_kb=crowd.sent >> 10, memory_kb=used >> 10,
