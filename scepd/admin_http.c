@@ -84,6 +84,7 @@ static struct health_live live_now(const struct admin *a)
 {
     return (struct health_live){
         .signer_reached = metrics_signer_reached(a->options.metrics),
+        .commit_failed_us = metrics_commit_failed_us(a->options.metrics),
         .reloaded_well = metrics_reloaded_well(a->options.metrics),
         .stopping = a->draining,
         .unconfined = a->sources.config->confinement == CONFINE_OFF,

@@ -23,6 +23,9 @@
 #define DISK_FAIL_MIB 16
 #define BACKUP_HOURS 26
 #define MIB (UINT64_C(1) << 20)
+/* So long a commit that failed keeps the daemon from being ready: afterwards devices must come
+ * again, or nobody would see that the disk is well. */
+#define COMMIT_SECONDS 30
 /* As upkeep.c has it. */
 #define CLOCK_SLACK 60
 
@@ -299,6 +302,22 @@ static void check_signer(struct health *h, const struct health_live *l)
                          "the signer process does not answer: nothing can be issued"));
 }
 
+static void check_commit(struct health *h, const struct health_live *l)
+{
+    int64_t age = (survey_clock_us() - l->commit_failed_us) / 1000000;
+    struct health_check *c;
+    if (!l->commit_failed_us) {
+        c = health_add(h, "commit", HEALTH_PASS, "", "what was answered last could be stored");
+    } else {
+        c = health_add(h, "commit", age < COMMIT_SECONDS ? HEALTH_FAIL : HEALTH_WARN,
+                       "the log and dmesg say why; it goes on by itself when the disk does",
+                       "the last answer could not be stored, %lld s ago, and none was since",
+                       (long long)age);
+        measure(c, age, "seconds", COMMIT_SECONDS);
+    }
+    serving(h, c);
+}
+
 static void check_queue(struct health *h, const struct health_live *l)
 {
     uint64_t capacity = l->queue_capacity ? l->queue_capacity : 1;
@@ -332,6 +351,7 @@ static void check_confinement(struct health *h, const struct health_live *l)
 static void check_live(struct health *h, const struct health_live *l)
 {
     check_signer(h, l);
+    check_commit(h, l);
     check_queue(h, l);
     check_confinement(h, l);
     if (l->reloaded_well)

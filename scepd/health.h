@@ -18,7 +18,7 @@ struct health_check {
     bool serving;            /* a failure here stops enrolments: counts for /readyz */
 };
 
-#define HEALTH_MAX 16
+#define HEALTH_MAX 24
 
 struct health {
     enum health_status status; /* the worst of all */
@@ -30,6 +30,7 @@ struct health {
 /* What only the running daemon knows. */
 struct health_live {
     bool signer_reached;
+    int64_t commit_failed_us; /* by survey_clock_us; 0: the last commit was done */
     bool reloaded_well;
     bool stopping;
     bool unconfined;         /* as configured */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "scepd/metrics_internal.h"
+#include "scepd/survey.h"
 
 /* One that fails may have been a strange request; as many in a row are the signer's fault. */
 #define SIGNER_MISSED_MOST 3
@@ -144,8 +145,14 @@ void metrics_commit(struct metrics *m, bool done, size_t records, double seconds
     if (!m)
         return;
     add(done ? &m->commits : &m->commits_failed, 1);
+    m->commit_failed_us = done ? 0 : survey_clock_us();
     observe_seconds(&m->commit_duration, seconds);
     observe(&m->commit_records, (double)records, (uint64_t)records * 1000000000);
+}
+
+int64_t metrics_commit_failed_us(const struct metrics *m)
+{
+    return m ? m->commit_failed_us : 0;
 }
 
 void metrics_crl_failed(struct metrics *m)

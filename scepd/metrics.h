@@ -55,6 +55,8 @@ void metrics_queue_rejected(struct metrics *m);
 void metrics_queue_wait(struct metrics *m, double seconds);
 /* One transaction of the committer with `records` changes in it. */
 void metrics_commit(struct metrics *m, bool done, size_t records, double seconds);
+/* Microseconds of survey_clock_us when the last commit failed, if none was done since; else 0. */
+int64_t metrics_commit_failed_us(const struct metrics *m);
 void metrics_crl_failed(struct metrics *m);
 void metrics_log_dropped(struct metrics *m, unsigned lines);
 /* It is known to be gone, until metrics_watch_signer gets a lane of another. */

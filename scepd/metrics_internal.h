@@ -43,6 +43,7 @@ struct metrics {
     atomic_uint signer_missed; /* operations in a row that did not get to it */
     counter ca_keys;           /* bits: keys of the signer that issue or sign CRLs */
     counter commits, commits_failed;
+    _Atomic int64_t commit_failed_us; /* monotonic, of the last one if none was done since; 0: it is done */
     struct histogram commit_duration, commit_records;
     counter crl_failures, log_dropped;
     atomic_bool reloaded_well;

@@ -6,7 +6,7 @@
  * or its end, whichever comes first.  None of them leaves store/.
  *
  * Locks.  `map_lock` is held for reading around every transaction of this process and for writing
- * around mdb_env_set_mapsize, which moves the map under the feet of any open transaction.  It prefers
+ * around mdb_env_set_mapsize and env_renew, which move the map under the feet of any open transaction.  It prefers
  * readers (the default), so that a thread with an open write may read beside it.  `writer` is taken
  * before it and serialises the writes of this process; LMDB's own lock does so between processes. */
 #pragma once
@@ -51,7 +51,9 @@ struct store {
     dev_t device;          /* of the directory, for the list of open stores */
     ino_t inode;
     int claim;             /* descriptor that makes it the only daemon's, or -1 */
-    bool broken;           /* the map was lost when it moved; under map_lock */
+    uint64_t map_size;     /* that was asked for, 0: the default */
+    bool broken;           /* not usable: the map was lost when it moved, or it could not be opened anew; under map_lock */
+    unsigned renewed;      /* how often it was opened anew; under map_lock */
     struct store *next;
 };
 
@@ -73,6 +75,10 @@ struct store_write {
 /* Opens LMDB in s->path and the tables, which are made if there are none and `create`. */
 bool env_open(struct store *s, uint64_t map_size, bool create, struct err *err);
 void env_close(struct store *s);
+/* A commit that fails at its last write leaves the environment unusable, for LMDB does not know what is on the disk: opens
+ * it anew, as another process would find it, unless that was done since `seen` was `renewed`.  Waits until no transaction
+ * of this process is open.  LMDB's code. */
+int env_renew(struct store *s, unsigned seen);
 /* Opens the one file s->path, for reading only and without locks: a backup. */
 bool env_open_copy(struct store *s, struct err *err);
 /* Is this file LMDB's, and as long as it says?  Reading behind its end would end the program (SIGBUS). */

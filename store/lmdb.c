@@ -77,10 +77,9 @@ bool env_error(const struct store *s, int rc, const char *doing, struct err *err
 {
     enum err_kind kind = kind_of(s, rc);
     if (rc == MDB_PANIC)
-        return err_set(
-            err, kind,
-            "store %s: %s: an earlier fault damaged its state: the program must be restarted",
-            s->path, doing);
+        return err_set(err, kind,
+                       "store %s: %s: a commit failed and the store cannot be opened anew", s->path,
+                       doing);
     if (kind == ERR_FULL && rc != MDB_MAP_FULL)
         return err_set(err, kind, "store %s: %s: the disk is full", s->path, doing);
     return err_set(err, kind, "store %s: %s: %s", s->path, doing, mdb_strerror(rc));
@@ -89,7 +88,9 @@ bool env_error(const struct store *s, int rc, const char *doing, struct err *err
 bool env_free_dead_readers(struct store *s, struct err *err)
 {
     int dead = 0;
-    int rc = mdb_reader_check(s->env, &dead);
+    pthread_rwlock_rdlock(&s->map_lock);
+    int rc = s->broken ? MDB_PANIC : mdb_reader_check(s->env, &dead);
+    pthread_rwlock_unlock(&s->map_lock);
     if (rc != 0)
         return env_error(s, rc, "checking readers", err);
     if (dead > 0)
@@ -141,7 +142,7 @@ bool env_readers(struct store *s, struct store_reader *out, size_t cap, size_t *
 static int map_adopt(struct store *s)
 {
     pthread_rwlock_wrlock(&s->map_lock);
-    int rc = mdb_env_set_mapsize(s->env, 0);
+    int rc = s->broken ? MDB_PANIC : mdb_env_set_mapsize(s->env, 0);
     if (rc != 0)
         s->broken = true;
     pthread_rwlock_unlock(&s->map_lock);
@@ -161,6 +162,10 @@ static void map_grow(struct store *s)
     struct err ignored;
     env_free_dead_readers(s, &ignored);
     pthread_rwlock_wrlock(&s->map_lock);
+    if (s->broken) { /* whoever begins next opens it anew, and finds the map full again */
+        pthread_rwlock_unlock(&s->map_lock);
+        return;
+    }
     MDB_envinfo info;
     mdb_env_info(s->env, &info);
     uint64_t old = info.me_mapsize;
@@ -195,14 +200,17 @@ static bool begin(struct store *s, unsigned flags, MDB_txn **out, struct err *er
     int rc = 0;
     for (int i = 0; i < BEGIN_TRIES; i++) {
         pthread_rwlock_rdlock(&s->map_lock);
+        unsigned renewed = s->renewed;
         rc = s->broken ? MDB_PANIC : mdb_txn_begin(s->env, NULL, flags, out);
         if (rc == 0)
             return true;
+        if (rc == MDB_READERS_FULL && i == 0)
+            rc = mdb_reader_check(s->env, NULL);
         pthread_rwlock_unlock(&s->map_lock);
         if (rc == MDB_MAP_RESIZED)
             rc = map_adopt(s);
-        else if (rc == MDB_READERS_FULL && i == 0)
-            rc = mdb_reader_check(s->env, NULL);
+        else if (rc == MDB_PANIC)
+            rc = env_renew(s, renewed);
         if (rc != 0)
             break;
         rc = MDB_MAP_RESIZED;

@@ -184,6 +184,7 @@ static int env_start(struct store *s, uint64_t map_size)
 
 bool env_open(struct store *s, uint64_t map_size, bool create, struct err *err)
 {
+    s->map_size = map_size;
     if (!dir_reserve_lock(s->path, READERS_MAX, err))
         return false;
     int rc = env_start(s, map_size);
@@ -212,6 +213,43 @@ void env_close(struct store *s)
     s->env = NULL;
 }
 
+/* The handles of the tables, by a transaction that does not lock the map. */
+static int tables_again(struct store *s)
+{
+    struct txn t = {.s = s};
+    struct err ignored = {0};
+    uint64_t format;
+    int rc = mdb_txn_begin(s->env, NULL, MDB_RDONLY, &t.mdb);
+    if (rc != 0)
+        return rc;
+    if (tables_open(&t, &format, &ignored) && format == STORE_FORMAT)
+        return mdb_txn_commit(t.mdb);
+    mdb_txn_abort(t.mdb);
+    return MDB_CORRUPTED;
+}
+
+int env_renew(struct store *s, unsigned seen)
+{
+    int rc = 0;
+    pthread_rwlock_wrlock(&s->map_lock);
+    bool other = s->renewed != seen; /* another thread was here first */
+    if (!other) {
+        env_close(s);
+        rc = env_start(s, s->map_size);
+        if (rc == 0)
+            rc = tables_again(s);
+        if (rc != 0)
+            env_close(s);
+        s->broken = rc != 0;
+        s->renewed += rc == 0;
+    }
+    pthread_rwlock_unlock(&s->map_lock);
+    if (!other && rc == 0)
+        log_event(s->log, LOG_LEVEL_WARNING, "store.renewed",
+                  "%s was opened anew after a commit that failed", s->path);
+    return rc;
+}
+
 /* ---- copies ---- */
 
 /* Beginning anew when another process has enlarged the map in between. */
@@ -225,7 +263,7 @@ static int copy_once(struct store *s, int fd, unsigned flags)
         return MDB_PANIC;
     txn_read_end(&t);
     pthread_rwlock_rdlock(&s->map_lock);
-    int rc = mdb_env_copyfd2(s->env, fd, flags);
+    int rc = s->broken ? MDB_PANIC : mdb_env_copyfd2(s->env, fd, flags);
     pthread_rwlock_unlock(&s->map_lock);
     return rc;
 }

@@ -24,7 +24,8 @@ struct load {
     size_t n, connections;
     unsigned retry_seconds;       /* how long a device goes on trying */
     const char *prefix;           /* of the common names */
-    int acks;                     /* descriptor that gets a line at every reply, or -1 */
+    int acks;                     /* descriptor that gets a line at every reply, or 0 */
+    bool strict;                  /* a 503 without Retry-After is a failure */
     /* what the server says */
     struct client_caps caps;
     struct client_ca ca;

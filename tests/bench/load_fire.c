@@ -102,6 +102,13 @@ int load_receive(int fd, struct buf *in, struct buf *body)
     return sscanf((char *)in->p, "HTTP/1.%*d %d", &status) == 1 ? status : 0;
 }
 
+/* A server that sends away says when to come again (RFC 9110 section 15.6.4). */
+static bool tells_when(const struct buf *in)
+{
+    char *field = strcasestr((char *)in->p, "\r\nRetry-After:");
+    return field && field < strstr((char *)in->p, "\r\n\r\n");
+}
+
 static void pause_ms(unsigned ms)
 {
     struct timespec t = {ms / 1000, (long)(ms % 1000) * 1000000};
@@ -113,7 +120,7 @@ static void acknowledge(const struct load *l, const struct load_device *d)
 {
     char line[sizeof d->subject + 1];
     int n = snprintf(line, sizeof line, "%s\n", d->subject);
-    if (l->acks >= 0 && write(l->acks, line, (size_t)n) != n)
+    if (l->acks > 0 && write(l->acks, line, (size_t)n) != n)
         abort();
 }
 
@@ -146,7 +153,7 @@ static bool fire_one(struct load *l, struct load_device *d, int *fd, struct buf 
             *fd = -1;
         }
         buf_reset(&d->reply);
-        if (status != 0 && status != 503)
+        if (status != 0 && (status != 503 || (l->strict && !tells_when(in))))
             return false;
         if (load_now_ms() - begun > l->retry_seconds * 1e3)
             return false;

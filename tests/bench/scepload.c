@@ -2,7 +2,7 @@
  *
  *   scepload --port P [--host A] [--path /scep] [-n 5000] [--connections 64] [--challenges FILE]
  *            [--pid PID] [--ca-key rsa2048] [--rounds 1] [--get PATH]... [--prefix load]
- *            [--retry 60] [--start-file F] [--list F] [--acks F] [--again] [--legacy]
+ *            [--retry 60] [--start-file F] [--hold F] [--list F] [--acks F] [--again] [--legacy]
  *
  * Prepares everything (keys, requests, messages), then fires, then opens and verifies every reply.
  * With --pid it prints the CPU of that process and its children while firing, beside the floor of
@@ -11,8 +11,10 @@
  * and over, and tells how long that took.  --start-file is created when firing begins, so that a
  * test can kill the server in the middle.  --list writes common name and serial of every
  * certificate that a device got.  --again sends the same messages once more, which must bring the
- * same certificates.  --acks gets a line with the common name at every reply, while it fires.
- * --legacy reads answers in DES.  The last line is key=value, or the last two with --again.
+ * same certificates.  --acks gets a line with the common name at every reply, while it fires; a 503
+ * without Retry-After is a failure then.  --hold: when all is prepared, waits until that file
+ * exists.  --legacy reads answers in DES.
+ * The last line is key=value, or the last two with --again.
  * Exit 0 when every device got its certificate. */
 #include <fcntl.h>
 #include <getopt.h>
@@ -20,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/hex.h"
 #include "load.h"
@@ -134,7 +137,7 @@ static void report(struct load *l, const struct load_result *r, const struct loa
 }
 
 struct options {
-    const char *challenges_file, *ca_key, *start_file, *list_file, *get[8];
+    const char *challenges_file, *ca_key, *start_file, *hold_file, *list_file, *get[8];
     size_t get_n, rounds;
     int pid;
     bool again, legacy;
@@ -146,7 +149,7 @@ static const struct option option_names[] = {
     {"ca-key", 1, NULL, 'k'},      {"prefix", 1, NULL, 'x'},     {"retry", 1, NULL, 'r'},
     {"start-file", 1, NULL, 's'},  {"list", 1, NULL, 'l'},       {"again", 0, NULL, 'a'},
     {"rounds", 1, NULL, 'R'},      {"get", 1, NULL, 'g'},        {"acks", 1, NULL, 'A'},
-    {"legacy", 0, NULL, 'D'},      {NULL, 0, NULL, 0},
+    {"hold", 1, NULL, 'H'},        {"legacy", 0, NULL, 'D'},     {NULL, 0, NULL, 0},
 };
 
 static bool take_option(int opt, struct load *l, struct options *o)
@@ -190,7 +193,11 @@ static bool take_option(int opt, struct load *l, struct options *o)
         return true;
     case 'A':
         l->acks = open(optarg, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
-        return l->acks >= 0;
+        l->strict = true;
+        return l->acks > 0;
+    case 'H':
+        o->hold_file = optarg;
+        return true;
     case 'D':
         o->legacy = true;
         return true;
@@ -254,7 +261,6 @@ int main(int argc, char **argv)
                      .n = 5000,
                      .connections = 64,
                      .retry_seconds = 60,
-                     .acks = -1,
                      .prefix = "load"};
     struct options o = {.ca_key = "rsa2048", .rounds = 1};
     int opt;
@@ -272,6 +278,8 @@ int main(int argc, char **argv)
     prepare(&l, o.challenges_file);
     if (o.start_file)
         touch(o.start_file);
+    while (o.hold_file && access(o.hold_file, F_OK) != 0)
+        usleep(10000);
     bool all = fire_and_tell(&l, &o, o.pid);
     if (o.list_file)
         write_list(&l, o.list_file);

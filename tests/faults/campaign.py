@@ -3,9 +3,11 @@ that are drawn up at the end."""
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -14,6 +16,8 @@ from harness import BUILD, SCEPD, run
 
 SCEPLOAD = os.path.join(BUILD, "tests", "bench", "scepload")
 LIST_ATTEMPTS = os.path.join(BUILD, "tests", "faults", "list_attempts")
+
+AT_ONCE = 10000  # challenges of one command
 
 
 def children(pid):
@@ -86,19 +90,24 @@ class Load:
     """Devices that do not give up: scepload, and what it has written so far."""
 
     def __init__(self, authority, devices, connections, *more, before=None):
-        """`before` is called when the challenges are made and nothing was sent yet."""
-        self.acks = os.path.join(authority.home, "acks")
-        self.list = os.path.join(authority.home, "acknowledged")
-        challenges = os.path.join(authority.home, "challenges")
+        """`before` is called when everything is prepared and no device has sent anything yet."""
+        self.dir = tempfile.mkdtemp(prefix="scepd-load-", dir="/tmp")  # never on the disk that is filled
+        self.acks, self.list, challenges, ready, hold = (
+            os.path.join(self.dir, name) for name in ("acks", "list", "challenges", "ready", "hold"))
         with open(challenges, "w") as f:
-            f.write(authority.ctl("challenge", "new", "--count", devices, "--expires", "1d", "-q", env=None,
-                                  timeout=600).stdout)
-        if before:
-            before()
+            for first in range(0, devices, AT_ONCE):
+                f.write(authority.ctl("challenge", "new", "--count", min(AT_ONCE, devices - first), "--expires", "1d",
+                                      "-q", env=None, timeout=300).stdout)
         self.process = subprocess.Popen(
             [SCEPLOAD, "--port", str(authority.port), "-n", str(devices), "--connections", str(connections),
-             "--challenges", challenges, "--acks", self.acks, "--list", self.list, "--retry", "300", *more],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+             "--challenges", challenges, "--acks", self.acks, "--list", self.list, "--retry", "300", "--start-file", ready,
+             "--hold", hold, *more], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        while not os.path.exists(ready) and self.running():
+            time.sleep(0.02)
+        if before:
+            before()
+        with open(hold, "wb"):
+            pass
         self.line = len("load-000000\n")
 
     def acknowledged(self):
@@ -133,6 +142,7 @@ class Load:
         self.process.kill()
         self.process.wait()
         self.process.stdout.close()
+        shutil.rmtree(self.dir, True)
 
 
 class Accounts:

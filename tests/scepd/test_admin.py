@@ -113,7 +113,7 @@ class Listener(unittest.TestCase):
             status, health = self.s.health(path)
             self.assertEqual(status, 200)
             names = [c["name"] for c in health["checks"]]
-            for name in "store signer queue config ca_expiry ra_expiry crl disk map clock backup audit_chain".split():
+            for name in "store signer commit queue config ca_expiry ra_expiry crl disk map clock backup audit_chain".split():
                 self.assertIn(name, names)
             self.assertEqual([c for c in health["checks"] if c["status"] == "fail"], [])
 
@@ -308,7 +308,7 @@ class Status(unittest.TestCase):
         self.assertEqual(mine.pop("daemon"), "fail")
         self.assertEqual(code, 7)
         self.assertIn("1 of 10 checks need attention", told)
-        for name in ("signer", "queue", "config", "confinement"):
+        for name in ("signer", "commit", "queue", "config", "confinement"):
             theirs.pop(name)
         self.assertEqual(mine, theirs)
 

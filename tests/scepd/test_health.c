@@ -80,11 +80,22 @@ START_TEST(all_is_well)
     health_look(&sources, NOW, &health);
     ck_assert_int_eq(health.status, HEALTH_PASS);
     ck_assert(health.ready);
-    ck_assert_uint_eq(health.n, 13);
+    ck_assert_uint_eq(health.n, 14);
     sources.live = NULL; /* from another process */
     health_look(&sources, NOW, &health);
     ck_assert_uint_eq(health.n, 9);
     ck_assert_ptr_null(find("signer"));
+}
+END_TEST
+
+START_TEST(commit)
+{
+    live.commit_failed_us = survey_clock_us();
+    expect("commit", HEALTH_FAIL, "could not be stored, 0 s ago");
+    ck_assert(!health.ready);
+    live.commit_failed_us -= INT64_C(31000000);
+    expect("commit", HEALTH_WARN, "31 s ago");
+    ck_assert(health.ready);
 }
 END_TEST
 
@@ -252,7 +263,7 @@ START_TEST(as_json)
     ck_assert_str_eq(json_string_value(json_object_get(o, "status")), "warn");
     ck_assert_str_eq(json_string_value(json_object_get(o, "version")), "1.2.3");
     json_t *checks = json_object_get(o, "checks"), *c;
-    ck_assert_uint_eq(json_array_size(checks), 13);
+    ck_assert_uint_eq(json_array_size(checks), 14);
     size_t i;
     json_array_foreach(checks, i, c)
     {
@@ -274,6 +285,7 @@ int main(void)
     TCase *c = tcase_create("health");
     tcase_add_checked_fixture(c, setup, NULL);
     tcase_add_test(c, all_is_well);
+    tcase_add_test(c, commit);
     tcase_add_test(c, serving);
     tcase_add_test(c, store);
     tcase_add_test(c, backups);

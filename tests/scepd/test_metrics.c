@@ -136,6 +136,16 @@ START_TEST(reloads)
 }
 END_TEST
 
+START_TEST(commits_that_fail)
+{
+    ck_assert_int_eq(metrics_commit_failed_us(m), 0);
+    metrics_commit(m, false, 1, 0.1);
+    ck_assert_int_gt(metrics_commit_failed_us(m), 0);
+    metrics_commit(m, true, 1, 0.1);
+    ck_assert_int_eq(metrics_commit_failed_us(m), 0);
+}
+END_TEST
+
 START_TEST(without_metrics_nothing_is_counted)
 {
     struct metrics *none = NULL;
@@ -150,6 +160,7 @@ START_TEST(without_metrics_nothing_is_counted)
     metrics_endpoint(none, "/scep");
     ck_assert(metrics_signer_reached(none));
     ck_assert(metrics_reloaded_well(none));
+    ck_assert_int_eq(metrics_commit_failed_us(none), 0);
 }
 END_TEST
 
@@ -199,6 +210,7 @@ int main(void)
     tcase_add_test(c, codes_are_a_closed_set);
     tcase_add_test(c, the_signer);
     tcase_add_test(c, reloads);
+    tcase_add_test(c, commits_that_fail);
     tcase_add_test(c, without_metrics_nothing_is_counted);
     tcase_add_test(c, many_threads);
     suite_add_tcase(s, c);
