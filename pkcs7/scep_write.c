@@ -154,7 +154,7 @@ static bool encrypt_key(const struct envelope_parts *p, const uint8_t *content_k
     bool oaep = p->padding == PADDING_OAEP;
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(p->key, NULL);
     bool ok =
-        ctx && buf_reserve(out, n) && EVP_PKEY_encrypt_init(ctx) > 0 &&
+        ctx && n > 0 && buf_reserve(out, n) && EVP_PKEY_encrypt_init(ctx) > 0 &&
         EVP_PKEY_CTX_set_rsa_padding(ctx, oaep ? RSA_PKCS1_OAEP_PADDING : RSA_PKCS1_PADDING) > 0 &&
         (!oaep || (EVP_PKEY_CTX_set_rsa_oaep_md(ctx, digest_md(p->oaep)) > 0 &&
                    EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, digest_md(p->oaep)) > 0)) &&

@@ -6,6 +6,7 @@
 
 #include "scepd/config_live.h"
 #include "scepd/daemon.h"
+#include "scepd/memory.h"
 
 /* Exit codes that scepctl has as well. */
 enum { EXIT_USAGE = 2, EXIT_PROBLEMS = 7 };
@@ -97,6 +98,10 @@ int main(int argc, char **argv)
     struct arguments arguments = {0};
     char file[512];
     unsigned problems = 0;
+    if (!memory_watch()) {
+        fprintf(stderr, "scepd: OpenSSL allocated before it was told how\n");
+        return EXIT_FAILURE;
+    }
     int code = parse(argc, argv, &arguments);
     if (code >= 0)
         return code;

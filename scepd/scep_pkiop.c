@@ -8,6 +8,7 @@
 #include "base/hex.h"
 #include "base/text.h"
 #include "ca/family.h"
+#include "scepd/memory.h"
 #include "scepd/scep_check.h"
 
 /* How often a decision is taken anew because another request changed the store in between. */
@@ -401,6 +402,7 @@ void scep_pki_prepare(const struct scep_call *call, struct scep_answer *out)
     struct scep_message *m = NULL;
     struct err err = {0};
     const struct scep_rules rules = scep_rules_of(call->endpoint);
+    memory_forget();
     trail_begin(&out->trail, CHECK_MESSAGE);
     bool parsed = scep_parse_by(call->message, &rules, &m, &err);
     if (!parsed && err.kind != ERR_REFUSED) {
@@ -434,6 +436,10 @@ void scep_pki_prepare(const struct scep_call *call, struct scep_answer *out)
     else if (!reply_failure(call, m, err.reason, err.text, out, &second))
         answer_fault(out, &second);
 out:
+    if (!out->fault && out->verdict == ENROLL_REJECT && memory_failed()) {
+        err_memory(&err); /* what was found wrong need not be */
+        answer_fault(out, &err);
+    }
     scep_message_free(m);
 }
 

@@ -89,7 +89,7 @@ class Supervisor:
 class Load:
     """Devices that do not give up: scepload, and what it has written so far."""
 
-    def __init__(self, authority, devices, connections, *more, before=None):
+    def __init__(self, authority, devices, connections, *more, before=None, env=None):
         """`before` is called when everything is prepared and no device has sent anything yet."""
         self.dir = tempfile.mkdtemp(prefix="scepd-load-", dir="/tmp")  # never on the disk that is filled
         self.acks, self.list, challenges, ready, hold = (
@@ -97,7 +97,7 @@ class Load:
         with open(challenges, "w") as f:
             for first in range(0, devices, AT_ONCE):
                 f.write(authority.ctl("challenge", "new", "--count", min(AT_ONCE, devices - first), "--expires", "1d",
-                                      "-q", env=None, timeout=300).stdout)
+                                      "-q", env=env, timeout=300).stdout)
         self.process = subprocess.Popen(
             [SCEPLOAD, "--port", str(authority.port), "-n", str(devices), "--connections", str(connections),
              "--challenges", challenges, "--acks", self.acks, "--list", self.list, "--retry", "300", "--start-file", ready,
