@@ -604,12 +604,14 @@ static CMS_ContentInfo *list_reduced(struct view in)
     tree_replace(data, data->n - 1, empty(0x31));
     for (size_t i = data->n - 1; i-- > 3;) {
         struct tree *list = data->child[i];
-        if (!list->constructed) /* both decoders look into such a one nevertheless */
+        if (!list->constructed) { /* both decoders look into such a one nevertheless */
             tree_free(tree_take(data, i));
-        else
-            for (size_t k = list->n; k-- > 0;)
-                if (!tree_is(list->child[k], 0x30))
-                    tree_free(tree_take(list, k));
+            continue;
+        }
+        bool crls = tree_is(list, 0xa1); /* of which only the first is looked at */
+        for (size_t k = list->n; k-- > 0;)
+            if (!tree_is(list->child[k], 0x30) || (crls && k > 0))
+                tree_free(tree_take(list, k));
     }
     tree_write(t, false, &der);
     tree_free(t);
