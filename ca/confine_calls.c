@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <seccomp.h>
 #include <stddef.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -104,7 +105,7 @@ static const int front_calls[] = {
     CALL(sendfile), CALL(epoll_create), CALL(epoll_create1), CALL(epoll_ctl), CALL(epoll_wait),
     CALL(epoll_pwait), CALL(epoll_pwait2), CALL(eventfd), CALL(eventfd2), CALL(pipe), CALL(pipe2),
     CALL(select), CALL(pselect6), CALL(timerfd_create), CALL(timerfd_settime), CALL(signalfd4),
-    CALL(dup), CALL(dup2), CALL(dup3), CALL(fcntl), CALL(ioctl), CALL(close_range),
+    CALL(dup), CALL(dup2), CALL(dup3), CALL(fcntl), CALL(close_range),
     /* files; which ones is Landlock's affair */
     CALL(open), CALL(openat), CALL(stat), CALL(lstat), CALL(newfstatat), CALL(statx), CALL(statfs),
     CALL(access), CALL(faccessat), CALL(faccessat2), CALL(readlink), CALL(readlinkat), CALL(lseek),
@@ -116,12 +117,15 @@ static const int front_calls[] = {
     CALL(munlock), CALL(mincore), CALL(fadvise64), CALL(readahead),
     /* about itself */
     CALL(getuid), CALL(geteuid), CALL(getgid), CALL(getegid), CALL(getppid), CALL(getpgrp),
-    CALL(getgroups), CALL(getrlimit), CALL(setrlimit), CALL(prlimit64), CALL(getrusage),
-    CALL(times), CALL(sysinfo), CALL(uname), CALL(sched_getaffinity), CALL(sched_setaffinity),
-    CALL(sched_getparam), CALL(sched_getscheduler), CALL(getcpu), CALL(membarrier),
-    CALL(get_robust_list), CALL(capget), CALL(waitid), CALL(wait4), CALL(pidfd_open),
-    CALL(rt_sigtimedwait), CALL(rt_sigpending), CALL(rt_sigsuspend), CALL(setitimer), CALL(alarm),
-    CALL(pause), CALL(set_tid_address), CALL(arch_prctl), CALL(clock_adjtime), END};
+    CALL(getgroups), CALL(getrlimit), CALL(setrlimit), CALL(getrusage), CALL(times), CALL(sysinfo),
+    CALL(uname), CALL(sched_getaffinity), CALL(sched_getparam), CALL(sched_getscheduler),
+    CALL(getcpu), CALL(membarrier), CALL(get_robust_list), CALL(capget), CALL(waitid), CALL(wait4),
+    CALL(pidfd_open), CALL(rt_sigtimedwait), CALL(rt_sigpending), CALL(rt_sigsuspend),
+    CALL(setitimer), CALL(alarm), CALL(pause), CALL(set_tid_address), CALL(arch_prctl),
+    CALL(clock_adjtime), END};
+
+/* Not what types into the terminal that scepd may have been started from. */
+static const unsigned long front_ioctls[] = {FIONBIO, FIONREAD, FIOCLEX, TCGETS};
 
 /* Nothing here ever has an honest reason to be called once a process is confined. */
 static const int deadly_calls[] = {CALL(execve),
@@ -259,6 +263,9 @@ static void front_rules(struct building *b, int also)
                                              SCMP_A1(SCMP_CMP_MASKED_EQ, SOCKET_TYPE, SOCK_DGRAM)};
     rule(b, SCMP_ACT_ALLOW, CALL(socket), 2, datagrams);
     when(b, SCMP_ACT_ALLOW, CALL(prctl), SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
+    when(b, SCMP_ACT_ALLOW, CALL(prlimit64), SCMP_A0(SCMP_CMP_EQ, 0)); /* its own limits */
+    for (size_t i = 0; i < sizeof front_ioctls / sizeof *front_ioctls; i++)
+        when(b, SCMP_ACT_ALLOW, CALL(ioctl), SCMP_A1(SCMP_CMP_EQ, front_ioctls[i]));
     signals_to(b, CALL(tgkill), getpid());
     signals_to(b, CALL(kill), getpid());
     if (also > 0)

@@ -8,8 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -245,6 +247,19 @@ static int try_user(void)
 {
     return of(syscall(SYS_setuid, 0));
 }
+static int try_limit_of_parent(void)
+{
+    return of(syscall(SYS_prlimit64, getppid(), RLIMIT_CPU, NULL, NULL));
+}
+static int try_own_limit(void)
+{
+    struct rlimit limit;
+    return of(getrlimit(RLIMIT_NOFILE, &limit));
+}
+static int try_type(void) /* into the terminal; not one, here */
+{
+    return of(ioctl(STDERR_FILENO, TIOCSTI, "x"));
+}
 static int try_sleep(void)
 {
     return usleep(1000);
@@ -306,6 +321,9 @@ static const struct attempt {
     {"perf", try_perf, KILLED, KILLED, KILLED, false},
     {"a module", try_module, KILLED, KILLED, KILLED, false},
     {"setuid", try_user, KILLED, KILLED, KILLED, false},
+    {"the limits of the parent", try_limit_of_parent, EPERM, DONE, ENOSYS, true},
+    {"its own limits", try_own_limit, EPERM, DONE, DONE, true},
+    {"type into the terminal", try_type, EPERM, EITHER, ENOSYS, true},
     {"sleep", try_sleep, DONE, DONE, DONE, false},
     {"write elsewhere", try_write_elsewhere, KILLED, EITHER, EITHER, true},
     {"write to the log", try_log, DONE, DONE, DONE, false},

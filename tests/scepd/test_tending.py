@@ -104,5 +104,24 @@ class Tending(unittest.TestCase):
         self.assertEqual(self.a.stop(), 0)
 
 
+class Confined(unittest.TestCase):
+    """Under the confinement, which another clock does not go with: what is due at once."""
+
+    def test_an_ra_is_renewed_and_served(self):
+        a = Authority(edit=lambda text: text.replace('ra_key = "keys/ra.key";',
+                                                     'ra_key = "keys/ra.key"; ra_renew_before = "730d"; ra_validity = "1000d";'))
+        self.addCleanup(a.close)
+        a.start()
+        self.assertTrue(until(lambda: "event=daemon.tended " in a.log_text()), a.log_text())
+        self.assertIn("event=ra.renewed authority=demo by=scepd", a.log_text())
+        self.assertTrue(os.path.exists(os.path.join(a.home, "authorities", "demo", "ra-1.pem")))
+        challenge = os.path.join(a.home, "challenge")
+        with open(challenge, "w") as f:
+            f.write(a.challenge("-q"))
+        run(SCEPCTL, "client", "enrol", a.url + "/scep", "--subject", "CN=device", "--key", os.path.join(a.home, "d.key"),
+            "--out", os.path.join(a.home, "d.pem"), "--challenge-file", challenge)
+        self.assertEqual(a.stop(), 0)
+
+
 if __name__ == "__main__":
     unittest.main()
