@@ -17,7 +17,7 @@ static void settle(struct service_pool *p, struct service_job *job, bool committ
     }
 }
 
-static void commit_batch(struct service_pool *p, struct service_job **jobs, size_t n)
+void service_commit_now(struct service_pool *p, struct service_job **jobs, size_t n)
 {
     struct enroll_change *changes[SERVICE_BATCH] = {0};
     struct err results[SERVICE_BATCH] = {0};
@@ -62,7 +62,7 @@ void *service_commit(void *pool)
     pthread_setname_np(pthread_self(), "committer");
     while ((n = job_queue_take(&p->commit, jobs, SERVICE_BATCH)) > 0) {
         p->commit_since_us = service_now_us();
-        commit_batch(p, jobs, gather(p, jobs, n));
+        service_commit_now(p, jobs, gather(p, jobs, n));
         p->commit_since_us = 0;
     }
     return NULL;

@@ -34,5 +34,8 @@ void service_finish(struct service_pool *p, struct service_job *job);
 size_t service_pending(struct service_pool *p);
 int64_t service_now_us(void);
 
+/* In one transaction; then their answers go, or they are decided anew.  Any thread. */
+void service_commit_now(struct service_pool *p, struct service_job **jobs, size_t n);
+
 void *service_work(void *worker);
 void *service_commit(void *pool);

@@ -29,10 +29,12 @@ void *service_work(void *worker)
         job->call.signer = w->lane;
         job->call.now = time(NULL);
         p->options.ops->prepare(&job->call, &job->answer);
-        if (job->answer.change)
-            job_queue_push(&p->commit, job);
-        else
+        if (!job->answer.change)
             service_finish(p, job);
+        else if (service_pending(p) == 1) /* alone in the house: nobody to share a commit with */
+            service_commit_now(p, &job, 1);
+        else
+            job_queue_push(&p->commit, job);
         w->since_us = 0;
     }
     return NULL;

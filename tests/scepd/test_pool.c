@@ -21,6 +21,8 @@ static struct {
     pthread_mutex_t lock;
     pthread_cond_t moved;
     bool hold_prepare, hold_commit, commit_breaks;
+    unsigned held_from; /* of those with smaller numbers none is held in prepare */
+    pthread_t commits_on;
     unsigned preparing, waiting_commit; /* entered so far */
     unsigned batch[JOBS], batches;
     unsigned prepared[256], committed[256], failed[256], done[256], expired;
@@ -56,7 +58,7 @@ static void fake_prepare(const struct scep_call *call, struct scep_answer *out)
     w.preparing++;
     unlock();
     lock();
-    while (w.hold_prepare)
+    while (w.hold_prepare && m[1] >= w.held_from)
         wait_moved();
     w.prepared[m[1]]++;
     if (m[0] != REJECT) {
@@ -85,6 +87,7 @@ static bool fake_commit(struct store *s, struct enroll_change *const *changes, s
     unlock();
     lock();
     w.batch[w.batches++] = (unsigned)n;
+    w.commits_on = pthread_self();
     while (w.hold_commit)
         wait_moved();
     bool breaks = w.commit_breaks;
@@ -184,6 +187,19 @@ static void wait_for(const unsigned *counter, unsigned n)
     while (*counter < n)
         wait_moved();
     unlock();
+}
+
+/* The committer has the first job and is held; the second, with a larger number, is held in
+ * prepare: alone the first would be committed by its worker. */
+static void hold_committer(uint8_t what, uint8_t first, uint8_t times, uint8_t second)
+{
+    hold(true, true);
+    ck_assert(submit(what, first, times));
+    ck_assert(submit(ISSUE, second, 0));
+    lock();
+    w.held_from = second;
+    unlock();
+    wait_for(&w.waiting_commit, 1);
 }
 
 START_TEST(every_job_is_done_once)
@@ -311,12 +327,8 @@ END_TEST
 
 START_TEST(a_conflict_returns_even_to_a_full_queue)
 {
-    hold(false, true);
     start(1, 2, 0);
-    ck_assert(submit(CONFLICT, 1, 1));
-    wait_for(&w.waiting_commit, 1);
-    hold(true, true);
-    ck_assert(submit(ISSUE, 2, 0));
+    hold_committer(CONFLICT, 1, 1, 2);
     wait_for(&w.preparing, 2);
     ck_assert(submit(ISSUE, 3, 0));
     ck_assert(submit(ISSUE, 4, 0));
@@ -330,11 +342,10 @@ END_TEST
 
 START_TEST(what_waits_is_committed_together)
 {
-    hold(false, true);
     start(2, JOBS, 0);
-    ck_assert(submit(ISSUE, 0, 0));
-    wait_for(&w.waiting_commit, 1);
-    for (unsigned i = 1; i <= SERVICE_BATCH + 6; i++)
+    hold_committer(ISSUE, 0, 0, 1);
+    hold(false, true);
+    for (unsigned i = 2; i <= SERVICE_BATCH + 6; i++)
         ck_assert(submit(ISSUE, (uint8_t)i, 0));
     wait_for(&w.preparing, SERVICE_BATCH + 7);
     usleep(50000); /* the last ones are on their way into the queue */
@@ -348,13 +359,38 @@ START_TEST(what_waits_is_committed_together)
 }
 END_TEST
 
+static pthread_t worker_of_lone_job(void)
+{
+    unsigned n = w.batches;
+    ck_assert(submit(ISSUE, 0, 0));
+    wait_for(&w.done_all, n + 1);
+    while (service_pool_busy_us(pool) > 0) /* only then the pool counts it no more */
+        usleep(1000);
+    return w.commits_on;
+}
+
+/* Nobody to share a commit with: no hand-over either.  With one worker there is one thread that
+ * does it. */
+START_TEST(a_lone_job_is_committed_by_its_worker)
+{
+    start(1, JOBS, 0);
+    pthread_t worker = worker_of_lone_job();
+    ck_assert(pthread_equal(worker, worker_of_lone_job()));
+    w.waiting_commit = 0;
+    hold_committer(ISSUE, 1, 0, 2);
+    ck_assert(!pthread_equal(worker, w.commits_on));
+    hold(false, false);
+    stop();
+    ck_assert_uint_eq(w.done_all, 4);
+}
+END_TEST
+
 START_TEST(one_item_does_not_poison_the_others)
 {
-    hold(false, true);
     start(1, JOBS, 0);
-    ck_assert(submit(ISSUE, 0, 0));
-    wait_for(&w.waiting_commit, 1);
-    for (uint8_t i = 1; i <= 10; i++)
+    hold_committer(ISSUE, 0, 0, 1);
+    hold(false, true);
+    for (uint8_t i = 2; i <= 10; i++)
         ck_assert(submit(i == 5 ? FAIL : i == 6 ? CONFLICT : ISSUE, i, 1));
     wait_for(&w.preparing, 11);
     hold(false, false);
@@ -426,6 +462,7 @@ int main(void)
     tcase_add_test(c, but_not_for_ever);
     tcase_add_test(c, a_conflict_returns_even_to_a_full_queue);
     tcase_add_test(c, what_waits_is_committed_together);
+    tcase_add_test(c, a_lone_job_is_committed_by_its_worker);
     tcase_add_test(c, one_item_does_not_poison_the_others);
     tcase_add_test(c, a_failed_commit_fails_all_of_it);
     tcase_add_test(c, several_submit_and_free_drains);
