@@ -2,11 +2,12 @@
 
 #include <arpa/inet.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#include "scepd/thread.h"
 
 /* Peers that are remembered at a time, in sets whose oldest member leaves for a new one. */
 #define PEER_SETS 512
@@ -326,7 +327,6 @@ static void *run(void *attempts)
 {
     struct attempts *a = attempts;
     struct timespec next;
-    pthread_setname_np(pthread_self(), "attempts");
     clock_gettime(CLOCK_MONOTONIC, &next);
     pthread_mutex_lock(&a->lock);
     while (!a->stop) {
@@ -347,16 +347,6 @@ static void *run(void *attempts)
     }
     pthread_mutex_unlock(&a->lock);
     return NULL;
-}
-
-static bool start_thread(struct attempts *a)
-{
-    sigset_t every, before;
-    sigfillset(&every);
-    pthread_sigmask(SIG_SETMASK, &every, &before);
-    a->running = pthread_create(&a->thread, NULL, run, a) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return a->running;
 }
 
 void attempts_limits(struct attempts *a, int64_t keep, uint64_t most)
@@ -380,7 +370,8 @@ bool attempts_new(const struct attempts_options *o, struct attempts **out, struc
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&a->stop_now, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    if (!o->no_thread && !start_thread(a)) {
+    a->running = !o->no_thread && thread_start(&a->thread, "attempts", run, a);
+    if (!a->running && !o->no_thread) {
         attempts_free(a);
         return err_set(err, ERR_MEMORY, "cannot start a thread");
     }

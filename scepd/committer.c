@@ -59,7 +59,6 @@ void *service_commit(void *pool)
     struct service_pool *p = pool;
     struct service_job *jobs[SERVICE_BATCH];
     size_t n;
-    pthread_setname_np(pthread_self(), "committer");
     while ((n = job_queue_take(&p->commit, jobs, SERVICE_BATCH)) > 0) {
         p->commit_since_us = service_now_us();
         service_commit_now(p, jobs, gather(p, jobs, n));

@@ -1,11 +1,12 @@
 #include "scepd/errands.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+
+#include "scepd/thread.h"
 
 struct list {
     struct errand *head, *tail;
@@ -45,7 +46,6 @@ static void *run(void *errands)
     struct errands *s = errands;
     const uint64_t one = 1;
     struct errand *e;
-    pthread_setname_np(pthread_self(), "errands");
     pthread_mutex_lock(&s->lock);
     for (;;) {
         while (!(e = first(&s->to_run)) && !s->stop)
@@ -83,16 +83,6 @@ static void on_woken(evutil_socket_t fd, short what, void *errands)
         tell(errands);
 }
 
-static bool start_thread(struct errands *s)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    s->running = pthread_create(&s->thread, NULL, run, s) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return s->running;
-}
-
 bool errands_new(struct event_base *base, struct errands **out, struct err *err)
 {
     struct errands *s = calloc(1, sizeof *s);
@@ -102,7 +92,9 @@ bool errands_new(struct event_base *base, struct errands **out, struct err *err)
     pthread_cond_init(&s->ready, NULL);
     s->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     s->woken = s->wake < 0 ? NULL : event_new(base, s->wake, EV_READ | EV_PERSIST, on_woken, s);
-    if (!s->woken || event_add(s->woken, NULL) != 0 || !start_thread(s)) {
+    s->running =
+        s->woken && event_add(s->woken, NULL) == 0 && thread_start(&s->thread, "errands", run, s);
+    if (!s->running) {
         errands_free(s);
         return err_set(err, ERR_MEMORY, "cannot start a thread beside the loop");
     }

@@ -1,11 +1,11 @@
 #include "scepd/service_pool.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "scepd/service_internal.h"
+#include "scepd/thread.h"
 
 int64_t service_now_us(void)
 {
@@ -99,17 +99,16 @@ static bool start_threads(struct service_pool *p, const struct service_options *
 {
     for (unsigned i = 0; i < o->workers; i++) {
         p->workers[i] = (struct service_worker){.pool = p, .lane = o->lanes[i]};
-        if (pthread_create(&p->workers[i].thread, NULL, service_work, &p->workers[i]) != 0)
+        if (!thread_start(&p->workers[i].thread, "worker", service_work, &p->workers[i]))
             return false;
         p->started++;
     }
-    p->committing = pthread_create(&p->committer, NULL, service_commit, p) == 0;
+    p->committing = thread_start(&p->committer, "committer", service_commit, p);
     return p->committing;
 }
 
 bool service_pool_new(const struct service_options *o, struct service_pool **out, struct err *err)
 {
-    sigset_t all, before;
     struct service_pool *p = calloc(1, sizeof *p);
     struct service_worker *workers = calloc(o->workers, sizeof *workers);
     if (!p || !workers) {
@@ -124,11 +123,7 @@ bool service_pool_new(const struct service_options *o, struct service_pool **out
     job_queue_init(&p->commit, SIZE_MAX);
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->idle, NULL);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    bool started = start_threads(p, o);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (!started) {
+    if (!start_threads(p, o)) {
         service_pool_free(p);
         return err_set(err, ERR_MEMORY, "cannot start %u worker threads", o->workers);
     }

@@ -1,7 +1,6 @@
 #include "scepd/survey.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +8,7 @@
 #include <time.h>
 
 #include "ca/crl.h"
+#include "scepd/thread.h"
 
 #define SURVEY_SECONDS 2
 /* What is counted one by one may take a hundredth of the time. */
@@ -207,7 +207,6 @@ static void survey_again(struct surveyor *s)
 static void *run(void *surveyor)
 {
     struct surveyor *s = surveyor;
-    pthread_setname_np(pthread_self(), "surveyor");
     while (!s->stop) {
         struct timespec next;
         survey_again(s);
@@ -220,16 +219,6 @@ static void *run(void *surveyor)
         pthread_mutex_unlock(&s->lock);
     }
     return NULL;
-}
-
-static bool start_thread(struct surveyor *s)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    s->running = pthread_create(&s->thread, NULL, run, s) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return s->running;
 }
 
 bool surveyor_new(const struct survey_options *o, struct surveyor **out, struct err *err)
@@ -248,7 +237,8 @@ bool surveyor_new(const struct survey_options *o, struct surveyor **out, struct 
     s->next_count_us = INT64_MAX; /* the first look is quick; who asks first gets an answer */
     survey_again(s);
     s->next_count_us = 0;
-    if (!start_thread(s)) {
+    s->running = thread_start(&s->thread, "surveyor", run, s);
+    if (!s->running) {
         surveyor_free(s);
         return err_set(err, ERR_MEMORY, "cannot start a thread");
     }

@@ -1,7 +1,6 @@
 #include "scepd/upkeep.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
@@ -9,6 +8,7 @@
 #include "base/text.h"
 #include "enroll/enroll.h"
 #include "scepd/metrics.h"
+#include "scepd/thread.h"
 
 #define TICK_SECONDS 1
 #define HOUSEKEEP_SECONDS 60
@@ -223,7 +223,6 @@ static void *run(void *upkeep)
 {
     struct upkeep *u = upkeep;
     struct timespec next;
-    pthread_setname_np(pthread_self(), "upkeep");
     clock_gettime(CLOCK_MONOTONIC, &next);
     pthread_mutex_lock(&u->lock);
     while (!u->stop) {
@@ -241,16 +240,6 @@ static void *run(void *upkeep)
     return NULL;
 }
 
-static bool start_thread(struct upkeep *u)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    u->running = pthread_create(&u->thread, NULL, run, u) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return u->running;
-}
-
 bool upkeep_new(const struct upkeep_options *o, struct upkeep **out, struct err *err)
 {
     struct upkeep *u = calloc(1, sizeof *u + o->authority_n * sizeof u->slot[0]);
@@ -266,7 +255,8 @@ bool upkeep_new(const struct upkeep_options *o, struct upkeep **out, struct err 
     struct err ignored = {0};
     store_audit_newest(o->store, &u->latest, &ignored); /* 0 when it cannot be read */
     tick(u, time(NULL));
-    if (!start_thread(u)) {
+    u->running = thread_start(&u->thread, "upkeep", run, u);
+    if (!u->running) {
         upkeep_free(u);
         return err_set(err, ERR_MEMORY, "cannot start a thread");
     }

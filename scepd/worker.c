@@ -15,7 +15,6 @@ void *service_work(void *worker)
     struct service_worker *w = worker;
     struct service_pool *p = w->pool;
     struct service_job *job;
-    pthread_setname_np(pthread_self(), "worker"); /* a confined process names no other thread */
     while ((job = fair_queue_take(&p->work)) != NULL) {
         if (job->attempts == 0)
             metrics_queue_wait(p->options.metrics, service_job_ms(job) / 1000);

@@ -83,11 +83,11 @@ static bool fake_commit(struct store *s, struct enroll_change *const *changes, s
                         size_t n, struct err *err)
 {
     lock();
+    w.commits_on = pthread_self();
     w.waiting_commit++;
     unlock();
     lock();
     w.batch[w.batches++] = (unsigned)n;
-    w.commits_on = pthread_self();
     while (w.hold_commit)
         wait_moved();
     bool breaks = w.commit_breaks;
