@@ -163,17 +163,28 @@ static int let_leave(struct http_conns *c, int share, int most)
     return left;
 }
 
+static bool somebody_has_more(const struct http_conns *c, int share)
+{
+    const struct http_conn *i;
+    TAILQ_FOREACH(i, &c->all, all)
+    if (!i->cut && share_of(i) > share)
+        return true;
+    return false;
+}
+
 /* Those that use their connection for nothing, or for a request or a reply that does not end,
- * leave, some at a time: first of whoever has more than an equal share, then of everybody. */
+ * leave, some at a time: of whoever has more than an equal share, and only while nobody has, of
+ * everybody.  Who has more gives way soon: when its grace is over, or its reply is sent. */
 static void make_room(struct http_conns *c)
 {
-    int most = 1 + c->n / ROOM_PART;
+    int most = 1 + c->n / ROOM_PART, share;
     struct http_conn *i;
     if (c->leaving > 0)
         return; /* their places will be free in a moment */
     TAILQ_FOREACH(i, &c->all, all)
     find_peer(i);
-    if (let_leave(c, equal_share(c), most) == 0)
+    share = equal_share(c);
+    if (let_leave(c, share, most) == 0 && !somebody_has_more(c, share))
         let_leave(c, 0, most);
 }
 

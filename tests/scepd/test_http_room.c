@@ -61,6 +61,30 @@ START_TEST(a_crowd_gives_way_before_others)
 }
 END_TEST
 
+/* The crowd is too young to be closed at once: it is waited for, and nobody else pays. */
+START_TEST(a_young_crowd_gives_way_before_others)
+{
+    int fd[8], waiting;
+    start(8, 1 << 26);
+    fd[0] = client_connect_from(&f, "127.0.0.1");
+    get(fd[0]);
+    assert_served(fd[0]);
+    usleep(1200000); /* idle for longer than it may be with others waiting */
+    for (int i = 1; i < 8; i++) {
+        fd[i] = client_connect_from(&f, CROWD);
+        get(fd[i]);
+        assert_served(fd[i]);
+    }
+    waiting = client_connect_from(&f, OTHER);
+    get(waiting);
+    assert_served(waiting);
+    get(fd[0]);
+    assert_served(fd[0]);
+    close(waiting);
+    close_all(fd, 8);
+}
+END_TEST
+
 START_TEST(nobody_leaves_while_nobody_waits)
 {
     int fd[4];
@@ -232,6 +256,7 @@ int main(void)
     TCase *c = tcase_create("room");
     tcase_set_timeout(c, 60);
     tcase_add_test(c, a_crowd_gives_way_before_others);
+    tcase_add_test(c, a_young_crowd_gives_way_before_others);
     tcase_add_test(c, nobody_leaves_while_nobody_waits);
     tcase_add_test(c, silent_ones_make_room);
     tcase_add_test(c, a_busy_crowd_gives_way);
