@@ -300,7 +300,7 @@ END_TEST
 /* In a process of its own that is killed after `us` microseconds. */
 static void killed(void (*work)(void), unsigned us)
 {
-    pid_t child = fork();
+    pid_t child = fork_child();
     ck_assert_int_ge(child, 0);
     if (child == 0) {
         work();

@@ -132,7 +132,7 @@ END_TEST
 static void step(int fd)
 {
     char c = 'x';
-    ck_assert_int_eq(write(fd, &c, 1), 1);
+    must(write(fd, &c, 1) == 1, "write");
 }
 
 static bool await(int fd)
@@ -145,7 +145,7 @@ static void put_retrying(unsigned from, unsigned n)
 {
     struct store_write *w = begin();
     if (!put_some(w, from, n)) {
-        ck_assert_int_eq(err.kind, ERR_FULL);
+        must(err.kind == ERR_FULL, "%s", err_kind_name(err.kind));
         store_write_abort(w);
         w = begin();
         ok(put_some(w, from, n));
@@ -161,7 +161,7 @@ static void tool(int fd)
     put_retrying(1000, 1000);
     step(fd);
     await(fd);
-    ck_assert_uint_eq(certificates(), 2002); /* the daemon's came meanwhile */
+    must(certificates() == 2002, "another number"); /* the daemon's came meanwhile */
     put_retrying(3000, 500);
     step(fd);
     store_close(st);
@@ -171,7 +171,7 @@ START_TEST(two_processes)
 {
     int fds[2];
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-    pid_t child = fork();
+    pid_t child = fork_child();
     if (child == 0) {
         close(fds[0]);
         tool(fds[1]);
@@ -212,7 +212,7 @@ START_TEST(writer_adopts)
 {
     int fds[2];
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-    pid_t child = fork();
+    pid_t child = fork_child();
     if (child == 0) {
         close(fds[0]);
         small_tool(fds[1]);

@@ -58,7 +58,7 @@ START_TEST(one_daemon_at_a_time)
         .path = dir, .map_size = MAP_SMALL, .create = true, .alone = true};
     fresh();
     ok(store_open(&daemon, &st, &err));
-    pid_t child = fork();
+    pid_t child = fork_child();
     if (child == 0) {
         struct store *s = NULL;
         struct store_options tool = {.path = dir, .map_size = MAP_SMALL};
@@ -141,7 +141,7 @@ START_TEST(not_across_fork)
 {
     st = store_at(dir, MAP_SMALL);
     put_n(1);
-    pid_t child = fork();
+    pid_t child = fork_child();
     if (child == 0) {
         uint64_t n;
         struct store_write *w = NULL;

@@ -61,7 +61,7 @@ START_TEST(writing_at_once)
 {
     pid_t child[WRITERS];
     for (unsigned p = 0; p < WRITERS; p++) {
-        child[p] = fork();
+        child[p] = fork_child();
         if (child[p] == 0) {
             st = store_at(dir, MAP_SMALL); /* even making it is a race */
             for (unsigned i = 0; i < EACH; i++)
@@ -110,7 +110,7 @@ static void die_reading(void)
 /* ... blocks nobody, and leaves nothing half done. */
 static void died(void (*how)(void))
 {
-    pid_t child = fork();
+    pid_t child = fork_child();
     if (child == 0) {
         st = store_at(dir, MAP_SMALL);
         how();
@@ -162,10 +162,10 @@ START_TEST(dead_reader_freed)
     int fds[2];
     char c;
     ck_assert_int_eq(pipe(fds), 0);
-    if (fork() == 0) {
+    if (fork_child() == 0) {
         close(fds[1]);
         st = store_at(dir, MAP_SMALL);
-        ck_assert_int_eq(read(fds[0], &c, 1), 0); /* until the other has opened it too */
+        must(read(fds[0], &c, 1) == 0, "read"); /* until the other has opened it too */
         die_reading();
     }
     st = store_at(dir, MAP_SMALL);
@@ -217,7 +217,7 @@ static unsigned killed_round(unsigned round, unsigned from, struct ack *acks, si
 {
     int fds[2];
     ck_assert_int_eq(pipe(fds), 0);
-    pid_t child = fork();
+    pid_t child = fork_child();
     if (child == 0) {
         close(fds[0]);
         enrol_for_ever(from, fds[1]);
