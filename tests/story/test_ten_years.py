@@ -62,6 +62,7 @@ class MovedIn(Authority):
         assert LIFE in text and 'renew_before = "90d"' in text, text
         with open(self.conf, "w") as f:
             f.write(text)
+        self.unconfine()
         self.ctl("config", "check")
 
 
