@@ -292,6 +292,17 @@ static bool has_more_certificates(struct view in)
     return more;
 }
 
+/* Asked for its key identifier OpenSSL reads every extension that it knows, we that one alone. */
+static bool has_invalid_extension(const struct cert *c)
+{
+    const uint8_t *p = c->der.p;
+    X509 *x = d2i_X509(NULL, &p, (long)c->der.n);
+    bool invalid = x && (X509_get_extension_flags(x) & EXFLAG_INVALID);
+    X509_free(x);
+    ERR_clear_error();
+    return invalid;
+}
+
 /* OpenSSL's opinion of what scep_parse took, with ever less of what it does not look at. */
 static void diff_signed(const struct seal *s, struct view in, const struct scep_message *m,
                         CMS_ContentInfo *whole)
@@ -305,7 +316,7 @@ static void diff_signed(const struct seal *s, struct view in, const struct scep_
         cms = cms_read(buf_view(&reduced), NID_pkcs7_signed);
         good = cms_verified(cms, &content);
     }
-    if (!good && diff_certificate_unreadable(m->signer)) {
+    if (!good && (diff_certificate_unreadable(m->signer) || has_invalid_extension(m->signer))) {
         uint8_t *p = NULL;
         other = stand_in(s, m->signer_pkey);
         int n = i2d_X509(other, &p);
