@@ -1,7 +1,7 @@
 /* A DER writer that fills its buffer from the end to the start, so that every length is known
  * when its header is written: children first, last child first, then der_wrap.  Failure (out of
- * memory, over the limit) is sticky and told once by der_take.  It only writes; reading is left
- * to OpenSSL's template decoder. */
+ * memory, over the limit) is sticky and told once by der_take.  It only writes; what reads is
+ * OpenSSL's template decoder, or a walk from header to header (tlv.h). */
 #pragma once
 
 #include "base/buf.h"
