@@ -332,7 +332,7 @@ bool generation_load(const struct generation_files *g, const struct template *co
         return err_memory(err);
     a->generation = g->generation;
     a->role = g->role;
-    a->key_ca = a->key_ra = a->key_ra_signing = a->key_ra_encryption = -1;
+    a->key_ca = a->key_ra = a->key_ra_signing = a->key_ra_encryption = a->ocsp.key = -1;
     a->ca_decrypts = f->ca_decrypts;
     a->crl_validity = f->crl_validity;
     a->crl_period = f->crl_period;
@@ -399,5 +399,6 @@ void authority_free(struct authority *a)
     for (size_t i = 0; i < AUTHORITY_MAX_CHAIN; i++)
         cert_free(a->chain[i]);
     authority_free_ras(a);
+    cert_free(a->ocsp.cert);
     free(a);
 }

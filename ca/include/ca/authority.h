@@ -24,6 +24,12 @@ struct ra_set {
     unsigned number;                       /* 0: the configured files; others as family.h numbers them */
 };
 
+/* Who answers for the CA by OCSP (RFC 6960 section 4.2.2.2): issued by this CA key itself, its key does nothing else. */
+struct ocsp_delegate {
+    struct cert *cert;                     /* owned; NULL: there is none */
+    int key;                               /* index in the signer, -1 if none */
+};
+
 struct family;
 
 struct authority {
@@ -44,6 +50,7 @@ struct authority {
     size_t set_n;
     struct cert *ra, *ra_signing, *ra_encryption; /* those in use: the latest; borrowed from `set`, NULL if there is none */
     int key_ca, key_ra, key_ra_signing, key_ra_encryption; /* index in the signer, -1 if none */
+    struct ocsp_delegate ocsp;             /* owned */
     bool ca_decrypts;                      /* the CA key may open messages (RSA only) */
     enum digest digest;                    /* of its signatures; follows the curve for EC */
     struct sigalg sigalg;

@@ -18,6 +18,7 @@ enum signer_use { /* bits: what a key may be used for */
     SIGNER_CRLS = 1u << 1,
     SIGNER_MESSAGES = 1u << 2,
     SIGNER_DECRYPT = 1u << 3,
+    SIGNER_OCSP = 1u << 4,        /* alone: a key that answers by OCSP does nothing else */
 };
 
 /* One key: where it is, what it may do, and the limits of what it signs. */
