@@ -9,7 +9,7 @@ BUILD_PACKAGES=(gcc openssl libc6-dev meson ninja-build pkg-config libssl-dev li
 PACKAGE_PACKAGES=(dpkg-dev debhelper lintian systemd)
 TEST_PACKAGES=(check python3 curl gnutls-bin strongswan-pki libstrongswan-extra-plugins certmonger scep
     clang libclang-rt-14-dev llvm-14 mandoc systemd python3-seccomp util-linux faketime prometheus
-    zsh fish strace)
+    zsh fish strace nginx apache2-bin freeradius eapoltest wrk)
 
 die()
 {
@@ -41,6 +41,19 @@ libevent_is_safe()
     dpkg --compare-versions "$have" ge "$LIBEVENT_VERSION"
 }
 
+# apt-get that starts no service of what it installs: a web server on port 80 is nothing that a test wants.
+install_quietly()
+{
+    as_root sh -c '
+        policy=/usr/sbin/policy-rc.d
+        if [ ! -e "$policy" ]; then
+            printf "#!/bin/sh\nexit 101\n" >"$policy"
+            chmod 755 "$policy"
+            trap "rm -f $policy" EXIT
+        fi
+        DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends "$@"' sh "$@"
+}
+
 # Installs what is missing of the packages named; prints one line.
 need_packages()
 {
@@ -54,8 +67,7 @@ need_packages()
     fi
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq update >&2 ||
         die "apt-get update failed." "fix: check the package sources (bookworm and bookworm-security) and the network."
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends "${missing[@]}" \
-        libevent-2.1-7 >/dev/null || die "apt-get could not install: ${missing[*]}"
+    install_quietly "${missing[@]}" libevent-2.1-7 >/dev/null || die "apt-get could not install: ${missing[*]}"
     libevent_is_safe || die \
         "libevent is $(dpkg-query -W -f '${Version}' libevent-2.1-7), which lacks the security fixes of $LIBEVENT_VERSION." \
         "fix: add the bookworm-security package source and run again."

@@ -1,0 +1,79 @@
+"""Relying parties that read CRLs: openssl verify, GnuTLS' certtool and nginx's ssl_crl, unmodified from Debian.
+
+A good device is let in, a revoked one is not, and one that was held is again when it has been released."""
+
+import os
+import sys
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+from harness import run
+from relying import Nginx, Radius, RelyingCase, wait_for
+
+
+class Crl(RelyingCase):
+
+    def openssl(self, device, crl, *more):
+        return run("openssl", "verify", "-x509_strict", "-crl_check_all", "-CRLfile", crl, "-CAfile", self.a.ca, *more, device.cert,
+                   check=False)
+
+    def gnutls(self, device, crl):
+        return run("certtool", "--verify", "--load-ca-certificate", self.a.ca, "--load-crl", crl, "--infile", device.cert, check=False)
+
+    def test_openssl_and_gnutls(self):
+        good, lost = self.device("good"), self.device("lost")
+        lost.revoke()
+        crl = self.crl_lists(lost)
+        r = self.openssl(good, crl)
+        self.assertEqual(r.returncode, 0, r.stderr)
+        r = self.openssl(lost, crl)
+        self.assertIn("certificate revoked", r.stderr)
+        self.assertNotEqual(r.returncode, 0)
+        self.assertEqual(self.gnutls(good, crl).returncode, 0)
+        r = self.gnutls(lost, crl)
+        self.assertIn("evoked", r.stdout + r.stderr)
+        self.assertNotEqual(r.returncode, 0)
+        r = run("certtool", "--verify-crl", "--load-ca-certificate", self.a.ca, "--infile", crl)
+        self.assertIn("verified", (r.stdout + r.stderr).lower())
+
+    def test_nginx(self):
+        """ssl_crl wants a complete list in PEM and reads it when it is told to (SIGHUP)."""
+        good, lost, held = self.device("good"), self.device("lost"), self.device("held")
+        listed = self.path("nginx.crl")
+        os.rename(self.crl_lists(), listed)
+        nginx = Nginx(self, self.server(), f"ssl_client_certificate {self.a.ca}; ssl_verify_client on; ssl_crl {listed};")
+        for device in (good, lost, held):
+            self.assertEqual(nginx.status(device), "200")
+        self.assertEqual(nginx.status(None), "400")
+        lost.revoke()
+        held.revoke("hold")
+        os.rename(self.crl_lists(lost, held), listed)
+        nginx.reload()
+        for device in (lost, held):
+            wait_for("nginx refuses " + device.name, lambda d=device: nginx.status(d) == "400")
+        self.assertIn("certificate revoked", nginx.log_text())
+        self.assertEqual(nginx.status(good), "200")
+        held.release()
+
+        def released():
+            pem = self.crl_lists(lost)
+            return held.serial not in run("openssl", "crl", "-in", pem, "-noout", "-text").stdout.lower() and pem
+        os.rename(wait_for("the CRL lets it go", released), listed)
+        nginx.reload()
+        wait_for("nginx lets it in again", lambda: nginx.status(held) == "200")
+        self.assertEqual(nginx.status(lost), "400")
+
+    def test_radius(self):
+        """EAP-TLS with check_crl: authority and list are in one file, read at the start."""
+        good, lost = self.device("good"), self.device("lost")
+        lost.revoke()
+        with open(self.path("both.pem"), "w") as both, open(self.a.ca) as ca, open(self.crl_lists(lost)) as crl:
+            both.write(ca.read() + crl.read())
+        radius = Radius(self, self.server(), f"ca_file = {self.path('both.pem')}\ncheck_crl = yes")
+        self.assertTrue(radius.lets_in(good))
+        self.assertFalse(radius.lets_in(lost))
+        self.assertIn("certificate revoked", radius.log_text())
+
+
+if __name__ == "__main__":
+    unittest.main()

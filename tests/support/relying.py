@@ -1,0 +1,254 @@
+"""Relying parties of revocation: devices that enrolled, servers that judge them, and what waits until they have changed their mind.
+
+Nothing here measures time: what is expected is asked for again until it comes, under a generous limit."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+from harness import SCEPCTL, AuthorityCase, free_port, need, run
+
+# Endpoint and template of the server certificates of the relying parties themselves.
+SERVER_TEMPLATE = """templates = ( {
+    name = "server"; subject = ["CN=*!"]; san = ["DNS:*", "IP:*"]; rsa = [2048, 4096]; curves = ["P-256"];
+    key_usage = "signing"; ext_key_usage = ["serverAuth"]; validity = "90d"; renew_before = "0s";
+}, {"""
+SERVER_ENDPOINT = """endpoints = (
+    { path = "/scep/server"; authority = "demo"; template = "server"; challenge = "one-time"; },"""
+
+
+def with_servers(text):
+    """The demo's configuration, with a template for TLS servers."""
+    return text.replace("templates = ( {", SERVER_TEMPLATE, 1).replace("endpoints = (", SERVER_ENDPOINT, 1)
+
+
+def wait_for(what, condition, seconds=60, every=0.05):
+    """Asks until `condition` says something true; that is returned."""
+    end = time.monotonic() + seconds
+    while True:
+        result = condition()
+        if result:
+            return result
+        if time.monotonic() > end:
+            raise AssertionError(f"in {seconds} s it did not come to this: {what}")
+        time.sleep(every)
+
+
+def free_udp_port():
+    with socket.socket(type=socket.SOCK_DGRAM) as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Device:
+    """A certificate that was enrolled over SCEP, with its key."""
+
+    def __init__(self, case, name, endpoint="/scep", *more):
+        self.case, self.name = case, name
+        self.key, self.cert = case.path(name + ".key"), case.path(name + ".pem")
+        run(SCEPCTL, "client", "enrol", case.a.url + endpoint, "--subject", f"CN={name}", "--key", self.key,
+            "--out", self.cert, *more, "--challenge-file", "-", input=case.a.challenge())
+        self.serial = run("openssl", "x509", "-in", self.cert, "-noout", "-serial").stdout.strip().split("=")[1].lower()
+
+    def revoke(self, reason="key-compromise"):
+        """It is acknowledged when this returns."""
+        self.case.a.ctl("cert", "revoke", self.serial, "--reason", reason, "--yes")
+
+    def release(self):
+        self.case.a.ctl("cert", "release", self.serial, "--yes")
+
+
+class RelyingCase(AuthorityCase):
+    """One authority, with devices and a server certificate for the relying parties."""
+
+    key = "p256"
+    init_args = ()
+
+    @staticmethod
+    def edit(text):
+        return with_servers(text)
+
+    def device(self, name, *more):
+        return Device(self, name, "/scep", *more)
+
+    def server(self, name="localhost"):
+        return Device(self, name, "/scep/server", "--san", "DNS:localhost,IP:127.0.0.1")
+
+    def crl_lists(self, *devices, path="/crl/demo.crl"):
+        """The published CRL as PEM once it lists all of the devices."""
+        der, pem = self.path("listed.crl"), self.path("listed.crl.pem")
+
+        def look():
+            with open(der, "wb") as f:
+                f.write(self.a.get(path))
+            text = run("openssl", "crl", "-inform", "DER", "-in", der, "-noout", "-text").stdout.lower()
+            return all(d.serial in text for d in devices)
+        wait_for("the CRL lists " + ", ".join(d.name for d in devices), look)
+        run("openssl", "crl", "-inform", "DER", "-in", der, "-out", pem)
+        return pem
+
+
+class Program:
+    """A server of somebody else in the foreground, its directory, and its end."""
+
+    def __init__(self, case, command, port):
+        self.port = port
+        self.log_path = os.path.join(self.dir, "output")
+        with open(self.log_path, "wb") as log:
+            self.process = subprocess.Popen(list(map(str, command)), stdout=log, stderr=subprocess.STDOUT)
+        case.addCleanup(self.end)
+
+    def log_text(self):
+        with open(self.log_path, "rb") as f:
+            return f.read().decode(errors="replace")
+
+    def wait_until(self, ready):
+        def look():
+            if self.process.poll() is not None:
+                raise AssertionError(f"it ended with {self.process.returncode}:\n{self.log_text()}")
+            return ready()
+        wait_for(f"{type(self).__name__} answers", look)
+
+    def end(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait(20)
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+class Nginx(Program):
+    """nginx with a server certificate from the authority; `lines` inside of server {}."""
+
+    CONF = """daemon off;
+{user}
+worker_processes 1;
+pid {dir}/pid;
+error_log {dir}/error.log info;
+events {{ worker_connections 256; }}
+http {{
+    access_log off;
+    {temporary}
+    ssl_session_cache off; ssl_session_tickets off;
+    server {{
+        listen 127.0.0.1:{port} ssl;
+        ssl_certificate {cert};
+        ssl_certificate_key {key};
+        {lines}
+        location / {{ return 200 "you are $ssl_client_s_dn, $ssl_client_verify\\n"; }}
+    }}
+}}
+"""
+
+    def __init__(self, case, server, lines):
+        self.dir = tempfile.mkdtemp(prefix="scepd-nginx-")
+        port = free_port()
+        kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        with open(os.path.join(self.dir, "conf"), "w") as f:
+            f.write(self.CONF.format(dir=self.dir, port=port, cert=server.cert, key=server.key, lines=lines,
+                                     user="user root;" if os.geteuid() == 0 else "",
+                                     temporary=" ".join(f"{k}_temp_path {self.dir}/{k};" for k in kinds)))
+        self.conf = os.path.join(self.dir, "conf")
+        super().__init__(case, [need("/usr/sbin/nginx"), "-p", self.dir, "-e", os.path.join(self.dir, "error.log"), "-c", self.conf],
+                         port)
+        self.ca = case.a.ca
+        self.wait_until(lambda: self.status(None) != "000")
+
+    def log_text(self):
+        with open(os.path.join(self.dir, "error.log")) as f:
+            return super().log_text() + f.read()
+
+    def reload(self):
+        self.process.send_signal(signal.SIGHUP)
+
+    def status(self, device, *more):
+        """The HTTP status that a device gets, "000" where the handshake fails."""
+        who = ["--cert", device.cert, "--key", device.key] if device else []
+        return run("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--cacert", self.ca, *who, *more,
+                   f"https://localhost:{self.port}/", check=False).stdout
+
+
+class Radius(Program):
+    """FreeRADIUS with nothing but EAP-TLS; `tls` are lines inside of tls-config {}.  Devices ask by wpa_supplicant's eapol_test."""
+
+    CONF = """name = radiusd
+libdir = /usr/lib/freeradius
+raddbdir = {dir}
+logdir = {dir}
+run_dir = {dir}
+log {{
+    destination = stdout
+}}
+security {{
+    allow_vulnerable_openssl = yes
+}}
+thread pool {{
+    start_servers = 1
+    max_servers = 2
+    min_spare_servers = 1
+    max_spare_servers = 2
+}}
+client localhost {{
+    ipaddr = 127.0.0.1
+    secret = relying
+    require_message_authenticator = yes
+}}
+modules {{
+    eap {{
+        default_eap_type = tls
+        tls-config common {{
+            certificate_file = {cert}
+            private_key_file = {key}
+            {tls}
+        }}
+        tls {{
+            tls = common
+        }}
+    }}
+}}
+server default {{
+    listen {{
+        type = auth
+        ipaddr = 127.0.0.1
+        port = {port}
+    }}
+    authorize {{
+        eap
+    }}
+    authenticate {{
+        eap
+    }}
+}}
+"""
+
+    def __init__(self, case, server, tls):
+        self.dir = tempfile.mkdtemp(prefix="scepd-radius-")
+        port = free_udp_port()
+        with open(os.path.join(self.dir, "radiusd.conf"), "w") as f:
+            f.write(self.CONF.format(dir=self.dir, port=port, cert=server.cert, key=server.key, tls=tls))
+        with open(os.path.join(self.dir, "dictionary"), "w"):
+            pass
+        super().__init__(case, [need("/usr/sbin/freeradius"), "-f", "-xx", "-d", self.dir, "-l", "stdout"], port)
+        self.ca = case.a.ca
+        self.wait_until(lambda: "Ready to process requests" in self.log_text())
+
+    def lets_in(self, device):
+        conf = os.path.join(self.dir, "eapol-" + device.name)
+        with open(conf, "w") as f:
+            f.write(f'network={{\n key_mgmt=IEEE8021X\n eap=TLS\n identity="{device.name}"\n ca_cert="{self.ca}"\n'
+                    f' client_cert="{device.cert}"\n private_key="{device.key}"\n}}\n')
+        r = run(need("eapol_test"), "-c", conf, "-a", "127.0.0.1", "-p", self.port, "-s", "relying", "-t", "20", "-r", "0",
+                check=False)
+        if r.returncode == 0 and r.stdout.rstrip().endswith("SUCCESS"):
+            return True
+        # Anything but a refusal by EAP is a failure of the test.
+        if "CTRL-EVENT-EAP-FAILURE" not in r.stdout:
+            raise AssertionError(f"{r.stdout[-3000:]}\n{self.log_text()[-3000:]}")
+        return False
