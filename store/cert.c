@@ -91,6 +91,35 @@ bool cert_read(struct view record, struct store_cert *out, struct err *err)
     return true;
 }
 
+/* The same record, but only what is asked for with every answer. */
+static bool status_read(struct view record, struct store_cert_status *out, struct err *err)
+{
+    struct record_reader r;
+    struct store_cert_status c = {.known = true, .stored = true};
+    if (!record_open(&r, record, CERT_VERSION, what, err))
+        return false;
+    skip_bytes(&r, sizeof(uint64_t) + 20); /* id, authority */
+    skip_bytes(&r, read_u8(&r));           /* serial */
+    c.state = (enum cert_state)read_u8(&r);
+    c.not_before = read_i64(&r);
+    c.not_after = read_i64(&r);
+    c.issued_at = read_i64(&r);
+    c.revoked_at = read_i64(&r);
+    c.reason = (enum crl_reason)read_u8(&r);
+    skip_bytes(&r, 3 * STORE_HASH);
+    for (int texts = 7; texts > 0; texts--) /* subject to transaction */
+        skip_text(&r);
+    skip_bytes(&r, 2 * sizeof(uint64_t)); /* renews, renewed_by */
+    c.shard = read_u32(&r);
+    if (!record_close(&r, what, err))
+        return false;
+    if (c.state > CERT_SUPERSEDED)
+        return err_set(err, ERR_STORE, "the store has a certificate in the unknown state %d",
+                       (int)c.state);
+    *out = c;
+    return true;
+}
+
 /* How keys of certificates with this serial, or with a serial of `length` octets that begins so,
  * begin. The length comes first, so that a short serial is no prefix of all the longer ones. */
 static struct key serial_prefix(size_t length, const uint8_t *p, size_t n)
@@ -209,6 +238,47 @@ bool store_write_cert_by_serial(struct store_write *w, const uint8_t authority[2
                        serial.n);
     return txn_usable(&w->txn, err) &&
            by_serial(&w->txn, cert_serial_key(serial, authority), out, err);
+}
+
+static bool status_find(struct txn *t, const uint8_t authority[20], struct view serial,
+                        struct store_cert_status *out, struct err *err)
+{
+    struct key index = cert_serial_key(serial, authority);
+    struct view value, record;
+    uint64_t id = 0;
+    if (!txn_get(t, TABLE_CERT_SERIAL, key_view(&index), &value, err))
+        return false;
+    if (!value.p)
+        return revoked_serial_status(t, authority, serial, out, err);
+    if (!id_of(value, &id, err))
+        return false;
+    struct key k = key_id(id);
+    if (!txn_get(t, TABLE_CERT, key_view(&k), &record, err))
+        return false;
+    if (!record.p)
+        return err_set(err, ERR_STORE, "the store has a serial without its certificate %llu",
+                       (unsigned long long)id);
+    return status_read(record, out, err);
+}
+
+bool store_cert_status(struct store *s, const uint8_t authority[20], struct view serial,
+                       struct store_cert_status *out, struct err *err)
+{
+    struct txn t;
+    struct store_cert_status c = {.known = false};
+    struct key moved = meta_revocations(authority);
+    uint64_t generation = 0;
+    if (!txn_read(s, &t, err))
+        return false;
+    bool ok = txn_counter(&t, key_view(&moved), &generation, err) &&
+              (serial.n == 0 || serial.n > STORE_SERIAL_MAX ||
+               status_find(&t, authority, serial, &c, err));
+    txn_read_end(&t);
+    if (!ok)
+        return false;
+    c.generation = generation;
+    *out = c;
+    return true;
 }
 
 /* A walk over entries of the serial index that begin alike, whichever the authority. */

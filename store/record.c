@@ -139,6 +139,16 @@ void read_text(struct record_reader *r, char *out, size_t cap)
     out[n] = '\0';
 }
 
+void skip_bytes(struct record_reader *r, size_t n)
+{
+    take(r, n);
+}
+
+void skip_text(struct record_reader *r)
+{
+    take(r, (size_t)read_number(r, 2));
+}
+
 struct view read_blob(struct record_reader *r)
 {
     size_t n = (size_t)read_number(r, 4);

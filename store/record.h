@@ -39,6 +39,9 @@ uint64_t read_u64(struct record_reader *r);
 int64_t read_i64(struct record_reader *r);
 void read_bytes(struct record_reader *r, void *p, size_t n);
 void read_text(struct record_reader *r, char *out, size_t cap);
+/* Past what is not asked for. */
+void skip_bytes(struct record_reader *r, size_t n);
+void skip_text(struct record_reader *r);
 /* Points into the record. */
 struct view read_blob(struct record_reader *r);
 /* Everything was there and nothing is left. */

@@ -44,6 +44,9 @@ bool revoked_read(struct view record, struct store_revoked *out, struct err *err
 /* Was this serial revoked before its certificate was known?  Then `c`, which is about to be put, gets that state, and
  * the revocation moves to its number. */
 bool revoked_serial_find(struct txn *t, struct store_cert *c, bool *was, struct err *err);
+/* Fills `out` if the serial alone is revoked, else leaves it as it is. */
+bool revoked_serial_status(struct txn *t, const uint8_t authority[20], struct view serial, struct store_cert_status *out,
+                           struct err *err);
 bool revoked_serial_move(struct txn *t, const struct store_cert *c, struct err *err);
 bool revoked_save(struct txn *t, const struct store_cert *c, struct err *err);
 

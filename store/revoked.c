@@ -205,6 +205,23 @@ bool revoked_serial_find(struct txn *t, struct store_cert *c, bool *was, struct 
     return true;
 }
 
+bool revoked_serial_status(struct txn *t, const uint8_t authority[20], struct view serial,
+                           struct store_cert_status *out, struct err *err)
+{
+    struct store_revoked r;
+    bool found;
+    if (!serial_load(t, authority, serial, &found, &r, err))
+        return false;
+    if (found)
+        *out = (struct store_cert_status){.known = true,
+                                          .state = r.reason == CRL_HOLD ? CERT_HELD : CERT_REVOKED,
+                                          .not_after = r.not_after,
+                                          .revoked_at = r.revoked_at,
+                                          .reason = r.reason,
+                                          .shard = r.shard};
+    return true;
+}
+
 bool revoked_serial_move(struct txn *t, const struct store_cert *c, struct err *err)
 {
     struct key k = revoked_serial_key(c->authority, view_of(c->serial, c->serial_len));

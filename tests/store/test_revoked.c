@@ -227,6 +227,76 @@ START_TEST(serial_gets_its_certificate)
 }
 END_TEST
 
+static struct store_cert_status status_of(const uint8_t authority[20], struct view serial)
+{
+    struct store_cert_status got;
+    memset(&got, 0xaa, sizeof got);
+    ok(store_cert_status(st, authority, serial, &got, &err));
+    return got;
+}
+
+/* The few fields of a status are those of the whole record, in every state. */
+START_TEST(status)
+{
+    uint64_t id = put_n(1), newer = put_n(2), third = put_n(3);
+    struct store_cert c = cert_of(1);
+    struct view serial = view_of(c.serial, c.serial_len);
+    struct store_cert_status got = status_of(authority_a, serial);
+    ck_assert(got.known && got.stored);
+    ck_assert_int_eq(got.state, CERT_ACTIVE);
+    ck_assert_int_eq(got.not_before, c.not_before);
+    ck_assert_int_eq(got.not_after, c.not_after);
+    ck_assert_int_eq(got.issued_at, c.issued_at);
+    ck_assert_int_eq(got.revoked_at, 0);
+    ck_assert_uint_eq(got.shard, c.shard);
+    ck_assert_uint_eq(got.generation, 0);
+
+    revoke_now(id, CRL_HOLD, 70);
+    got = status_of(authority_a, serial);
+    ck_assert_int_eq(got.state, CERT_HELD);
+    ck_assert_int_eq(got.revoked_at, 70);
+    ck_assert_int_eq(got.reason, CRL_HOLD);
+    ck_assert_uint_eq(got.generation, 1);
+    revoke_now(id, CRL_KEY_COMPROMISE, 80);
+    got = status_of(authority_a, serial);
+    ck_assert_int_eq(got.state, CERT_REVOKED);
+    ck_assert_int_eq(got.revoked_at, 80);
+    ck_assert_int_eq(got.reason, CRL_KEY_COMPROMISE);
+    ck_assert_uint_eq(got.generation, 2);
+
+    struct store_write *w = begin();
+    ok(store_cert_renewed(w, newer, third, &err));
+    commit(w);
+    store_cert_clear(&c);
+    c = cert_of(2);
+    got = status_of(authority_a, view_of(c.serial, c.serial_len));
+    ck_assert_int_eq(got.state, CERT_SUPERSEDED);
+    ck_assert_uint_eq(got.generation, 2);
+    ck_assert(!status_of(authority_b, view_of(c.serial, c.serial_len)).known);
+    store_cert_clear(&c);
+}
+END_TEST
+
+START_TEST(status_without_certificate)
+{
+    uint8_t long_one[STORE_SERIAL_MAX + 1] = {1};
+    revoke_serial("old", CRL_HOLD, 70);
+    struct store_cert_status got = status_of(authority_a, view_str("old"));
+    ck_assert(got.known && !got.stored);
+    ck_assert_int_eq(got.state, CERT_HELD);
+    ck_assert_int_eq(got.revoked_at, 70);
+    ck_assert_int_eq(got.reason, CRL_HOLD);
+    ck_assert_int_eq(got.not_after, 5000);
+    ck_assert_uint_eq(got.generation, 1);
+    got = status_of(authority_a, view_str("ol"));
+    ck_assert(!got.known && !got.stored);
+    ck_assert_uint_eq(got.generation, 1); /* an answer about it rests on that, too */
+    ck_assert(!status_of(authority_b, view_str("old")).known);
+    ck_assert(!status_of(authority_a, view_of(NULL, 0)).known);
+    ck_assert(!status_of(authority_a, view_of(long_one, sizeof long_one)).known);
+}
+END_TEST
+
 START_TEST(crl_numbers_raised)
 {
     uint64_t n;
@@ -317,6 +387,8 @@ int main(void)
     tcase_add_test(c, serial_alone);
     tcase_add_test(c, serial_refused);
     tcase_add_test(c, serial_gets_its_certificate);
+    tcase_add_test(c, status);
+    tcase_add_test(c, status_without_certificate);
     tcase_add_test(c, crl_numbers);
     tcase_add_test(c, crl_numbers_raised);
     tcase_add_test(c, crl_kept);
