@@ -54,6 +54,7 @@ struct store {
     uint64_t map_size;     /* that was asked for, 0: the default */
     bool broken;           /* not usable: the map was lost when it moved, or it could not be opened anew; under map_lock */
     unsigned renewed;      /* how often it was opened anew; under map_lock */
+    uint64_t stuck_at;     /* the size of the map that could not be enlarged, 0: none; under `writer` */
     struct store *next;
 };
 

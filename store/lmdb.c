@@ -9,6 +9,10 @@
 
 /* A map that was too small grows by half, at least by this much, so that growth stays rare. */
 #define GROW_MIN (UINT64_C(256) << 20)
+/* What a write finds free when it begins, or half of a smaller map: more than any write needs but
+ * those that rewrite the store (a migration), so that nobody has to write twice because the map is
+ * to grow. */
+#define WRITE_ROOM (UINT64_C(64) << 20)
 /* Below this much free space an I/O error of a commit means a full disk: LMDB reports a short write
  * as EIO. */
 #define DISK_FULL_BELOW (UINT64_C(1) << 20)
@@ -157,6 +161,20 @@ static bool address_space_for(uint64_t size)
     return p != MAP_FAILED && munmap(p, size) == 0;
 }
 
+static void tell_growth(const struct store *s, uint64_t old, uint64_t grown, int rc)
+{
+    struct log_line l;
+    log_begin(&l, s->log, rc == 0 ? LOG_LEVEL_NOTICE : LOG_LEVEL_ERROR, "store.grow");
+    log_str(&l, "path", s->path);
+    log_int(&l, "from", (int64_t)old);
+    log_int(&l, "to", (int64_t)grown);
+    if (rc == 0)
+        log_end(&l, "the map was about to be full and has been enlarged");
+    else
+        log_end(&l, "the map is about to be full and cannot be enlarged: %s", mdb_strerror(rc));
+}
+
+/* By the writer of this process, while it has no transaction. */
 static void map_grow(struct store *s)
 {
     struct err ignored;
@@ -176,16 +194,22 @@ static void map_grow(struct store *s)
         rc = mdb_env_set_mapsize(s->env, grown);
         s->broken = rc != 0;
     }
+    s->stuck_at = rc == 0 ? 0 : old;
     pthread_rwlock_unlock(&s->map_lock);
-    struct log_line l;
-    log_begin(&l, s->log, rc == 0 ? LOG_LEVEL_NOTICE : LOG_LEVEL_ERROR, "store.grow");
-    log_str(&l, "path", s->path);
-    log_int(&l, "from", (int64_t)old);
-    log_int(&l, "to", (int64_t)grown);
-    if (rc == 0)
-        log_end(&l, "the map was full and has been enlarged");
-    else
-        log_end(&l, "the map is full and cannot be enlarged: %s", mdb_strerror(rc));
+    tell_growth(s, old, grown, rc);
+}
+
+/* Asked within a write, so that nobody else adds to it.  A map that could not be enlarged is not
+ * tried again before it is really full. */
+static bool map_is_narrow(struct store *s)
+{
+    MDB_envinfo info;
+    MDB_stat stat;
+    if (mdb_env_info(s->env, &info) != 0 || mdb_env_stat(s->env, &stat) != 0)
+        return false;
+    uint64_t used = (uint64_t)(info.me_last_pgno + 1) * stat.ms_psize;
+    uint64_t room = info.me_mapsize / 2 < WRITE_ROOM ? info.me_mapsize / 2 : WRITE_ROOM;
+    return used + room > info.me_mapsize && s->stuck_at != info.me_mapsize;
 }
 
 /* ---- begin and end ---- */
@@ -236,10 +260,15 @@ bool txn_write(struct store *s, struct txn *out, struct err *err)
     *out = (struct txn){.s = s};
     if (pthread_mutex_lock(&s->writer) != 0)
         return err_set(err, ERR_STORE, "store %s: this thread has a write open already", s->path);
-    if (begin(s, 0, &out->mdb, err))
-        return true;
-    pthread_mutex_unlock(&s->writer);
-    return false;
+    bool begun = begin(s, 0, &out->mdb, err);
+    for (int i = 0; begun && i < BEGIN_TRIES && map_is_narrow(s); i++) {
+        txn_read_end(out); /* without giving up the turn */
+        map_grow(s);
+        begun = begin(s, 0, &out->mdb, err);
+    }
+    if (!begun)
+        pthread_mutex_unlock(&s->writer);
+    return begun;
 }
 
 static void write_end(struct txn *t)

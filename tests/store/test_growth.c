@@ -100,28 +100,51 @@ START_TEST(grows_after_abort)
 }
 END_TEST
 
-/* The map is found full by the commit itself: by its own counter, or by the list of free pages. */
+/* So many certificates and audit entries in one write to a new store: how many of the entries found
+ * room. */
+static struct store_write *fill(unsigned certs, unsigned entries, unsigned *put)
+{
+    struct store_audit entry = {.event = "test"};
+    store_close(st);
+    dir_remove();
+    dir_new();
+    st = store_at(dir, MAP_TINY);
+    struct store_write *w = begin();
+    ok(put_some(w, 0, certs));
+    for (*put = 0; *put < entries && store_audit_put(w, &entry, &err); ++*put)
+        ;
+    return w;
+}
+
+/* Every change finds room, up to the last page, and the commit does not, for what it adds itself.
+ */
 START_TEST(full_at_commit)
 {
+    const unsigned certs = 200, any = 100000;
+    unsigned room, put;
     st = store_at(dir, MAP_TINY);
-    bool grown = false;
-    for (unsigned i = 0; i < 400; i++) {
-        struct store_write *w = begin();
-        bool put = put_some(w, i, 1);
-        if (put)
-            put = store_write_commit(w, &err);
-        else
-            store_write_abort(w);
-        if (!put) {
-            ck_assert_int_eq(err.kind, ERR_FULL);
-            ck_assert(!grown);
-            grown = true;
-            w = begin();
-            ok(put_some(w, i, 1));
-            commit(w);
-        }
-    }
-    ck_assert(grown);
+    store_write_abort(fill(certs, any, &room));
+    ck_assert_uint_lt(room, any);
+    struct store_write *w = fill(certs, room, &put);
+    ck_assert_uint_eq(put, room);
+    fails(store_write_commit(w, &err), ERR_FULL);
+    ck_assert_uint_eq(map_size(), MAP_TINY + GROWN);
+    ck_assert_uint_eq(certificates(), 0);
+    w = begin();
+    ok(put_some(w, 0, 2 * certs));
+    commit(w);
+    ck_assert_uint_eq(certificates(), 2 * certs);
+    verify_clean();
+}
+END_TEST
+
+/* However small the map is, a write of the usual size finds room: the map was enlarged before. */
+START_TEST(usual_writes_find_room)
+{
+    st = store_at(dir, MAP_TINY);
+    for (unsigned i = 0; i < 400; i++)
+        put_n(i);
+    ck_assert_uint_eq(map_size(), MAP_TINY + GROWN);
     ck_assert_uint_eq(certificates(), 400);
     verify_clean();
 }
@@ -229,6 +252,33 @@ START_TEST(writer_adopts)
 }
 END_TEST
 
+/* Two who write in turns as the system lets them: what one has filled while the other waited for
+ * its turn counts. */
+static void write_many(unsigned from)
+{
+    st = store_at(dir, MAP_TINY);
+    for (unsigned i = 0; i < 200; i++)
+        put_n(from + i);
+}
+
+START_TEST(both_find_room)
+{
+    pid_t child = fork_child();
+    if (child == 0) {
+        write_many(1000);
+        store_close(st);
+        _exit(0);
+    }
+    write_many(2000);
+    int status;
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    ck_assert_uint_eq(certificates(), 400);
+    ck_assert_uint_ge(map_size(), MAP_TINY + GROWN);
+    verify_clean();
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("store/growth");
@@ -238,8 +288,10 @@ int main(void)
     tcase_add_test(c, grows);
     tcase_add_test(c, grows_after_abort);
     tcase_add_test(c, full_at_commit);
+    tcase_add_test(c, usual_writes_find_room);
     tcase_add_test(c, two_processes);
     tcase_add_test(c, writer_adopts);
+    tcase_add_test(c, both_find_room);
     suite_add_tcase(s, c);
     return check_main(s);
 }

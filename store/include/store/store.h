@@ -63,9 +63,11 @@ bool store_housekeep(struct store *s, struct err *err);
 
 /* ---- writing ---- */
 
+/* The map is enlarged here when it has less than 64 MiB left: room for any write but one that rewrites the store.  The calling
+ * thread must not be reading (`each` of store_revoked_list), since that waits for all readers of this process. */
 bool store_write_begin(struct store *s, struct store_write **out, struct err *err);
-/* Durable when it returns true.  Always ends the transaction and frees w.  ERR_FULL (map or disk): nothing
- * was stored; a full map has been enlarged when possible, so the same batch may be tried again. */
+/* Durable when it returns true.  Always ends the transaction and frees w.  ERR_FULL: nothing was stored; the disk is full, or the
+ * address space; a write that was larger than that room may be tried again, for the map has been enlarged. */
 bool store_write_commit(struct store_write *w, struct err *err);
 void store_write_abort(struct store_write *w); /* NULL allowed */
 
