@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "scepd/logger.h"
-#include "scepd/network.h"
+#include "base/network.h"
 
 /* Those who ask are few, and ask for little. */
 #define CONNECTIONS 32

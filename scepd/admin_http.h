@@ -3,7 +3,7 @@
 #pragma once
 
 #include "scepd/health.h"
-#include "scepd/http.h"
+#include "http/http.h"
 #include "scepd/metrics.h"
 #include "scepd/service_pool.h"
 

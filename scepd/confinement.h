@@ -6,7 +6,7 @@
 #pragma once
 
 #include "ca/confine.h"
-#include "scepd/config.h"
+#include "config/config.h"
 
 /* Call while there is one thread.  `keeper`: its process.  *lacks gets bits, see confine.h. */
 bool confinement_front(const struct config *c, int keeper, const struct log *log, unsigned *lacks, struct err *err);

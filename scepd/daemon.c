@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "ca/keyfile.h"
-#include "scepd/config_live.h"
+#include "config/config_live.h"
 #include "scepd/confinement.h"
 #include "scepd/daemon_internal.h"
 #include "scepd/notify.h"

@@ -1,7 +1,7 @@
 /* The daemon: puts the rooms together, serves until it is told to stop, takes them apart. */
 #pragma once
 
-#include "scepd/config.h"
+#include "config/config.h"
 
 /* Everything that can be wrong with a loaded configuration but shows only when files are read and paths compared:
  * each is complained about.  `warn` gets what serves now and should be known all the same (config_tend_warn).  Reads the

@@ -5,7 +5,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
-#include "scepd/config_live.h"
+#include "config/config_live.h"
 #include "scepd/daemon_internal.h"
 #include "scepd/notify.h"
 

@@ -1,6 +1,6 @@
 #include "scepd/fair_queue.h"
 
-#include "scepd/network.h"
+#include "base/network.h"
 
 void fair_queue_init(struct fair_queue *q, size_t bound)
 {

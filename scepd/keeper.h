@@ -7,7 +7,7 @@
 #pragma once
 
 #include "ca/signer.h"
-#include "scepd/config.h"
+#include "config/config.h"
 
 struct keeper;
 

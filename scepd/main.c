@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "scepd/config_live.h"
+#include "config/config_live.h"
 #include "scepd/daemon.h"
 #include "scepd/memory.h"
 

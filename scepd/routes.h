@@ -2,7 +2,7 @@
  * append of their own (/pkiclient.exe, /cgi-bin/pkiclient.exe) is ignored. */
 #pragma once
 
-#include "scepd/config.h"
+#include "config/config.h"
 
 enum route_kind {
     ROUTE_ENDPOINT,    /* SCEP; `index` of the endpoint */

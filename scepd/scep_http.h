@@ -3,7 +3,7 @@
 #pragma once
 
 #include "scepd/attempts.h"
-#include "scepd/http.h"
+#include "http/http.h"
 #include "scepd/job_queue.h"
 #include "scepd/logger.h"
 #include "scepd/metrics.h"

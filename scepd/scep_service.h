@@ -4,7 +4,7 @@
 
 #include "base/log.h"
 #include "enroll/enroll.h"
-#include "scepd/config.h"
+#include "config/config.h"
 
 /* One endpoint, put together at start; immutable. */
 struct scep_endpoint {

@@ -3,7 +3,7 @@
  * store itself; what must be counted one by one is counted no more often than it costs little. */
 #pragma once
 
-#include "scepd/config.h"
+#include "config/config.h"
 #include "store/store.h"
 
 #define SURVEY_CRLS CONFIG_MAX_MEMBERS

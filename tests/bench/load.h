@@ -3,7 +3,7 @@
 
 #include <stdatomic.h>
 
-#include "scepd/client.h"
+#include "client/client.h"
 
 struct load_device {
     char subject[64];

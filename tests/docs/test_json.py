@@ -18,7 +18,7 @@ from harness import SCEPCTL, Authority, free_port, run
 
 TESTS = os.path.join(os.path.dirname(__file__), "..")
 PAGE = os.path.join(TESTS, "..", "docs", "JSON.md")
-VERBS = os.path.join(TESTS, "..", "scepd", "scepctl.c")
+VERBS = os.path.join(TESTS, "..", "scepctl", "scepctl.c")
 
 # What no run here can bring about, and why.
 NOT_HERE = {

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "fuzz.h"
-#include "scepd/config.h"
+#include "config/config.h"
 
 /* libconfig 1.5 loses the text it was reading when a file ends inside a string: once, at start, in ours. */
 const char *__lsan_default_suppressions(void);

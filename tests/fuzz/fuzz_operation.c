@@ -13,7 +13,7 @@
 #include <openssl/x509v3.h>
 
 #include "fuzz.h"
-#include "scepd/client.h"
+#include "client/client.h"
 #include "seal.h"
 #include "service_fixture.h"
 

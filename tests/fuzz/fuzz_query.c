@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "scepd/http.h"
+#include "http/http.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {

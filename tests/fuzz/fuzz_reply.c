@@ -4,7 +4,7 @@
 
 #include "fuzz.h"
 #include "pkcs7/inspect.h"
-#include "scepd/client.h"
+#include "client/client.h"
 
 static int any_key(void *ctx, const struct scep_recipient *who)
 {

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "check_main.h"
-#include "http_fixture.h"
+#include "../http/http_fixture.h"
 #include "scepd/scep_http.h"
 
 static struct http_fixture f; /* the client's half of it */

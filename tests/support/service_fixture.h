@@ -2,8 +2,8 @@
  * tests, the fuzzer and the benchmark of the request path. */
 #pragma once
 
-#include "scepd/client.h"
-#include "scepd/config.h"
+#include "client/client.h"
+#include "config/config.h"
 #include "scepd/scep_service.h"
 
 struct service_fixture {

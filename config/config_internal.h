@@ -1,0 +1,36 @@
+/* Between config.c (reads every setting) and config_check.c (rules between settings). */
+#pragma once
+
+#include <libconfig.h>
+
+#include "base/buf.h"
+#include "config/config.h"
+#include "config/config_schema.h"
+
+struct loader {
+    struct config *c;
+    const char *file;              /* as the caller wrote it, for messages */
+    char dir[CONFIG_PATH];         /* complete, of the file */
+    config_complain complain;
+    void *ctx;
+    unsigned problems;
+    bool waiting;                  /* config_load_waiting */
+    /* where each thing stands, for the rules between settings */
+    const config_setting_t *root;
+    const config_setting_t *authority[CONFIG_MAX_AUTHORITIES];
+    const config_setting_t *template[CONFIG_MAX_TEMPLATES];
+    const config_setting_t *endpoint[CONFIG_MAX_ENDPOINTS];
+    bool template_bad[CONFIG_MAX_TEMPLATES]; /* a setting in it was complained about */
+};
+
+/* Reports a mistake in the file's line of `at` (NULL: in no line). */
+void config_mistake(struct loader *l, const config_setting_t *at, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* The setting of this name in a group, or the group itself: to point at. */
+const config_setting_t *config_at(const config_setting_t *group, const char *key);
+/* Names, references, combinations. */
+void config_check(struct loader *l);
+
+/* The first line of the static challenge's file: owned, to be wiped.  Refuses a file that others can
+ * read and a challenge that is too short. */
+bool config_static_challenge(const char *path, struct buf *out, struct err *err);

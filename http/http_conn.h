@@ -1,0 +1,87 @@
+/* The connections of one server.  evhttp has no deadline for a whole request, no limit on connections and no hook
+ * for a connection that ends before its first request, so each bufferevent is kept on a list of ours from accept to
+ * end, with the time since which it is in its phase.  Loop thread only. */
+#pragma once
+
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+#include <event2/listener.h>
+#include <sys/queue.h>
+
+#include "http/http.h"
+#include "http_party.h"
+
+#define HTTP_CONN_BUCKETS 1024 /* as many as connections by default */
+
+/* Octets of request line and headers that evhttp reads: more than the limit, to say which of them is too long. */
+#define HTTP_HEADER_READ(max_header) (2 * (max_header))
+
+enum http_phase {
+    HTTP_IDLE,    /* nothing of a request has come */
+    HTTP_READING, /* some of a request has come */
+    HTTP_WORKING, /* a whole request waits for our reply: no deadline here, the job has its own */
+    HTTP_WRITING, /* the reply leaves */
+};
+
+struct http_conns;
+
+struct http_conn {
+    struct http_conns *owner;
+    struct bufferevent *bev; /* one reference is ours */
+    TAILQ_ENTRY(http_conn) all;
+    LIST_ENTRY(http_conn) bucket;
+    enum http_phase phase;
+    int64_t since; /* of the phase, monotonic ms */
+    bool ending;   /* evhttp said that it goes */
+    bool cut;      /* shut down by us */
+    bool leaving;  /* of those that make room */
+    bool last;     /* ends after this reply, also where evhttp would keep it (CONNECT) */
+    bool silent;   /* nothing has come since it was accepted */
+    size_t held;   /* octets of its requests that are kept: not yet read by evhttp, or of a request without reply */
+    char peer[64]; /* address of the other end, without its port; known once something came, or others wait */
+    struct http_party *party; /* known with the address; NULL when out of memory */
+};
+TAILQ_HEAD(http_conn_list, http_conn);
+LIST_HEAD(http_conn_bucket, http_conn);
+
+struct http_conns {
+    struct event_base *base;
+    const struct log *log;
+    int max, timeout_ms;
+    size_t max_header, max_input; /* octets; kept of a connection */
+    size_t held, max_held; /* octets kept of all */
+    size_t look_again;     /* more than that must be kept before anybody is looked for again; 0: max_held */
+    http_refused refused;
+    void *ctx;
+    http_replied replied; /* may be NULL */
+    void *replied_ctx;
+    struct evconnlistener *listener; /* borrowed; NULL before listening and after draining */
+    bool full, paused;               /* why the listener is off */
+    bool draining;
+    int64_t accept_told; /* monotonic ms: when a failing accept was logged */
+    struct event *sweep, *reap, *room, *resume;
+    int n;
+    unsigned busy, leaving; /* of them working or writing; of them to make room */
+    struct http_parties parties;
+    struct http_conn_list all; /* those that end stand in front, the others in the order of their coming */
+    struct http_conn_bucket bucket[HTTP_CONN_BUCKETS];
+};
+
+bool http_conns_init(struct http_conns *c, struct event_base *base, const struct http_limits *l, struct err *err);
+void http_conns_limits(struct http_conns *c, const struct http_limits *l);
+/* After evhttp_free. */
+void http_conns_clear(struct http_conns *c);
+void http_conns_listener(struct http_conns *c, struct evconnlistener *listener);
+/* Idle connections end now, the others by their replies. */
+void http_conns_drain(struct http_conns *c);
+
+/* evhttp's hook: a bufferevent for the connection just accepted; NULL when out of memory (evhttp makes its own). */
+struct bufferevent *http_conn_new(struct event_base *base, void *conns);
+struct http_conn *http_conn_find(struct http_conns *c, const struct bufferevent *bev);
+void http_conn_phase(struct http_conn *c, enum http_phase phase);
+/* The reply has left. */
+void http_conn_replied(struct http_conn *c);
+/* Should its next reply close it?  Others wait for a connection, and its party has more than an equal share of them. */
+bool http_conn_crowds(struct http_conn *c);
+/* evhttp is about to free it. */
+void http_conn_ending(struct http_conn *c);

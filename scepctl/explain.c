@@ -1,0 +1,276 @@
+#include "scepctl/explain.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/hex.h"
+#include "base/text.h"
+
+const char *explain_result(enum attempt_result result)
+{
+    switch (result) {
+    case ATTEMPT_ISSUED:
+        return "issued";
+    case ATTEMPT_RENEWED:
+        return "renewed";
+    case ATTEMPT_PENDING:
+        return "pending";
+    case ATTEMPT_REPEATED:
+        return "repeated";
+    case ATTEMPT_REFUSED:
+        return "refused";
+    case ATTEMPT_FAILED:
+        return "failed";
+    case ATTEMPT_COUNTED:
+        return "counted";
+    case ATTEMPT_SILENT:
+        return "silent";
+    }
+    return "?";
+}
+
+void explain_who(const struct store_attempt *a, char *out, size_t cap)
+{
+    if (*a->subject)
+        snprintf(out, cap, "%.300s", a->subject);
+    else if (*a->san)
+        snprintf(out, cap, "%.300s", a->san);
+    else if (*a->transaction)
+        snprintf(out, cap, "transaction %s", a->transaction);
+    else
+        snprintf(out, cap, "%s", *a->peer ? a->peer : "somebody");
+}
+
+enum reason explain_reason(const struct store_attempt *a)
+{
+    return reason_by_code(a->reason);
+}
+
+/* ---- values in sentences ---- */
+
+static const char *value_of(const struct store_attempt *a, const char *name, size_t n,
+                            const char **unknown)
+{
+    const struct {
+        const char *name, *unknown, *value;
+    } values[] = {
+        {"subject", "SUBJECT", a ? a->subject : ""},
+        {"endpoint", "the endpoint", a ? a->endpoint : ""},
+        {"peer", "the address", a ? a->peer : ""},
+        {"transaction", "TRANSACTION", a ? a->transaction : ""},
+        {"challenge", "CHALLENGE", a ? a->challenge : ""},
+        {"request", "REQUEST", a ? a->request : ""},
+        {"signer", "SERIAL", a ? a->signer : ""},
+        {"key", "the key", a ? a->key : ""},
+        {"template", "the template", a ? a->template_name : ""},
+    };
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
+        if (strlen(values[i].name) == n && strncmp(values[i].name, name, n) == 0) {
+            *unknown = values[i].unknown;
+            return values[i].value;
+        }
+    *unknown = "";
+    return "";
+}
+
+static bool needs_quotes(const char *s)
+{
+    for (; *s; s++)
+        if (!isalnum((unsigned char)*s) && !strchr("._=,/:@+-", *s))
+            return true;
+    return false;
+}
+
+/* What a device sent becomes one word for any shell: control characters are gone, quotes are
+ * quoted. */
+static void put_value(struct buf *out, const char *value)
+{
+    char clean[1200];
+    text_printable(view_str(value), clean, sizeof clean);
+    if (!needs_quotes(clean)) {
+        buf_append_str(out, clean);
+        return;
+    }
+    buf_append_str(out, "'");
+    for (const char *p = clean; *p; p++) {
+        if (*p == '\'')
+            buf_append_str(out, "'\\''");
+        else
+            buf_append(out, p, 1);
+    }
+    buf_append_str(out, "'");
+}
+
+void explain_fill(const char *text, const struct store_attempt *a, char *out, size_t cap)
+{
+    struct buf b = {0};
+    for (const char *p = text; *p;) {
+        const char *end = *p == '{' ? strchr(p, '}') : NULL, *unknown;
+        if (!end) {
+            buf_append(&b, p++, 1);
+            continue;
+        }
+        const char *value = value_of(a, p + 1, (size_t)(end - p) - 1, &unknown);
+        if (*value)
+            put_value(&b, value);
+        else
+            buf_append_str(&b, unknown);
+        p = end + 1;
+    }
+    snprintf(out, cap, "%.*s", (int)b.n, b.p ? (const char *)b.p : "");
+    buf_clear(&b);
+}
+
+/* ---- what was sent, what was not reached ---- */
+
+void explain_sent(const struct store_attempt *a, char *out, size_t cap)
+{
+    const char *fail = fail_info_name(a->fail_info);
+    const struct reason_info *info = reason_info(explain_reason(a));
+    if (a->result == ATTEMPT_COUNTED || a->result == ATTEMPT_SILENT || !a->status)
+        snprintf(out, cap, "%s", "");
+    else if (fail && info->hresult)
+        snprintf(out, cap, "HTTP %u, CertRep FAILURE %s, 0x%08x", a->status, fail,
+                 (unsigned)info->hresult);
+    else if (fail)
+        snprintf(out, cap, "HTTP %u, CertRep FAILURE %s", a->status, fail);
+    else if (a->result == ATTEMPT_PENDING)
+        snprintf(out, cap, "HTTP %u, CertRep PENDING", a->status);
+    else if (a->result == ATTEMPT_REFUSED || a->result == ATTEMPT_FAILED)
+        snprintf(out, cap, "HTTP %u, no CertRep", a->status);
+    else
+        snprintf(out, cap, "HTTP %u, CertRep SUCCESS%s%s", a->status,
+                 *a->serial ? ", certificate " : "", a->serial);
+}
+
+void explain_not_reached(const struct store_attempt *a, char *out, size_t cap)
+{
+    /* the order of the path; what an endpoint does not ask, and what only some requests meet, is
+     * left out */
+    static const struct {
+        enum check check;
+        bool always;
+    } path[] = {{CHECK_MESSAGE, true},   {CHECK_OPEN, true},      {CHECK_TRANSACTION, true},
+                {CHECK_SIGNER, true},    {CHECK_RENEWAL, false},  {CHECK_TEMPLATE, true},
+                {CHECK_KEY, true},       {CHECK_CHALLENGE, true}, {CHECK_DUPLICATE, false},
+                {CHECK_APPROVAL, false}, {CHECK_SIGNING, true},   {CHECK_STORING, true}};
+    size_t used = 0, n = sizeof path / sizeof *path, at = 0;
+    const struct trail_step *last = a->trail.n ? &a->trail.step[a->trail.n - 1] : NULL;
+    *out = '\0';
+    if (!last || last->state != TRAIL_STOPPED)
+        return;
+    while (at < n && path[at].check != last->check)
+        at++;
+    for (size_t i = at + 1; i < n && used < cap; i++)
+        if (path[i].always)
+            used += (size_t)snprintf(out + used, cap - used, "%s%s", used ? ", " : "",
+                                     check_text(path[i].check));
+}
+
+/* ---- JSON ---- */
+
+static void set_text(json_t *o, const char *key, const char *value)
+{
+    char clean[2048];
+    json_t *s;
+    if (!*value)
+        return;
+    s = json_string(value); /* NULL when it is not UTF-8 */
+    if (!s) {
+        text_printable(view_str(value), clean, sizeof clean);
+        s = json_string(clean);
+    }
+    json_object_set_new(o, key, s);
+}
+
+static json_t *trail_json(const struct trail *t)
+{
+    static const char *const states[] = {"begun", "passed", "stopped", "passed over"};
+    json_t *list = json_array();
+    for (size_t i = 0; i < t->n; i++) {
+        const struct trail_step *s = &t->step[i];
+        json_t *o = json_object();
+        set_text(o, "check", check_text(s->check));
+        set_text(o, "state",
+                 (size_t)s->state < sizeof states / sizeof *states ? states[s->state] : "?");
+        set_text(o, "detail", s->text);
+        json_array_append_new(list, o);
+    }
+    return list;
+}
+
+json_t *explain_reason_json(enum reason reason, const struct store_attempt *a)
+{
+    const struct reason_info *info = reason_info(reason);
+    const struct reason_help *help = reason_help(reason);
+    char text[EXPLAIN_TEXT], hresult[16];
+    json_t *o = json_object();
+    set_text(o, "code", info->code);
+    set_text(o, "text", info->text);
+    explain_fill(help->cause, a, text, sizeof text);
+    set_text(o, "cause", text);
+    explain_fill(help->fix, a, text, sizeof text);
+    set_text(o, "fix", text);
+    reason_screen(reason, text, sizeof text);
+    set_text(o, "device_shows", text);
+    if (info->hresult) {
+        snprintf(hresult, sizeof hresult, "0x%08x", (unsigned)info->hresult);
+        set_text(o, "hresult", hresult);
+        set_text(o, "fail_info", fail_info_name((int)info->fail_info));
+    }
+    return o;
+}
+
+static bool all_zero(const uint8_t *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (p[i])
+            return false;
+    return true;
+}
+
+json_t *explain_json(const struct store_attempt *a)
+{
+    const struct {
+        const char *key, *value;
+    } texts[] = {{"peer", a->peer},
+                 {"agent", a->agent},
+                 {"endpoint", a->endpoint},
+                 {"template", a->template_name},
+                 {"method", a->method},
+                 {"operation", a->operation},
+                 {"transaction", a->transaction},
+                 {"subject", a->subject},
+                 {"san", a->san},
+                 {"key", a->key},
+                 {"digest", a->digest},
+                 {"cipher", a->cipher},
+                 {"signer", a->signer},
+                 {"challenge", a->challenge},
+                 {"request", a->request},
+                 {"serial", a->serial},
+                 {"reason", a->reason},
+                 {"detail", a->detail}};
+    char text[EXPLAIN_TEXT], hex[2 * STORE_HASH + 1];
+    json_t *o = json_object();
+    json_object_set_new(o, "attempt", json_integer((json_int_t)a->seq));
+    text_time(a->at, text);
+    set_text(o, "at", text);
+    set_text(o, "result", explain_result(a->result));
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        set_text(o, texts[i].key, texts[i].value);
+    if (!all_zero(a->key_hash, STORE_HASH)) {
+        hex_encode(view_of(a->key_hash, STORE_HASH), hex);
+        set_text(o, "key_sha256", hex);
+    }
+    if (a->status)
+        json_object_set_new(o, "status", json_integer(a->status));
+    if (a->fail_info >= 0)
+        set_text(o, "fail_info", fail_info_name(a->fail_info));
+    json_object_set_new(o, "ms", json_integer(a->ms));
+    if (a->more)
+        json_object_set_new(o, "more", json_integer(a->more));
+    json_object_set_new(o, "checks", trail_json(&a->trail));
+    return o;
+}
