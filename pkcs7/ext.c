@@ -116,15 +116,24 @@ static bool parse_san(struct view value, enum reason reason, struct extensions *
     return san_parse(value, &x->san, err);
 }
 
+/* A view of what was decoded.  What stands nowhere as a whole was put together from pieces. */
+static bool locate_identifier(struct view value, const ASN1_STRING *id, const char *what,
+                              enum reason reason, struct view *out, struct err *err)
+{
+    struct view octets = frame_view(id);
+    *out = frame_locate(&value, octets);
+    return out->n == octets.n || err_refuse(err, reason, "%s has a string in pieces (BER)", what);
+}
+
 static bool parse_ski(struct view value, enum reason reason, struct extensions *x, struct err *err)
 {
     ASN1_OCTET_STRING *id = (ASN1_OCTET_STRING *)frame_decode(
         value, ASN1_ITEM_rptr(ASN1_OCTET_STRING), reason, "subjectKeyIdentifier", err);
     if (!id)
         return false;
-    x->ski = frame_locate(&value, frame_view(id));
+    bool ok = locate_identifier(value, id, "subjectKeyIdentifier", reason, &x->ski, err);
     ASN1_OCTET_STRING_free(id);
-    return true;
+    return ok;
 }
 
 static bool parse_aki(struct view value, enum reason reason, struct extensions *x, struct err *err)
@@ -133,10 +142,10 @@ static bool parse_aki(struct view value, enum reason reason, struct extensions *
                                                           reason, "authorityKeyIdentifier", err);
     if (!id)
         return false;
-    x->aki = frame_locate(&value, frame_view(id->keyid));
+    bool ok = locate_identifier(value, id->keyid, "authorityKeyIdentifier", reason, &x->aki, err);
     x->aki_other = id->issuer || id->serial;
     AUTHORITY_KEYID_free(id);
-    return true;
+    return ok;
 }
 
 static bool parse_ms_sid(struct view value, enum reason reason, struct extensions *x,

@@ -141,6 +141,23 @@ START_TEST(authority_by_name)
 }
 END_TEST
 
+/* DER has no strings in pieces, and an identifier in pieces stands nowhere as a whole: not to be
+ * taken for none. */
+START_TEST(identifiers_in_pieces)
+{
+    expect_refused(SINGLE("2.5.29.14", "\x24\x08\x04\x02"
+                                       "ab"
+                                       "\x04\x02"
+                                       "cd"),
+                   "subjectKeyIdentifier has a string in pieces (BER)");
+    expect_refused(SINGLE("2.5.29.35", "\x30\x0a\xa0\x08\x04\x02"
+                                       "ab"
+                                       "\x04\x02"
+                                       "cd"),
+                   "authorityKeyIdentifier has a string in pieces (BER)");
+}
+END_TEST
+
 START_TEST(sid_is_kept_raw)
 {
     struct buf der = SINGLE("1.3.6.1.4.1.311.25.2", "\x30\x03\x02\x01\x05");
@@ -271,6 +288,7 @@ int main(void)
     tcase_add_test(c, what_certificates_carry);
     tcase_add_test(c, ca_and_path_length);
     tcase_add_test(c, authority_by_name);
+    tcase_add_test(c, identifiers_in_pieces);
     tcase_add_test(c, sid_is_kept_raw);
     tcase_add_test(c, those_that_do_not_parse);
     tcase_add_test(c, each_once);
