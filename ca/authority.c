@@ -235,7 +235,7 @@ static bool hash_keys(struct authority *a, struct err *err)
              (a->set[i].shape == RA_SINGLE || hash_key(a, a->set[i].encryption, err));
     for (size_t i = 0; ok && i < a->chain_n; i++)
         ok = hash_key(a, a->chain[i], err);
-    return ok;
+    return ok && (!a->ocsp.cert || hash_key(a, a->ocsp.cert, err));
 }
 
 /* ---- the signer's part ---- */
@@ -303,8 +303,10 @@ static bool add_keys(struct authority *a, const struct generation_files *g,
         return true; /* only its certificate is of use: to know what it issued */
     if (authority_add_key(spec, f->key, f->passphrase_file, a->cert, ca_uses(a), &a->key_ca, err) &&
         fill_limits(&spec->key[a->key_ca], templates, templates_n, err) &&
-        authority_add_ra_keys(a, g, spec, err))
+        authority_add_ra_keys(a, g, spec, err)) {
+        authority_add_ocsp_key(a, g, spec);
         return true;
+    }
     spec->n = before;
     return false;
 }
@@ -339,13 +341,17 @@ bool generation_load(const struct generation_files *g, const struct template *co
     if (!copy_text(a->name, sizeof a->name, f->name, "the name of an authority", err) ||
         !copy_text(a->crl_url, sizeof a->crl_url, f->crl_url, "a CRL's URL", err) ||
         !copy_text(a->issuer_url, sizeof a->issuer_url, f->issuer_url, "an issuer's URL", err) ||
-        !load_ca(a, g, err) || !load_chain(a, g, err) || !authority_load_ras(a, g, err) ||
-        !hash_keys(a, err) || (spec && !add_keys(a, g, templates, templates_n, spec, err))) {
-        authority_free(a);
-        return false;
-    }
+        !copy_text(a->ocsp_url, sizeof a->ocsp_url, f->ocsp_url, "an OCSP responder's URL", err) ||
+        !load_ca(a, g, err) || !load_chain(a, g, err) || !authority_load_ras(a, g, err))
+        goto fail;
+    authority_load_ocsp(a, g);
+    if (!hash_keys(a, err) || (spec && !add_keys(a, g, templates, templates_n, spec, err)))
+        goto fail;
     *out = a;
     return true;
+fail:
+    authority_free(a);
+    return false;
 }
 
 bool generation_configured(struct generation_files *g, const struct authority_files *f,

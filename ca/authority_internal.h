@@ -2,6 +2,7 @@
 #pragma once
 
 #include "ca/family.h"
+#include "manifest.h"
 
 /* The files of one set of RA certificates. */
 struct ra_files {
@@ -11,10 +12,17 @@ struct ra_files {
     const char *encryption, *encryption_key;
 };
 
+struct ocsp_files {
+    unsigned number;
+    const char *certificate, *key;
+};
+
 struct generation_files {
     struct authority_files files;            /* its RA fields are not looked at */
     struct ra_files ra[AUTHORITY_MAX_RAS + 2]; /* the configured ones may have ended too */
     size_t ra_n;
+    struct ocsp_files ocsp[MANIFEST_MAX_OCSP]; /* the latest last */
+    size_t ocsp_n;
     unsigned generation;
     enum authority_role role;
     bool look;                               /* FAMILY_LOOK */
@@ -28,7 +36,6 @@ bool generation_load(const struct generation_files *g, const struct template *co
 
 /* ---- family.c, for tend.c ---- */
 
-struct manifest_generation;
 /* The files of a generation; `room` (owned, free) holds their names. */
 bool family_name_files(const struct family_files *f, const struct manifest_generation *m, struct generation_files *out,
                        void **room, struct err *err);
@@ -55,3 +62,9 @@ int64_t ra_set_end(const struct ra_set *s);
 bool authority_load_ras(struct authority *a, const struct generation_files *g, struct err *err);
 bool authority_add_ra_keys(struct authority *a, const struct generation_files *g, struct signer_spec *spec, struct err *err);
 void authority_free_ras(struct authority *a);
+
+/* ---- authority_ocsp.c ---- */
+
+/* Neither fails: a->ocsp.fault says why there is no responder. */
+void authority_load_ocsp(struct authority *a, const struct generation_files *g);
+void authority_add_ocsp_key(struct authority *a, const struct generation_files *g, struct signer_spec *spec);

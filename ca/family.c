@@ -87,7 +87,8 @@ struct paths {
     char certificate[MANIFEST_PATH], key[MANIFEST_PATH];
     char chain[AUTHORITY_MAX_CHAIN][MANIFEST_PATH];
     char ra[AUTHORITY_MAX_RAS + 2][4][MANIFEST_PATH];
-    char crl_url[256], issuer_url[256];
+    char ocsp[MANIFEST_MAX_OCSP][2][MANIFEST_PATH];
+    char crl_url[256], issuer_url[256], ocsp_url[256];
 };
 
 static bool name_ra(const char *directory, const struct manifest_ra *r, struct ra_files *out,
@@ -119,13 +120,29 @@ static bool name_ras(const char *directory, const struct manifest_generation *m,
     return true;
 }
 
+static bool name_ocsp(const char *directory, const struct manifest_generation *m,
+                      struct generation_files *g, struct paths *p, struct err *err)
+{
+    for (unsigned i = 0; i < m->ocsp_n; i++) {
+        if (!manifest_path_ocsp(directory, m->ocsp[i], ".pem", p->ocsp[i][0], err) ||
+            !manifest_path_ocsp(directory, m->ocsp[i], ".key", p->ocsp[i][1], err))
+            return false;
+        g->ocsp[g->ocsp_n++] = (struct ocsp_files){m->ocsp[i], p->ocsp[i][0], p->ocsp[i][1]};
+    }
+    return true;
+}
+
+static bool name_url(const char *first, unsigned number, char out[256])
+{
+    return family_url(first ? first : "", number, out, 256);
+}
+
 static bool name_urls(const struct authority_files *first, unsigned number, struct paths *p,
                       struct err *err)
 {
-    return (family_url(first->crl_url ? first->crl_url : "", number, p->crl_url,
-                       sizeof p->crl_url) &&
-            family_url(first->issuer_url ? first->issuer_url : "", number, p->issuer_url,
-                       sizeof p->issuer_url)) ||
+    return (name_url(first->crl_url, number, p->crl_url) &&
+            name_url(first->issuer_url, number, p->issuer_url) &&
+            name_url(first->ocsp_url, number, p->ocsp_url)) ||
            err_set(err, ERR_CONFIG, "a URL of generation %u is too long", number);
 }
 
@@ -134,16 +151,19 @@ static bool name_files(const struct family_files *f, const struct manifest_gener
 {
     const char *directory = f->directory;
     if (m->number == 1)
-        return generation_configured(g, &f->first, err) && name_ras(directory, m, g, p, err);
+        return generation_configured(g, &f->first, err) && name_ras(directory, m, g, p, err) &&
+               name_ocsp(directory, m, g, p, err);
     *g = (struct generation_files){.files = f->first, .generation = m->number};
     g->files.certificate = p->certificate;
     g->files.key = p->key;
     g->files.crl_url = p->crl_url;
     g->files.issuer_url = p->issuer_url;
+    g->files.ocsp_url = p->ocsp_url;
     g->files.chain_n = m->chain_n;
     bool ok = manifest_path_ca(directory, m->number, ".pem", p->certificate, err) &&
               manifest_path_ca(directory, m->number, ".key", p->key, err) &&
-              name_urls(&f->first, m->number, p, err) && name_ras(directory, m, g, p, err);
+              name_urls(&f->first, m->number, p, err) && name_ras(directory, m, g, p, err) &&
+              name_ocsp(directory, m, g, p, err);
     for (unsigned i = 0; ok && i < m->chain_n; i++) {
         ok = manifest_path_chain(directory, m->number, i + 1, p->chain[i], err);
         g->files.chain[i] = p->chain[i];

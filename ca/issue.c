@@ -56,13 +56,10 @@ static bool clamp_times(const struct authority *a, const struct cert_plan *plan,
 
 static bool add_extras(const struct cert_plan *plan, struct tbs *t, struct err *err)
 {
-    static const uint8_t null[] = {DER_NULL, 0};
     bool ok = true;
 
     for (size_t i = 0; ok && i < plan->extension_n; i++)
         ok = tbs_extra_add(t, plan->extension[i].oid, plan->extension[i].value);
-    if (ok && eku_has(&plan->eku, EKU_OCSP_SIGNING)) /* RFC 6960 section 4.2.2.2.1 */
-        ok = tbs_extra_add(t, OID_OCSP_NOCHECK, view_of(null, sizeof null));
     return ok || err_set(err, ERR_CONFIG, "the plan has an extension twice, or more than %d",
                          TBS_MAX_EXTRA);
 }
@@ -83,6 +80,7 @@ static bool fill_tbs(const struct authority *a, const struct cert_plan *plan, st
     t->san = &plan->san;
     t->crl_url = a->crl_url;
     t->issuer_url = a->issuer_url;
+    t->ocsp_url = a->ocsp_url;
     return add_extras(plan, t, err);
 }
 

@@ -29,6 +29,8 @@ static int64_t role_longest(enum cert_role role)
     case ROLE_RA_SIGNING:
     case ROLE_RA_ENCRYPTION:
         return 3 * 366 * DAY;
+    case ROLE_OCSP: /* nobody can revoke it: 30 days with what it may be back-dated by */
+        return 30 * DAY - BACKDATE_MAX;
     case ROLE_DEVICE: /* the template's business, in limits->max_validity */
         break;
     }
@@ -195,6 +197,7 @@ static bool lint_written_again(struct lint *l, struct err *err)
     l->tbs.san = &l->san;
     l->tbs.crl_url = l->crl_url;
     l->tbs.issuer_url = l->issuer_url;
+    l->tbs.ocsp_url = l->ocsp_url;
     if (!tbs_build(&l->tbs, &built, err))
         return false;
     bool same = view_eq(buf_view(&built), l->cert->tbs);

@@ -187,15 +187,21 @@ static bool lint_authority_info(struct lint *l, struct view value, struct err *e
     if (!v)
         return false;
     const AUTHORITY_INFO_ACCESS *info = (const AUTHORITY_INFO_ACCESS *)v;
-    if (sk_ACCESS_DESCRIPTION_num(info) == 1) {
-        const ACCESS_DESCRIPTION *access = sk_ACCESS_DESCRIPTION_value(info, 0);
-        ok = OBJ_obj2nid(access->method) == NID_ad_ca_issuers &&
-             url_copy(access->location, l->issuer_url);
+    int n = sk_ACCESS_DESCRIPTION_num(info);
+    ok = n == 1 || n == 2;
+    for (int i = 0; ok && i < n; i++) {
+        const ACCESS_DESCRIPTION *access = sk_ACCESS_DESCRIPTION_value(info, i);
+        int method = OBJ_obj2nid(access->method);
+        char *url = method == NID_ad_OCSP         ? l->ocsp_url
+                    : method == NID_ad_ca_issuers ? l->issuer_url
+                                                  : NULL;
+        ok = url && !url[0] && url_copy(access->location, url);
     }
     ASN1_item_free(v, ASN1_ITEM_rptr(AUTHORITY_INFO_ACCESS));
-    if (!ok)
+    if (!ok) /* and their order, when it is written again (C1) */
         return err_refuse(err, REASON_INTERNAL,
-                          "C33: authorityInfoAccess is not one caIssuers with an http URI");
+                          "C33: authorityInfoAccess is not ocsp and caIssuers, each once with an "
+                          "http URI");
     if (l->limits->role == ROLE_ROOT)
         return err_refuse(err, REASON_INTERNAL, "C33: a root has no authority information");
     return true;

@@ -17,7 +17,7 @@ struct lint {
     struct san san;      /* owned */
     struct pubkey key, issuer_key; /* borrowed from cert and from the issuer's certificate */
     struct eku eku;
-    char crl_url[LINT_URL_MAX], issuer_url[LINT_URL_MAX];
+    char crl_url[LINT_URL_MAX], issuer_url[LINT_URL_MAX], ocsp_url[LINT_URL_MAX];
     STACK_OF(X509_EXTENSION) *extensions;               /* owned */
     char extra_oid[TBS_MAX_EXTRA][OID_TEXT_MAX];
     bool has_basic_constraints, has_key_usage, has_eku, has_san, has_nocheck;

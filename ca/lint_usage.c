@@ -22,6 +22,8 @@ static struct role_usage role_usage(enum cert_role role)
         return (struct role_usage){KU_DIGITAL_SIGNATURE, KU_DIGITAL_SIGNATURE};
     case ROLE_RA_ENCRYPTION: /* without digitalSignature: PyScep tells the pair apart by it */
         return (struct role_usage){KU_KEY_ENCIPHERMENT, KU_KEY_ENCIPHERMENT};
+    case ROLE_OCSP:
+        return (struct role_usage){KU_DIGITAL_SIGNATURE, KU_DIGITAL_SIGNATURE};
     case ROLE_DEVICE:
         break;
     }
@@ -78,17 +80,23 @@ static bool lint_purposes(const struct lint *l, struct err *err)
     return true;
 }
 
-/* RFC 6960 section 4.2.2.2: whoever has this purpose speaks for the authority. */
+/* RFC 6960 section 4.2.2.2: whoever has this purpose speaks for the authority, so the authority
+ * makes responders for itself only.  Nobody asks whether one is revoked, and so it does not say
+ * where. */
 static bool lint_ocsp(const struct lint *l, struct err *err)
 {
-    bool responder = eku_has(&l->eku, EKU_OCSP_SIGNING);
+    bool signing = eku_has(&l->eku, EKU_OCSP_SIGNING);
 
-    if (responder != l->has_nocheck)
+    if (l->limits->role != ROLE_OCSP)
+        return (!signing && !l->has_nocheck) ||
+               err_refuse(err, REASON_USAGE_FORBIDDEN,
+                          "C40: OCSPSigning and ocsp-nocheck are the authority's own responder's");
+    if (!signing || l->eku.n != 1 || !l->has_nocheck)
         return err_refuse(err, REASON_USAGE_FORBIDDEN,
-                          "C40: OCSPSigning and ocsp-nocheck go together");
-    if (responder && (l->eku.n != 1 || l->tbs.key_usage != KU_DIGITAL_SIGNATURE))
-        return err_refuse(err, REASON_USAGE_FORBIDDEN,
-                          "C40: an OCSP responder has digitalSignature and OCSPSigning alone");
+                          "C40: an OCSP responder has OCSPSigning alone, and ocsp-nocheck");
+    if (l->crl_url[0] || l->issuer_url[0] || l->ocsp_url[0] || l->has_san)
+        return err_refuse(err, REASON_INTERNAL,
+                          "C40: an OCSP responder has no addresses and no other names");
     return true;
 }
 
@@ -123,7 +131,7 @@ bool lint_usage(struct lint *l, struct err *err)
 
     if (!lint_key_usage_bits(l, err) || !lint_purposes(l, err) || !lint_ocsp(l, err))
         return false;
-    if (!l->is_ca_role && role != ROLE_DEVICE)
+    if (role == ROLE_RA || role == ROLE_RA_SIGNING || role == ROLE_RA_ENCRYPTION)
         return lint_ra(l, err);
     return !eku_has(&l->eku, EKU_SERVER_AUTH) || lint_server(l, err);
 }

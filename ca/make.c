@@ -75,6 +75,7 @@ struct made {
     struct buf spki, issuer_name; /* owned */
     struct pubkey key, issuer_key;
     uint8_t serial[16], issuer_key_id[KEY_ID_SIZE];
+    struct eku eku;
     struct buf tbs, signature, der; /* owned */
 };
 
@@ -156,6 +157,17 @@ static bool draw_serial(uint8_t serial[16], struct err *err)
     return true;
 }
 
+/* RFC 6960 sections 4.2.2.2 and 4.2.2.2.1 */
+static bool plan_responder(const struct make *m, struct made *d, struct tbs *t, struct err *err)
+{
+    static const uint8_t null[] = {DER_NULL, 0};
+    t->not_before = m->now - MAKE_OCSP_BACKDATE;
+    t->eku = &d->eku;
+    return (eku_add(&d->eku, EKU_OCSP_SIGNING) &&
+            tbs_extra_add(t, OID_OCSP_NOCHECK, view_of(null, sizeof null))) ||
+           err_memory(err);
+}
+
 /* A root names no authority key; everybody else copies the issuer's identifier. */
 static bool plan(const struct make *m, struct made *d, struct tbs *t, struct err *err)
 {
@@ -173,7 +185,7 @@ static bool plan(const struct make *m, struct made *d, struct tbs *t, struct err
         .crl_url = m->crl_url,
         .issuer_url = m->issuer_url,
     };
-    if (!draw_serial(d->serial, err))
+    if (!draw_serial(d->serial, err) || (m->ocsp_responder && !plan_responder(m, d, t, err)))
         return false;
     if (!m->issuer)
         return true;
@@ -186,11 +198,12 @@ static bool plan(const struct make *m, struct made *d, struct tbs *t, struct err
 }
 
 /* The longest validity of a role is the lint's own rule. */
-static bool lint(const struct make *m, const struct cert *c, struct err *err)
+static bool lint(const struct make *m, const struct made *d, const struct cert *c, struct err *err)
 {
     struct lint_limits limits = {.role = m->role,
                                  .issuer = m->issuer,
                                  .key_usage = m->key_usage,
+                                 .eku = &d->eku,
                                  .max_validity = INT64_MAX,
                                  .now = m->now};
     return cert_lint(c, &limits, err);
@@ -209,7 +222,7 @@ bool make_certificate(const struct make *m, const char *what, struct cert **out,
          name_issuer(m, &d, err) && plan(m, &d, &t, err) && tbs_build(&t, &d.tbs, err) &&
          sign(signing_key, t.sigalg.digest, buf_view(&d.tbs), &d.signature, err) &&
          certificate_assemble(buf_view(&d.tbs), t.sigalg, buf_view(&d.signature), &d.der, err) &&
-         cert_parse(buf_view(&d.der), &c, err) && lint(m, c, err) &&
+         cert_parse(buf_view(&d.der), &c, err) && lint(m, &d, c, err) &&
          cert_signature_verify(c, signing_key, err);
     made_clear(&d);
     if (ok) {

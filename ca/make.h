@@ -1,4 +1,4 @@
-/* Makes certificates of CAs and RAs where the issuer's key is at hand: scepctl init, renewal of RAs, rollover.
+/* Makes certificates of CAs, RAs and OCSP responders where the issuer's key is at hand: scepctl init, renewal of RAs, rollover.
  * Private to ca/. */
 #pragma once
 
@@ -9,6 +9,7 @@
 #include "pkcs7/name.h"
 
 #define MAKE_BACKDATE INT64_C(86400) /* clocks of fresh devices; and leaves are never older than their CA */
+#define MAKE_OCSP_BACKDATE INT64_C(3600) /* relying parties refuse answers by a clock that is off by minutes anyway */
 
 struct make {
     enum cert_role role;
@@ -17,6 +18,7 @@ struct make {
     const struct cert *issuer;    /* NULL: itself */
     EVP_PKEY *issuer_key;         /* NULL: its own */
     uint32_t key_usage;
+    bool ocsp_responder;          /* extendedKeyUsage OCSPSigning, ocsp-nocheck, and back-dated by MAKE_OCSP_BACKDATE */
     int64_t path_len, validity;   /* path_len -1: none; the issuer's end is the limit of the validity, in seconds */
     const char *crl_url, *issuer_url; /* NULL or "": no extension */
     int64_t now;

@@ -11,7 +11,8 @@
 #include "base/hex.h"
 #include "ca/keyfile.h"
 
-#define MANIFEST_VERSION 1
+#define MANIFEST_VERSION 2
+#define MANIFEST_OLDEST 1 /* without OCSP responders */
 
 static const char *const shape_words[] = {
     [RA_SINGLE] = "single", [RA_PAIR] = "pair", [RA_NONE] = "none"};
@@ -46,6 +47,14 @@ bool manifest_path_ra(const char *directory, unsigned number, const char *part, 
 {
     char name[64];
     snprintf(name, sizeof name, "ra-%u%s%s", number, part, ending);
+    return path(out, err, directory, name);
+}
+
+bool manifest_path_ocsp(const char *directory, unsigned number, const char *ending,
+                        char out[MANIFEST_PATH], struct err *err)
+{
+    char name[64];
+    snprintf(name, sizeof name, "ocsp-%u%s", number, ending);
     return path(out, err, directory, name);
 }
 
@@ -89,12 +98,26 @@ static bool names_ra(const struct manifest_ra *r, const char *file)
     return false;
 }
 
+static bool names_ocsp(const struct manifest_generation *g, const char *file)
+{
+    char name[64];
+    for (unsigned i = 0; i < g->ocsp_n; i++) {
+        snprintf(name, sizeof name, "ocsp-%u.pem", g->ocsp[i]);
+        if (strcmp(name, file) == 0)
+            return true;
+        snprintf(name, sizeof name, "ocsp-%u.key", g->ocsp[i]);
+        if (strcmp(name, file) == 0)
+            return true;
+    }
+    return false;
+}
+
 bool manifest_names(const struct manifest *m, const char *file)
 {
     char name[64];
     for (unsigned i = 0; i < m->n; i++) {
         const struct manifest_generation *g = &m->generation[i];
-        if (g->number > 1 && names_ca(g, file))
+        if ((g->number > 1 && names_ca(g, file)) || names_ocsp(g, file))
             return true;
         for (unsigned k = 0; k < g->ra_n; k++)
             if (names_ra(&g->ra[k], file))
@@ -144,6 +167,10 @@ bool manifest_may_name(const struct manifest *m, const char *file)
         rest = file + 3;
         return number_given(&rest, m->last_ra) && one_of(rest, ra);
     }
+    if (strncmp(file, "ocsp-", 5) == 0) {
+        rest = file + 5;
+        return number_given(&rest, m->last_ocsp) && one_of(rest, ca);
+    }
     if (strncmp(file, "announcement-", 13) == 0) {
         rest = file + 13;
         return number_given(&rest, m->last_announcement) && one_of(rest, announcement);
@@ -172,18 +199,35 @@ static bool read_ra(const char *directory, json_t *in, struct manifest_ra *out, 
     return true;
 }
 
+static bool read_ocsp(const char *directory, const json_t *list, struct manifest_generation *out,
+                      struct err *err)
+{
+    if (!list)
+        return true;
+    if (!json_is_array(list) || json_array_size(list) > MANIFEST_MAX_OCSP)
+        return bad(err, directory, "the OCSP responders of a generation are no list, or too many");
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *number = json_array_get(list, i);
+        json_int_t n = json_is_integer(number) ? json_integer_value(number) : 0;
+        if (n < 1 || n > INT32_MAX)
+            return bad(err, directory, "an OCSP responder with a wrong number");
+        out->ocsp[out->ocsp_n++] = (unsigned)n;
+    }
+    return true;
+}
+
 static bool read_generation(const char *directory, json_t *in, struct manifest_generation *out,
                             struct err *err)
 {
     json_error_t why;
     json_int_t number, made, activate, activated, retired, chain;
     const char *key;
-    json_t *ras;
+    json_t *ras, *ocsp = NULL;
     struct manifest_generation g = {0};
-    if (json_unpack_ex(in, &why, JSON_STRICT, "{s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:o}", "number",
-                       &number, "key", &key, "made_at", &made, "activate_at", &activate,
+    if (json_unpack_ex(in, &why, JSON_STRICT, "{s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:o, s?o}",
+                       "number", &number, "key", &key, "made_at", &made, "activate_at", &activate,
                        "activated_at", &activated, "retired_at", &retired, "chain", &chain, "ras",
-                       &ras))
+                       &ras, "ocsp", &ocsp))
         return bad(err, directory, why.text);
     if (number < 1 || number > INT32_MAX || chain < 0 || chain > AUTHORITY_MAX_CHAIN ||
         !json_is_array(ras) || json_array_size(ras) > MANIFEST_MAX_RAS)
@@ -199,6 +243,8 @@ static bool read_generation(const char *directory, json_t *in, struct manifest_g
     for (size_t i = 0; i < json_array_size(ras); i++)
         if (!read_ra(directory, json_array_get(ras, i), &g.ra[g.ra_n++], err))
             return false;
+    if (!read_ocsp(directory, ocsp, &g, err))
+        return false;
     *out = g;
     return true;
 }
@@ -243,28 +289,30 @@ static bool read_manifest(const char *directory, json_t *root, struct manifest *
                           struct err *err)
 {
     json_error_t why;
-    json_int_t version, changes, current, generation, ra, announcement, announcements;
+    json_int_t version, changes, current, generation, ra, ocsp = 0, announcement, announcements;
     json_t *generations, *events;
     if (json_unpack_ex(root, &why, 0, "{s:I}", "version", &version))
         return bad(err, directory, why.text);
-    if (version != MANIFEST_VERSION)
+    if (version < MANIFEST_OLDEST || version > MANIFEST_VERSION)
         return err_set(err, ERR_CONFIG,
                        "%s/" MANIFEST_NAME ": of version %lld, this program knows %d", directory,
                        (long long)version, MANIFEST_VERSION);
-    if (json_unpack_ex(root, &why, JSON_STRICT, "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}",
-                       "version", &version, "changes", &changes, "current", &current,
-                       "last_generation", &generation, "last_ra", &ra, "announcement",
-                       &announcement, "last_announcement", &announcements, "generations",
-                       &generations, "unrecorded", &events))
+    if (json_unpack_ex(root, &why, JSON_STRICT,
+                       "{s:I, s:I, s:I, s:I, s:I, s?I, s:I, s:I, s:o, s:o}", "version", &version,
+                       "changes", &changes, "current", &current, "last_generation", &generation,
+                       "last_ra", &ra, "last_ocsp", &ocsp, "announcement", &announcement,
+                       "last_announcement", &announcements, "generations", &generations,
+                       "unrecorded", &events))
         return bad(err, directory, why.text);
     if (changes < 1 || current < 1 || generation < 1 || generation > INT32_MAX || ra < 0 ||
-        ra > INT32_MAX || announcement < 0 || announcements < announcement ||
-        announcements > INT32_MAX)
+        ra > INT32_MAX || ocsp < 0 || ocsp > INT32_MAX || announcement < 0 ||
+        announcements < announcement || announcements > INT32_MAX)
         return bad(err, directory, "a number out of range");
     struct manifest m = {.changes = (uint64_t)changes,
                          .current = (unsigned)current,
                          .last_generation = (unsigned)generation,
                          .last_ra = (unsigned)ra,
+                         .last_ocsp = (unsigned)ocsp,
                          .announcement = (unsigned)announcement,
                          .last_announcement = (unsigned)announcements};
     if (!read_lists(directory, generations, events, &m, err))
@@ -306,16 +354,18 @@ bool manifest_load(const char *directory, struct manifest *out, struct err *err)
 static json_t *write_generation(const struct manifest_generation *g)
 {
     char key[65];
-    json_t *ras = json_array();
+    json_t *ras = json_array(), *ocsp = json_array();
+    for (unsigned i = 0; ocsp && i < g->ocsp_n; i++)
+        json_array_append_new(ocsp, json_integer((json_int_t)g->ocsp[i]));
     for (unsigned i = 0; ras && i < g->ra_n; i++)
         json_array_append_new(ras, json_pack("{s:I, s:s}", "number", (json_int_t)g->ra[i].number,
                                              "shape", shape_words[g->ra[i].shape]));
     hex_encode(view_of(g->key, sizeof g->key), key);
-    return json_pack("{s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:o}", "number", (json_int_t)g->number,
-                     "key", key, "made_at", (json_int_t)g->made_at, "activate_at",
-                     (json_int_t)g->activate_at, "activated_at", (json_int_t)g->activated_at,
-                     "retired_at", (json_int_t)g->retired_at, "chain", (json_int_t)g->chain_n,
-                     "ras", ras);
+    return json_pack("{s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "number",
+                     (json_int_t)g->number, "key", key, "made_at", (json_int_t)g->made_at,
+                     "activate_at", (json_int_t)g->activate_at, "activated_at",
+                     (json_int_t)g->activated_at, "retired_at", (json_int_t)g->retired_at, "chain",
+                     (json_int_t)g->chain_n, "ras", ras, "ocsp", ocsp);
 }
 
 static json_t *write_manifest(const struct manifest *m)
@@ -329,12 +379,13 @@ static json_t *write_manifest(const struct manifest *m)
                               json_pack("{s:I, s:s, s:s, s:s}", "at", (json_int_t)e->at, "event",
                                         e->event, "actor", e->actor, "text", e->text));
     }
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "version",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "version",
                      (json_int_t)MANIFEST_VERSION, "changes", (json_int_t)m->changes, "current",
                      (json_int_t)m->current, "last_generation", (json_int_t)m->last_generation,
-                     "last_ra", (json_int_t)m->last_ra, "announcement", (json_int_t)m->announcement,
-                     "last_announcement", (json_int_t)m->last_announcement, "generations",
-                     generations, "unrecorded", events);
+                     "last_ra", (json_int_t)m->last_ra, "last_ocsp", (json_int_t)m->last_ocsp,
+                     "announcement", (json_int_t)m->announcement, "last_announcement",
+                     (json_int_t)m->last_announcement, "generations", generations, "unrecorded",
+                     events);
 }
 
 bool manifest_save(const char *directory, struct manifest *m, struct err *err)
@@ -371,4 +422,11 @@ struct manifest_generation *manifest_next(struct manifest *m)
         if (m->generation[i].number > m->current)
             return &m->generation[i];
     return NULL;
+}
+
+void manifest_add_ocsp(struct manifest_generation *g, unsigned number)
+{
+    if (g->ocsp_n == MANIFEST_MAX_OCSP)
+        memmove(&g->ocsp[0], &g->ocsp[1], --g->ocsp_n * sizeof g->ocsp[0]);
+    g->ocsp[g->ocsp_n++] = number;
 }

@@ -8,6 +8,7 @@
 #define MANIFEST_NAME "authority.json"
 #define MANIFEST_PATH 512        /* what a signer_key_spec holds */
 #define MANIFEST_MAX_RAS 12      /* of one generation: some may have ended */
+#define MANIFEST_MAX_OCSP 2      /* of one generation: the one in use, and the one before */
 #define MANIFEST_MAX_EVENTS 32
 
 struct manifest_ra {
@@ -23,6 +24,8 @@ struct manifest_generation {
     unsigned chain_n;            /* of generation 1: the configuration says */
     struct manifest_ra ra[MANIFEST_MAX_RAS];
     unsigned ra_n;
+    unsigned ocsp[MANIFEST_MAX_OCSP]; /* ocsp-N.pem and ocsp-N.key, the latest last */
+    unsigned ocsp_n;
 };
 
 /* Done, and not yet in the audit log. */
@@ -34,7 +37,7 @@ struct manifest_event {
 struct manifest {
     uint64_t changes;            /* one more with every replacement; 0: there is no file */
     unsigned current;            /* number of a generation */
-    unsigned last_generation, last_ra; /* numbers given so far: never given again */
+    unsigned last_generation, last_ra, last_ocsp; /* numbers given so far: never given again */
     unsigned announcement;       /* number of the files announcement-N-SHAPE.der; 0: there are none */
     unsigned last_announcement;
     struct manifest_generation generation[FAMILY_MAX];
@@ -48,6 +51,9 @@ bool manifest_load(const char *directory, struct manifest *out, struct err *err)
 /* Counts `changes` up.  Everything that it names must be durable before. */
 bool manifest_save(const char *directory, struct manifest *m, struct err *err);
 
+/* The latest OCSP responder of a generation; the one before stays, an older one is named no more. */
+void manifest_add_ocsp(struct manifest_generation *g, unsigned number);
+
 struct manifest_generation *manifest_find(struct manifest *m, unsigned number);
 /* The generation after the current one; NULL if there is none. */
 struct manifest_generation *manifest_next(struct manifest *m);
@@ -57,6 +63,7 @@ bool manifest_path_ca(const char *directory, unsigned number, const char *ending
 bool manifest_path_chain(const char *directory, unsigned number, unsigned index, char out[MANIFEST_PATH], struct err *err);
 bool manifest_path_ra(const char *directory, unsigned number, const char *part, const char *ending,
                       char out[MANIFEST_PATH], struct err *err);
+bool manifest_path_ocsp(const char *directory, unsigned number, const char *ending, char out[MANIFEST_PATH], struct err *err);
 bool manifest_path_announcement(const char *directory, unsigned number, enum ra_shape shape, char out[MANIFEST_PATH],
                                 struct err *err);
 /* Does the manifest name this file of the directory?  False too for what it could never name. */

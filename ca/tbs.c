@@ -148,18 +148,28 @@ static void put_crl_point(struct der *w, const struct tbs *t)
     extension_put(w, OID_CRL_POINTS, false, &v);
 }
 
-/* RFC 5280 section 4.2.2.1: caIssuers alone. */
+static void put_access(struct der *w, int method, const char *url)
+{
+    size_t mark = der_mark(w);
+
+    if (!url || !url[0])
+        return;
+    der_tlv(w, DER_CONTEXT(6), view_str(url));
+    der_oid_nid(w, method);
+    der_wrap(w, DER_SEQUENCE, mark);
+}
+
+/* RFC 5280 section 4.2.2.1: ocsp, then caIssuers. */
 static void put_authority_info(struct der *w, const struct tbs *t)
 {
     struct der v;
 
-    if (!t->issuer_url || !t->issuer_url[0])
+    if ((!t->issuer_url || !t->issuer_url[0]) && (!t->ocsp_url || !t->ocsp_url[0]))
         return;
     der_init(&v, 512);
     size_t mark = der_mark(&v);
-    der_tlv(&v, DER_CONTEXT(6), view_str(t->issuer_url));
-    der_oid_nid(&v, NID_ad_ca_issuers);
-    der_wrap(&v, DER_SEQUENCE, mark);
+    put_access(&v, NID_ad_ca_issuers, t->issuer_url);
+    put_access(&v, NID_ad_OCSP, t->ocsp_url);
     der_wrap(&v, DER_SEQUENCE, mark);
     extension_put(w, OID_AUTHORITY_INFO, false, &v);
 }

@@ -58,7 +58,7 @@ struct tbs {
     const struct eku *eku;           /* NULL or empty: no extension */
     struct view authority_key_id;    /* empty: no extension */
     const struct san *san;           /* NULL or empty: no extension; critical iff the subject is empty */
-    const char *crl_url, *issuer_url; /* NULL or "": no extension */
+    const char *crl_url, *issuer_url, *ocsp_url; /* NULL or "": not in it */
     struct tbs_extra extra[TBS_MAX_EXTRA]; /* in order: tbs_extra_add */
     size_t extra_n;
 };

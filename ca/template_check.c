@@ -63,10 +63,12 @@ static bool check_usage(const struct template *t, struct err *err)
             return err_set(err, ERR_CONFIG, "the key usage cannot serve %s",
                            eku_name(t->eku.oid[i]));
     }
-    if (eku_has(&t->eku, EKU_OCSP_SIGNING) &&
-        (t->eku.n != 1 || t->key_usage != KU_DIGITAL_SIGNATURE))
-        return err_set(err, ERR_CONFIG, "OCSPSigning stands alone, with digitalSignature alone");
-    return true;
+    /* RFC 6960 section 4.2.2.2: who has it answers for the authority.  It makes its responders
+     * itself. */
+    return !eku_has(&t->eku, EKU_OCSP_SIGNING) ||
+           err_set(
+               err, ERR_CONFIG,
+               "OCSPSigning is never issued to devices: the authority has responders of its own");
 }
 
 static bool check_times(const struct template *t, struct err *err)

@@ -699,6 +699,7 @@ static bool retire(const struct tend *t, struct err *err)
                          gone == 1 ? "" : "s", g->number);
         if (ended && !g->retired_at) {
             g->retired_at = t->now;
+            g->ocsp_n = 0;
             next_ended |= a == c.family->next;
             change_event(&c, "ca.retired", "generation %u has ended; its key is %s", g->number,
                          g->number == 1 ? "not used any more" : "removed");
@@ -727,6 +728,8 @@ bool tend_do(const struct tend *t, const struct tend_step *step, struct err *err
         return tend_activate(t, err);
     case TEND_MAKE_NEXT:
         return tend_make_next(t, &by_the_rules, err);
+    case TEND_RENEW_OCSP:
+        return tend_renew_ocsp(t, step->generation, err);
     }
     return true;
 }

@@ -30,9 +30,13 @@ bool change_ra_key(const struct change *c, unsigned generation, const struct ra_
 
 const struct authority *change_member(const struct change *c, unsigned generation);
 
-/* ---- tend.c, for tend_request.c ---- */
+/* ---- tend.c, for tend_request.c and tend_plan.c ---- */
 
 const char *tend_kind_of(const struct cert *c); /* "rsa2048" ... */
 /* "X", generation 2: "X G2"; `given` instead of the common name if it is not NULL. */
 bool tend_name_generation(const struct authority *current, const char *given, unsigned number, struct name *out,
                           struct err *err);
+
+/* ---- tend_ocsp.c ---- */
+
+bool tend_renew_ocsp(const struct tend *t, unsigned generation, struct err *err);

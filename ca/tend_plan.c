@@ -1,10 +1,9 @@
 /* When something has to be done next.  Nothing is touched here. */
-#include "authority_internal.h"
-#include "ca/tend.h"
-
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "tend_internal.h"
 
 #define DAY INT64_C(86400)
 #define NEVER INT64_MAX
@@ -112,6 +111,36 @@ static void plan_next(const struct family *f, const struct tend_rules *r, struct
                                                 !root_lasts(f)});
 }
 
+/* ---- OCSP responders ---- */
+
+/* At half of its life, or at once where there is none that serves; never when its CA ends so soon
+ * that the next one would not live longer. */
+static int64_t ocsp_due(const struct authority *a, const struct tend_rules *r, int64_t now)
+{
+    const struct cert *c = a->ocsp.cert;
+    int64_t life = c ? c->not_after - c->not_before : 0;
+    if (!c || a->ocsp.fault[0] || c->not_after < now || strcmp(tend_kind_of(c), r->ocsp_key) != 0)
+        return now;
+    int64_t before = life < r->ocsp_validity ? life / 2 : r->ocsp_validity / 2;
+    int64_t at = c->not_after - before, made_at = at > now ? at : now;
+    int64_t new_end = made_at + r->ocsp_validity;
+    if (new_end > a->cert->not_after)
+        new_end = a->cert->not_after;
+    return new_end <= c->not_after ? NEVER : at;
+}
+
+static void plan_ocsp(const struct family *f, const struct tend_rules *r, int64_t now,
+                      struct tend_step *best)
+{
+    for (size_t i = 0; r->ocsp_key && i < f->n; i++) {
+        const struct authority *a = f->member[i];
+        if (a->ocsp.renewable && f->retired_at[i] == 0 && now < a->cert->not_after)
+            earlier(best, (struct tend_step){.what = TEND_RENEW_OCSP,
+                                             .generation = a->generation,
+                                             .at = ocsp_due(a, r, now)});
+    }
+}
+
 /* ---- the whole ---- */
 
 static void plan_retirement(const struct family *f, int64_t now, struct tend_step *best)
@@ -153,6 +182,8 @@ static void plan(const struct family *f, const struct tend_rules *r, int64_t now
         plan_next(f, r, &s);
     if (s.what != TEND_NOTHING && (all || !s.by_hand))
         earlier(&best, s);
+    if (!all && best.at > now)
+        plan_ocsp(f, r, now, &best);
     *out = best;
 }
 

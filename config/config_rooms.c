@@ -57,6 +57,8 @@ static void files_of(const struct config_authority *a, struct family_files *out)
                                  .ra_encryption_key = or_null(a->ra_encryption_key),
                                  .crl_url = or_null(a->crl_url),
                                  .issuer_url = or_null(a->issuer_url),
+                                 .ocsp_url = or_null(a->ocsp_url),
+                                 .ocsp = strcmp(a->ocsp_key, "none") != 0,
                                  .ca_decrypts = a->ca_decrypts,
                                  .digest = a->digest,
                                  .crl_validity = a->crl_validity,
@@ -92,6 +94,8 @@ void config_tend_setup(const struct config *c, size_t authority, struct family_f
                                  .ca_before = a->rollover_before,
                                  .ca_validity = a->rollover_validity,
                                  .longest = longest_of(c, a->name),
+                                 .ocsp_key = strcmp(a->ocsp_key, "none") ? a->ocsp_key : NULL,
+                                 .ocsp_validity = a->ocsp_validity,
                                  .root_key = a->root_key};
 }
 

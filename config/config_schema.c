@@ -99,6 +99,9 @@ static const struct setting_word cipher_words[] = {
 /* Of the authority's own signatures: nothing that relying parties refuse. */
 static const struct setting_word signing_words[] = {
     {"SHA-256", 0}, {"SHA-384", 0}, {"SHA-512", 0}, {NULL, 0}};
+/* Fast, or for relying parties that verify RSA only. */
+static const struct setting_word ocsp_key_words[] = {
+    {"p256", 0}, {"rsa2048", 0}, {"none", 0}, {NULL, 0}};
 
 /* clang-format off */
 const struct setting config_schema[] = {
@@ -200,6 +203,12 @@ const struct setting config_schema[] = {
      "Digest of the authority's signatures when its key is RSA; an EC key uses that of its curve."},
     {"authorities", "issuer_url", SETTING_HTTP_URL, AT(config_authority, issuer_url), 0, 0, NULL, NULL, 0,
      "Where the authority's certificate can be fetched; written into certificates."},
+    {"authorities", "ocsp_key", SETTING_TEXT, AT(config_authority, ocsp_key), 0, 0, ocsp_key_words, "\"p256\"", 0,
+     "Key of the OCSP responder that the authority makes for itself; \"none\": it answers no OCSP."},
+    {"authorities", "ocsp_url", SETTING_HTTP_URL, AT(config_authority, ocsp_url), 0, 0, NULL, NULL, 0,
+     "Where OCSP is asked; written into certificates."},
+    {"authorities", "ocsp_validity", SETTING_DURATION, AT(config_authority, ocsp_validity), HOUR, 29 * DAY, NULL, "\"14d\"", 0,
+     "Life of the responder's certificate, renewed at half of it; never beyond the authority's."},
     {"authorities", "ra_automatic", SETTING_BOOL, AT(config_authority, ra_automatic), 0, 0, NULL, "true", 0,
      "Makes new RA certificates before those in use end."},
     {"authorities", "ra_renew_before", SETTING_DURATION, AT(config_authority, ra_renew_before), 0, 731 * DAY, NULL, "\"0s\"", 0,

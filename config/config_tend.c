@@ -185,7 +185,7 @@ bool config_tend_due(const struct config *c, int64_t now)
             return false;
         config_tend_setup(c, i, &files, &rules);
         tend_plan_automatic(f, &rules, now, &step);
-        due |= step.at <= now;
+        due |= step.at <= now && step.what != TEND_RENEW_OCSP; /* nothing fails for want of one */
         family_free(f);
     }
     return due;

@@ -40,7 +40,7 @@ static void show_crl(struct ctl *ctl, struct ctl_show *s, const struct authority
     store_crl_clear(&crl);
 }
 
-/* One line for an RA certificate: who and until when. */
+/* Lines for an RA certificate or an OCSP responder's: who and until when. */
 static void show_ra(struct ctl_show *s, const char *key, const struct cert *c)
 {
     char label[64], subject[NAME_TEXT_MAX], print[3 * 64];
@@ -76,6 +76,8 @@ const char *ctl_step_name(const struct tend_step *s)
         return "the next CA takes over";
     case TEND_MAKE_NEXT:
         return s->by_hand ? "make the next CA, by hand" : "make the next CA";
+    case TEND_RENEW_OCSP:
+        return "renew the OCSP responder";
     }
     return "";
 }
@@ -107,9 +109,12 @@ static void show_generation(struct ctl *ctl, const struct config_authority *c,
     show_ra(&s, "ra", a->ra);
     show_ra(&s, "ra_signing", a->ra_signing);
     show_ra(&s, "ra_encryption", a->ra_encryption);
+    show_ra(&s, "ocsp", a->ocsp.cert);
+    ctl_show_text(&s, "ocsp_fault", a->ocsp.fault);
     show_crl(ctl, &s, a);
     ctl_show_text(&s, "crl_url", a->crl_url);
     ctl_show_text(&s, "issuer_url", a->issuer_url);
+    ctl_show_text(&s, "ocsp_url", a->ocsp_url);
     if (a == f->next)
         ctl_show_time(&s, "takes_over", f->activates_at);
     if (a == f->current && step->what != TEND_NOTHING) {

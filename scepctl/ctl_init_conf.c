@@ -84,8 +84,10 @@ static bool append_authority(const struct init_settings *s, struct buf *out)
                out,
                "    crl: { url = \"%s/crl/%s.crl\"; validity = \"24h\"; period = \"1h\"; };\n"
                "    issuer_url = \"%s/ca/%s.crt\";\n"
+               "    ocsp_url = \"%s/ocsp/%s\";\n"
                "} );\n\n",
-               s->public_url, s->authority, s->public_url, s->authority);
+               s->public_url, s->authority, s->public_url, s->authority, s->public_url,
+               s->authority);
 }
 
 /* The demo renews at any time: who tries it out will not wait for ten months. */

@@ -11,6 +11,8 @@
 
 /* After something that was due was tried, and could be due still. */
 #define TEND_PAUSE 60
+/* The same when something was done: time has passed by, and there may be more. */
+#define TEND_AGAIN 5
 /* A signer that lived for this long is started again at once; others after 1, 2, 4 ... seconds. */
 #define SIGNER_STABLE 60
 #define RESTART_MAX 30
@@ -23,6 +25,7 @@ struct change {
     struct setup *of;        /* one reference: what was served when it was asked for */
     struct service *service; /* the result; NULL: it failed, and `err` says why */
     unsigned problems;
+    bool tended; /* the keeper has done something */
     struct err err;
 };
 
@@ -73,12 +76,31 @@ static bool could_tend(struct daemon *d)
     return changed;
 }
 
+/* What is due at the start, the first OCSP responder of a new authority above all, is done before
+ * anybody asks for it. What cannot be done does not keep the daemon from serving.  Takes the
+ * configuration. */
+static bool load_tended(struct daemon *d, struct config *c, struct setup **out, struct err *err)
+{
+    struct setup *s = NULL, *again = NULL;
+    if (!setup_load(c, &s, err))
+        return false;
+    if (!d->service && s->rooms.due <= time(NULL) && could_tend(d)) {
+        bool ok = setup_refresh(s, &again, err);
+        setup_release(s);
+        if (!ok)
+            return false;
+        s = again;
+    }
+    *out = s;
+    return true;
+}
+
 bool daemon_prepare(struct daemon *d, struct config *c, struct setup **setup,
                     struct keeper_signer *signer, struct err *err)
 {
     struct setup *s = NULL;
     struct keeper_signer k = KEEPER_NO_SIGNER;
-    if (!setup_load(c, &s, err)) {
+    if (!load_tended(d, c, &s, err)) {
         if (could_tend(d))
             err->kind = ERR_CONFLICT;
         return false;
@@ -162,6 +184,22 @@ struct admin_sources daemon_admin_sources(const struct daemon *d, const struct s
                                   s->setup->rooms.member_n, s->pool, d->server};
 }
 
+/* It goes on without: devices enrol, and the CRL is there. */
+static void tell_responders(const struct daemon *d, const struct config_rooms *r)
+{
+    for (size_t i = 0; i < r->member_n; i++) {
+        const struct authority *a = r->member[i];
+        struct log_line l;
+        if (!a->ocsp.fault[0])
+            continue;
+        log_begin(&l, &d->logger.log, LOG_LEVEL_WARNING, "ocsp.responder");
+        log_str(&l, "authority", a->name);
+        log_int(&l, "generation", a->generation);
+        log_end(&l, "%s: %s", a->ocsp.cert ? "an older responder answers" : "no OCSP is answered",
+                a->ocsp.fault);
+    }
+}
+
 void daemon_serve(struct daemon *d, struct service *s)
 {
     struct service *old = d->service;
@@ -183,6 +221,7 @@ void daemon_serve(struct daemon *d, struct service *s)
     attempts_limits(d->attempts, c->attempts_keep, (uint64_t)c->attempts_max);
     logger_set(&d->logger, c->log_level, c->log_json);
     watch_signer(d);
+    tell_responders(d, &s->setup->rooms);
     if (old)
         retire(d, old);
 }
@@ -405,6 +444,7 @@ static void run_tend(struct errand *e)
     struct keeper_signer signer = KEEPER_NO_SIGNER;
     bool changed = false;
     bool tended = keeper_tend(d->keeper, KEEPER_SAME, &changed, &ch->err);
+    ch->tended = changed;
     if (!changed && tended) /* another process was first, or there is nothing that can be done */
         changed = ch->of->rooms.due <= time(NULL);
     if (!changed)
@@ -419,7 +459,7 @@ static void tend_done(struct errand *e)
     struct change *ch = (struct change *)e;
     struct daemon *d = ch->daemon;
     d->tending = false;
-    d->tend_after = daemon_monotonic() + TEND_PAUSE;
+    d->tend_after = daemon_monotonic() + (ch->tended && ch->service ? TEND_AGAIN : TEND_PAUSE);
     if (d->drain_until || ch->of != d->service->setup) { /* a reload has read it all */
         discard(ch);
     } else if (ch->service) {

@@ -152,6 +152,9 @@ static struct role_values values_of(enum cert_role role)
         return (struct role_values){"CN=RA Signing", "3000", "03020780", NULL, 2 * 365};
     case ROLE_RA_ENCRYPTION:
         return (struct role_values){"CN=RA Encryption", "3000", "03020520", NULL, 2 * 365};
+    case ROLE_OCSP:
+        return (struct role_values){"CN=Issuing CA OCSP,O=Example", "3000", "03020780",
+                                    "300a06082b06010505070309", 20};
     case ROLE_DEVICE:
         break;
     }
@@ -197,6 +200,8 @@ void forge_init(struct forge *f, enum cert_role role, const char *key, const str
     forge_key(f, key);
     if (issuer)
         forge_authority_key_id(f, issuer);
+    if (role == ROLE_OCSP)
+        forge_extension(f, "1.3.6.1.5.5.7.48.1.5", "", "0500");
 }
 
 void forge_clear(struct forge *f)

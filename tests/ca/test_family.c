@@ -442,7 +442,7 @@ END_TEST
 static const struct {
     const char *from, *to, *says;
 } damage[] = {
-    {"\"version\": 1", "\"version\": 2", "of version 2"},
+    {"\"version\": 2", "\"version\": 3", "of version 3"},
     {"{", "", "authority.json"},
     {"\"current\": 1", "\"current\": 7", "the current generation is missing"},
     {"\"number\": 2", "\"number\": 1", "not in order"},
@@ -451,7 +451,12 @@ static const struct {
     {"\"shape\": \"single\"", "\"shape\": \"none\"", "wrong number or shape"},
     {"\"last_ra\"", "\"last_rb\"", "authority.json"},
     {"\"key\": \"", "\"key\": \"zz", "the hash of a key is none"},
-    {"\"version\": 1", "\"version\": 1, \"more\": 2", "authority.json"},
+    {"\"version\": 2", "\"version\": 2, \"more\": 2", "authority.json"},
+    {"\"ocsp\": []", "\"ocsp\": [0]", "an OCSP responder with a wrong number"},
+    {"\"ocsp\": []", "\"ocsp\": [\"../x\"]", "an OCSP responder with a wrong number"},
+    {"\"ocsp\": []", "\"ocsp\": [1, 2, 3]", "no list, or too many"},
+    {"\"ocsp\": []", "\"ocsp\": {}", "no list, or too many"},
+    {"\"last_ocsp\": 0", "\"last_ocsp\": -1", "a number out of range"},
 };
 
 START_TEST(a_damaged_manifest)

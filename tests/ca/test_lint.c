@@ -110,7 +110,8 @@ START_TEST(test_full_device)
     /* http://a.b/c */
     forge_extension(&f, "2.5.29.31", "", "30143012a010a00e860c687474703a2f2f612e622f63");
     forge_extension(&f, "1.3.6.1.5.5.7.1.1", "",
-                    "301a301806082b06010505073002860c687474703a2f2f612e622f63");
+                    "3034301806082b06010505073001860c687474703a2f2f612e622f64"
+                    "301806082b06010505073002860c687474703a2f2f612e622f63");
     forge_extension(&f, "2.5.29.32", "",
                     "30063004060"
                     "22a03");
@@ -386,13 +387,52 @@ static void authoritys_key(void)
 }
 static void nocheck_not_null(void)
 {
-    EXT(EKU, "", "300a" OCSP);
     EXT("1.3.6.1.5.5.7.48.1.5", "", "0c00");
 }
 static void ocsp_and_client(void)
 {
     EXT(EKU, "", "3014" CLIENT OCSP);
+}
+/* Even where somebody has got a template to list it. */
+static void responder_of_a_template(void)
+{
+    EXT(EKU, "", "300a" OCSP);
     EXT("1.3.6.1.5.5.7.48.1.5", "", "0500");
+}
+static void responder_without_purpose(void)
+{
+    forge_extension_remove(&f, EKU);
+}
+static void responder_without_nocheck(void)
+{
+    forge_extension_remove(&f, "1.3.6.1.5.5.7.48.1.5");
+}
+/* In their order: behind nocheck they would break another rule. */
+static void responder_with(const char *oid, const char *value)
+{
+    forge_extension_remove(&f, "1.3.6.1.5.5.7.48.1.5");
+    EXT(oid, "", value);
+    EXT("1.3.6.1.5.5.7.48.1.5", "", "0500");
+}
+static void responder_with_cdp(void)
+{
+    responder_with(CDP, "30143012a010a00e860c687474703a2f2f612e622f63");
+}
+static void responder_with_aia(void)
+{
+    responder_with(AIA, "301a301806082b06010505073001860c687474703a2f2f612e622f63");
+}
+static void responder_with_name(void)
+{
+    responder_with(SAN, "30058203612e62");
+}
+static void responder_for_long(void)
+{
+    forge_times(&f.validity, NOW - 3600, NOW + 31 * DAY);
+}
+static void responder_that_enciphers(void)
+{
+    EXT(KU, "0101ff", "030205a0");
 }
 static void ra_of_ec(void)
 {
@@ -599,6 +639,12 @@ static const struct {
     EXTENSION("C33", ROLE_DEVICE, REASON_INTERNAL, AIA, "",
               "301a301806082b06010505073009860c687474703a2f2f612e622f63"),
     EXTENSION("C33", ROLE_DEVICE, REASON_INTERNAL, AIA, "",
+              "3034301806082b06010505073001860c687474703a2f2f612e622f63"
+              "301806082b06010505073001860c687474703a2f2f612e622f64"),
+    EXTENSION("C1", ROLE_DEVICE, REASON_INTERNAL, AIA, "",
+              "3034301806082b06010505073002860c687474703a2f2f612e622f63"
+              "301806082b06010505073001860c687474703a2f2f612e622f64"),
+    EXTENSION("C33", ROLE_DEVICE, REASON_INTERNAL, AIA, "",
               "301b301906082b06010505073002860d68747470733a2f2f612e622f63"),
     EXTENSION("C33", ROLE_DEVICE, REASON_INTERNAL, AIA, "", "3010300e06082b0601050507300286022f63"),
     EXTENSION("C34", ROLE_DEVICE, REASON_INTERNAL, "2.5.29.32", "", "300830060604551d2000"),
@@ -618,8 +664,16 @@ static const struct {
     MORE("C39", ROLE_DEVICE, REASON_SUBJECT_FORBIDDEN, self_issued),
     EXTENSION("C40", ROLE_DEVICE, REASON_USAGE_FORBIDDEN, EKU, "", "300a" OCSP),
     EXTENSION("C40", ROLE_DEVICE, REASON_USAGE_FORBIDDEN, "1.3.6.1.5.5.7.48.1.5", "", "0500"),
-    MORE("C40", ROLE_DEVICE, REASON_INTERNAL, nocheck_not_null),
-    MORE("C40", ROLE_DEVICE, REASON_USAGE_FORBIDDEN, ocsp_and_client),
+    MORE("C40", ROLE_DEVICE, REASON_USAGE_FORBIDDEN, responder_of_a_template),
+    MORE("C40", ROLE_OCSP, REASON_INTERNAL, nocheck_not_null),
+    MORE("C40", ROLE_OCSP, REASON_USAGE_FORBIDDEN, ocsp_and_client),
+    MORE("C40", ROLE_OCSP, REASON_USAGE_FORBIDDEN, responder_without_purpose),
+    MORE("C40", ROLE_OCSP, REASON_USAGE_FORBIDDEN, responder_without_nocheck),
+    MORE("C40", ROLE_OCSP, REASON_INTERNAL, responder_with_cdp),
+    MORE("C40", ROLE_OCSP, REASON_INTERNAL, responder_with_aia),
+    MORE("C40", ROLE_OCSP, REASON_INTERNAL, responder_with_name),
+    MORE("C18", ROLE_OCSP, REASON_INTERNAL, responder_for_long),
+    MORE("C24", ROLE_OCSP, REASON_USAGE_FORBIDDEN, responder_that_enciphers),
     MORE("C41", ROLE_RA_SIGNING, REASON_KEY_TYPE, ra_of_ec),
     MORE("C41", ROLE_RA, REASON_USAGE_FORBIDDEN, ra_client),
     EXTENSION("C42", ROLE_DEVICE, REASON_SAN_MISSING, EKU, "", "300a" SERVER),
@@ -680,12 +734,11 @@ START_TEST(test_finished)
 }
 END_TEST
 
-/* A responder, a mail certificate, an RA for mail: what the rules let through. */
+/* A responder with a fast key, a mail certificate, an RA for mail: what the rules let through. */
 START_TEST(test_other_sound_ones)
 {
-    good(ROLE_DEVICE);
-    EXT(EKU, "", "300a" OCSP);
-    EXT("1.3.6.1.5.5.7.48.1.5", "", "0500");
+    good(ROLE_OCSP);
+    forge_key(&f, "p384");
     ck_assert_msg(lint(), "%s", err.text);
     forge_clear(&f);
 

@@ -249,8 +249,13 @@ class Keys(Intruder):
         self.refuse(self.lane.ask(DECRYPT, 0, b"\1" * 256, key_len=16), "key 0 may not decrypt")
         self.refuse(self.lane.ask(CERTIFICATE, 1, self.forge(ext=GOOD)), "key 1 may not sign certificates")
         self.refuse(self.lane.crl(1, b"\x30\x00"), "key 1 may not sign CRLs")
+        # the OCSP responder's: it answers, and nothing else
+        self.refuse(self.lane.ask(CERTIFICATE, 2, self.forge(ext=GOOD)), "key 2 may not sign certificates")
+        self.refuse(self.lane.crl(2, b"\x30\x00"), "key 2 may not sign CRLs")
+        self.refuse(self.lane.ask(ATTRIBUTES, 2, attributes), "key 2 may not sign messages")
+        self.refuse(self.lane.ask(DECRYPT, 2, b"\1" * 256, key_len=16), "key 2 may not decrypt")
         for op in (CERTIFICATE, ATTRIBUTES, DECRYPT):
-            self.refuse(self.lane.ask(op, 2, b"\1" * 256), "there is no key 2")
+            self.refuse(self.lane.ask(op, 3, b"\1" * 256), "there is no key 3")
         for op in (0, 5, 6, 1 << 31):
             self.refuse(self.lane.ask(op, 0, b"\1"), "unknown request")
         self.served()

@@ -421,6 +421,8 @@ START_TEST(tending)
     const struct log log = {LOG_LEVEL_INFO, keep_line, NULL};
     bool changed = true;
     unsigned audited = 0;
+    snprintf(f.config->authority[0].ocsp_key, sizeof f.config->authority[0].ocsp_key, "none");
+    must(service_fixture_reload(&f, &err));
     int64_t due = f.rooms.due;
     ck_assert_int_gt(due, now);
     must(config_tend(f.config, now, &log, &changed, &err));

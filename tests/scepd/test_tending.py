@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -105,13 +106,55 @@ class Tending(unittest.TestCase):
 
 
 class Confined(unittest.TestCase):
-    """Under the confinement, which another clock does not go with: what is due at once."""
+    """Under the confinement, which another clock does not go with: what other settings make due at once."""
 
-    def test_an_ra_is_renewed_and_served(self):
-        a = Authority(edit=lambda text: text.replace('ra_key = "keys/ra.key";',
-                                                     'ra_key = "keys/ra.key"; ra_renew_before = "730d"; ra_validity = "1000d";'))
+    def test_the_first_responder_is_there_at_the_start(self):
+        a = Authority()
         self.addCleanup(a.close)
         a.start()
+        log = a.log_text()
+        self.assertLess(log.index("event=ocsp.renewed authority=demo by=scepd"), log.index("event=daemon.started"))
+        self.assertNotIn("event=ocsp.responder", log)
+        with open(os.path.join(a.home, "authorities", "demo", "ocsp-1.pem")) as f:
+            shown = run("openssl", "x509", "-noout", "-text", input=f.read()).stdout
+        self.assertIn("OCSP Signing", shown)
+        self.assertIn("OCSP No Check", shown)
+        self.assertEqual(a.stop(), 0)
+        a.start() # it has one
+        self.assertEqual(a.log_text().count("event=ocsp.renewed"), 1)
+        self.assertEqual(a.stop(), 0)
+
+    def test_a_responder_that_cannot_be_made_or_read(self):
+        """Devices enrol, the log says what is missing, and another one is made when it can be."""
+        a = Authority()
+        self.addCleanup(a.close)
+        os.makedirs(os.path.join(a.home, "authorities", "demo", "lock")) # where a file should be
+        a.start()
+        self.assertIn("event=authority.untended", a.log_text())
+        self.assertIn("event=ocsp.responder authority=demo generation=1", a.log_text())
+        self.assertIn("no OCSP is answered", a.log_text())
+        self.assertTrue(a.get("/scep?operation=GetCACert"))
+        self.assertEqual(a.stop(), 0)
+        os.rmdir(os.path.join(a.home, "authorities", "demo", "lock"))
+        a.start()
+        self.assertEqual(a.log_text().count("event=ocsp.renewed"), 1)
+        with open(os.path.join(a.home, "authorities", "demo", "ocsp-1.pem"), "w") as f:
+            f.write("damaged\n")
+        os.kill(a.process.pid, signal.SIGHUP)
+        self.assertTrue(until(lambda: a.log_text().count("event=ocsp.renewed") == 2), a.log_text())
+        self.assertTrue(until(lambda: "event=daemon.tended " in a.log_text()), a.log_text())
+        self.assertEqual(a.stop(), 0)
+
+    def test_an_ra_is_renewed_and_served(self):
+        a = Authority()
+        self.addCleanup(a.close)
+        a.start()
+        with open(a.conf) as f:
+            text = f.read()
+        with open(a.conf, "w") as f:
+            f.write(text.replace('ra_key = "keys/ra.key";',
+                                 'ra_key = "keys/ra.key"; ra_renew_before = "730d"; ra_validity = "1000d";'))
+        os.kill(a.process.pid, signal.SIGHUP)
         self.assertTrue(until(lambda: "event=daemon.tended " in a.log_text()), a.log_text())
         self.assertIn("event=ra.renewed authority=demo by=scepd", a.log_text())
         self.assertTrue(os.path.exists(os.path.join(a.home, "authorities", "demo", "ra-1.pem")))

@@ -28,6 +28,9 @@ struct ra_set {
 struct ocsp_delegate {
     struct cert *cert;                     /* owned; NULL: there is none */
     int key;                               /* index in the signer, -1 if none */
+    unsigned number;                       /* of its files: ocsp-NUMBER.pem */
+    bool renewable;                        /* the CA key that makes another one is at hand */
+    char fault[320];                       /* why there is none, or not the latest; "": no reason to worry */
 };
 
 struct family;
@@ -41,7 +44,7 @@ struct authority {
     EVP_PKEY *public_key;                  /* owned */
     uint8_t key_id[20];                    /* its subjectKeyIdentifier */
     struct name subject;
-    uint8_t key_hash[1 + 2 * AUTHORITY_MAX_RAS + AUTHORITY_MAX_CHAIN][32]; /* of all its keys and its issuers'
+    uint8_t key_hash[2 + 2 * AUTHORITY_MAX_RAS + AUTHORITY_MAX_CHAIN][32]; /* of all its keys and its issuers'
                                                                               (struct pubkey: sha256) */
     size_t key_hash_n;
     struct cert *chain[AUTHORITY_MAX_CHAIN]; /* owned: issuers up to the root, without the CA itself */
@@ -54,7 +57,7 @@ struct authority {
     bool ca_decrypts;                      /* the CA key may open messages (RSA only) */
     enum digest digest;                    /* of its signatures; follows the curve for EC */
     struct sigalg sigalg;
-    char crl_url[256], issuer_url[256];    /* written into certificates; "" leaves the extension out */
+    char crl_url[256], issuer_url[256], ocsp_url[256]; /* written into certificates; "" leaves the extension out */
     int64_t crl_validity, crl_period;      /* seconds */
 };
 
@@ -64,7 +67,8 @@ struct authority_files {
     size_t chain_n;
     const char *ra_certificate, *ra_key;
     const char *ra_signing_certificate, *ra_signing_key, *ra_encryption_certificate, *ra_encryption_key;
-    const char *crl_url, *issuer_url;
+    const char *crl_url, *issuer_url, *ocsp_url;
+    bool ocsp;               /* it answers by OCSP: its responders are loaded */
     bool ca_decrypts;
     const char *digest;      /* "SHA-256" ...; NULL: SHA-256.  EC keys: the curve's, whatever is said */
     int64_t crl_validity, crl_period;

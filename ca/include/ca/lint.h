@@ -5,7 +5,15 @@
 #include "base/err.h"
 #include "pkcs7/cert.h"
 
-enum cert_role { ROLE_ROOT, ROLE_ISSUING_CA, ROLE_RA, ROLE_RA_SIGNING, ROLE_RA_ENCRYPTION, ROLE_DEVICE };
+enum cert_role {
+    ROLE_ROOT,
+    ROLE_ISSUING_CA,
+    ROLE_RA,
+    ROLE_RA_SIGNING,
+    ROLE_RA_ENCRYPTION,
+    ROLE_OCSP, /* responder, RFC 6960 section 4.2.2.2 */
+    ROLE_DEVICE
+};
 
 /* What an issuer's certificate says about itself: read once, used for every certificate. */
 struct lint_issuer {

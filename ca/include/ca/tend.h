@@ -17,14 +17,16 @@ struct tend_rules { /* durations in seconds */
     int64_t ca_before;       /* it takes over this long before the end of the current one; 0: `longest` and a day */
     int64_t ca_validity;     /* of the next; 0: as the current one's */
     int64_t longest;         /* validity that templates give at most */
+    const char *ocsp_key;    /* "p256" or "rsa2048": of OCSP responders; NULL: none are made */
+    int64_t ocsp_validity;   /* of their certificates; renewed at half of it */
     const char *root_key;    /* of the issuer above, where it is at hand; NULL or "": it is not */
 };
 
-enum tend_what { TEND_NOTHING, TEND_RETIRE, TEND_RENEW_RA, TEND_ACTIVATE, TEND_MAKE_NEXT };
+enum tend_what { TEND_NOTHING, TEND_RETIRE, TEND_RENEW_RA, TEND_ACTIVATE, TEND_MAKE_NEXT, TEND_RENEW_OCSP };
 
 struct tend_step {
     enum tend_what what;
-    unsigned generation;     /* RETIRE, RENEW_RA, ACTIVATE */
+    unsigned generation;     /* RETIRE, RENEW_RA, ACTIVATE, RENEW_OCSP */
     enum ra_shape shape;     /* RENEW_RA */
     int64_t at;              /* Unix seconds; due when it is not later than now */
     bool by_hand;            /* somebody has to do it: the rules or a missing key say so */
@@ -32,7 +34,8 @@ struct tend_step {
 /* What comes first of what will have to be done; of several that are due, the one that was due first.  TEND_NOTHING (at =
  * INT64_MAX): nothing in sight. */
 void tend_plan(const struct family *f, const struct tend_rules *r, int64_t now, struct tend_step *out);
-/* The same among what needs nobody: a daemon does it. */
+/* The same among what needs nobody: a daemon does it.  OCSP responders are here only, since they change so often that
+ * nobody would see anything else; they come after everything else that is due. */
 void tend_plan_automatic(const struct family *f, const struct tend_rules *r, int64_t now, struct tend_step *out);
 
 /* When a CA made now, or on its day, would take over from the current one. */
@@ -87,7 +90,7 @@ bool tend_abort(const struct tend *t, struct err *err);
 /* What was done and is not in the audit log yet: hands each to `record`, then forgets them; what `record` refuses (false)
  * stays, with all after it.  An entry may come twice when the process is killed between both. */
 struct tend_event {
-    const char *event;       /* "ra.renewed", "ca.next", "ca.activated", "ca.retired", "ra.retired", "ca.aborted" */
+    const char *event;       /* "ra.renewed", "ocsp.renewed", "ca.next", "ca.activated", "ca.retired", "ra.retired", "ca.aborted" */
     const char *actor, *text;
     int64_t at;
 };

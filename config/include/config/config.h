@@ -57,7 +57,9 @@ struct config_authority {
     char ra_signing_certificate[512], ra_signing_key[512], ra_encryption_certificate[512], ra_encryption_key[512];
     bool ca_decrypts;
     char digest[16];
-    char crl_url[256], issuer_url[256];
+    char crl_url[256], issuer_url[256], ocsp_url[256];
+    char ocsp_key[16];                    /* "p256", "rsa2048", "none" */
+    int64_t ocsp_validity;
     int64_t crl_validity, crl_period;
     bool ra_automatic;                    /* seconds, as in struct tend_rules */
     int64_t ra_validity, ra_renew_before;
