@@ -175,6 +175,15 @@ void der_time(struct der *w, int64_t unix_seconds)
         w->failed = true;
 }
 
+void der_generalized_time(struct der *w, int64_t unix_seconds)
+{
+    struct tm tm;
+    if (broken_down(unix_seconds, &tm))
+        write_time(w, DER_GENERALIZED_TIME, &tm);
+    else
+        w->failed = true;
+}
+
 void der_bits(struct der *w, struct view octets)
 {
     size_t mark = der_mark(w);

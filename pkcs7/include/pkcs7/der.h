@@ -38,6 +38,7 @@ void der_small(struct der *w, uint64_t value);        /* INTEGER */
 void der_bool(struct der *w, bool value);
 /* UTCTime through 2049, GeneralizedTime from 2050 (RFC 5280 section 4.1.2.5). */
 void der_time(struct der *w, int64_t unix_seconds);
+void der_generalized_time(struct der *w, int64_t unix_seconds); /* whatever the year; whole seconds */
 /* BIT STRING of whole octets, no unused bits. */
 void der_bits(struct der *w, struct view octets);
 /* BIT STRING of named bits (bit 0 first), trailing zero bits trimmed. */
