@@ -56,6 +56,42 @@ bool signer_sign_crl(struct signer *s, unsigned key, struct view tbs, struct buf
     return sign(s, &r, signature, err);
 }
 
+/* The signatures out of the reply, each into a buffer of its own. */
+static bool take_signatures(struct view packed, struct buf *signature, size_t n, struct err *err)
+{
+    struct view item[SIGNER_MAX_BATCH];
+    struct buf copy[SIGNER_MAX_BATCH] = {{0}};
+    size_t got = 0;
+    bool ok = (batch_unpack(packed, item, SIGNER_MAX_BATCH, &got) && got == n) ||
+              err_set(err, ERR_SIGNER, "the signer gave %zu signatures in place of %zu", got, n);
+    for (size_t i = 0; ok && i < n; i++)
+        ok = buf_append(&copy[i], item[i].p, item[i].n) || err_memory(err);
+    for (size_t i = 0; i < n; i++) {
+        if (ok) {
+            buf_clear(&signature[i]);
+            signature[i] = copy[i];
+        } else {
+            buf_clear(&copy[i]);
+        }
+    }
+    return ok;
+}
+
+bool signer_sign_ocsp(struct signer *s, unsigned key, const struct view *data, size_t n,
+                      struct buf *signature, struct err *err)
+{
+    struct buf packed = {0}, out = {0};
+    if (n == 0 || n > SIGNER_MAX_BATCH)
+        return err_set(err, ERR_SIGNER, "%zu OCSP answers to sign, 1 to %d are possible", n,
+                       SIGNER_MAX_BATCH);
+    bool ok = batch_pack(data, n, &packed, err);
+    struct signer_request r = {.op = SIGNER_OP_OCSP, .key = key, .data = buf_view(&packed)};
+    ok = ok && call(s, &r, &out, err) && take_signatures(buf_view(&out), signature, n, err);
+    buf_clear(&packed);
+    buf_clear(&out);
+    return ok;
+}
+
 bool signer_sign_attributes(struct signer *s, unsigned key, enum digest digest,
                             struct view attributes, struct buf *signature, struct err *err)
 {

@@ -15,7 +15,7 @@
 #define SERIAL_SHOWN 20 /* octets; a CRL number has no more either */
 #define HASH 32
 
-enum { REFUSED = SIGNER_OP_DECRYPT + 1, CAPPED, COUNTERS };
+enum { REFUSED = SIGNER_OP_OCSP + 1, CAPPED, COUNTERS };
 
 struct signer_account {
     const struct signer_spec *spec;
@@ -228,6 +228,7 @@ void signer_account_tell(struct signer_account *a)
                                                 [SIGNER_OP_CRL] = "crls",
                                                 [SIGNER_OP_ATTRIBUTES] = "messages",
                                                 [SIGNER_OP_DECRYPT] = "decryptions",
+                                                [SIGNER_OP_OCSP] = "ocsp_answers",
                                                 [REFUSED] = "refused",
                                                 [CAPPED] = "capped"};
     struct log_line l;
@@ -237,6 +238,13 @@ void signer_account_tell(struct signer_account *a)
     log_end(&l, "since the signer process started");
 }
 
+static uint64_t signatures_in(const struct signer_request *r)
+{
+    struct view data[SIGNER_MAX_BATCH];
+    size_t n;
+    return r->op == SIGNER_OP_OCSP && batch_unpack(r->data, data, SIGNER_MAX_BATCH, &n) ? n : 1;
+}
+
 void signer_account_done(struct signer_account *a, const struct signer_request *r,
                          struct view result, const struct err *err)
 {
@@ -244,13 +252,13 @@ void signer_account_done(struct signer_account *a, const struct signer_request *
         if (err->kind != ERR_BUSY)
             atomic_fetch_add(&a->count[REFUSED], 1);
     } else {
-        atomic_fetch_add_explicit(&a->count[r->op], 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&a->count[r->op], signatures_in(r), memory_order_relaxed);
         if (r->op == SIGNER_OP_CERTIFICATE)
             tell_certificate(a, r, result);
         else if (r->op == SIGNER_OP_CRL)
             tell_crl(a, r);
     }
-    if (r->op == SIGNER_OP_CERTIFICATE || r->op == SIGNER_OP_CRL) {
+    if (r->op == SIGNER_OP_CERTIFICATE || r->op == SIGNER_OP_CRL || r->op == SIGNER_OP_OCSP) {
         int64_t now = monotonic_us();
         if (its_turn(&a->told, now, TELL_SECONDS * SECOND))
             signer_account_tell(a);

@@ -3,10 +3,13 @@
 #pragma once
 
 #include "ca/signer.h"
+#include "pkcs7/ocsp.h"
+#include "responder.h"
 
 #define SIGNER_MAX_PACKET (64u << 10) /* header and payload: twice the largest certificate (CERT_MAX_SIZE) */
 #define SIGNER_MAX_CRL (1u << 30)     /* 20 million entries */
 #define SIGNER_MAX_RESULT 1024        /* a signature or plaintext of RSA-8192 */
+#define SIGNER_MAX_RESULTS (SIGNER_MAX_BATCH * (SIGNER_MAX_RESULT + 4)) /* of a batch */
 #define SIGNER_MAX_CONTENT_KEY 64     /* octets; AES-256 has 32 */
 
 struct signer_request {
@@ -46,6 +49,16 @@ void signer_worker_free(struct signer_worker *w);
 /* Checks the request against the permit table and the key's limits, then does it.  Every value in it may be
  * hostile.  `out` (reset first) gets the signature or the content key. */
 bool signer_execute(struct signer_worker *w, const struct signer_request *r, struct buf *out, struct err *err);
+
+/* ---- signer_ocsp.c ---- */
+
+/* Several things in one packet, each behind its length: appended to `out`, and views into it again.  False when it is
+ * none, of nothing or of more than `cap`. */
+bool batch_pack(const struct view *item, size_t n, struct buf *out, struct err *err);
+bool batch_unpack(struct view packed, struct view *item, size_t cap, size_t *n);
+/* A ResponseData of `responder`, whose certificate is `cert`, about now. */
+bool check_ocsp(struct view data, const struct cert *cert, const struct responder *responder, int64_t now,
+                struct err *err);
 
 /* ---- signer_check.c ---- */
 

@@ -13,11 +13,12 @@
 #include "signer_internal.h"
 
 struct signer_key {
-    EVP_PKEY *private_key;     /* owned */
-    EVP_PKEY *public_key;      /* owned; of the certificate, for checking what was signed */
-    struct cert *cert;         /* owned */
-    struct pubkey pubkey;      /* points into cert */
-    struct lint_issuer issuer; /* of cert, for keys that sign certificates */
+    EVP_PKEY *private_key;      /* owned */
+    EVP_PKEY *public_key;       /* owned; of the certificate, for checking what was signed */
+    struct cert *cert;          /* owned */
+    struct pubkey pubkey;       /* points into cert */
+    struct lint_issuer issuer;  /* of cert, for keys that sign certificates */
+    struct responder responder; /* of cert, for keys that answer by OCSP */
     unsigned uses;
     uint32_t key_usage;
     struct eku eku, extensions;
@@ -128,7 +129,7 @@ static bool sign_and_verify(struct signer_worker *w, unsigned index, enum digest
            verify_digest(w, index, digest, md, out, err);
 }
 
-/* ---- the four operations ---- */
+/* ---- the five operations ---- */
 
 static bool do_certificate(struct signer_worker *w, const struct signer_request *r, struct buf *out,
                            struct err *err)
@@ -158,6 +159,41 @@ static bool do_crl(struct signer_worker *w, const struct signer_request *r, stru
     struct sigalg alg;
     return check_crl(r->data, k->cert->subject, &k->pubkey, &alg, err) &&
            sign_and_verify(w, r->key, alg.digest, r->data, out, err);
+}
+
+/* RSA only: verifying what ECDSA made costs more than making it, and a fault there gives away the
+ * key of a certificate that lives for days; RSA's would be given away by any one who looks. */
+static bool sign_ocsp(struct signer_worker *w, unsigned index, struct view data, struct buf *out,
+                      struct err *err)
+{
+    const struct signer_key *k = &w->keys->key[index];
+    uint8_t md[EVP_MAX_MD_SIZE];
+    if (!check_ocsp(data, k->cert, &k->responder, time(NULL), err))
+        return false;
+    if (k->responder.alg.scheme == SIG_RSA_PKCS1)
+        return sign_and_verify(w, index, k->responder.alg.digest, data, out, err);
+    return digest_compute(k->responder.alg.digest, data, md, err) &&
+           sign_digest(w, index, k->responder.alg.digest, md, out, err);
+}
+
+static bool do_ocsp(struct signer_worker *w, const struct signer_request *r, struct buf *out,
+                    struct err *err)
+{
+    struct view data[SIGNER_MAX_BATCH];
+    struct buf signature = {0};
+    size_t n = 0;
+    if (!batch_unpack(r->data, data, SIGNER_MAX_BATCH, &n))
+        return err_set(err, ERR_SIGNER, "the signer refused: malformed OCSP answers");
+    bool ok = true;
+    for (size_t i = 0; ok && i < n; i++) {
+        ok = sign_ocsp(w, r->key, data[i], &signature, err);
+        struct view one = buf_view(&signature);
+        ok = ok && batch_pack(&one, 1, out, err);
+    }
+    if (!ok)
+        buf_reset(out); /* all or none */
+    buf_clear(&signature);
+    return ok;
 }
 
 static bool do_attributes(struct signer_worker *w, const struct signer_request *r, struct buf *out,
@@ -244,6 +280,8 @@ static const struct permit {
     {SIGNER_OP_CRL, SIGNER_CRLS, SIGNER_MAX_CRL, "sign CRLs", do_crl},
     {SIGNER_OP_ATTRIBUTES, SIGNER_MESSAGES, SIGNER_MAX_PACKET / 2, "sign messages", do_attributes},
     {SIGNER_OP_DECRYPT, SIGNER_DECRYPT, SIGNER_MAX_RESULT, "decrypt", do_decrypt},
+    {SIGNER_OP_OCSP, SIGNER_OCSP, OCSP_MAX_DATA + SIGNER_MAX_BATCH * sizeof(uint32_t),
+     "sign OCSP answers", do_ocsp},
 };
 
 static bool request_sane(const struct signer_request *r)
@@ -307,6 +345,11 @@ static bool load_key(const struct signer_key_spec *spec, struct signer_key *k, s
         err->kind = ERR_CONFIG;
         return err_prefix(err, "the certificate of key %s", spec->path);
     }
+    if (k->uses & SIGNER_OCSP && k->uses != SIGNER_OCSP)
+        return err_set(err, ERR_CONFIG, "the key in %s answers by OCSP and does more", spec->path);
+    if (k->uses & SIGNER_OCSP &&
+        (!responder_check(k->cert, err) || !responder_read(k->cert, &k->responder, err)))
+        return err_prefix(err, "the certificate of key %s", spec->path);
     if (k->uses & SIGNER_DECRYPT && k->pubkey.type != KEY_RSA)
         return err_set(err, ERR_CONFIG, "the key in %s is not RSA and cannot decrypt", spec->path);
     return true;

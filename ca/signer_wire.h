@@ -22,7 +22,7 @@ struct reply_head {
     uint32_t length;
 };
 
-#define SIGNER_MAX_REPLY (sizeof(struct reply_head) + SIGNER_MAX_RESULT)
+#define SIGNER_MAX_REPLY (sizeof(struct reply_head) + SIGNER_MAX_RESULTS)
 
 /* What the child tells once, by a pipe, when it serves or cannot. */
 struct signer_ready {

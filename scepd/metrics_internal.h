@@ -9,7 +9,7 @@
 #define METRIC_NAME_SIZE 128
 #define METRIC_BUCKETS 12   /* at most */
 #define METRIC_STATUSES 16  /* HTTP codes that are told apart; the last is "other" */
-#define METRIC_SIGNER_OPS 4 /* enum signer_op, from 0 */
+#define METRIC_SIGNER_OPS 5 /* enum signer_op, from 0 */
 
 typedef _Atomic uint64_t counter;
 

@@ -168,9 +168,11 @@ static void write_queue(struct writer *w, const struct metrics *m, const struct 
 
 static void write_signer(struct writer *w, const struct metrics *m)
 {
-    static const char *const ops[METRIC_SIGNER_OPS] = {"certificate", "crl", "message", "decrypt"};
+    static const char *const ops[METRIC_SIGNER_OPS] = {"certificate", "crl", "message", "decrypt",
+                                                       "ocsp"};
     static const char *const keys[] = {"ca", "ra"};
-    static const char *const results[METRIC_SIGNER_RESULTS] = {"done", "refused", "failed", "capped"};
+    static const char *const results[METRIC_SIGNER_RESULTS] = {"done", "refused", "failed",
+                                                               "capped"};
     family(w, "scepd_signer_operations_total", "counter",
            "Private-key operations by whose key did them.");
     for (int o = 0; o < METRIC_SIGNER_OPS; o++)

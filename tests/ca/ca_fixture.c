@@ -4,9 +4,11 @@
 #include <openssl/rand.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "ca/keyfile.h"
 
@@ -88,6 +90,65 @@ bool ca_fixture_load(struct ca_fixture *f, struct err *e)
 {
     const struct template *templates[] = {&f->device};
     return authority_load(&f->files, templates, 1, f->spec, &f->authority, e);
+}
+
+static void add_extension(X509 *x, int nid, const char *value)
+{
+    X509_EXTENSION *e = X509V3_EXT_conf_nid(NULL, NULL, nid, value);
+    ck_assert_ptr_nonnull(e);
+    ck_assert_int_eq(X509_add_ext(x, e, -1), 1);
+    X509_EXTENSION_free(e);
+}
+
+/* By OpenSSL, under the authority's own key. */
+static struct cert *delegate_cert(struct ca_fixture *f, EVP_PKEY *key, int64_t from, int64_t to)
+{
+    const uint8_t *p = f->authority->cert->der.p;
+    EVP_PKEY *ca_key = NULL;
+    X509 *ca = d2i_X509(NULL, &p, (long)f->authority->cert->der.n), *x = X509_new();
+    struct cert *out = NULL;
+    uint8_t *der = NULL;
+    ck_assert_msg(key_load(f->path[1], f->plan.passphrase_file, &ca_key, &err), "%s", err.text);
+    X509_set_version(x, X509_VERSION_3);
+    ASN1_INTEGER_set(X509_get_serialNumber(x), 0x4f435350 + (long)f->spec->n);
+    X509_set_issuer_name(x, X509_get_subject_name(ca));
+    X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC,
+                               (const uint8_t *)"Responder", -1, -1, 0);
+    ASN1_TIME_set(X509_getm_notBefore(x), from);
+    ASN1_TIME_set(X509_getm_notAfter(x), to);
+    X509_set_pubkey(x, key);
+    add_extension(x, NID_key_usage, "critical,digitalSignature");
+    add_extension(x, NID_ext_key_usage, "OCSPSigning");
+    add_extension(x, NID_id_pkix_OCSP_noCheck, "yes");
+    ck_assert_int_gt(X509_sign(x, ca_key, digest_md(f->authority->sigalg.digest)), 0);
+    int n = i2d_X509(x, &der);
+    ck_assert_msg(n > 0 && cert_parse(view_of(der, (size_t)n), &out, &err), "%s", err.text);
+    OPENSSL_free(der);
+    X509_free(x);
+    X509_free(ca);
+    EVP_PKEY_free(ca_key);
+    return out;
+}
+
+void ca_fixture_delegate(struct ca_fixture *f, const char *kind, int64_t from, int64_t to)
+{
+    struct ocsp_delegate *d = &f->authority->ocsp;
+    struct signer_key_spec *k = &f->spec->key[f->spec->n];
+    EVP_PKEY *key = NULL;
+    char name[32];
+    snprintf(name, sizeof name, "ocsp-%d-%zu.key", (int)getpid(), f->spec->n);
+    cert_free(d->cert);
+    ck_assert(key_generate(kind, &key, &err));
+    d->cert = delegate_cert(f, key, from, to);
+    *k = (struct signer_key_spec){.cert = buf_view(&d->cert->der), .uses = SIGNER_OCSP};
+    snprintf(k->path, sizeof k->path, "%s", ca_fixture_path(f, name));
+    ck_assert_msg(key_save(key, k->path, NULL, &err), "%s", err.text);
+    if (d->key >= 0) { /* in its place */
+        f->spec->key[d->key] = *k;
+    } else {
+        d->key = (int)f->spec->n++;
+    }
+    EVP_PKEY_free(key);
 }
 
 void ca_fixture_clear(struct ca_fixture *f)

@@ -163,13 +163,20 @@ START_TEST(what_is_told)
     r.op = SIGNER_OP_DECRYPT;
     signer_account_done(account, &r, view_str("a key"), NULL);
     signer_account_done(account, &r, view_str("a key"), NULL);
+    struct buf batch = {0};
+    const struct view answers[3] = {view_str("one"), view_str("two"), view_str("three")};
+    ck_assert(batch_pack(answers, 3, &batch, &err));
+    r.op = SIGNER_OP_OCSP;
+    r.data = buf_view(&batch);
+    signer_account_done(account, &r, view_str("three signatures"), NULL);
+    buf_clear(&batch);
     err_set(&err, ERR_SIGNER, "refused");
     signer_account_done(account, &r, (struct view){0}, &err);
     r.op = (enum signer_op)1000; /* a hostile one is refused, and counted as such */
     signer_account_done(account, &r, (struct view){0}, &err);
     signer_account_tell(account);
     ck_assert_uint_eq(count("event=signer.totals certificates=1 crls=1 messages=1 decryptions=2 "
-                            "refused=2 capped=0 "),
+                            "ocsp_answers=3 refused=2 capped=0 "),
                       1);
     buf_clear(&leaf);
     buf_clear(&crl);

@@ -14,7 +14,7 @@
 #include "pkcs7/ocsp.h"
 #include "store/store.h"
 
-#define OCSP_BATCH 16 /* answers that the signer takes in one packet */
+#define OCSP_BATCH SIGNER_MAX_BATCH /* answers that go in one packet */
 
 enum ocsp_unissued { /* what is said of a serial that the authority never gave out */
     OCSP_UNISSUED_UNKNOWN,
@@ -61,6 +61,7 @@ bool ocsp_basis_same(const struct ocsp_basis *basis, const struct store_cert_sta
 struct ocsp_answer {
     enum ocsp_status status;      /* anything but OCSP_SUCCESSFUL is final: `response` has the five octets */
     const struct authority *authority; /* who signs; borrowed */
+    struct sigalg alg;            /* its signature's */
     struct buf data;              /* owned; the ResponseData between preparing and signing */
     struct buf response;          /* owned; the whole OCSPResponse */
     int64_t this_update, next_update; /* the latest and the earliest of its certificates */

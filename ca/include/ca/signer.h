@@ -57,7 +57,7 @@ bool signer_spec_digest(const struct signer_spec *spec, uint8_t out[SIGNER_DIGES
 
 struct signer; /* a connection: used by one thread at a time */
 
-enum signer_op { SIGNER_OP_CERTIFICATE = 1, SIGNER_OP_CRL, SIGNER_OP_ATTRIBUTES, SIGNER_OP_DECRYPT };
+enum signer_op { SIGNER_OP_CERTIFICATE = 1, SIGNER_OP_CRL, SIGNER_OP_ATTRIBUTES, SIGNER_OP_DECRYPT, SIGNER_OP_OCSP };
 
 /* Called after each operation, on the thread that asked for it: for counting.  NULL ends it. */
 typedef void (*signer_observer)(void *ctx, enum signer_op op, unsigned key, enum err_kind result, int64_t ns);
@@ -91,6 +91,12 @@ void signer_free(struct signer *s); /* signer_local's only; NULL allowed */
 bool signer_sign_certificate(struct signer *s, unsigned key, struct view tbs, struct buf *signature, struct err *err);
 /* `tbs` is a whole TBSCertList of any size (passed by a sealed memory file). */
 bool signer_sign_crl(struct signer *s, unsigned key, struct view tbs, struct buf *signature, struct err *err);
+#define SIGNER_MAX_BATCH 16
+/* `n` (1 to SIGNER_MAX_BATCH) ResponseData of OCSP (pkcs7/ocsp.h), together at most OCSP_MAX_DATA octets, in one packet;
+ * all in the name of this key's certificate, whose end none of them outlives.  All are signed, each `signature` cleared
+ * and filled, or none is: ERR_SIGNER. */
+bool signer_sign_ocsp(struct signer *s, unsigned key, const struct view *data, size_t n, struct buf *signature,
+                      struct err *err);
 /* The signed attributes of a CMS SignerInfo as SET OF. */
 bool signer_sign_attributes(struct signer *s, unsigned key, enum digest digest, struct view attributes,
                             struct buf *signature, struct err *err);
