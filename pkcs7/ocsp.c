@@ -77,6 +77,17 @@ static bool digest_of(struct view algorithm, enum digest *out)
     return false;
 }
 
+/* X.690 section 8.19.2: the last number ends, and none begins with nothing. */
+static bool oid_sound(struct view oid)
+{
+    if (oid.n == 0 || oid.p[oid.n - 1] & 0x80)
+        return false;
+    for (size_t i = 0; i < oid.n; i++)
+        if (oid.p[i] == 0x80 && (i == 0 || !(oid.p[i - 1] & 0x80)))
+            return false;
+    return true;
+}
+
 /* As X.690 section 8.3.2 wants it: no octet too many. */
 static bool minimal(struct view integer)
 {
@@ -93,8 +104,9 @@ static bool read_id(const struct tlv *t, struct ocsp_id *out, struct err *err)
         !tlv_next_is(&rest, DER_OCTET_STRING, &key) || !tlv_next_is(&rest, DER_INTEGER, &serial) ||
         rest.n > 0 || !minimal(serial.content))
         return malformed(err, "a CertID that is none");
-    struct view parameters = algorithm.content;
-    if (!tlv_next_is(&parameters, DER_OID, &oid) || oid.content.n == 0)
+    struct view rest_of_it = algorithm.content;
+    if (!tlv_next_is(&rest_of_it, DER_OID, &oid) || !oid_sound(oid.content) ||
+        (rest_of_it.n > 0 && (!tlv_next(&rest_of_it, &oid) || rest_of_it.n > 0)))
         return malformed(err, "a CertID without its hash algorithm");
     if (t->whole.n > OCSP_MAX_ID)
         return malformed(err, "a CertID longer than any");
@@ -140,7 +152,7 @@ static bool next_extension(struct view *list, struct extension *out)
 {
     struct tlv t, oid, critical, value;
     if (!tlv_next_is(list, DER_SEQUENCE, &t) || !tlv_next_is(&t.content, DER_OID, &oid) ||
-        oid.content.n == 0)
+        !oid_sound(oid.content))
         return false;
     *out = (struct extension){.oid = oid.whole};
     if (tlv_ahead(t.content, DER_BOOLEAN)) {
