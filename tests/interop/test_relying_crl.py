@@ -1,4 +1,5 @@
-"""Relying parties that read CRLs: openssl verify, GnuTLS' certtool and nginx's ssl_crl, unmodified from Debian.
+"""Relying parties that read CRLs: openssl verify, GnuTLS' certtool, NSS, strongSwan, nginx, Apache and FreeRADIUS, unmodified from
+Debian.
 
 A good device is let in, a revoked one is not, and one that was held is again when it has been released."""
 
@@ -7,11 +8,15 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from harness import run
-from relying import Nginx, Radius, RelyingCase, wait_for
+from harness import need, run
+from relying import Apache, Nginx, Radius, RelyingCase, wait_for, with_servers
 
 
 class Crl(RelyingCase):
+
+    @staticmethod
+    def edit(text):
+        return with_servers(text, ocsp=False)
 
     def openssl(self, device, crl, *more):
         return run("openssl", "verify", "-x509_strict", "-crl_check_all", "-CRLfile", crl, "-CAfile", self.a.ca, *more, device.cert,
@@ -35,6 +40,40 @@ class Crl(RelyingCase):
         self.assertNotEqual(r.returncode, 0)
         r = run("certtool", "--verify-crl", "--load-ca-certificate", self.a.ca, "--infile", crl)
         self.assertIn("verified", (r.stdout + r.stderr).lower())
+
+    def test_nss(self):
+        """It takes one CRL of an authority, without critical extensions, as Firefox and others do."""
+        good, lost = self.device("good"), self.device("lost")
+        lost.revoke()
+        self.crl_lists(lost)
+        db = self.path("nss")
+        os.mkdir(db)
+        run(need("certutil"), "-N", "-d", db, "--empty-password")
+        run("certutil", "-A", "-d", db, "-n", "ca", "-t", "CT,C,C", "-a", "-i", self.a.ca)
+        run("crlutil", "-I", "-d", db, "-t", "1", "-i", self.path("listed.crl"))
+        r = run("vfychain", "-d", db, "-u", "0", "-a", good.cert)
+        self.assertIn("Chain is good", r.stdout + r.stderr)
+        r = run("vfychain", "-d", db, "-u", "0", "-a", lost.cert, check=False)
+        self.assertIn("has been revoked", r.stdout + r.stderr)
+
+    def test_strongswan(self):
+        """The revocation plugin fetches the list that the certificate names, as there is no OCSP URL in it."""
+        good, lost = self.device("good"), self.device("lost")
+        lost.revoke()
+        self.crl_lists(lost)
+        for device, says in ((good, "certificate status is good"), (lost, "reason: key compromise")):
+            r = run(need("pki"), "--verify", "--in", device.cert, "--cacert", self.a.ca, "--online", check=False)
+            self.assertIn("fetching crl from '%s/crl/demo.crl'" % self.a.url, r.stderr)
+            self.assertIn(says, r.stderr)
+
+    def test_apache(self):
+        good, lost = self.device("good"), self.device("lost")
+        lost.revoke()
+        apache = Apache(self, self.server(), f"SSLCACertificateFile {self.a.ca}\nSSLVerifyClient require\n"
+                        f"SSLCARevocationFile {self.crl_lists(lost)}\nSSLCARevocationCheck chain\n")
+        self.assertTrue(apache.lets_in(good))
+        self.assertFalse(apache.lets_in(lost))
+        self.assertIn("certificate revoked", apache.log_text())
 
     def test_nginx(self):
         """ssl_crl wants a complete list in PEM and reads it when it is told to (SIGHUP)."""

@@ -3,6 +3,8 @@
 Nothing here measures time: what is expected is asked for again until it comes, under a generous limit."""
 
 import os
+import re
+import secrets
 import shutil
 import signal
 import socket
@@ -21,20 +23,24 @@ SERVER_ENDPOINT = """endpoints = (
     { path = "/scep/server"; authority = "demo"; template = "server"; challenge = "one-time"; },"""
 
 
-def with_servers(text):
-    """The demo's configuration, with a template for TLS servers."""
+def with_servers(text, ocsp=True):
+    """The demo's configuration, with a template for TLS servers; with or without an OCSP URL in certificates."""
+    url = re.search(r'url = "(http://[^"/]*)"', text)[1]
+    text = re.sub(r'\n *ocsp_url = "[^"]*";.*', "", text)
+    if ocsp:
+        text = text.replace('    name = "demo";', f'    name = "demo";\n    ocsp_url = "{url}/ocsp/demo";', 1)
     return text.replace("templates = ( {", SERVER_TEMPLATE, 1).replace("endpoints = (", SERVER_ENDPOINT, 1)
 
 
-def wait_for(what, condition, seconds=60, every=0.05):
-    """Asks until `condition` says something true; that is returned."""
+def wait_for(what, condition, seconds=60, every=0.05, said=lambda: ""):
+    """Asks until `condition` says something true; that is returned.  `said`: what to tell when it never does."""
     end = time.monotonic() + seconds
     while True:
         result = condition()
         if result:
             return result
         if time.monotonic() > end:
-            raise AssertionError(f"in {seconds} s it did not come to this: {what}")
+            raise AssertionError(f"in {seconds} s it did not come to this: {what}\n{said()}")
         time.sleep(every)
 
 
@@ -52,6 +58,10 @@ class Device:
         self.key, self.cert = case.path(name + ".key"), case.path(name + ".pem")
         run(SCEPCTL, "client", "enrol", case.a.url + endpoint, "--subject", f"CN={name}", "--key", self.key,
             "--out", self.cert, *more, "--challenge-file", "-", input=case.a.challenge())
+        # As TLS servers send it: curl looks for the issuer of a stapled answer nowhere else.
+        self.chain = case.path(name + ".chain.pem")
+        with open(self.chain, "w") as chain, open(self.cert) as cert, open(case.a.ca) as ca:
+            chain.write(cert.read() + ca.read())
         self.serial = run("openssl", "x509", "-in", self.cert, "-noout", "-serial").stdout.strip().split("=")[1].lower()
 
     def revoke(self, reason="key-compromise"):
@@ -60,6 +70,22 @@ class Device:
 
     def release(self):
         self.case.a.ctl("cert", "release", self.serial, "--yes")
+
+
+class Forged:
+    """A certificate that the authority's key signed and nobody issued: the store does not know it."""
+
+    def __init__(self, case, name):
+        self.case, self.name = case, name
+        self.key, self.cert = case.path(name + ".key"), case.path(name + ".pem")
+        conf, csr = case.path(name + ".cnf"), case.path(name + ".csr")
+        with open(conf, "w") as f:
+            f.write("basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature\nextendedKeyUsage=clientAuth\n"
+                    "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
+                    f"authorityInfoAccess=OCSP;URI:{case.a.url}/ocsp/demo\n")
+        run("openssl", "req", "-new", "-newkey", "rsa:2048", "-nodes", "-keyout", self.key, "-subj", f"/CN={name}", "-out", csr)
+        run("openssl", "x509", "-req", "-in", csr, "-CA", case.a.ca, "-CAkey", os.path.join(case.a.home, "keys", "ca.key"),
+            "-set_serial", str(secrets.randbits(126) | 1 << 126), "-days", "30", "-extfile", conf, "-out", self.cert)
 
 
 class RelyingCase(AuthorityCase):
@@ -152,7 +178,7 @@ http {{
         port = free_port()
         kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         with open(os.path.join(self.dir, "conf"), "w") as f:
-            f.write(self.CONF.format(dir=self.dir, port=port, cert=server.cert, key=server.key, lines=lines,
+            f.write(self.CONF.format(dir=self.dir, port=port, cert=server.chain, key=server.key, lines=lines,
                                      user="user root;" if os.geteuid() == 0 else "",
                                      temporary=" ".join(f"{k}_temp_path {self.dir}/{k};" for k in kinds)))
         self.conf = os.path.join(self.dir, "conf")
@@ -171,7 +197,7 @@ http {{
     def status(self, device, *more):
         """The HTTP status that a device gets, "000" where the handshake fails."""
         who = ["--cert", device.cert, "--key", device.key] if device else []
-        return run("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--cacert", self.ca, *who, *more,
+        return run("curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "--cacert", self.ca, *who, *more,
                    f"https://localhost:{self.port}/", check=False).stdout
 
 
@@ -232,7 +258,7 @@ server default {{
         self.dir = tempfile.mkdtemp(prefix="scepd-radius-")
         port = free_udp_port()
         with open(os.path.join(self.dir, "radiusd.conf"), "w") as f:
-            f.write(self.CONF.format(dir=self.dir, port=port, cert=server.cert, key=server.key, tls=tls))
+            f.write(self.CONF.format(dir=self.dir, port=port, cert=server.chain, key=server.key, tls=tls))
         with open(os.path.join(self.dir, "dictionary"), "w"):
             pass
         super().__init__(case, [need("/usr/sbin/freeradius"), "-f", "-xx", "-d", self.dir, "-l", "stdout"], port)
@@ -252,3 +278,55 @@ server default {{
         if "CTRL-EVENT-EAP-FAILURE" not in r.stdout:
             raise AssertionError(f"{r.stdout[-3000:]}\n{self.log_text()[-3000:]}")
         return False
+
+
+class Apache(Program):
+    """Apache with mod_ssl; `lines` in the server's context."""
+
+    CONF = """ServerRoot {dir}
+ServerName localhost
+PidFile {dir}/pid
+Mutex pthread
+Listen 127.0.0.1:{port}
+LoadModule mpm_event_module /usr/lib/apache2/modules/mod_mpm_event.so
+LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so
+LoadModule ssl_module /usr/lib/apache2/modules/mod_ssl.so
+{user}
+ErrorLog {dir}/error.log
+LogLevel info
+DocumentRoot {dir}/www
+SSLEngine on
+SSLCertificateFile {cert}
+SSLCertificateKeyFile {key}
+SSLSessionCache none
+SSLSessionTickets off
+{lines}
+"""
+
+    def __init__(self, case, server, lines):
+        self.dir = tempfile.mkdtemp(prefix="scepd-apache-")
+        os.chmod(self.dir, 0o755)
+        os.mkdir(os.path.join(self.dir, "www"))
+        with open(os.path.join(self.dir, "www", "index.html"), "w") as f:
+            f.write("in\n")
+        port = free_port()
+        with open(os.path.join(self.dir, "conf"), "w") as f:
+            f.write(self.CONF.format(dir=self.dir, port=port, cert=server.chain, key=server.key, lines=lines,
+                                     user="User www-data\nGroup www-data" if os.geteuid() == 0 else ""))
+        super().__init__(case, [need("/usr/sbin/apache2"), "-D", "FOREGROUND", "-f", os.path.join(self.dir, "conf")], port)
+        self.ca = case.a.ca
+        self.wait_until(lambda: "resuming normal operations" in self.log_text())
+
+    def log_text(self):
+        path = os.path.join(self.dir, "error.log")
+        text = super().log_text()
+        if os.path.exists(path):
+            with open(path) as f:
+                text += f.read()
+        return text
+
+    def lets_in(self, device):
+        """Without renegotiation: TLS 1.3 refuses at the first read."""
+        r = run("curl", "-s", "--cacert", self.ca, "--cert", device.cert, "--key", device.key,
+                f"https://localhost:{self.port}/index.html", check=False)
+        return r.stdout == "in\n"
