@@ -338,6 +338,8 @@ bool generation_load(const struct generation_files *g, const struct template *co
     a->ca_decrypts = f->ca_decrypts;
     a->crl_validity = f->crl_validity;
     a->crl_period = f->crl_period;
+    a->crl_shards = f->crl_shards;
+    a->crl_delta = f->crl_delta;
     if (!copy_text(a->name, sizeof a->name, f->name, "the name of an authority", err) ||
         !copy_text(a->crl_url, sizeof a->crl_url, f->crl_url, "a CRL's URL", err) ||
         !copy_text(a->issuer_url, sizeof a->issuer_url, f->issuer_url, "an issuer's URL", err) ||

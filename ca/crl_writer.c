@@ -1,10 +1,16 @@
 #include "crl_writer.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "pkcs7/der.h"
 #include "pkcs7/ext.h"
+#include "signer_wire.h"
 #include "tbs.h"
 
 #define HEAD_ROOM 256        /* around the issuer's name: lengths, version, algorithm, two times */
@@ -12,7 +18,7 @@
 #define HEADER_MAX 6         /* tag and a length of up to four octets */
 #define REASON_ENTRY_SIZE 14 /* crlEntryExtensions with a reasonCode */
 #define LAST_SECOND INT64_C(253402300799) /* of 9999: a GeneralizedTime has four digits */
-#define CRL_MAX (1u << 31)                /* some 40 million entries: no client would read it */
+#define CHUNK (64u << 10)
 
 /* Tag and length, forwards. */
 static size_t header(uint8_t out[HEADER_MAX], unsigned tag, size_t n)
@@ -26,20 +32,54 @@ static size_t header(uint8_t out[HEADER_MAX], unsigned tag, size_t n)
     return 2 + octets;
 }
 
+static bool write_all(int fd, struct view v, off_t at, struct err *err)
+{
+    while (v.n > 0) {
+        ssize_t n = pwrite(fd, v.p, v.n, at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return err_errno(err, "cannot write a memory file");
+        v = view_of(v.p + n, v.n - (size_t)n);
+        at += n;
+    }
+    return true;
+}
+
+static bool flush(struct crl_writer *w, struct err *err)
+{
+    off_t at = (off_t)(w->room + w->length - w->chunk_n);
+    bool ok = write_all(w->fd, view_of(w->chunk, w->chunk_n), at, err);
+    w->chunk_n = 0;
+    return ok;
+}
+
 bool crl_writer_init(struct crl_writer *w, size_t issuer_size, struct err *err)
 {
-    *w = (struct crl_writer){.room = issuer_size + HEAD_ROOM};
-    if (!buf_reserve(&w->buf, w->room + ENTRY_MAX))
+    *w = (struct crl_writer){.fd = -1, .room = issuer_size + HEAD_ROOM};
+    w->chunk = calloc(1, CHUNK);
+    if (!w->chunk)
         return err_memory(err);
-    memset(w->buf.p, 0, w->room);
-    w->buf.n = w->start = w->room;
-    return true;
+    w->fd = memfd_create("crl", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    bool ok = w->fd >= 0 || err_errno(err, "cannot create a memory file");
+    /* no hole: the signer reads what cannot fail to be there */
+    for (size_t done = 0; ok && done < w->room; done += CHUNK)
+        ok = write_all(w->fd,
+                       view_of(w->chunk, w->room - done < CHUNK ? w->room - done : (size_t)CHUNK),
+                       (off_t)done, err);
+    if (!ok)
+        crl_writer_clear(w);
+    return ok;
 }
 
 void crl_writer_clear(struct crl_writer *w)
 {
-    buf_clear(&w->buf);
-    *w = (struct crl_writer){.room = 0};
+    free(w->chunk);
+    if (w->map.p)
+        munmap((void *)(uintptr_t)w->map.p, w->map.n);
+    if (w->fd >= 0)
+        close(w->fd);
+    *w = (struct crl_writer){.fd = -1};
 }
 
 static uint8_t *put_digits(uint8_t *p, int value)
@@ -91,13 +131,13 @@ static size_t put_serial(uint8_t *p, struct view serial)
     return 2 + serial.n;
 }
 
-/* RFC 5280 section 5.3.1: not critical; absent for "unspecified"; removeFromCRL is for deltas. */
+/* RFC 5280 section 5.3.1: not critical; absent for "unspecified". */
 static size_t put_reason(uint8_t *p, enum crl_reason reason)
 {
     static const uint8_t extensions[REASON_ENTRY_SIZE - 1] = {0x30, 12,   0x30, 10, 0x06, 3,   0x55,
                                                               0x1d, 0x15, 0x04, 3,  0x0a, 0x01};
 
-    if (reason == CRL_UNSPECIFIED || reason == CRL_REMOVE_FROM_CRL)
+    if (reason == CRL_UNSPECIFIED)
         return 0;
     memcpy(p, extensions, sizeof extensions);
     p[sizeof extensions] = (uint8_t)reason;
@@ -105,40 +145,87 @@ static size_t put_reason(uint8_t *p, enum crl_reason reason)
 }
 
 bool crl_writer_add(struct crl_writer *w, struct view serial, int64_t revoked_at,
-                    enum crl_reason reason)
+                    enum crl_reason reason, struct err *err)
 {
-    uint8_t content[ENTRY_MAX], head[HEADER_MAX];
-    size_t n;
+    uint8_t *p = w->chunk + w->chunk_n, content[ENTRY_MAX];
 
-    if (serial.n > STORE_SERIAL_MAX || w->buf.n > CRL_MAX)
-        return false;
-    n = put_serial(content, serial);
+    if (serial.n > STORE_SERIAL_MAX || w->length > SIGNER_MAX_CRL)
+        return err_set(err, ERR_STORE, "the CRL is too long for any client");
+    size_t n = put_serial(content, serial);
     n += put_time(content + n, revoked_at);
     n += put_reason(content + n, reason);
-    return buf_append(&w->buf, head, header(head, DER_SEQUENCE, n)) &&
-           buf_append(&w->buf, content, n);
+    size_t head = header(p, DER_SEQUENCE, n);
+    memcpy(p + head, content, n);
+    w->chunk_n += head + n;
+    w->length += head + n;
+    w->entries++;
+    return w->chunk_n <= CHUNK - ENTRY_MAX - HEADER_MAX || flush(w, err);
 }
 
-/* crlExtensions: authorityKeyIdentifier and cRLNumber (RFC 5280 sections 5.2.1 and 5.2.3), nothing
- * that a client might not know. */
+/* ---- crlExtensions ---- */
+
+/* DistributionPoint and IssuingDistributionPoint with nothing but a URL have one form. */
+static void put_point(struct der *v, const char *url)
+{
+    size_t mark = der_mark(v);
+    der_tlv(v, DER_CONTEXT(6), view_str(url));     /* uniformResourceIdentifier */
+    der_wrap(v, DER_CONTEXT_CONSTRUCTED(0), mark); /* fullName */
+    der_wrap(v, DER_CONTEXT_CONSTRUCTED(0), mark); /* distributionPoint */
+    der_wrap(v, DER_SEQUENCE, mark);
+}
+
+static void put_extension(struct der *w, const char *oid, bool critical, struct der *value)
+{
+    extension_build(w, oid, critical, der_content(value));
+    w->failed = w->failed || value->failed;
+    der_clear(value);
+}
+
+static void put_number(struct der *w, const char *oid, bool critical, uint64_t number)
+{
+    struct der v;
+    der_init(&v, 16);
+    der_small(&v, number);
+    put_extension(w, oid, critical, &v);
+}
+
+static void put_url(struct der *w, const char *oid, bool critical, bool list, const char *url)
+{
+    struct der v;
+    der_init(&v, 300);
+    size_t mark = der_mark(&v);
+    put_point(&v, url);
+    if (list)
+        der_wrap(&v, DER_SEQUENCE, mark);
+    put_extension(w, oid, critical, &v);
+}
+
+static void put_authority(struct der *w, struct view key_id)
+{
+    struct der v;
+    der_init(&v, 64);
+    size_t mark = der_mark(&v);
+    der_tlv(&v, DER_CONTEXT(0), key_id);
+    der_wrap(&v, DER_SEQUENCE, mark);
+    put_extension(w, OID_AUTHORITY_KEY_ID, false, &v);
+}
+
+/* authorityKeyIdentifier and cRLNumber (RFC 5280 sections 5.2.1 and 5.2.3) always; the complete
+ * list has nothing else that a client might not know.  The last one first, as the writer has it. */
 static bool build_tail(const struct crl_head *head, struct buf *out, struct err *err)
 {
-    struct der w, v;
+    struct der w;
 
-    der_init(&w, 128);
+    der_init(&w, 512);
     size_t mark = der_mark(&w);
-    der_init(&v, 16);
-    der_small(&v, head->number);
-    extension_build(&w, "2.5.29.20", false, der_content(&v));
-    w.failed = w.failed || v.failed;
-    der_clear(&v);
-    der_init(&v, 64);
-    size_t id = der_mark(&v);
-    der_tlv(&v, DER_CONTEXT(0), head->authority_key_id);
-    der_wrap(&v, DER_SEQUENCE, id);
-    extension_build(&w, OID_AUTHORITY_KEY_ID, false, der_content(&v));
-    w.failed = w.failed || v.failed;
-    der_clear(&v);
+    if (head->freshest_url)
+        put_url(&w, OID_FRESHEST_CRL, false, true, head->freshest_url);
+    if (head->partition_url)
+        put_url(&w, OID_ISSUING_POINT, true, false, head->partition_url);
+    if (head->delta)
+        put_number(&w, OID_DELTA_INDICATOR, true, head->base);
+    put_number(&w, OID_CRL_NUMBER, false, head->number);
+    put_authority(&w, head->authority_key_id);
     der_wrap(&w, DER_SEQUENCE, mark);
     der_wrap(&w, DER_CONTEXT_CONSTRUCTED(0), mark);
     return der_take(&w, out, err);
@@ -165,13 +252,15 @@ static bool build_front(const struct crl_head *head, size_t entries_n, size_t ta
     return der_take(&w, out, err);
 }
 
-/* Puts bytes into the room in front of the content. */
-static bool prepend(struct crl_writer *w, struct view bytes, struct err *err)
+/* Whoever signs it reads it in a process of its own: from now on nobody can change it. */
+static bool seal_file(struct crl_writer *w, size_t size, struct err *err)
 {
-    if (bytes.n > w->start)
-        return err_set(err, ERR_CONFIG, "the issuer's name is too long for a CRL");
-    w->start -= bytes.n;
-    memcpy(w->buf.p + w->start, bytes.p, bytes.n);
+    if (fcntl(w->fd, F_ADD_SEALS, SIGNER_SEALS | F_SEAL_SEAL) != 0)
+        return err_errno(err, "cannot seal a memory file");
+    void *p = mmap(NULL, size, PROT_READ, MAP_PRIVATE, w->fd, 0);
+    if (p == MAP_FAILED)
+        return err_errno(err, "cannot map a memory file");
+    w->map = view_of(p, size);
     return true;
 }
 
@@ -179,47 +268,44 @@ bool crl_writer_finish(struct crl_writer *w, const struct crl_head *head, struct
                        struct err *err)
 {
     struct buf front = {0}, tail = {0};
+    size_t end = w->room + w->length;
     bool ok = false;
 
-    if (!build_tail(head, &tail, err) ||
-        !build_front(head, w->buf.n - w->room, tail.n, &front, err))
+    if (!build_tail(head, &tail, err) || !build_front(head, w->length, tail.n, &front, err))
         goto out;
-    if (!buf_append(&w->buf, tail.p, tail.n)) {
-        err_memory(err);
+    if (front.n > w->room) {
+        err_set(err, ERR_CONFIG, "the issuer's name is too long for a CRL");
         goto out;
     }
-    ok = prepend(w, buf_view(&front), err);
-    if (ok)
-        *tbs = view_of(w->buf.p + w->start, w->buf.n - w->start);
+    size_t start = w->room - front.n;
+    ok = flush(w, err) && write_all(w->fd, buf_view(&tail), (off_t)end, err) &&
+         write_all(w->fd, buf_view(&front), (off_t)start, err) && seal_file(w, end + tail.n, err);
+    if (ok) {
+        *tbs = view_of(w->map.p + start, w->map.n - start);
+        w->file = (struct signer_file){w->fd, (uint32_t)start};
+    }
 out:
     buf_clear(&front);
     buf_clear(&tail);
     return ok;
 }
 
-bool crl_writer_seal(struct crl_writer *w, struct sigalg alg, struct view signature,
-                     struct buf *out, struct err *err)
+bool crl_writer_seal(struct view tbs, struct sigalg alg, struct view signature, struct buf *before,
+                     struct buf *behind, struct err *err)
 {
     uint8_t bytes[HEADER_MAX];
     struct der d;
     struct buf end = {0};
-    bool ok = false;
 
     der_init(&d, signature.n + 64);
     der_bits(&d, signature);
     der_raw(&d, sigalg_der(alg));
     if (!der_take(&d, &end, err))
         return false;
-    if (!buf_append(&w->buf, end.p, end.n))
-        err_memory(err);
-    else
-        ok = prepend(w, view_of(bytes, header(bytes, DER_SEQUENCE, w->buf.n - w->start)), err);
-    buf_clear(&end);
-    if (!ok)
-        return false;
-    memmove(w->buf.p, w->buf.p + w->start, w->buf.n - w->start);
-    w->buf.n -= w->start;
-    *out = w->buf;
-    *w = (struct crl_writer){.room = 0};
+    if (!buf_append(before, bytes, header(bytes, DER_SEQUENCE, tbs.n + end.n))) {
+        buf_clear(&end);
+        return err_memory(err);
+    }
+    *behind = end;
     return true;
 }

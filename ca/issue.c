@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "ca/crl.h"
 #include "ca/lint.h"
 #include "tbs.h"
 
@@ -132,12 +133,16 @@ bool ca_issue(const struct authority *a, struct signer *signer, const struct cer
     struct buf tbs = {0};
     struct cert *cert = NULL;
     uint8_t serial[SERIAL_SIZE];
+    char crl_url[CRL_URL_MAX];
     bool ok = false;
 
     if (!clamp_times(a, plan, now, &t, err) || !fill_tbs(a, plan, &t, err) ||
         !draw_serial(serial, err))
         return false;
     t.serial = view_of(serial, sizeof serial);
+    issued.shard = crl_shard_of(a, t.serial);
+    if (issued.shard && crl_scope_url(a->crl_url, issued.shard, crl_url))
+        t.crl_url = crl_url;
     if (!sign(a, signer, &t, &tbs, &issued.der, err) ||
         !cert_parse(buf_view(&issued.der), &cert, err) || !check(a, cert, buf_view(&tbs), err) ||
         !fill_issued(cert, &t, plan, &issued, err))

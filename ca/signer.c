@@ -49,10 +49,10 @@ bool signer_sign_certificate(struct signer *s, unsigned key, struct view tbs, st
     return sign(s, &r, signature, err);
 }
 
-bool signer_sign_crl(struct signer *s, unsigned key, struct view tbs, struct buf *signature,
-                     struct err *err)
+bool signer_sign_crl(struct signer *s, unsigned key, struct view tbs,
+                     const struct signer_file *file, struct buf *signature, struct err *err)
 {
-    struct signer_request r = {.op = SIGNER_OP_CRL, .key = key, .data = tbs};
+    struct signer_request r = {.op = SIGNER_OP_CRL, .key = key, .data = tbs, .file = file};
     return sign(s, &r, signature, err);
 }
 

@@ -92,7 +92,7 @@ static bool receive(struct lane *lane, struct packet *p)
 
 /* Sealed, in memory (not huge pages, which may be missing when touched) and without holes: nothing
  * about it can change or fault while it is read. */
-static bool map_crl(int fd, struct view *out, struct err *err)
+static bool map_crl(int fd, uint32_t offset, struct view *out, struct err *err)
 {
     struct stat st;
     struct statfs fs;
@@ -101,7 +101,8 @@ static bool map_crl(int fd, struct view *out, struct err *err)
         return err_set(err, ERR_SIGNER, "the signer refused: a CRL in a file that is not sealed");
     if (fstat(fd, &st) != 0 || fstatfs(fd, &fs) != 0 || fs.f_type != TMPFS_MAGIC)
         return err_set(err, ERR_SIGNER, "the signer refused: a CRL in another file than memory");
-    if (st.st_size <= 0 || st.st_size > (off_t)SIGNER_MAX_CRL || st.st_blocks * 512 < st.st_size)
+    if (st.st_size <= (off_t)offset || st.st_size - offset > (off_t)SIGNER_MAX_CRL ||
+        st.st_blocks * 512 < st.st_size)
         return err_set(err, ERR_SIGNER,
                        "the signer refused: a CRL of %lld octets, at most %u are taken",
                        (long long)st.st_size, SIGNER_MAX_CRL);
@@ -148,9 +149,9 @@ static bool serve(struct lane *lane, const struct packet *p, struct request_head
     };
     struct view crl = {0};
     if (head->op == SIGNER_OP_CRL) {
-        if (!map_crl(p->passed[0], &crl, err))
+        if (!map_crl(p->passed[0], head->offset, &crl, err))
             return false;
-        r.data = crl;
+        r.data = view_of(crl.p + head->offset, crl.n - head->offset);
     }
     bool ok = signer_account_admit(lane->account, &r, err) &&
               signer_execute(lane->worker, &r, result, err);

@@ -19,6 +19,7 @@ struct signer_request {
     struct key_wrap wrap;      /* decrypt */
     size_t key_len;            /* decrypt */
     struct view data;          /* borrowed */
+    const struct signer_file *file; /* of a CRL: `data` in a memory file, borrowed; NULL: not in one yet */
 };
 
 /* Either kind: `call` reaches the keys. */

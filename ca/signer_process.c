@@ -29,8 +29,8 @@ static bool broken(struct signer *s, struct err *err, const char *why)
     return err_set(err, ERR_SIGNER, "the signer cannot be reached: %s", why);
 }
 
-static bool send_request(struct signer *s, const struct signer_request *r, int passed,
-                         struct err *err)
+static bool send_request(struct signer *s, const struct signer_request *r,
+                         const struct signer_file *file, struct err *err)
 {
     bool is_crl = r->op == SIGNER_OP_CRL;
     struct request_head head = {
@@ -43,6 +43,7 @@ static bool send_request(struct signer *s, const struct signer_request *r, int p
         .hash = r->wrap.hash,
         .mgf = r->wrap.mgf,
         .key_len = (uint32_t)r->key_len,
+        .offset = file ? file->offset : 0,
         .length = is_crl ? 0 : (uint32_t)r->data.n,
     };
     union {
@@ -58,7 +59,7 @@ static bool send_request(struct signer *s, const struct signer_request *r, int p
         c->cmsg_level = SOL_SOCKET;
         c->cmsg_type = SCM_RIGHTS;
         c->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(c), &passed, sizeof passed);
+        memcpy(CMSG_DATA(c), &file->fd, sizeof file->fd);
     }
     ssize_t n;
     do
@@ -132,12 +133,16 @@ static bool lane_call(struct signer *s, const struct signer_request *r, struct b
                        max);
     if (s->fd < 0)
         return broken(s, err, "its process has ended");
-    int passed = -1;
-    if (is_crl && !memory_file(r->data, &passed, err))
-        return false;
-    bool ok = send_request(s, r, passed, err);
-    if (passed >= 0)
-        close(passed);
+    struct signer_file made = {.fd = -1};
+    const struct signer_file *file = is_crl ? r->file : NULL;
+    if (is_crl && !file) {
+        if (!memory_file(r->data, &made.fd, err))
+            return false;
+        file = &made;
+    }
+    bool ok = send_request(s, r, file, err);
+    if (made.fd >= 0)
+        close(made.fd);
     return ok && receive_reply(s, out, err);
 }
 

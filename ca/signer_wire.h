@@ -13,6 +13,7 @@ struct request_head {
     uint32_t magic, sequence;
     uint32_t op, key, digest;
     uint32_t padding, hash, mgf, key_len; /* decrypt */
+    uint32_t offset; /* of a CRL in its memory file */
     uint32_t length; /* of the payload that follows; 0 for a CRL, which comes as one sealed memory file */
 };
 

@@ -12,6 +12,7 @@
 #include <openssl/crypto.h>
 
 #include "base/text.h"
+#include "ca/crl.h"
 #include "ca/keyfile.h"
 #include "pkcs7/alg.h"
 #include "config_internal.h"
@@ -78,6 +79,7 @@ static void check_authority(struct loader *l, size_t i)
 {
     const struct config_authority *a = &l->c->authority[i];
     const config_setting_t *at = l->authority[i], *crl = config_at(at, "crl");
+    char url[CRL_URL_MAX];
     for (size_t k = 0; k < i; k++)
         if (a->name[0] && strcmp(a->name, l->c->authority[k].name) == 0)
             config_mistake(l, config_at(at, "name"), "authority \"%s\" stands twice", a->name);
@@ -99,6 +101,17 @@ static void check_authority(struct loader *l, size_t i)
                        "authority \"%s\": crl.period must be shorter than crl.validity, or there "
                        "is a time without a list",
                        a->name);
+    if (a->crl_shards > 1 && !crl_scope_url(a->crl_url, 1, url))
+        config_mistake(l, config_at(crl, "shards"),
+                       "authority \"%s\": partitions need a crl.url that ends in .crl, after which "
+                       "they are named",
+                       a->name);
+    if (a->crl_delta && !crl_scope_url(a->crl_url, STORE_CRL_DELTA, url))
+        config_mistake(
+            l, config_at(crl, "delta"),
+            "authority \"%s\": a delta needs a crl.url that ends in .crl, after which it "
+            "is named",
+            a->name);
 }
 
 static void check_template(struct loader *l, size_t i)

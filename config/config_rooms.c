@@ -63,6 +63,8 @@ static void files_of(const struct config_authority *a, struct family_files *out)
                                  .digest = a->digest,
                                  .crl_validity = a->crl_validity,
                                  .crl_period = a->crl_period,
+                                 .crl_shards = (unsigned)a->crl_shards,
+                                 .crl_delta = a->crl_delta,
                              }};
     for (size_t i = 0; i < a->chain_n; i++)
         f.first.chain[i] = a->chain[i];

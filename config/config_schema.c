@@ -224,6 +224,12 @@ const struct setting config_schema[] = {
      "\"24h\"", 0, "How long a list stands."},
     {"authorities.crl", "period", SETTING_DURATION, AT(config_authority, crl_period), MINUTE, 366 * DAY, NULL, "\"1h\"", 0,
      "A new list is made this often, and at once after a revocation."},
+    {"authorities.crl", "shards", SETTING_INT, AT(config_authority, crl_shards), 1, 128, NULL, "1", 0,
+     "New certificates name one of this many partitions of the list; only for relying parties that honour their scope."},
+    {"authorities.crl", "delta", SETTING_BOOL, AT(config_authority, crl_delta), 0, 0, NULL, "false", 0,
+     "Publishes beside the complete list what changed since an older one."},
+    {"authorities.crl", "directory", SETTING_PATH, AT(config_authority, crl_directory), 0, 0, NULL, NULL, 0,
+     "Every list is also written as a file here, for another web server."},
 
     {"authorities.rollover", "automatic", SETTING_BOOL, AT(config_authority, rollover_automatic), 0, 0, NULL, "true", 0,
      "Makes the next CA key and certificate by itself, and lets it take over; otherwise scepctl ca rollover does."},

@@ -64,6 +64,7 @@ static bool fill_cert(struct enroll_change *c, const struct enroll_policy *polic
     memcpy(k->authority, policy->authority->key_id, sizeof k->authority);
     memcpy(k->serial, issued->serial, sizeof issued->serial);
     k->serial_len = sizeof issued->serial;
+    k->shard = issued->shard;
     k->state = CERT_ACTIVE;
     k->not_before = issued->not_before;
     k->not_after = issued->not_after;

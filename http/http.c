@@ -103,9 +103,11 @@ static void send_reply(struct http_server *s, struct evhttp_request *ev, enum ht
     struct evkeyvalq *headers = evhttp_request_get_output_headers(ev);
     char length[24];
     snprintf(length, sizeof length, "%zu", reply->body.n);
-    evhttp_add_header(headers, "Content-Type", reply->content_type);
-    /* Always: clients that speak HTTP/1.0 read by it, and HEAD gets no body to count. */
-    evhttp_add_header(headers, "Content-Length", length);
+    if (reply->status != 304) { /* RFC 9110 section 15.4.5: or it would be the length of the body */
+        evhttp_add_header(headers, "Content-Type", reply->content_type);
+        /* Always: clients that speak HTTP/1.0 read by it, and HEAD gets no body to count. */
+        evhttp_add_header(headers, "Content-Length", length);
+    }
     for (size_t i = 0; i < sizeof reply->header / sizeof *reply->header && reply->header[i].name;
          i++)
         evhttp_add_header(headers, reply->header[i].name, reply->header[i].value);

@@ -33,11 +33,10 @@ static void show_crl(struct ctl *ctl, struct ctl_show *s, const struct authority
 {
     struct store_crl crl = {0};
     struct err err = {0};
-    if (store_crl_get(ctl->store, a->key_id, 0, &crl, &err)) {
+    if (store_crl_about(ctl->store, a->key_id, STORE_CRL_COMPLETE, &crl, &err)) {
         ctl_show_number(s, "crl_number", (int64_t)crl.number);
         ctl_show_time(s, "crl_next_update", crl.next_update);
     }
-    store_crl_clear(&crl);
 }
 
 /* Lines for an RA certificate or an OCSP responder's: who and until when. */

@@ -78,30 +78,51 @@ static const char *state_of(const struct ctl *ctl, const struct store_crl *crl,
 {
     if (crl->next_update <= ctl->now)
         return "expired";
-    return crl->generation == revocations ? "current" : "stale"; /* revocations since */
+    return crl->generation >= revocations ? "current" : "stale"; /* revocations since */
 }
 
-static int show_member(struct ctl *ctl, const struct authority *a)
+static int show_scope(struct ctl *ctl, const struct authority *a, uint32_t scope)
 {
     struct store_crl crl = {0};
     struct err err = {0};
     struct ctl_show s;
     uint64_t revocations;
-    if (!store_revocation_generation(ctl->store, a->key_id, &revocations, &err))
+    char suffix[24], url[CRL_URL_MAX] = "";
+    bool whole = scope == STORE_CRL_COMPLETE || scope == STORE_CRL_DELTA;
+    if (!(whole ? store_revocation_generation(ctl->store, a->key_id, &revocations, &err)
+                : store_shard_generation(ctl->store, a->key_id, scope, &revocations, &err)))
         return ctl_fail_err(ctl, &err, NULL);
-    bool found = store_crl_get(ctl->store, a->key_id, 0, &crl, &err);
+    bool found = store_crl_get(ctl->store, a->key_id, scope, &crl, &err);
     if (!found && err.kind != ERR_NOT_FOUND)
         return ctl_fail_err(ctl, &err, NULL);
     ctl_show_start(&s, ctl);
     ctl_show_text(&s, "authority", a->name);
     ctl_show_number(&s, "generation", a->generation ? a->generation : 1);
+    crl_scope_suffix(scope, suffix);
+    if (suffix[0])
+        ctl_show_text(&s, "scope", suffix + 1);
     ctl_show_text(&s, "state", found ? state_of(ctl, &crl, revocations) : "none");
     if (found)
-        ctl_show_crl(&s, buf_view(&crl.der));
-    ctl_show_text(&s, "url", a->crl_url);
+        ctl_show_crl(&s, crl.der);
+    if (found && scope == STORE_CRL_DELTA)
+        ctl_show_number(&s, "base", (int64_t)crl.base);
+    crl_scope_url(a->crl_url, scope, url);
+    ctl_show_text(&s, "url", url);
     ctl_show_end(&s);
     store_crl_clear(&crl);
     return CTL_DONE;
+}
+
+static int show_member(struct ctl *ctl, const struct authority *a)
+{
+    struct crl_scopes all;
+    struct err err = {0};
+    int rc = CTL_DONE;
+    if (!crl_scopes(a, ctl->store, &all, &err))
+        return ctl_fail_err(ctl, &err, NULL);
+    for (size_t i = 0; rc == CTL_DONE && i < all.n; i++)
+        rc = show_scope(ctl, a, all.scope[i]);
+    return rc;
 }
 
 static int unknown_authority(struct ctl *ctl, const char *name)
@@ -157,7 +178,8 @@ int ctl_crl_show(struct ctl *ctl, const struct ctl_args *a)
 struct exporting {
     bool der;
     unsigned generation; /* 0: the newest that has a list */
-    struct buf found;    /* owned */
+    uint32_t scope;
+    struct store_crl found; /* owned */
 };
 
 static int export_each(struct ctl *ctl, const struct authority *a, void *ctx)
@@ -168,26 +190,24 @@ static int export_each(struct ctl *ctl, const struct authority *a, void *ctx)
     unsigned generation = a->generation ? a->generation : 1;
     if (x->generation && x->generation != generation)
         return CTL_DONE;
-    if (!store_crl_get(ctl->store, a->key_id, 0, &crl, &err))
+    if (!store_crl_get(ctl->store, a->key_id, x->scope, &crl, &err))
         return err.kind == ERR_NOT_FOUND ? CTL_DONE : ctl_fail_err(ctl, &err, NULL);
-    buf_clear(&x->found);
-    x->found = crl.der;
-    crl.der = (struct buf){0};
-    store_crl_clear(&crl);
+    store_crl_clear(&x->found);
+    x->found = crl;
     return CTL_DONE;
 }
 
 static int write_crl(struct ctl *ctl, const struct exporting *x)
 {
-    const unsigned char *p = x->found.p;
+    const unsigned char *p = x->found.der.p;
     if (x->der && ctl_stdout_is_terminal())
         return ctl_fail(ctl, CTL_USAGE, "write it to a file: > ca.crl",
                         "DER is not for a terminal");
     if (x->der) {
-        fwrite(x->found.p, 1, x->found.n, stdout);
+        fwrite(x->found.der.p, 1, x->found.der.n, stdout);
         return CTL_DONE;
     }
-    X509_CRL *crl = d2i_X509_CRL(NULL, &p, (long)x->found.n);
+    X509_CRL *crl = d2i_X509_CRL(NULL, &p, (long)x->found.der.n);
     BIO *out = crl ? BIO_new_fp(stdout, BIO_NOCLOSE) : NULL;
     bool good = out && PEM_write_bio_X509_CRL(out, crl) == 1;
     BIO_free(out);
@@ -199,22 +219,24 @@ static int write_crl(struct ctl *ctl, const struct exporting *x)
 int ctl_crl_export(struct ctl *ctl, const struct ctl_args *a)
 {
     struct exporting x = {.der = ctl_arg(a, "der") != NULL};
-    int64_t generation;
+    int64_t generation, partition;
     int rc;
     if ((rc = ctl_arg_number(ctl, a, "generation", 1, FAMILY_MAX * 100, 0, &generation)) ||
+        (rc = ctl_arg_number(ctl, a, "partition", 1, CRL_MAX_SHARDS, 0, &partition)) ||
         (rc = ctl_need_config(ctl)))
         return rc;
     if (!a->id_n && ctl->config->authority_n > 1)
         return ctl_fail(ctl, CTL_USAGE, "scepctl ca show lists them",
                         "there are %zu authorities: name one", ctl->config->authority_n);
     x.generation = (unsigned)generation;
+    x.scope = ctl_arg(a, "delta") ? STORE_CRL_DELTA : (uint32_t)partition;
     if ((rc = ctl_need_store(ctl)) == CTL_DONE)
         rc = for_members(ctl, a->id_n ? a->id[0] : NULL, export_each, &x);
-    if (rc == CTL_DONE && !x.found.n)
+    if (rc == CTL_DONE && !x.found.der.n)
         rc = ctl_fail(ctl, CTL_NOT_FOUND, "scepctl crl publish", "there is no CRL yet");
     if (rc == CTL_DONE)
         rc = write_crl(ctl, &x);
-    buf_clear(&x.found);
+    store_crl_clear(&x.found);
     return rc;
 }
 
@@ -229,10 +251,10 @@ static int publish_one(struct ctl *ctl, const struct authority *a, struct signer
         ctl_note(ctl, "would publish a CRL of %s", a->name);
         return CTL_DONE;
     }
-    if (!crl_publish(a, signer, ctl->store, ctl->now, &crl, &err))
+    if (!crl_publish(a, signer, ctl->store, ctl->now, NULL, &err) ||
+        !store_crl_about(ctl->store, a->key_id, STORE_CRL_COMPLETE, &crl, &err))
         return ctl_fail_err(ctl, &err, NULL);
     snprintf(number, sizeof number, "number %llu", (unsigned long long)crl.number);
-    store_crl_clear(&crl);
     if (!enroll_note(ctl->store, "crl.published", a->name, number, ctl->actor, ctl->now, &err))
         return ctl_fail_err(ctl, &err, NULL);
     return show_member(ctl, a);

@@ -104,6 +104,8 @@ static const struct ctl_flag from_flags[] = {
 };
 static const struct ctl_flag crl_export_flags[] = {
     {"generation", 0, "N", false, "of the authority; the newest that has a list unless said"},
+    {"partition", 0, "N", false, "one of its partitions instead of the complete list"},
+    {"delta", 0, NULL, false, "the delta to the complete list"},
     {"der", 0, NULL, false, "DER instead of PEM"},
     END,
 };

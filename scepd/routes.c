@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "ca/crl.h"
+
 /* The longest path that is looked for. */
 #define MAX_PATH 512
 /* Every endpoint with its aliases; of each authority the CRL and all certificates, twice for the
@@ -84,7 +86,7 @@ static bool add_url(struct routes *r, const char *url, struct route route, struc
 static bool add_endpoint(struct routes *r, const struct config_endpoint *e, size_t index,
                          struct err *err)
 {
-    struct route route = {ROUTE_ENDPOINT, index, 0};
+    struct route route = {ROUTE_ENDPOINT, index, 0, 0};
     bool ok = add(r, e->path, route, err);
     for (size_t i = 0; ok && i < e->alias_n; i++)
         ok = add(r, e->alias[i], route, err);
@@ -95,7 +97,7 @@ static bool add_endpoint(struct routes *r, const struct config_endpoint *e, size
  * number for good. */
 static bool add_member(struct routes *r, const struct authority *a, size_t index, struct err *err)
 {
-    struct route crl = {ROUTE_CRL, index, 0};
+    struct route crl = {ROUTE_CRL, index, 0, STORE_CRL_COMPLETE};
     char path[160], suffix[32] = "";
     if (a->generation > 1)
         snprintf(suffix, sizeof suffix, "-g%u", a->generation);
@@ -103,7 +105,7 @@ static bool add_member(struct routes *r, const struct authority *a, size_t index
     if (!add(r, path, crl, err) || !add_url(r, a->crl_url, crl, err))
         return false;
     for (size_t i = 0; i <= a->chain_n; i++) {
-        struct route certificate = {ROUTE_CERTIFICATE, index, i};
+        struct route certificate = {ROUTE_CERTIFICATE, index, i, 0};
         if (i == 0)
             snprintf(path, sizeof path, "/ca/%s%s.crt", a->name, suffix);
         else
@@ -111,7 +113,53 @@ static bool add_member(struct routes *r, const struct authority *a, size_t index
         if (!add(r, path, certificate, err))
             return false;
     }
-    return add_url(r, a->issuer_url, (struct route){ROUTE_CERTIFICATE, index, 0}, err);
+    return add_url(r, a->issuer_url, (struct route){ROUTE_CERTIFICATE, index, 0, 0}, err);
+}
+
+/* -delta, or -p and a number as it is written by crl_scope_suffix: no sign, no zero in front. */
+static bool scope_of(const char *suffix, uint32_t *out)
+{
+    char again[24];
+    unsigned long n = 0;
+    *out = STORE_CRL_DELTA;
+    if (strncmp(suffix, "-p", 2) == 0 && strlen(suffix) <= 5)
+        *out = (uint32_t)(n = strtoul(suffix + 2, NULL, 10));
+    crl_scope_suffix(*out, again);
+    return strcmp(suffix, again) == 0 && (*out == STORE_CRL_DELTA || n <= CRL_MAX_SHARDS);
+}
+
+/* The CRL of a scope beside a complete one. */
+static bool find_scope(const struct routes *r, const char *text, struct route *out)
+{
+    char stem[MAX_PATH], whole[MAX_PATH + 8];
+    snprintf(stem, sizeof stem, "%s", text);
+    char *suffix = cut_suffix(stem, ".crl") ? strrchr(stem, '-') : NULL;
+    uint32_t scope;
+    if (!suffix || !scope_of(suffix, &scope))
+        return false;
+    *suffix = '\0';
+    snprintf(whole, sizeof whole, "%s.crl", stem);
+    const struct entry *e = find(r, whole);
+    if (!e || e->route.kind != ROUTE_CRL)
+        return false;
+    *out = e->route;
+    out->scope = scope;
+    return true;
+}
+
+/* An authority called "main-p1" beside "main": its list would be taken for a partition of the
+ * other's. */
+static bool scopes_apart(const struct routes *r, struct authority *const *members, struct err *err)
+{
+    struct route other;
+    for (size_t i = 0; i < r->n; i++)
+        if (r->entry[i].route.kind == ROUTE_CRL && find_scope(r, r->entry[i].path, &other) &&
+            (members[other.index]->crl_shards > 1 || members[other.index]->crl_delta))
+            return err_set(err, ERR_CONFIG,
+                           "the path %s would lead to two things: a list of its own, and a part "
+                           "or delta of another",
+                           r->entry[i].path);
+    return true;
 }
 
 bool routes_new(const struct config *c, struct authority *const *members, size_t n,
@@ -123,6 +171,7 @@ bool routes_new(const struct config *c, struct authority *const *members, size_t
         ok = add_endpoint(r, &c->endpoint[i], i, err);
     for (size_t i = 0; ok && i < n; i++)
         ok = add_member(r, members[i], i, err);
+    ok = ok && scopes_apart(r, members, err);
     if (ok)
         *out = r;
     else
@@ -138,12 +187,14 @@ void routes_free(struct routes *r)
 }
 
 /* RFC 8894 section 4.1 */
-const struct route *routes_find(const struct routes *r, const char *path)
+bool routes_find(const struct routes *r, const char *path, struct route *out)
 {
     char text[MAX_PATH];
     if (!normalise(path, text))
-        return NULL;
+        return false;
     const struct entry *e = find(r, text);
+    if (!e && find_scope(r, text, out))
+        return true;
     if (!e && cut_suffix(text, "/pkiclient.exe")) {
         e = find(r, text);
         if (!e && cut_suffix(text, "/cgi-bin"))
@@ -151,5 +202,7 @@ const struct route *routes_find(const struct routes *r, const char *path)
         if (e && e->route.kind != ROUTE_ENDPOINT)
             e = NULL;
     }
-    return e ? &e->route : NULL;
+    if (e)
+        *out = e->route;
+    return e != NULL;
 }

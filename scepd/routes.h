@@ -6,7 +6,8 @@
 
 enum route_kind {
     ROUTE_ENDPOINT,    /* SCEP; `index` of the endpoint */
-    ROUTE_CRL,         /* of member `index`: /crl/NAME.crl and the path of its crl url */
+    ROUTE_CRL,         /* of member `index`: /crl/NAME.crl and the path of its crl url; `scope` (ca/crl.h) of NAME-p3.crl
+                          and NAME-delta.crl, whether there is such a list or not */
     ROUTE_CERTIFICATE, /* of member `index`: /ca/NAME.crt and the path of its issuer_url; with `chain` n > 0 the
                           n-th certificate above it: /ca/NAME-n.crt.  Later generations: NAME-gN */
 };
@@ -14,6 +15,7 @@ enum route_kind {
 struct route {
     enum route_kind kind;
     size_t index, chain;
+    uint32_t scope;
 };
 
 struct routes;
@@ -22,5 +24,5 @@ struct routes;
 bool routes_new(const struct config *c, struct authority *const *members, size_t n, struct routes **out,
                 struct err *err);
 void routes_free(struct routes *r);
-/* NULL when there is none.  Valid as long as `r`. */
-const struct route *routes_find(const struct routes *r, const char *path);
+/* False when there is none. */
+bool routes_find(const struct routes *r, const char *path, struct route *out);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/text.h"
+#include "http/http_file.h"
 
 static const char type_text[] = "text/plain";
 
@@ -14,8 +15,6 @@ static const char type_text[] = "text/plain";
  * same for all, or a fleet that was sent away would come back all at once. */
 #define RETRY_AFTER 5
 #define RETRY_SPREAD 6
-/* CRLs and CA certificates may stay in caches for this long. */
-#define CACHE_A_MINUTE "max-age=60"
 
 #define KNOWN_OPERATIONS "GetCACaps, GetCACert, GetNextCACert and PKIOperation"
 
@@ -229,6 +228,12 @@ static void reply_method(struct scep_http *s, struct http_request *r, const char
     http_reply(r, &reply);
 }
 
+static void reply_not_found(struct scep_http *s, struct http_request *r)
+{
+    log_refused(s, r, 404, REASON_HTTP_PATH, reason_info(REASON_HTTP_PATH)->text);
+    http_reply_text(r, 404, "%s", reason_info(REASON_HTTP_PATH)->text);
+}
+
 static void reply_memory(struct scep_http *s, struct http_request *r, const char *what,
                          const char *type, const char *cache, struct view body)
 {
@@ -238,22 +243,29 @@ static void reply_memory(struct scep_http *s, struct http_request *r, const char
     http_reply(r, &reply);
 }
 
-/* RFC 8894 section 3.3.4 */
-static void reply_crl(struct scep_http *s, struct http_request *r, size_t authority)
+/* Its bytes are one generation throughout, whatever is published meanwhile: the reference holds
+ * them. */
+static void reply_crl(struct scep_http *s, struct http_request *r, const struct route *route)
 {
-    struct published *crl = upkeep_crl_get1(s->upkeep, authority);
-    if (!crl) {
+    struct published *crl = upkeep_crl_get1(s->upkeep, route->index, route->scope);
+    if (!crl && route->scope == STORE_CRL_COMPLETE) {
         reply_busy(s, r, "there is no CRL yet");
         return;
     }
-    log_answered(s, r, "CRL", published_view(crl).n);
-    struct http_reply reply = {.status = 200,
-                               .content_type = "application/pkix-crl",
-                               .body = published_view(crl),
-                               .release = published_release,
-                               .release_ctx = crl,
-                               .header = {{"Cache-Control", CACHE_A_MINUTE}}};
-    http_reply(r, &reply);
+    if (!crl) {
+        reply_not_found(s, r);
+        return;
+    }
+    const struct store_crl *c = published_crl(crl);
+    log_answered(s, r, "CRL", c->der.n);
+    struct http_file f = {.type = "application/pkix-crl",
+                          .body = c->der,
+                          .release = published_release,
+                          .release_ctx = crl,
+                          .sha256 = c->sha256,
+                          .modified = c->this_update,
+                          .expires = c->next_update};
+    http_reply_file(r, &f, time(NULL));
 }
 
 static void reply_certificate(struct scep_http *s, struct http_request *r,
@@ -261,8 +273,13 @@ static void reply_certificate(struct scep_http *s, struct http_request *r,
 {
     const struct authority *a = s->authorities[route->index];
     const struct cert *cert = route->chain ? a->chain[route->chain - 1] : a->cert;
-    reply_memory(s, r, "certificate", "application/pkix-cert", CACHE_A_MINUTE,
-                 buf_view(&cert->der));
+    struct http_file f = {.type = "application/pkix-cert",
+                          .body = buf_view(&cert->der),
+                          .sha256 = cert->sha256,
+                          .modified = cert->not_before,
+                          .expires = 0};
+    log_answered(s, r, "certificate", cert->der.n);
+    http_reply_file(r, &f, time(NULL));
 }
 
 /* ---- operations (RFC 8894 section 4.1) ---- */
@@ -429,17 +446,17 @@ static void endpoint_request(struct scep_http *s, struct http_request *r,
 void scep_http_request(void *scep_http, struct http_request *r)
 {
     struct scep_http *s = scep_http;
-    const struct route *route = routes_find(s->routes, http_path(r));
+    struct route found;
+    const struct route *route = routes_find(s->routes, http_path(r), &found) ? &found : NULL;
     asks(s, NULL, "", now_us());
     if (!route) {
-        log_refused(s, r, 404, REASON_HTTP_PATH, reason_info(REASON_HTTP_PATH)->text);
-        http_reply_text(r, 404, "%s", reason_info(REASON_HTTP_PATH)->text);
+        reply_not_found(s, r);
     } else if (route->kind == ROUTE_ENDPOINT) {
         endpoint_request(s, r, &s->endpoints[route->index]);
     } else if (http_method(r) == HTTP_POST) {
         reply_method(s, r, "GET, HEAD");
     } else if (route->kind == ROUTE_CRL) {
-        reply_crl(s, r, route->index);
+        reply_crl(s, r, route);
     } else {
         reply_certificate(s, r, route);
     }

@@ -319,8 +319,10 @@ static bool get_cert(const struct scep_call *call, const struct scep_message *m,
     return ok;
 }
 
-/* The serial is that of the certificate to be checked, or the CA's own as sscep sends it: the
- * issuer alone selects the CRL. */
+/* RFC 8894 section 3.3.4.  The serial is that of the certificate to be checked, or the CA's own as
+ * sscep sends it: the issuer alone selects the CRL, and with it the key that issued.  Always the
+ * complete one, also where certificates name a partition: who asks this way has no URL to hold
+ * against a critical extension, and strongSwan and GnuTLS would take a partition for all. */
 static bool get_crl(const struct scep_call *call, const struct scep_message *m,
                     struct scep_answer *out, struct err *err)
 {
@@ -328,10 +330,11 @@ static bool get_crl(const struct scep_call *call, const struct scep_message *m,
     const struct authority *a = named_issuer(call, m, &i);
     struct store_crl crl = {0};
     struct err lookup = {0};
-    bool found = a && store_crl_get(call->enroll->store, a->key_id, 0, &crl, &lookup);
+    bool found =
+        a && store_crl_get(call->enroll->store, a->key_id, STORE_CRL_COMPLETE, &crl, &lookup);
     bool ok;
     if (found) {
-        struct certrep r = {.status = SCEP_SUCCESS, .crl = buf_view(&crl.der)};
+        struct certrep r = {.status = SCEP_SUCCESS, .crl = crl.der};
         out->verdict = ENROLL_REPEAT;
         ok = reply_build(call, m, &r, out, err);
     } else if (lookup.kind != ERR_NONE && lookup.kind != ERR_NOT_FOUND) {
@@ -341,7 +344,7 @@ static bool get_crl(const struct scep_call *call, const struct scep_message *m,
         trail_stop(&out->trail, "there is no CRL of that issuer");
         ok = reply_failure(call, m, REASON_CERTIFICATE_UNKNOWN, "", out, err);
     }
-    buf_clear(&crl.der);
+    store_crl_clear(&crl);
     return ok;
 }
 

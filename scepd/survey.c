@@ -7,7 +7,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "ca/crl.h"
 #include "scepd/thread.h"
 
 #define SURVEY_SECONDS 2
@@ -49,26 +48,19 @@ static bool look_at_pending(struct survey *s, struct store *store, struct err *e
     return store_request_oldest(store, &s->oldest_pending_at, err);
 }
 
-/* The whole list is read only when it is another one than last time. */
 static bool look_at_crl(struct survey_crl *out, struct store *store, struct err *err)
 {
     struct store_crl crl = {0};
     struct err missing = {0};
-    if (!store_crl_about(store, out->key_id, 0, &crl, &out->size, &missing)) {
-        out->number = 0;
-        return missing.kind == ERR_NOT_FOUND || err_set(err, missing.kind, "%s", missing.text);
-    }
-    bool other = crl.number != out->number;
-    out->number = crl.number;
+    bool found = store_crl_about(store, out->key_id, STORE_CRL_COMPLETE, &crl, &missing);
+    if (!found && missing.kind != ERR_NOT_FOUND)
+        return err_set(err, missing.kind, "%s", missing.text);
+    out->number = crl.missing ? 0 : crl.number;
     out->this_update = crl.this_update;
     out->next_update = crl.next_update;
-    if (!other)
-        return true;
-    bool ok = store_crl_get(store, out->key_id, 0, &crl, err);
-    if (ok)
-        out->entries = crl_entries(buf_view(&crl.der));
-    store_crl_clear(&crl);
-    return ok;
+    out->size = crl.size;
+    out->entries = crl.entries;
+    return true;
 }
 
 /* A reader that is the same as at the last look has been there since it was first seen. */

@@ -17,17 +17,26 @@
 /* How far a clock falls back when it is set right by hand or by an NTP step, at most. */
 #define CLOCK_SLACK 60
 
+/* Under a stream of revocations, building lists may take one part in this of the time, but no
+ * revocation waits for its list longer than that. */
+#define BUILD_SHARE 5
+#define BUILD_WAIT_MAX_MS 5000
+
 struct published {
     atomic_uint references;
-    struct buf der;
+    struct store_crl crl; /* owned: the file of the store, mapped */
 };
 
+#define SCOPES (CRL_MAX_SHARDS + 2)
+
 struct slot {
-    struct published *current; /* under the lock; one reference */
-    uint64_t revocations;      /* that `current` shows */
-    uint64_t number;           /* of `current` */
-    int64_t due, retry;        /* Unix seconds: its period ends; not before */
-    bool final;                /* of an authority that has ended */
+    struct published *current[SCOPES]; /* under the lock; one reference each */
+    uint64_t number[SCOPES];           /* of `current`, 0: none */
+    uint64_t revocations;              /* generation that the lists show */
+    int64_t due, retry;                /* Unix seconds: a period ends; not before */
+    int64_t rest_until_ms; /* monotonic: another list for revocations alone not before */
+    bool look;             /* the store changed, and nobody has looked yet */
+    bool final;            /* of an authority that has ended or whose key is not here */
 };
 
 struct upkeep {
@@ -42,9 +51,17 @@ struct upkeep {
     struct slot slot[]; /* one for each authority */
 };
 
-struct view published_view(const struct published *p)
+/* ---- what is served ---- */
+
+/* Complete list, partitions, delta. */
+static size_t place_of(uint32_t scope)
 {
-    return buf_view(&p->der);
+    return scope == STORE_CRL_DELTA ? SCOPES - 1 : scope;
+}
+
+const struct store_crl *published_crl(const struct published *p)
+{
+    return &p->crl;
 }
 
 void published_release(void *published)
@@ -52,40 +69,38 @@ void published_release(void *published)
     struct published *p = published;
     if (!p || atomic_fetch_sub(&p->references, 1) > 1)
         return;
-    buf_clear(&p->der);
+    store_crl_clear(&p->crl);
     free(p);
 }
 
-struct published *upkeep_crl_get1(struct upkeep *u, size_t authority)
+struct published *upkeep_crl_get1(struct upkeep *u, size_t authority, uint32_t scope)
 {
+    if (scope > CRL_MAX_SHARDS && scope != STORE_CRL_DELTA)
+        return NULL;
     pthread_mutex_lock(&u->lock);
-    struct published *p = u->slot[authority].current;
+    struct published *p = u->slot[authority].current[place_of(scope)];
     if (p)
         atomic_fetch_add(&p->references, 1);
     pthread_mutex_unlock(&u->lock);
     return p;
 }
 
-/* Takes the bytes out of `crl`. */
-static bool serve(struct upkeep *u, size_t i, struct store_crl *crl, struct err *err)
+/* Takes what is in `crl`. */
+static bool serve(struct upkeep *u, size_t i, uint32_t scope, struct store_crl *crl,
+                  struct err *err)
 {
     struct slot *slot = &u->slot[i];
     struct published *p = calloc(1, sizeof *p), *old;
     if (!p)
         return err_memory(err);
     atomic_init(&p->references, 1);
-    p->der = crl->der;
-    crl->der = (struct buf){0};
-    slot->revocations = crl->generation;
-    slot->number = crl->number;
-    slot->final = false;
-    slot->due = crl->this_update + u->options.authorities[i]->crl_period;
-    if (slot->due > crl->next_update)
-        slot->due = crl->next_update;
+    p->crl = *crl;
+    *crl = (struct store_crl){0};
     pthread_mutex_lock(&u->lock);
-    old = slot->current;
-    slot->current = p;
+    old = slot->current[place_of(scope)];
+    slot->current[place_of(scope)] = p;
     pthread_mutex_unlock(&u->lock);
+    slot->number[place_of(scope)] = p->crl.number;
     published_release(old);
     return true;
 }
@@ -97,87 +112,166 @@ static bool ended(const struct upkeep *u, size_t i, int64_t now)
            now >= u->options.authorities[i]->cert->not_after;
 }
 
-static bool take_last(struct upkeep *u, size_t i, struct err *err)
+static void note_due(struct upkeep *u, size_t i, const struct store_crl *crl)
 {
-    struct store_crl crl = {0};
-    struct err why = {0};
-    bool found = store_crl_get(u->options.store, u->options.authorities[i]->key_id, 0, &crl, &why);
-    bool ok = found ? serve(u, i, &crl, err) : why.kind == ERR_NOT_FOUND;
-    if (!ok && !found)
-        *err = why;
-    store_crl_clear(&crl);
-    u->slot[i].final = ok;
-    return ok;
+    struct slot *slot = &u->slot[i];
+    int64_t due = crl->this_update + u->options.authorities[i]->crl_period;
+    if (due > crl->next_update)
+        due = crl->next_update;
+    if (!slot->due || due < slot->due)
+        slot->due = due;
 }
 
-/* Another process may have published one, which then is only taken over. */
-static bool renew(struct upkeep *u, size_t i, int64_t now, bool *published, struct err *err)
+/* What the store has of one scope, whoever has put it there. */
+static bool take(struct upkeep *u, size_t i, uint32_t scope, struct err *err)
 {
     const struct authority *a = u->options.authorities[i];
     struct store_crl crl = {0};
-    bool due;
-    if (ended(u, i, now))
-        return take_last(u, i, err);
-    bool ok = crl_due(a, u->options.store, now, &due, err) &&
-              (due ? crl_publish(a, u->options.lane, u->options.store, now, &crl, err)
-                   : store_crl_get(u->options.store, a->key_id, 0, &crl, err));
-    if (ok) {
-        *published = due;
-        ok = serve(u, i, &crl, err);
+    struct err why = {0};
+    if (!store_crl_about(u->options.store, a->key_id, scope, &crl, &why)) {
+        if (why.kind != ERR_NOT_FOUND)
+            *err = why;
+        return why.kind == ERR_NOT_FOUND;
     }
+    note_due(u, i, &crl);
+    if (crl.number == u->slot[i].number[place_of(scope)])
+        return true;
+    bool ok = store_crl_get(u->options.store, a->key_id, scope, &crl, &why);
+    if (ok)
+        ok = serve(u, i, scope, &crl, err);
+    else if (!(ok = why.kind == ERR_NOT_FOUND)) /* a store that was restored */
+        *err = why;
     store_crl_clear(&crl);
     return ok;
+}
+
+static bool take_all(struct upkeep *u, size_t i, struct err *err)
+{
+    struct crl_scopes all;
+    u->slot[i].due = 0;
+    if (!crl_scopes(u->options.authorities[i], u->options.store, &all, err))
+        return false;
+    for (size_t k = 0; k < all.n; k++)
+        if (!take(u, i, all.scope[k], err))
+            return false;
+    return true;
+}
+
+/* ---- when ---- */
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void rest(struct slot *slot, int64_t began_ms)
+{
+    int64_t now = now_ms(), wait = (now - began_ms) * (BUILD_SHARE - 1);
+    slot->rest_until_ms = now + (wait < BUILD_WAIT_MAX_MS ? wait : BUILD_WAIT_MAX_MS);
+}
+
+/* Another process may have published one, which then is only taken over. */
+static bool renew(struct upkeep *u, size_t i, int64_t now, struct crl_scopes *made, struct err *err)
+{
+    const struct authority *a = u->options.authorities[i];
+    struct slot *slot = &u->slot[i];
+    uint64_t generation;
+    int64_t began = now_ms();
+    slot->final = ended(u, i, now);
+    if (slot->final)
+        return take_all(u, i, err);
+    if (!store_revocation_generation(u->options.store, a->key_id, &generation, err) ||
+        !crl_due(a, u->options.store, now, made, err))
+        return false;
+    if (made->n && !crl_publish(a, u->options.lane, u->options.store, now, made, err))
+        return false;
+    if (!take_all(u, i, err))
+        return false;
+    slot->revocations = generation; /* or later: then one look too many */
+    if (made->n)
+        rest(slot, began);
+    return true;
+}
+
+static void tell(struct upkeep *u, size_t i, const struct crl_scopes *made)
+{
+    for (size_t k = 0; k < made->n; k++) {
+        const struct published *p = u->slot[i].current[place_of(made->scope[k])];
+        struct log_line l;
+        char suffix[24];
+        if (!p)
+            continue;
+        crl_scope_suffix(made->scope[k], suffix);
+        log_begin(&l, u->options.log, LOG_LEVEL_INFO, "crl.published");
+        log_str(&l, "authority", u->options.authorities[i]->name);
+        if (suffix[0])
+            log_str(&l, "scope", suffix + 1);
+        log_int(&l, "number", (int64_t)p->crl.number);
+        log_int(&l, "entries", (int64_t)p->crl.entries);
+        log_int(&l, "out", (int64_t)p->crl.size);
+        log_end(&l, "%s", "");
+    }
 }
 
 static void renew_and_tell(struct upkeep *u, size_t i, int64_t now)
 {
     struct log_line l;
     struct err err = {0};
-    bool published = false;
-    bool ok = renew(u, i, now, &published, &err);
+    struct crl_scopes made = {.n = 0};
+    bool ok = renew(u, i, now, &made, &err);
     u->slot[i].retry = ok ? 0 : now + RETRY_SECONDS;
-    if (!ok)
-        metrics_crl_failed(u->options.metrics);
-    if (ok && !published)
-        return;
-    log_begin(&l, u->options.log, ok ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR,
-              ok ? "crl.published" : "crl.failed");
-    log_str(&l, "authority", u->options.authorities[i]->name);
     if (ok) {
-        log_int(&l, "out", (int64_t)u->slot[i].current->der.n);
-        log_end(&l, "%s", "");
-    } else {
-        log_end(&l, "no CRL could be published, the next try is in %d s: %s", RETRY_SECONDS,
-                err.text);
+        tell(u, i, &made);
+        return;
     }
+    metrics_crl_failed(u->options.metrics);
+    log_begin(&l, u->options.log, LOG_LEVEL_ERROR, "crl.failed");
+    log_str(&l, "authority", u->options.authorities[i]->name);
+    log_end(&l, "no CRL could be published, the next try is in %d s: %s", RETRY_SECONDS, err.text);
 }
 
-/* scepctl crl publish has made one meanwhile. */
+/* scepctl has published or imported one meanwhile. */
 static bool other_is_stored(const struct upkeep *u, size_t i)
 {
+    const struct authority *a = u->options.authorities[i];
+    struct crl_scopes all;
     struct store_crl crl = {0};
     struct err err = {0};
-    size_t bytes;
-    bool found =
-        store_crl_about(u->options.store, u->options.authorities[i]->key_id, 0, &crl, &bytes, &err);
-    return found && crl.number != u->slot[i].number;
+    if (!crl_scopes(a, u->options.store, &all, &err))
+        return true;
+    for (size_t k = 0; k < all.n; k++)
+        if (store_crl_about(u->options.store, a->key_id, all.scope[k], &crl, &err) &&
+            !crl.missing && crl.number != u->slot[i].number[place_of(all.scope[k])])
+            return true;
+    return false;
+}
+
+static bool revoked_since(const struct upkeep *u, size_t i)
+{
+    struct err err = {0};
+    uint64_t revocations;
+    return !store_revocation_generation(u->options.store, u->options.authorities[i]->key_id,
+                                        &revocations, &err) ||
+           revocations != u->slot[i].revocations;
 }
 
 static bool wants_renewal(struct upkeep *u, size_t i, bool store_changed, int64_t now)
 {
     struct slot *slot = &u->slot[i];
-    struct err err = {0};
-    uint64_t revocations;
-    if (slot->final)
-        return !ended(u, i, now); /* the clock was set back */
-    if (slot->retry)              /* a clock that was set back must not make it wait for longer */
+    slot->look = slot->look || store_changed;
+    if (slot->retry) /* a clock that was set back must not make it wait for longer */
         return now >= slot->retry || now < slot->retry - RETRY_SECONDS;
-    if (!slot->current || now >= slot->due)
+    if (slot->final)
+        return !ended(u, i, now) /* the clock was set back */ ||
+               (store_changed && other_is_stored(u, i));
+    if (!slot->current[0] || now >= slot->due)
         return true;
-    return store_changed &&
-           (!store_revocation_generation(u->options.store, u->options.authorities[i]->key_id,
-                                         &revocations, &err) ||
-            revocations != slot->revocations || other_is_stored(u, i));
+    if (!slot->look || now_ms() < slot->rest_until_ms) /* a burst is one list */
+        return false;
+    slot->look = false;
+    return revoked_since(u, i) || other_is_stored(u, i);
 }
 
 static void housekeep(struct upkeep *u, int64_t now)
@@ -275,7 +369,8 @@ void upkeep_free(struct upkeep *u)
     if (u->running)
         pthread_join(u->thread, NULL);
     for (size_t i = 0; i < u->options.authority_n; i++)
-        published_release(u->slot[i].current);
+        for (size_t k = 0; k < SCOPES; k++)
+            published_release(u->slot[i].current[k]);
     pthread_cond_destroy(&u->stop_now);
     pthread_mutex_destroy(&u->lock);
     free(u);

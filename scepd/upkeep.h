@@ -8,7 +8,8 @@ struct metrics;
 
 /* One published CRL, shared by those who send it. */
 struct published;
-struct view published_view(const struct published *p);
+/* With its octets and times; valid as long as the reference. */
+const struct store_crl *published_crl(const struct published *p);
 void published_release(void *published); /* NULL allowed */
 
 struct upkeep_options {
@@ -25,5 +26,5 @@ struct upkeep;
  * thread. */
 bool upkeep_new(const struct upkeep_options *o, struct upkeep **out, struct err *err);
 void upkeep_free(struct upkeep *u);
-/* The newest CRL of an authority, to be released; NULL when there is none.  Any thread. */
-struct published *upkeep_crl_get1(struct upkeep *u, size_t authority);
+/* The newest CRL of an authority and a scope (ca/crl.h), to be released; NULL when there is none.  Any thread. */
+struct published *upkeep_crl_get1(struct upkeep *u, size_t authority, uint32_t scope);

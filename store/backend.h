@@ -26,6 +26,7 @@ enum table {
     TABLE_CERT_KEY,     /* key hash, id -> subject hash */
     TABLE_CERT_SUBJECT, /* subject hash, id -> nothing */
     TABLE_REVOKED,      /* authority, id (or serial) -> revocation */
+    TABLE_RELEASED,     /* authority, id -> hold that was lifted */
     TABLE_CRL,          /* authority, shard -> CRL */
     TABLE_CHALLENGE,    /* hash -> challenge */
     TABLE_CHALLENGE_ID, /* id -> hash */
@@ -157,6 +158,7 @@ void key_u64(struct key *k, uint64_t v);
 void key_time(struct key *k, int64_t t); /* negative ones sort before 0 */
 struct view key_view(const struct key *k);
 uint64_t octets_u64(const uint8_t *p);
+uint32_t octets_u32(const uint8_t *p);
 void u64_octets(uint64_t v, uint8_t out[8]);
 
 struct key key_id(uint64_t id);
@@ -165,6 +167,7 @@ struct key key_id(uint64_t id);
 struct key meta_format(void);
 struct key meta_generation(void);
 struct key meta_revocations(const uint8_t authority[20]);
+struct key meta_shard_revocations(const uint8_t authority[20], uint32_t shard);
 struct key meta_crl_number(const uint8_t authority[20], uint32_t shard);
 struct key meta_crl_floor(void);
 struct key meta_backup(void);

@@ -40,6 +40,11 @@ void u64_octets(uint64_t v, uint8_t out[8])
         out[i] = (uint8_t)v;
 }
 
+uint32_t octets_u32(const uint8_t *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
 uint64_t octets_u64(const uint8_t *p)
 {
     uint64_t v = 0;
@@ -76,6 +81,13 @@ struct key meta_revocations(const uint8_t authority[20])
 {
     struct key k = meta('R');
     key_bytes(&k, authority, 20);
+    return k;
+}
+
+struct key meta_shard_revocations(const uint8_t authority[20], uint32_t shard)
+{
+    struct key k = meta_revocations(authority);
+    key_u32(&k, shard);
     return k;
 }
 

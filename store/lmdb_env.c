@@ -27,6 +27,7 @@ static const char *const table_names[TABLE_COUNT] = {
     [TABLE_CERT_KEY] = "cert_key",
     [TABLE_CERT_SUBJECT] = "cert_subject",
     [TABLE_REVOKED] = "revoked",
+    [TABLE_RELEASED] = "released",
     [TABLE_CRL] = "crl",
     [TABLE_CHALLENGE] = "challenge",
     [TABLE_CHALLENGE_ID] = "challenge_id",
@@ -65,10 +66,12 @@ static int table_open(struct txn *t, enum table table, bool create)
 static const uint64_t table_since[TABLE_COUNT] = {
     [TABLE_ATTEMPT] = 2,
     [TABLE_CERT_SUBJECT] = 3,
+    [TABLE_RELEASED] = 5,
 };
 
-/* Not tables: entries of meta. */
+/* Not tables: entries of meta, and CRLs as files. */
 #define FORMAT_WITH_COUNTS 4
+#define FORMAT_WITH_CRL_FILES 5
 
 /* The format first: a newer one may have other tables.  *format is 0 when there is nothing yet; of
  * an older one, those tables are opened that it has. */
@@ -124,6 +127,8 @@ static bool tables_add(struct txn *t, uint64_t format, struct err *err)
     if (format && format < table_since[TABLE_CERT_SUBJECT] && !cert_subject_fill(t, err))
         return false;
     if (format && format < FORMAT_WITH_COUNTS && !counts_make(t, err))
+        return false;
+    if (format && format < FORMAT_WITH_CRL_FILES && !crls_move_out(t, err))
         return false;
     u64_octets(STORE_FORMAT, now);
     return txn_put(t, TABLE_META, PUT_REPLACE, key_view(&k), view_of(now, sizeof now), err);

@@ -26,13 +26,14 @@ static int64_t request_end(const struct store_request *r)
 /* RFC 5280 section 3.3: until one CRL made after the certificate's end has listed it. */
 static bool crl_done(struct txn *t, const struct store_cert *c, bool *done, struct err *err)
 {
-    int64_t made;
+    int64_t made, whole;
     *done = c->state != CERT_REVOKED && c->state != CERT_HELD;
     if (*done)
         return true;
-    if (!crl_made_at(t, c->authority, c->shard, &made, err))
+    if (!crl_made_at(t, c->authority, c->shard, &made, err) ||
+        !crl_made_at(t, c->authority, STORE_CRL_COMPLETE, &whole, err))
         return false;
-    *done = made > c->not_after;
+    *done = made > c->not_after && whole > c->not_after;
     return true;
 }
 
@@ -124,7 +125,7 @@ static bool cert_forget(struct txn *t, const struct store_cert *c, struct err *e
         return false;
     return ((c->state != CERT_REVOKED && c->state != CERT_HELD) ||
             txn_del(t, TABLE_REVOKED, key_view(&revoked), err)) &&
-           txn_del(t, TABLE_CERT_SERIAL, key_view(&serial), err) &&
+           released_drop(t, c, err) && txn_del(t, TABLE_CERT_SERIAL, key_view(&serial), err) &&
            txn_del(t, TABLE_CERT_KEY, key_view(&by_key), err) &&
            txn_del(t, TABLE_CERT_SUBJECT, key_view(&by_subject), err) &&
            txn_del(t, TABLE_CERT_DER, key_view(&id), err) &&

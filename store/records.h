@@ -19,8 +19,9 @@ struct key cert_subject_key(const uint8_t subject_hash[STORE_HASH], uint64_t id)
 /* For a store made before this index was. */
 bool cert_subject_fill(struct txn *t, struct err *err);
 
-/* The revocations of an authority changed: its next CRL is due. */
-bool revocations_move(struct txn *t, const uint8_t authority[20], struct err *err);
+/* The revocations of an authority changed, those of partition `shard` (0: of none): its next CRL is due. */
+bool revocations_move(struct txn *t, const uint8_t authority[20], uint32_t shard, uint64_t *generation,
+                      struct err *err);
 /* ---- counts ---- */
 
 /* A certificate comes (`was` NULL), goes (`is` NULL) or changes its state. */
@@ -48,12 +49,32 @@ bool revoked_serial_find(struct txn *t, struct store_cert *c, bool *was, struct 
 bool revoked_serial_status(struct txn *t, const uint8_t authority[20], struct view serial, struct store_cert_status *out,
                            struct err *err);
 bool revoked_serial_move(struct txn *t, const struct store_cert *c, struct err *err);
-bool revoked_save(struct txn *t, const struct store_cert *c, struct err *err);
+bool revoked_save(struct txn *t, const struct store_cert *c, uint64_t changed, struct err *err);
+/* Forgets holds that were lifted up to a generation: at most 1000, the others next time. */
+bool released_forget(struct txn *t, const uint8_t authority[20], uint64_t generation, struct err *err);
+/* That of one certificate, if there is one. */
+bool released_drop(struct txn *t, const struct store_cert *c, struct err *err);
 
 /* When the newest CRL of a scope was made; 0: there is none. */
 bool crl_made_at(struct txn *t, const uint8_t authority[20], uint32_t shard, int64_t *at, struct err *err);
-/* `der` is copied. */
+/* All but `der`. */
 bool crl_read(struct view record, struct store_crl *out, struct err *err);
+/* Of a store of format 4, where the octets stood in the record. */
+bool crls_move_out(struct txn *t, struct err *err);
+struct key crl_scope_key(const uint8_t authority[20], uint32_t shard);
+
+/* ---- crl_file.c ---- */
+
+bool crl_file_write(struct store *s, const uint8_t authority[20], uint32_t shard, struct store_crl *crl,
+                    const struct view *parts, size_t parts_n, struct err *err);
+/* Maps it into `crl`.  *found false: it is missing, or not what `crl` says. */
+bool crl_file_map(struct store *s, const uint8_t authority[20], uint32_t shard, struct store_crl *crl, bool *found,
+                  struct err *err);
+/* Is it there, in its right size? */
+bool crl_file_there(const struct store *s, const uint8_t authority[20], uint32_t shard, const struct store_crl *crl);
+/* All CRLs of a store that is being given up. */
+void crl_files_remove(const char *store);
+void crl_file_tidy(const struct store *s, const uint8_t authority[20], uint32_t shard, uint64_t newest);
 
 /* ---- challenges ---- */
 

@@ -59,6 +59,7 @@ static void staging_remove(const struct store_restore *r)
         snprintf(file, sizeof file, "%s/%s", r->staging, names[i]);
         unlink(file);
     }
+    crl_files_remove(r->staging);
     rmdir(r->staging);
 }
 
@@ -172,10 +173,15 @@ void store_restore_abort(struct store_restore *r)
 
 /* ---- what the lost time demands ---- */
 
+/* More than any configuration has; those above it get their CRL when its period is over. */
+#define SCOPES_MAX 4096
+
 struct scopes {
-    struct txn *t;
     uint64_t highest;
-    uint8_t authority[64][20]; /* of scopes that have a CRL; more than any configuration has */
+    struct {
+        uint8_t authority[20];
+        uint32_t shard;
+    } scope[SCOPES_MAX]; /* that have a CRL */
     size_t n;
 };
 
@@ -186,8 +192,10 @@ static bool number_entry(void *ctx, struct view key, struct view value, bool *st
         return err_set(err, ERR_STORE, "a CRL number has %zu octets instead of 8", value.n);
     uint64_t n = octets_u64(value.p);
     s->highest = n > s->highest ? n : s->highest;
-    if (key.n >= 21 && s->n < 64)
-        memcpy(s->authority[s->n++], key.p + 1, 20);
+    if (key.n == 25 && s->n < SCOPES_MAX) {
+        memcpy(s->scope[s->n].authority, key.p + 1, 20);
+        s->scope[s->n++].shard = octets_u32(key.p + 21);
+    }
     return true;
 }
 
@@ -195,16 +203,19 @@ static bool number_entry(void *ctx, struct view key, struct view value, bool *st
  * lost are noticed earlier when a CRL is made at once. */
 static bool crls_lift(struct txn *t, int64_t newest, int64_t now, struct err *err)
 {
-    struct scopes s = {.t = t};
     struct key floor = meta_crl_floor();
-    uint64_t before, lost = now > newest ? (uint64_t)(now - newest) : 0;
-    if (!txn_counter(t, key_view(&floor), &before, err) ||
-        !txn_walk(t, TABLE_META, view_str("N"), number_entry, &s, err))
-        return false;
-    s.highest = before > s.highest ? before : s.highest;
-    bool ok = txn_counter_set(t, key_view(&floor), s.highest + lost + CRL_NUMBERS_SPARE, err);
-    for (size_t i = 0; ok && i < s.n; i++)
-        ok = revocations_move(t, s.authority[i], err);
+    uint64_t before, generation, lost = now > newest ? (uint64_t)(now - newest) : 0;
+    struct scopes *s = calloc(1, sizeof *s);
+    bool ok = s || err_memory(err);
+    ok = ok && txn_counter(t, key_view(&floor), &before, err) &&
+         txn_walk(t, TABLE_META, view_str("N"), number_entry, s, err);
+    if (ok) {
+        s->highest = before > s->highest ? before : s->highest;
+        ok = txn_counter_set(t, key_view(&floor), s->highest + lost + CRL_NUMBERS_SPARE, err);
+    }
+    for (size_t i = 0; ok && i < s->n; i++)
+        ok = revocations_move(t, s->scope[i].authority, s->scope[i].shard, &generation, err);
+    free(s);
     return ok;
 }
 

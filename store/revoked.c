@@ -1,7 +1,8 @@
 /* Revocation of certificates, and the table from which CRLs are made. */
 #include "records.h"
 
-#define REVOKED_VERSION 1
+#define REVOKED_VERSION 2
+#define REVOKED_WITHOUT_CHANGED 1
 
 static const char what[] = "revocation";
 
@@ -39,35 +40,45 @@ static bool revoked_write(const struct store_revoked *r, struct buf *out, struct
     write_i64(&w, r->not_after);
     write_u8(&w, (uint8_t)r->reason);
     write_u32(&w, r->shard);
+    write_u64(&w, r->changed);
     return record_written(&w, what, err);
 }
 
-static bool revoked_put(struct txn *t, struct key k, const struct store_revoked *r, struct err *err)
+static bool revoked_put(struct txn *t, enum table table, struct key k,
+                        const struct store_revoked *r, struct err *err)
 {
     struct buf record = {0};
     bool ok = revoked_write(r, &record, err)
-                  ? txn_put(t, TABLE_REVOKED, PUT_REPLACE, key_view(&k), buf_view(&record), err)
+                  ? txn_put(t, table, PUT_REPLACE, key_view(&k), buf_view(&record), err)
                   : txn_spoil(t, err);
     buf_clear(&record);
     return ok;
 }
 
-bool revoked_save(struct txn *t, const struct store_cert *c, struct err *err)
+static struct store_revoked of_cert(const struct store_cert *c, uint64_t changed)
 {
     struct store_revoked r = {.serial_len = c->serial_len,
                               .revoked_at = c->revoked_at,
                               .not_after = c->not_after,
                               .reason = c->revocation_reason,
-                              .shard = c->shard};
+                              .shard = c->shard,
+                              .changed = changed};
     memcpy(r.serial, c->serial, c->serial_len);
-    return revoked_put(t, revoked_key(c->authority, c->id), &r, err);
+    return r;
+}
+
+bool revoked_save(struct txn *t, const struct store_cert *c, uint64_t changed, struct err *err)
+{
+    struct store_revoked r = of_cert(c, changed);
+    return revoked_put(t, TABLE_REVOKED, revoked_key(c->authority, c->id), &r, err);
 }
 
 bool revoked_read(struct view record, struct store_revoked *out, struct err *err)
 {
     struct record_reader r;
     struct store_revoked v = {0};
-    if (!record_open(&r, record, REVOKED_VERSION, what, err))
+    bool old = record.n > 0 && record.p[0] == REVOKED_WITHOUT_CHANGED;
+    if (!record_open(&r, record, old ? REVOKED_WITHOUT_CHANGED : REVOKED_VERSION, what, err))
         return false;
     v.serial_len = read_u8(&r);
     if (v.serial_len == 0 || v.serial_len > sizeof v.serial)
@@ -78,6 +89,7 @@ bool revoked_read(struct view record, struct store_revoked *out, struct err *err
     v.not_after = read_i64(&r);
     v.reason = (enum crl_reason)read_u8(&r);
     v.shard = read_u32(&r);
+    v.changed = old ? 0 : read_u64(&r);
     if (!record_close(&r, what, err))
         return false;
     *out = v;
@@ -91,12 +103,71 @@ static bool reason_usable(enum crl_reason reason)
     return (reason >= CRL_UNSPECIFIED && reason <= CRL_HOLD) || reason == CRL_PRIVILEGE_WITHDRAWN;
 }
 
-bool revocations_move(struct txn *t, const uint8_t authority[20], struct err *err)
+bool revocations_move(struct txn *t, const uint8_t authority[20], uint32_t shard,
+                      uint64_t *generation, struct err *err)
 {
-    uint64_t generation;
-    struct key k = meta_revocations(authority);
-    return txn_counter_next(t, key_view(&k), &generation, err);
+    struct key all = meta_revocations(authority), one = meta_shard_revocations(authority, shard);
+    return txn_counter_next(t, key_view(&all), generation, err) &&
+           (!shard || txn_counter_set(t, key_view(&one), *generation, err));
 }
+
+/* ---- holds that were lifted ---- */
+
+/* Deltas name it until each complete CRL that may have listed it is over (RFC 5280 section 5.2.4).
+ */
+static bool released_save(struct txn *t, const struct store_cert *c, uint64_t generation,
+                          struct err *err)
+{
+    struct store_revoked r = of_cert(c, generation);
+    r.reason = CRL_REMOVE_FROM_CRL;
+    return revoked_put(t, TABLE_RELEASED, revoked_key(c->authority, c->id), &r, err);
+}
+
+bool released_drop(struct txn *t, const struct store_cert *c, struct err *err)
+{
+    struct key k = revoked_key(c->authority, c->id);
+    struct view there;
+    return txn_get(t, TABLE_RELEASED, key_view(&k), &there, err) &&
+           (!there.p || txn_del(t, TABLE_RELEASED, key_view(&k), err));
+}
+
+#define FORGET_MAX 1000
+
+struct forgetting {
+    uint64_t upto;
+    uint64_t id[FORGET_MAX];
+    size_t n;
+};
+
+static bool forget_entry(void *ctx, struct view key, struct view value, bool *stop, struct err *err)
+{
+    struct forgetting *f = ctx;
+    struct store_revoked r;
+    if (!revoked_read(value, &r, err))
+        return false;
+    if (key.n != 28)
+        return err_set(err, ERR_STORE, "the store has a release under a key of %zu octets", key.n);
+    if (r.changed <= f->upto)
+        f->id[f->n++] = octets_u64(key.p + 20);
+    *stop = f->n == FORGET_MAX;
+    return true;
+}
+
+bool released_forget(struct txn *t, const uint8_t authority[20], uint64_t generation,
+                     struct err *err)
+{
+    struct forgetting f = {.upto = generation};
+    if (!txn_walk(t, TABLE_RELEASED, view_of(authority, 20), forget_entry, &f, err))
+        return false;
+    for (size_t i = 0; i < f.n; i++) {
+        struct key k = revoked_key(authority, f.id[i]);
+        if (!txn_del(t, TABLE_RELEASED, key_view(&k), err))
+            return false;
+    }
+    return true;
+}
+
+/* ---- verbs ---- */
 
 bool store_cert_revoke(struct store_write *w, uint64_t id, enum crl_reason reason, int64_t when,
                        struct err *err)
@@ -113,8 +184,10 @@ bool store_cert_revoke(struct store_write *w, uint64_t id, enum crl_reason reaso
     c.state = reason == CRL_HOLD ? CERT_HELD : CERT_REVOKED;
     c.revoked_at = when;
     c.revocation_reason = reason;
-    return revoked_save(t, &c, err) && cert_save(t, &c, err) &&
-           revocation_counted(t, reason, err) && revocations_move(t, c.authority, err);
+    uint64_t generation;
+    return revocations_move(t, c.authority, c.shard, &generation, err) &&
+           revoked_save(t, &c, generation, err) && released_drop(t, &c, err) &&
+           cert_save(t, &c, err) && revocation_counted(t, reason, err);
 }
 
 bool store_cert_release(struct store_write *w, uint64_t id, struct err *err)
@@ -126,12 +199,15 @@ bool store_cert_release(struct store_write *w, uint64_t id, struct err *err)
     if (c.state != CERT_HELD)
         return err_set(err, ERR_CONFLICT, "certificate %llu is not on hold",
                        (unsigned long long)id);
+    struct key k = revoked_key(c.authority, id);
+    uint64_t generation;
+    if (!revocations_move(t, c.authority, c.shard, &generation, err) ||
+        !released_save(t, &c, generation, err))
+        return false;
     c.state = c.renewed_by ? CERT_SUPERSEDED : CERT_ACTIVE;
     c.revoked_at = 0;
     c.revocation_reason = CRL_UNSPECIFIED;
-    struct key k = revoked_key(c.authority, id);
-    return txn_del(t, TABLE_REVOKED, key_view(&k), err) && cert_save(t, &c, err) &&
-           revocations_move(t, c.authority, err);
+    return txn_del(t, TABLE_REVOKED, key_view(&k), err) && cert_save(t, &c, err);
 }
 
 /* ---- known by serial alone ---- */
@@ -173,8 +249,10 @@ bool store_serial_revoke(struct store_write *w, const uint8_t authority[20],
     if (found && (before.reason != CRL_HOLD || r->reason == CRL_HOLD))
         return err_set(err, ERR_EXISTS, "this serial is %s already",
                        before.reason == CRL_HOLD ? "on hold" : "revoked");
-    return revoked_put(t, revoked_serial_key(authority, serial), r, err) &&
-           revocation_counted(t, r->reason, err) && revocations_move(t, authority, err);
+    struct store_revoked entry = *r;
+    return revocations_move(t, authority, r->shard, &entry.changed, err) &&
+           revoked_put(t, TABLE_REVOKED, revoked_serial_key(authority, serial), &entry, err) &&
+           revocation_counted(t, r->reason, err);
 }
 
 bool store_serial_revoked(struct store *s, const uint8_t authority[20], struct view serial,
@@ -225,8 +303,9 @@ bool revoked_serial_status(struct txn *t, const uint8_t authority[20], struct vi
 bool revoked_serial_move(struct txn *t, const struct store_cert *c, struct err *err)
 {
     struct key k = revoked_serial_key(c->authority, view_of(c->serial, c->serial_len));
-    return txn_del(t, TABLE_REVOKED, key_view(&k), err) && revoked_save(t, c, err) &&
-           revocations_move(t, c->authority, err);
+    uint64_t generation;
+    return revocations_move(t, c->authority, c->shard, &generation, err) &&
+           txn_del(t, TABLE_REVOKED, key_view(&k), err) && revoked_save(t, c, generation, err);
 }
 
 /* ---- for CRLs ---- */
@@ -246,7 +325,7 @@ static bool list_entry(void *ctx, struct view key, struct view value, bool *stop
     return true;
 }
 
-bool store_revoked_list(struct store *s, const uint8_t authority[20],
+bool store_revoked_list(struct store *s, const uint8_t authority[20], bool released,
                         bool (*each)(void *ctx, const struct store_revoked *r), void *ctx,
                         uint64_t *generation, struct err *err)
 {
@@ -256,10 +335,24 @@ bool store_revoked_list(struct store *s, const uint8_t authority[20],
     uint64_t shown;
     if (!txn_read(s, &t, err))
         return false;
-    bool ok = txn_counter(&t, key_view(&k), &shown, err) &&
-              txn_walk(&t, TABLE_REVOKED, view_of(authority, 20), list_entry, &l, err);
+    bool ok =
+        txn_counter(&t, key_view(&k), &shown, err) &&
+        txn_walk(&t, TABLE_REVOKED, view_of(authority, 20), list_entry, &l, err) &&
+        (!released || txn_walk(&t, TABLE_RELEASED, view_of(authority, 20), list_entry, &l, err));
     txn_read_end(&t);
     if (ok)
         *generation = shown;
+    return ok;
+}
+
+bool store_shard_generation(struct store *s, const uint8_t authority[20], uint32_t shard,
+                            uint64_t *out, struct err *err)
+{
+    struct key k = meta_shard_revocations(authority, shard);
+    struct txn t;
+    if (!txn_read(s, &t, err))
+        return false;
+    bool ok = txn_counter(&t, key_view(&k), out, err);
+    txn_read_end(&t);
     return ok;
 }

@@ -34,15 +34,11 @@ __attribute__((format(printf, 2, 3))) static void problem(struct verify *v, cons
 static bool unreadable(struct verify *v, enum table table, struct view key, const struct err *err)
 {
     static const char *const names[TABLE_COUNT] = {
-        [TABLE_CERT] = "certificate",
-        [TABLE_REVOKED] = "revocation",
-        [TABLE_CRL] = "CRL",
-        [TABLE_CHALLENGE] = "challenge",
-        [TABLE_TX] = "transaction",
-        [TABLE_REQUEST] = "request",
-        [TABLE_REQUEST_DATA] = "request data",
-        [TABLE_AUDIT] = "audit entry",
-        [TABLE_ATTEMPT] = "attempt",
+        [TABLE_CERT] = "certificate",    [TABLE_REVOKED] = "revocation",
+        [TABLE_RELEASED] = "release",    [TABLE_CRL] = "CRL",
+        [TABLE_CHALLENGE] = "challenge", [TABLE_TX] = "transaction",
+        [TABLE_REQUEST] = "request",     [TABLE_REQUEST_DATA] = "request data",
+        [TABLE_AUDIT] = "audit entry",   [TABLE_ATTEMPT] = "attempt",
     };
     char hex[2 * KEY_MAX + 1];
     hex_encode(view_of(key.p, key.n < KEY_MAX ? key.n : KEY_MAX), hex);
@@ -167,8 +163,9 @@ static bool cert_entry_check(struct verify *v, uint64_t id, struct view key, enu
     struct store_cert c;
     struct key expected;
     static const char *const names[TABLE_COUNT] = {
-        [TABLE_CERT_DER] = "DER",         [TABLE_CERT_SERIAL] = "serial", [TABLE_CERT_KEY] = "key",
-        [TABLE_CERT_SUBJECT] = "subject", [TABLE_REVOKED] = "revocation",
+        [TABLE_CERT_DER] = "DER",       [TABLE_CERT_SERIAL] = "serial",
+        [TABLE_CERT_KEY] = "key",       [TABLE_CERT_SUBJECT] = "subject",
+        [TABLE_REVOKED] = "revocation", [TABLE_RELEASED] = "release",
     };
     if (!cert_load(&v->t, id, &c, err)) {
         if (err->kind == ERR_NOT_FOUND)
@@ -182,7 +179,7 @@ static bool cert_entry_check(struct verify *v, uint64_t id, struct view key, enu
         expected = cert_key_key(c.key_hash, id);
     else if (table == TABLE_CERT_SUBJECT)
         expected = cert_subject_key(c.subject_hash, id);
-    else if (table == TABLE_REVOKED)
+    else if (table == TABLE_REVOKED || table == TABLE_RELEASED)
         expected = revoked_key(c.authority, id);
     else
         expected = key_id(id);
@@ -249,22 +246,45 @@ static bool revoked_entry(void *ctx, struct view key, struct view value, bool *s
     return cert_entry_check(ctx, id_at_end(key), key, TABLE_REVOKED, err);
 }
 
+static bool released_check(void *ctx, struct view key, struct view value, bool *stop,
+                           struct err *err)
+{
+    struct verify *v = ctx;
+    struct store_revoked r;
+    if (!revoked_read(value, &r, err))
+        return unreadable(v, TABLE_RELEASED, key, err);
+    return cert_entry_check(ctx, id_at_end(key), key, TABLE_RELEASED, err);
+}
+
+/* A file that is missing is no damage: a restored store has none, and the daemon makes a new CRL.
+ */
+static bool crl_octets_check(struct verify *v, const uint8_t authority[20], uint32_t shard,
+                             struct store_crl *c, struct err *err)
+{
+    bool found = true;
+    bool ok = !crl_file_there(v->t.s, authority, shard, c) ||
+              crl_file_map(v->t.s, authority, shard, c, &found, err);
+    if (ok && !found)
+        problem(v, "the file of CRL %llu is not what was written", (unsigned long long)c->number);
+    store_crl_clear(c);
+    return ok;
+}
+
 static bool crl_check(void *ctx, struct view key, struct view value, bool *stop, struct err *err)
 {
     struct verify *v = ctx;
     struct store_crl c = {0};
     uint64_t newest;
-    struct key number = {.n = 0};
-    key_bytes(&number, "N", 1); /* meta_crl_number: authority and shard as in this table */
-    key_bytes(&number, key.p, key.n);
-    if (!crl_read(value, &c, err))
+    if (key.n != 24 || !crl_read(value, &c, err))
         return unreadable(v, TABLE_CRL, key, err);
+    uint32_t shard = octets_u32(key.p + 20);
+    struct key number = /* a delta is numbered with the complete list */
+        meta_crl_number(key.p, shard == STORE_CRL_DELTA ? STORE_CRL_COMPLETE : shard);
     bool ok = txn_counter(&v->t, key_view(&number), &newest, err);
     if (ok && c.number > newest)
         problem(v, "CRL %llu has a number above %llu, the last one given",
                 (unsigned long long)c.number, (unsigned long long)newest);
-    store_crl_clear(&c);
-    return ok;
+    return ok && crl_octets_check(v, key.p, shard, &c, err);
 }
 
 /* ---- challenges ---- */
@@ -588,6 +608,7 @@ bool store_verify(struct store *s, void (*each)(void *ctx, const struct store_pr
         {TABLE_CERT_KEY, key_entry},
         {TABLE_CERT_SUBJECT, subject_entry},
         {TABLE_REVOKED, revoked_entry},
+        {TABLE_RELEASED, released_check},
         {TABLE_CRL, crl_check},
         {TABLE_CHALLENGE, challenge_check},
         {TABLE_CHALLENGE_ID, challenge_id_entry},

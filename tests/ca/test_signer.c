@@ -171,7 +171,7 @@ static void sign_crl(struct signer *s, const struct crl_plan *p, const char *ref
 {
     struct err e = {0};
     struct buf tbs = crl_plan_build(p), signature = {0};
-    bool done = signer_sign_crl(s, ca_key(), buf_view(&tbs), &signature, &e);
+    bool done = signer_sign_crl(s, ca_key(), buf_view(&tbs), NULL, &signature, &e);
     if (refusal) {
         refuse(s, done, &e, refusal);
     } else {
@@ -235,7 +235,8 @@ START_TEST(kinds_are_not_confused)
     crl_plan_make(&f, &p);
     struct buf leaf = leaf_build(&l), crl = crl_plan_build(&p), attributes = attributes_build(true);
 
-    refuse(s, signer_sign_crl(s, ca_key(), buf_view(&leaf), &signature, &e), &e, "another version");
+    refuse(s, signer_sign_crl(s, ca_key(), buf_view(&leaf), NULL, &signature, &e), &e,
+           "another version");
     e = (struct err){0};
     ck_assert(!signer_sign_certificate(s, ca_key(), buf_view(&crl), &signature, &e));
     ck_assert_int_eq(e.kind, ERR_REFUSED);
@@ -243,7 +244,7 @@ START_TEST(kinds_are_not_confused)
            &e, "not the signed attributes");
     refuse(s, signer_sign_attributes(s, ra_key(), DIGEST_SHA256, buf_view(&crl), &signature, &e),
            &e, "not the signed attributes");
-    refuse(s, signer_sign_crl(s, ca_key(), buf_view(&attributes), &signature, &e), &e,
+    refuse(s, signer_sign_crl(s, ca_key(), buf_view(&attributes), NULL, &signature, &e), &e,
            "not a TBSCertList");
     buf_clear(&leaf);
     buf_clear(&crl);
@@ -377,13 +378,14 @@ START_TEST(keys_do_only_what_they_are_for)
                out = {0};
     refuse(s, signer_sign_certificate(s, ra_key(), buf_view(&leaf), &out, &e), &e,
            "may not sign certificates");
-    refuse(s, signer_sign_crl(s, ra_key(), buf_view(&crl), &out, &e), &e, "may not sign CRLs");
+    refuse(s, signer_sign_crl(s, ra_key(), buf_view(&crl), NULL, &out, &e), &e,
+           "may not sign CRLs");
     refuse(s, signer_sign_attributes(s, ca_key(), DIGEST_SHA256, buf_view(&attrs), &out, &e), &e,
            "may not sign messages");
     refuse(s, signer_decrypt(s, ca_key(), pkcs1, buf_view(&leaf), key, 16, &e), &e,
            "may not decrypt");
-    refuse(s, signer_sign_crl(s, 2, buf_view(&crl), &out, &e), &e, "no key 2");
-    refuse(s, signer_sign_crl(s, ~0u, buf_view(&crl), &out, &e), &e, "no key");
+    refuse(s, signer_sign_crl(s, 2, buf_view(&crl), NULL, &out, &e), &e, "no key 2");
+    refuse(s, signer_sign_crl(s, ~0u, buf_view(&crl), NULL, &out, &e), &e, "no key");
     refuse(s, signer_sign_certificate(s, ca_key(), view_of("", 0), &out, &e), &e, "0 octets");
     refuse(s, signer_decrypt(s, ra_key(), pkcs1, buf_view(&leaf), key, 0, &e), &e, "malformed");
     refuse(s, signer_decrypt(s, ra_key(), pkcs1, buf_view(&leaf), key, 65, &e), &e, "malformed");
@@ -437,7 +439,7 @@ static void *work(void *ctx)
                 memcmp(out, secret, 16) == 0 &&
                 signer_sign_attributes(w->lane, ra_key(), DIGEST_SHA256, buf_view(&attrs),
                                        &signature, &e) &&
-                signer_sign_crl(w->lane, ca_key(), buf_view(&crl), &signature, &e);
+                signer_sign_crl(w->lane, ca_key(), buf_view(&crl), NULL, &signature, &e);
     }
     buf_clear(&attrs);
     buf_clear(&signature);

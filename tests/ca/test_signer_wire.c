@@ -310,9 +310,9 @@ START_TEST(passed_descriptors_are_closed)
         ck_assert_uint_eq(receive_raw(said).kind, ERR_SIGNER);
     }
     close(null);
-    ck_assert_msg(
-        signer_sign_crl(lane, (unsigned)f.authority->key_ca, buf_view(&crl), &signature, &err),
-        "%s", err.text);
+    ck_assert_msg(signer_sign_crl(lane, (unsigned)f.authority->key_ca, buf_view(&crl), NULL,
+                                  &signature, &err),
+                  "%s", err.text);
     buf_clear(&crl);
     buf_clear(&signature);
 }

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "check_main.h"
+#include "ca/crl.h"
 #include "scepd/routes.h"
 
 static struct config config;
@@ -54,57 +55,74 @@ struct expected {
     const char *path;
     int kind; /* -1: none */
     size_t index, chain;
+    uint32_t scope;
 };
 
 static const struct expected expected[] = {
-    {"/scep", ROUTE_ENDPOINT, 0, 0},
-    {"/scep/", ROUTE_ENDPOINT, 0, 0},
-    {"/SCEP", ROUTE_ENDPOINT, 0, 0},
-    {"/scep/pkiclient.exe", ROUTE_ENDPOINT, 0, 0},
-    {"/scep/cgi-bin/pkiclient.exe", ROUTE_ENDPOINT, 0, 0},
-    {"/scep/CGI-BIN/PkiClient.exe/", ROUTE_ENDPOINT, 0, 0},
-    {"/certsrv/mscep/mscep.dll", ROUTE_ENDPOINT, 0, 0},
-    {"/CertSrv/MSCEP/mscep.dll/pkiclient.exe", ROUTE_ENDPOINT, 0, 0},
-    {"/scep/static", ROUTE_ENDPOINT, 1, 0},
-    {"/scep/static/pkiclient.exe", ROUTE_ENDPOINT, 1, 0},
-    {"/cgi-bin/pkiclient.exe", ROUTE_ENDPOINT, 2, 0},
-    {"/crl/demo.crl", ROUTE_CRL, 0, 0},
-    {"/pub/devices.crl", ROUTE_CRL, 0, 0},
-    {"/crl/other.crl", ROUTE_CRL, 1, 0},
-    {"/ca/demo.crt", ROUTE_CERTIFICATE, 0, 0},
-    {"/ca/demo-1.crt", ROUTE_CERTIFICATE, 0, 1},
-    {"/ca/demo-2.crt", ROUTE_CERTIFICATE, 0, 2},
-    {"/ca/other.crt", ROUTE_CERTIFICATE, 1, 0},
-    {"/crl/demo-g12.crl", ROUTE_CRL, 2, 0},
-    {"/pub/devices-g12.crl", ROUTE_CRL, 2, 0},
-    {"/ca/demo-g12.crt", ROUTE_CERTIFICATE, 2, 0},
-    {"/ca/demo-g12-1.crt", ROUTE_CERTIFICATE, 2, 1},
-    {"/g12", ROUTE_CERTIFICATE, 2, 0},
-    {"/ca/demo-g1.crt", -1, 0, 0},
-    {"/", -1, 0, 0},
+    {"/scep", ROUTE_ENDPOINT, 0, 0, 0},
+    {"/scep/", ROUTE_ENDPOINT, 0, 0, 0},
+    {"/SCEP", ROUTE_ENDPOINT, 0, 0, 0},
+    {"/scep/pkiclient.exe", ROUTE_ENDPOINT, 0, 0, 0},
+    {"/scep/cgi-bin/pkiclient.exe", ROUTE_ENDPOINT, 0, 0, 0},
+    {"/scep/CGI-BIN/PkiClient.exe/", ROUTE_ENDPOINT, 0, 0, 0},
+    {"/certsrv/mscep/mscep.dll", ROUTE_ENDPOINT, 0, 0, 0},
+    {"/CertSrv/MSCEP/mscep.dll/pkiclient.exe", ROUTE_ENDPOINT, 0, 0, 0},
+    {"/scep/static", ROUTE_ENDPOINT, 1, 0, 0},
+    {"/scep/static/pkiclient.exe", ROUTE_ENDPOINT, 1, 0, 0},
+    {"/cgi-bin/pkiclient.exe", ROUTE_ENDPOINT, 2, 0, 0},
+    {"/crl/demo.crl", ROUTE_CRL, 0, 0, 0},
+    {"/pub/devices.crl", ROUTE_CRL, 0, 0, 0},
+    {"/crl/other.crl", ROUTE_CRL, 1, 0, 0},
+    {"/ca/demo.crt", ROUTE_CERTIFICATE, 0, 0, 0},
+    {"/ca/demo-1.crt", ROUTE_CERTIFICATE, 0, 1, 0},
+    {"/ca/demo-2.crt", ROUTE_CERTIFICATE, 0, 2, 0},
+    {"/ca/other.crt", ROUTE_CERTIFICATE, 1, 0, 0},
+    {"/crl/demo-g12.crl", ROUTE_CRL, 2, 0, 0},
+    {"/pub/devices-g12.crl", ROUTE_CRL, 2, 0, 0},
+    {"/ca/demo-g12.crt", ROUTE_CERTIFICATE, 2, 0, 0},
+    {"/ca/demo-g12-1.crt", ROUTE_CERTIFICATE, 2, 1, 0},
+    {"/g12", ROUTE_CERTIFICATE, 2, 0, 0},
+    {"/ca/demo-g1.crt", -1, 0, 0, 0},
+    {"/", -1, 0, 0, 0},
     {"", -1, 0, 0},
-    {"/pkiclient.exe", -1, 0, 0},
-    {"/sce", -1, 0, 0},
-    {"/scep/statics", -1, 0, 0},
-    {"//scep", -1, 0, 0},
-    {"/scep/../scep", -1, 0, 0},
-    {"/ca/demo-3.crt", -1, 0, 0},
-    {"/ca/other-1.crt", -1, 0, 0},
-    {"/crl/demo.crl/pkiclient.exe", -1, 0, 0},
-    {"/scep/cgi-bin", -1, 0, 0},
+    {"/pkiclient.exe", -1, 0, 0, 0},
+    {"/sce", -1, 0, 0, 0},
+    {"/scep/statics", -1, 0, 0, 0},
+    {"//scep", -1, 0, 0, 0},
+    {"/scep/../scep", -1, 0, 0, 0},
+    {"/ca/demo-3.crt", -1, 0, 0, 0},
+    {"/ca/other-1.crt", -1, 0, 0, 0},
+    {"/crl/demo.crl/pkiclient.exe", -1, 0, 0, 0},
+    {"/crl/demo-p1.crl", ROUTE_CRL, 0, 0, 1},
+    {"/crl/demo-p128.crl", ROUTE_CRL, 0, 0, 128},
+    {"/crl/demo-delta.crl", ROUTE_CRL, 0, 0, STORE_CRL_DELTA},
+    {"/crl/demo-p0.crl", -1, 0, 0, 0},
+    {"/crl/demo-p01.crl", -1, 0, 0, 0},
+    {"/crl/demo-p-1.crl", -1, 0, 0, 0},
+    {"/crl/demo-p129.crl", -1, 0, 0, 0},
+    {"/crl/demo-p4294967297.crl", -1, 0, 0, 0},
+    {"/crl/demo-p4294967295.crl", -1, 0, 0, 0},
+    {"/crl/demo-p.crl", -1, 0, 0, 0},
+    {"/crl/demo-p1x.crl", -1, 0, 0, 0},
+    {"/crl/demo-p1-delta.crl", -1, 0, 0, 0},
+    {"/crl/other-p1.crl", -1, 0, 0, 0},
+    {"/ca/demo-p1.crt", -1, 0, 0, 0},
+    {"/scep-p1.crl", -1, 0, 0, 0},
+    {"/scep/cgi-bin", -1, 0, 0, 0},
 };
 
 /* RFC 8894 section 4.1 */
 START_TEST(paths)
 {
     const struct expected *e = &expected[_i];
-    const struct route *r = routes_find(routes, e->path);
-    ck_assert_msg((r != NULL) == (e->kind >= 0), "%s", e->path);
-    if (!r)
+    struct route r;
+    ck_assert_msg(routes_find(routes, e->path, &r) == (e->kind >= 0), "%s", e->path);
+    if (e->kind < 0)
         return;
-    ck_assert_int_eq((int)r->kind, e->kind);
-    ck_assert_uint_eq(r->index, e->index);
-    ck_assert_uint_eq(r->chain, e->chain);
+    ck_assert_int_eq((int)r.kind, e->kind);
+    ck_assert_uint_eq(r.index, e->index);
+    ck_assert_uint_eq(r.chain, e->chain);
+    ck_assert_uint_eq(r.scope, e->scope);
 }
 END_TEST
 
@@ -114,7 +132,8 @@ START_TEST(a_very_long_path_is_none)
     memset(path, 'a', sizeof path - 1);
     path[0] = '/';
     path[sizeof path - 1] = '\0';
-    ck_assert_ptr_null(routes_find(routes, path));
+    struct route r;
+    ck_assert(!routes_find(routes, path, &r));
 }
 END_TEST
 

@@ -46,7 +46,7 @@ static void start_and_stop(void)
                                .store = f.store,
                                .log = &log};
     ck_assert_msg(upkeep_new(&o, &u, &err), "%s", err.text);
-    struct published *crl = upkeep_crl_get1(u, 0);
+    struct published *crl = upkeep_crl_get1(u, 0, STORE_CRL_COMPLETE);
     ck_assert_ptr_nonnull(crl);
     published_release(crl);
     upkeep_free(u);

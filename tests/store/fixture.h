@@ -2,9 +2,11 @@
 #pragma once
 
 #include <check.h>
+#include <dirent.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -43,9 +45,23 @@ static inline void dir_new(void)
     ck_assert_ptr_nonnull(mkdtemp(dir));
 }
 
+static inline void crl_files_unlink(const char *store)
+{
+    char path[600];
+    snprintf(path, sizeof path, "%s/crl", store);
+    DIR *d = opendir(path);
+    if (!d)
+        return;
+    for (const struct dirent *e; (e = readdir(d));)
+        unlinkat(dirfd(d), e->d_name, 0);
+    closedir(d);
+    rmdir(path);
+}
+
 static inline void dir_remove(void)
 {
     char file[300];
+    crl_files_unlink(dir);
     snprintf(file, sizeof file, "%s/data.mdb", dir);
     unlink(file);
     snprintf(file, sizeof file, "%s/lock.mdb", dir);
@@ -169,4 +185,13 @@ static inline void verify_clean(void)
     uint64_t problems = 1;
     ok(store_verify(st, no_problem, NULL, &problems, &err));
     ck_assert_uint_eq(problems, 0);
+}
+
+/* As ca/crl.c does it: octets, then the record. */
+static inline bool crl_put(struct store_write *w, const uint8_t authority[20], uint32_t shard, struct store_crl *crl,
+                           const char *octets)
+{
+    const struct view part = {(const uint8_t *)octets, strlen(octets)};
+    return store_crl_write(st, authority, shard, crl, &part, 1, &err) &&
+           store_crl_put(w, authority, shard, crl, &err);
 }

@@ -180,8 +180,8 @@ START_TEST(newer_format)
     struct store_options o = {.path = dir, .map_size = MAP_SMALL};
     ck_assert(!store_open(&o, &st, &err));
     ck_assert_int_eq(err.kind, ERR_STORE);
-    ck_assert_ptr_nonnull(strstr(err.text, "format 10"));
-    ck_assert_ptr_nonnull(strstr(err.text, "up to 4"));
+    ck_assert_ptr_nonnull(strstr(err.text, "format 11"));
+    ck_assert_ptr_nonnull(strstr(err.text, "up to 5"));
     expect_open(ERR_STORE, true);
 }
 END_TEST

@@ -137,15 +137,14 @@ static void fill(void)
     struct store_audit audit = {.event = "event", .text = "text"};
     uint64_t number;
     put_n(1);
-    ck_assert(buf_append_str(&crl.der, "crl") && buf_append_str(&request.csr, "csr"));
+    ck_assert(buf_append_str(&request.csr, "csr"));
     w = begin();
     ok(store_cert_revoke(w, 1, CRL_HOLD, 1, &err) &&
        store_crl_number_next(w, authority_a, 0, &number, &err) &&
-       store_crl_put(w, authority_a, 0, &crl, &err) && store_challenge_put(w, &challenge, &err) &&
+       crl_put(w, authority_a, 0, &crl, "crl") && store_challenge_put(w, &challenge, &err) &&
        store_tx_put(w, &tx, NULL, &err) && store_request_put(w, &request, &err) &&
        store_audit_put(w, &audit, &err));
     commit(w);
-    store_crl_clear(&crl);
     store_request_clear(&request);
 }
 

@@ -31,7 +31,7 @@ static bool revoked_add(void *ctx, const struct store_revoked *r)
 static struct revoked listed(const uint8_t authority[20], uint64_t *generation)
 {
     struct revoked l = {.n = 0};
-    ok(store_revoked_list(st, authority, revoked_add, &l, generation, &err));
+    ok(store_revoked_list(st, authority, false, revoked_add, &l, generation, &err));
     return l;
 }
 
@@ -61,7 +61,7 @@ START_TEST(revoke_one)
     ck_assert_int_eq(c.revocation_reason, CRL_KEY_COMPROMISE);
     store_cert_clear(&c);
     struct revoked one = {.stop_at = 1};
-    ok(store_revoked_list(st, authority_a, revoked_add, &one, &shown, &err));
+    ok(store_revoked_list(st, authority_a, false, revoked_add, &one, &shown, &err));
     ck_assert_uint_eq(one.n, 1);
     ck_assert_uint_eq(listed(authority_b, &shown).n, 0);
     ck_assert_uint_eq(shown, 0);
@@ -341,36 +341,113 @@ START_TEST(crl_numbers)
 }
 END_TEST
 
+static void crl_is(const char *octets, uint64_t number)
+{
+    struct store_crl got = {0};
+    ok(store_crl_get(st, authority_a, 0, &got, &err));
+    ck_assert_uint_eq(got.number, number);
+    ck_assert_uint_eq(got.generation, 7);
+    ck_assert_int_eq(got.this_update, 10);
+    ck_assert_int_eq(got.next_update, 20);
+    ck_assert_uint_eq(got.entries, 5);
+    ck_assert_uint_eq(got.size, strlen(octets));
+    ck_assert(view_eq(got.der, view_str(octets)));
+    store_crl_clear(&got);
+}
+
 START_TEST(crl_kept)
 {
-    struct store_crl crl = {.number = 2, .generation = 7, .this_update = 10, .next_update = 20},
+    struct store_crl crl = {.number = 2,
+                            .generation = 7,
+                            .this_update = 10,
+                            .next_update = 20,
+                            .entries = 5},
                      got = {0};
     fails(store_crl_get(st, authority_a, 0, &got, &err), ERR_NOT_FOUND);
-    for (int i = 0; i < 10000; i++) /* more than a page */
-        ck_assert(buf_append(&crl.der, &i, sizeof i));
     struct store_write *w = begin();
     uint64_t n;
     for (int i = 0; i < 3; i++)
         ok(store_crl_number_next(w, authority_a, 0, &n, &err));
-    ok(store_crl_put(w, authority_a, 0, &crl, &err));
+    fails(store_crl_put(w, authority_a, 0, &crl, &err), ERR_CONFLICT); /* without octets */
+    ok(crl_put(w, authority_a, 0, &crl, "second"));
     fails(store_crl_put(w, authority_a, 0, &crl, &err), ERR_CONFLICT);
     crl.number = 1;
-    fails(store_crl_put(w, authority_a, 0, &crl, &err), ERR_CONFLICT);
+    fails(crl_put(w, authority_a, 0, &crl, "first"), ERR_CONFLICT);
     crl.number = 3;
-    ok(store_crl_put(w, authority_a, 0, &crl, &err));
+    ok(crl_put(w, authority_a, 0, &crl, "third"));
     commit(w);
     reopen();
-    ok(store_crl_get(st, authority_a, 0, &got, &err));
-    ck_assert_uint_eq(got.number, 3);
-    ck_assert_uint_eq(got.generation, 7);
-    ck_assert_int_eq(got.this_update, 10);
-    ck_assert_int_eq(got.next_update, 20);
-    ck_assert(view_eq(buf_view(&got.der), buf_view(&crl.der)));
-    store_crl_clear(&got);
+    crl_is("third", 3);
     fails(store_crl_get(st, authority_a, 1, &got, &err), ERR_NOT_FOUND);
     fails(store_crl_get(st, authority_b, 0, &got, &err), ERR_NOT_FOUND);
-    store_crl_clear(&crl);
     store_crl_clear(NULL);
+    verify_clean();
+}
+END_TEST
+
+static void crl_file(uint64_t number, char out[512])
+{
+    char hex[41];
+    for (size_t i = 0; i < 20; i++)
+        snprintf(hex + 2 * i, 3, "%02x", authority_a[i]);
+    snprintf(out, 512, "%s/crl/%s-0-%llu.crl", dir, hex, (unsigned long long)number);
+}
+
+static bool crl_file_there(uint64_t number)
+{
+    char path[512];
+    crl_file(number, path);
+    return access(path, F_OK) == 0;
+}
+
+static void altered_file(void *ctx, const struct store_problem *p)
+{
+    ck_assert_str_eq(p->text, "the file of CRL 3 is not what was written");
+}
+
+/* Until the commit the old one is the newest, and has its file; what is left over goes with the
+ * next one. */
+START_TEST(crl_files)
+{
+    struct store_crl crl = {.generation = 7, .this_update = 10, .next_update = 20, .entries = 5},
+                     held = {0};
+    char path[512];
+    for (crl.number = 1; crl.number <= 3; crl.number++) {
+        struct store_write *w = begin();
+        uint64_t n;
+        ok(store_crl_number_next(w, authority_a, 0, &n, &err));
+        ok(crl_put(w, authority_a, 0, &crl, crl.number == 1 ? "one" : "later"));
+        if (crl.number == 2) {
+            store_write_abort(w); /* as after kill -9; its number is drawn anew */
+            w = begin();
+            ok(store_crl_number_next(w, authority_a, 0, &n, &err));
+            commit(w);
+            crl_is("one", 1);
+            ok(store_crl_get(st, authority_a, 0, &held, &err));
+            store_crl_tidy(st, authority_a, 0);
+            ck_assert(crl_file_there(1) && crl_file_there(2));
+        } else {
+            commit(w);
+        }
+    }
+    store_crl_tidy(st, authority_a, 0);
+    ck_assert(!crl_file_there(1) && !crl_file_there(2) && crl_file_there(3));
+    ck_assert(view_eq(held.der, view_str("one"))); /* who has it mapped keeps it */
+    store_crl_clear(&held);
+    crl_is("later", 3);
+    crl_file(3, path);
+    FILE *f = fopen(path, "r+");
+    ck_assert_ptr_nonnull(f);
+    fputc('L', f);
+    fclose(f);
+    fails(store_crl_get(st, authority_a, 0, &crl, &err), ERR_NOT_FOUND);
+    uint64_t problems = 0;
+    ok(store_verify(st, altered_file, NULL, &problems, &err));
+    ck_assert_uint_eq(problems, 1);
+    unlink(path); /* as in a restored store: no damage, a new one is made */
+    ok(store_crl_about(st, authority_a, 0, &crl, &err));
+    ck_assert(crl.missing);
+    fails(store_crl_get(st, authority_a, 0, &crl, &err), ERR_NOT_FOUND);
     verify_clean();
 }
 END_TEST
@@ -392,6 +469,7 @@ int main(void)
     tcase_add_test(c, crl_numbers);
     tcase_add_test(c, crl_numbers_raised);
     tcase_add_test(c, crl_kept);
+    tcase_add_test(c, crl_files);
     suite_add_tcase(s, c);
     return check_main(s);
 }

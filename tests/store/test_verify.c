@@ -25,11 +25,11 @@ static void fill(void)
     uint64_t number;
     put_n(1);
     put_n(2);
-    ck_assert(buf_append_str(&crl.der, "crl") && buf_append_str(&request.csr, "csr"));
+    ck_assert(buf_append_str(&request.csr, "csr"));
     struct store_write *w = begin();
     ok(store_cert_revoke(w, 1, CRL_KEY_COMPROMISE, 1, &err) && store_cert_renewed(w, 2, 1, &err));
     ok(store_crl_number_next(w, authority_a, 0, &number, &err) &&
-       store_crl_put(w, authority_a, 0, &crl, &err));
+       crl_put(w, authority_a, 0, &crl, "crl"));
     ok(store_challenge_put(w, &a, &err) && store_challenge_put(w, &b, &err));
     ok(store_tx_put(w, &issued, NULL, &err) && store_tx_put(w, &waits, NULL, &err));
     ok(store_request_put(w, &request, &err));
@@ -39,7 +39,6 @@ static void fill(void)
     for (int i = 0; i < 3; i++)
         ok(store_audit_put(w, &audit, &err));
     commit(w);
-    store_crl_clear(&crl);
     store_request_clear(&request);
     memcpy(authority_and_id, authority_a, 20);
     memcpy(authority_and_id + 20, CERT_1, 8);
@@ -174,7 +173,7 @@ START_TEST(certificates)
         expect(1, "certificate 2 is not revoked and stands among the revoked ones");
         break;
     case 6:
-        alter(TABLE_REVOKED, view_of(authority_and_id, 28), 4); /* its reason */
+        alter(TABLE_REVOKED, view_of(authority_and_id, 28), 12); /* its reason */
         expect(1, "certificate 1 differs from its revocation");
         break;
     case 7:

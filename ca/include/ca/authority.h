@@ -59,6 +59,8 @@ struct authority {
     struct sigalg sigalg;
     char crl_url[256], issuer_url[256], ocsp_url[256]; /* written into certificates; "" leaves the extension out */
     int64_t crl_validity, crl_period;      /* seconds */
+    unsigned crl_shards;                   /* partitions that new certificates are spread over; 0 or 1: none */
+    bool crl_delta;                        /* are deltas to the complete list published? */
 };
 
 struct authority_files {
@@ -72,6 +74,8 @@ struct authority_files {
     bool ca_decrypts;
     const char *digest;      /* "SHA-256" ...; NULL: SHA-256.  EC keys: the curve's, whatever is said */
     int64_t crl_validity, crl_period;
+    unsigned crl_shards;
+    bool crl_delta;
 };
 
 /* Loads the certificates (not the keys), checks that chain and key usages fit, and appends the keys' specs.

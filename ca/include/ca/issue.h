@@ -8,6 +8,7 @@
 struct issued {
     struct buf der;           /* owned */
     uint8_t serial[16];
+    uint32_t shard;           /* partition of the CRL that it names; 0: the complete one */
     int64_t not_before, not_after;
     uint8_t der_hash[32], subject_hash[32];
     char subject[1024], san[1024];

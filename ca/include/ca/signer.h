@@ -89,8 +89,16 @@ void signer_free(struct signer *s); /* signer_local's only; NULL allowed */
 /* `tbs` is a whole TBSCertificate.  The signer lints it (ca/lint.h) under the key's limits before it signs,
  * and verifies its own signature after.  ERR_REFUSED with a reason, or ERR_SIGNER when out of reach. */
 bool signer_sign_certificate(struct signer *s, unsigned key, struct view tbs, struct buf *signature, struct err *err);
-/* `tbs` is a whole TBSCertList of any size (passed by a sealed memory file). */
-bool signer_sign_crl(struct signer *s, unsigned key, struct view tbs, struct buf *signature, struct err *err);
+/* A memory file that is sealed against writing, growing and shrinking; what is to be signed begins at `offset` and goes to
+ * its end. */
+struct signer_file {
+    int fd;
+    uint32_t offset;
+};
+/* `tbs` is a whole TBSCertList of any size.  A signer process gets it as a memory file: `file`, which holds just that, or,
+ * with NULL, one that is made here. */
+bool signer_sign_crl(struct signer *s, unsigned key, struct view tbs, const struct signer_file *file,
+                     struct buf *signature, struct err *err);
 #define SIGNER_MAX_BATCH 16
 /* `n` (1 to SIGNER_MAX_BATCH) ResponseData of OCSP (pkcs7/ocsp.h), together at most OCSP_MAX_DATA octets, in one packet;
  * all in the name of this key's certificate, whose end none of them outlives.  All are signed, each `signature` cleared

@@ -61,6 +61,9 @@ struct config_authority {
     char ocsp_key[16];                    /* "p256", "rsa2048", "none" */
     int64_t ocsp_validity;
     int64_t crl_validity, crl_period;
+    int crl_shards;
+    bool crl_delta;
+    char crl_directory[512];              /* "": none */
     bool ra_automatic;                    /* seconds, as in struct tend_rules */
     int64_t ra_validity, ra_renew_before;
     bool rollover_automatic;

@@ -20,7 +20,7 @@
 struct store;
 struct store_write;
 
-#define STORE_FORMAT 4
+#define STORE_FORMAT 5
 #define STORE_HASH 32          /* SHA-256 */
 #define STORE_SERIAL_MAX 40
 #define STORE_TEXT_MAX 512
@@ -100,7 +100,7 @@ struct store_cert {
     char challenge_label[128];        /* its label then: names may be built from it, also when it is forgotten */
     char transaction[260];
     uint64_t renews, renewed_by;      /* ids, 0: none */
-    uint32_t shard;                   /* of the CRL, 0 while there is one */
+    uint32_t shard;                   /* partition of the CRL that its distribution point names, from 1; 0: the complete one */
     struct buf der;                   /* owned */
 };
 void store_cert_clear(struct store_cert *c);
@@ -128,8 +128,9 @@ struct store_revoked {
     uint8_t serial[STORE_SERIAL_MAX];
     size_t serial_len;
     int64_t revoked_at, not_after;
-    enum crl_reason reason;
+    enum crl_reason reason;           /* CRL_REMOVE_FROM_CRL: it was released */
     uint32_t shard;
+    uint64_t changed;                 /* revocation generation that brought it; 0: before those were kept */
 };
 /* The oldest certificate of a subject and a template that stands at `now`, or is on hold, other than `except` (0: none);
  * without its DER.  ERR_NOT_FOUND.  One that was renewed does not count: its successor does. */
@@ -193,12 +194,22 @@ struct store_cert_filter {
 bool store_cert_list(struct store *s, const struct store_cert_filter *f,
                      bool (*each)(void *ctx, const struct store_cert *c), void *ctx, struct err *err);
 
-/* All revoked and held certificates of an authority in order of issue, then those known by serial alone, for its CRL;
- * one snapshot, held while `each` runs: that must not use the store.  Also tells the revocation generation that the snapshot shows. */
-bool store_revoked_list(struct store *s, const uint8_t authority[20],
+/* All revoked and held certificates of an authority in order of issue, then those known by serial alone, then, with
+ * `released`, the certificates whose hold was lifted lately (reason CRL_REMOVE_FROM_CRL): for its CRLs; one snapshot, held
+ * while `each` runs: that must not use the store.  Also tells the revocation generation that the snapshot shows. */
+bool store_revoked_list(struct store *s, const uint8_t authority[20], bool released,
                         bool (*each)(void *ctx, const struct store_revoked *r), void *ctx, uint64_t *generation,
                         struct err *err);
-/* Next CRL number of a scope: strictly increasing, durable once committed. */
+/* The revocation generation that changed this partition last; 0: none did. */
+bool store_shard_generation(struct store *s, const uint8_t authority[20], uint32_t shard, uint64_t *out, struct err *err);
+
+/* A scope of CRLs is an authority's key and one of these: the complete list, a partition from 1, or the delta to
+ * the complete list. */
+#define STORE_CRL_COMPLETE 0u
+#define STORE_CRL_DELTA UINT32_MAX
+
+/* Next CRL number of a scope: strictly increasing, durable once committed.  A delta is numbered with the complete list
+ * (RFC 5280 section 5.2.3). */
 bool store_crl_number_next(struct store_write *w, const uint8_t authority[20], uint32_t shard, uint64_t *out,
                            struct err *err);
 /* The last one given, 0: none. */
@@ -206,20 +217,45 @@ bool store_crl_number(struct store *s, const uint8_t authority[20], uint32_t sha
 /* The next number will be above `least`: an authority that moves in has given numbers before. */
 bool store_crl_number_raise(struct store_write *w, const uint8_t authority[20], uint32_t shard, uint64_t least,
                             struct err *err);
+
+/* A complete CRL that deltas may build on (RFC 5280 section 5.2.4). */
+struct store_crl_base {
+    uint64_t number, generation;
+    int64_t this_update;
+    int64_t free_at;               /* from then on no complete CRL older than this one is valid */
+};
+#define STORE_CRL_BASES 32
+
 struct store_crl {
     uint64_t number, generation;   /* revocation generation it shows */
     int64_t this_update, next_update;
-    struct buf der;                /* owned */
+    int64_t until;                 /* the latest next_update of this and all earlier ones of the scope */
+    uint64_t base;                 /* of a delta: the complete CRL that it changes; else 0 */
+    uint64_t entries, size;        /* size in octets */
+    uint8_t sha256[STORE_HASH];
+    struct store_crl_base bases[STORE_CRL_BASES]; /* of a complete one, oldest first */
+    size_t base_n;
+    bool missing;                  /* its octets are not there (a store that was restored): a new one is due */
+    struct view der;               /* owned: the file of the CRL, mapped; empty from store_crl_about */
 };
 void store_crl_clear(struct store_crl *c);
-/* The newest CRL of a scope, so that it survives a restart and scepctl can read it. */
+/* The octets of a CRL are a file beside the store.  Writes it from its parts, durable when it returns, and sets size and
+ * sha256 of `crl`; its number was drawn for the scope.  It is nothing until store_crl_put names it.  ERR_FULL. */
+bool store_crl_write(struct store *s, const uint8_t authority[20], uint32_t shard, struct store_crl *crl,
+                     const struct view *parts, size_t parts_n, struct err *err);
+/* Makes it the newest CRL of its scope.  Of a complete one: releases that none of its bases needs are forgotten. */
 bool store_crl_put(struct store_write *w, const uint8_t authority[20], uint32_t shard, const struct store_crl *crl,
                    struct err *err);
+/* Removes the files of older ones, after the commit.  Who has one mapped keeps it. */
+void store_crl_tidy(struct store *s, const uint8_t authority[20], uint32_t shard);
+/* The newest CRL of a scope.  ERR_NOT_FOUND: there is none, or its file is missing or is not what was written. */
 bool store_crl_get(struct store *s, const uint8_t authority[20], uint32_t shard, struct store_crl *out,
                    struct err *err);
-/* The same without its DER, however large: only its size. */
-bool store_crl_about(struct store *s, const uint8_t authority[20], uint32_t shard, struct store_crl *out, size_t *size,
+/* The same without its octets, however many; also when they are missing. */
+bool store_crl_about(struct store *s, const uint8_t authority[20], uint32_t shard, struct store_crl *out,
                      struct err *err);
+/* The highest partition that ever had a CRL; 0: none. */
+bool store_crl_shards(struct store *s, const uint8_t authority[20], uint32_t *out, struct err *err);
 
 /* ---- challenges (only keyed hashes of them) ---- */
 
