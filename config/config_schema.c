@@ -113,6 +113,8 @@ const struct setting config_schema[] = {
      "Requests that may wait for a worker; above it clients are told to come back later (503)."},
     {"", "user", SETTING_TEXT, AT(config, user), 0, 0, NULL, NULL, SETTING_FIXED,
      "Account that the daemon becomes when root starts it; without it the daemon stays what it is."},
+    {"", "crl_directory", SETTING_PATH, AT(config, crl_directory), 0, 0, NULL, NULL, SETTING_FIXED,
+     "Every revocation list is also written as a file here, for another web server."},
     {"", "confinement", SETTING_CHOICE, AT(config, confinement), 0, 0, confinement_words, "\"auto\"", SETTING_FIXED,
      "Whether scepd's processes give up system calls and files that they never need: as far as the kernel lets them, never, or not starting otherwise."},
     {"", "banned_keys", SETTING_FILE, AT(config, banned_keys_file), 0, 0, NULL, NULL, 0,
@@ -228,8 +230,6 @@ const struct setting config_schema[] = {
      "New certificates name one of this many partitions of the list; only for relying parties that honour their scope."},
     {"authorities.crl", "delta", SETTING_BOOL, AT(config_authority, crl_delta), 0, 0, NULL, "false", 0,
      "Publishes beside the complete list what changed since an older one."},
-    {"authorities.crl", "directory", SETTING_PATH, AT(config_authority, crl_directory), 0, 0, NULL, NULL, 0,
-     "Every list is also written as a file here, for another web server."},
 
     {"authorities.rollover", "automatic", SETTING_BOOL, AT(config_authority, rollover_automatic), 0, 0, NULL, "true", 0,
      "Makes the next CA key and certificate by itself, and lets it take over; otherwise scepctl ca rollover does."},

@@ -68,7 +68,7 @@ int http_reply_file(struct http_request *r, const struct http_file *f, int64_t n
     snprintf(etag, sizeof etag, "\"%.64s\"", hex);
     date_text(f->modified, modified);
     date_text(now + keep, expires);
-    snprintf(cache, sizeof cache, "public, max-age=%lld, no-transform", (long long)keep);
+    snprintf(cache, sizeof cache, "max-age=%lld, public, no-transform", (long long)keep);
     struct http_reply reply = {.status = is_known(r, f, etag) ? 304 : 200,
                                .content_type = f->type,
                                .body = f->body,

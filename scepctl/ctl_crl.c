@@ -95,13 +95,17 @@ static int show_scope(struct ctl *ctl, const struct authority *a, uint32_t scope
     bool found = store_crl_get(ctl->store, a->key_id, scope, &crl, &err);
     if (!found && err.kind != ERR_NOT_FOUND)
         return ctl_fail_err(ctl, &err, NULL);
+    bool known = found || store_crl_about(ctl->store, a->key_id, scope, &crl, &err);
     ctl_show_start(&s, ctl);
     ctl_show_text(&s, "authority", a->name);
     ctl_show_number(&s, "generation", a->generation ? a->generation : 1);
     crl_scope_suffix(scope, suffix);
     if (suffix[0])
         ctl_show_text(&s, "scope", suffix + 1);
-    ctl_show_text(&s, "state", found ? state_of(ctl, &crl, revocations) : "none");
+    ctl_show_text(&s, "state",
+                  found   ? state_of(ctl, &crl, revocations)
+                  : known ? "missing" /* of a store that was restored */
+                          : "none");
     if (found)
         ctl_show_crl(&s, crl.der);
     if (found && scope == STORE_CRL_DELTA)

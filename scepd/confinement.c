@@ -45,7 +45,9 @@ static bool front_paths(const struct config *c, struct confine_paths *p, struct 
         if (!confine_add(p, for_libraries[i].access, for_libraries[i].path, err))
             return false;
     p->any_socket = true; /* the service manager's may be an abstract one */
-    return confine_add(p, CONFINE_WRITE, c->store_path, err) && add_includes(c, p, err);
+    return confine_add(p, CONFINE_WRITE, c->store_path, err) &&
+           (!c->crl_directory[0] || confine_add(p, CONFINE_WRITE, c->crl_directory, err)) &&
+           add_includes(c, p, err);
 }
 
 bool confinement_front(const struct config *c, int keeper, const struct log *log, unsigned *lacks,

@@ -243,7 +243,7 @@ static void reply_memory(struct scep_http *s, struct http_request *r, const char
     http_reply(r, &reply);
 }
 
-/* Its bytes are one generation throughout, whatever is published meanwhile: the reference holds
+/* RFC 8894 section 3.3.4 leaves room for it.  Its bytes are one generation throughout, whatever is published meanwhile: the reference holds
  * them. */
 static void reply_crl(struct scep_http *s, struct http_request *r, const struct route *route)
 {

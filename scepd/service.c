@@ -20,6 +20,7 @@ static bool start_upkeep(struct service *s, const struct service_needs *n, struc
                                .authority_n = s->setup->rooms.member_n,
                                .lane = signer_lane(s->signer.process, s->workers),
                                .store = n->store,
+                               .crl_directory = s->setup->config->crl_directory,
                                .log = n->log,
                                .metrics = n->metrics};
     metrics_watch_signer(n->metrics, o.lane, s->setup->rooms.spec);

@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "enroll/enroll.h"
+#include "scepd/crl_directory.h"
 #include "scepd/metrics.h"
 #include "scepd/thread.h"
 
@@ -32,6 +33,7 @@ struct published {
 struct slot {
     struct published *current[SCOPES]; /* under the lock; one reference each */
     uint64_t number[SCOPES];           /* of `current`, 0: none */
+    uint64_t written[SCOPES];          /* the same, of the file in crl_directory */
     uint64_t revocations;              /* generation that the lists show */
     int64_t due, retry;                /* Unix seconds: a period ends; not before */
     int64_t rest_until_ms; /* monotonic: another list for revocations alone not before */
@@ -145,6 +147,20 @@ static bool take(struct upkeep *u, size_t i, uint32_t scope, struct err *err)
     return ok;
 }
 
+/* For another web server; what is served here does not wait for it. */
+static bool write_out(struct upkeep *u, size_t i, uint32_t scope, struct err *err)
+{
+    struct slot *slot = &u->slot[i];
+    const struct published *p = slot->current[place_of(scope)];
+    const char *directory = u->options.crl_directory;
+    if (!directory || !directory[0] || !p || slot->written[place_of(scope)] == p->crl.number)
+        return true;
+    if (!crl_directory_write(directory, u->options.authorities[i], scope, p->crl.der, err))
+        return false;
+    slot->written[place_of(scope)] = p->crl.number;
+    return true;
+}
+
 static bool take_all(struct upkeep *u, size_t i, struct err *err)
 {
     struct crl_scopes all;
@@ -153,6 +169,9 @@ static bool take_all(struct upkeep *u, size_t i, struct err *err)
         return false;
     for (size_t k = 0; k < all.n; k++)
         if (!take(u, i, all.scope[k], err))
+            return false;
+    for (size_t k = 0; k < all.n; k++)
+        if (!write_out(u, i, all.scope[k], err))
             return false;
     return true;
 }

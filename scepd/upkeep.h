@@ -17,6 +17,7 @@ struct upkeep_options {
     size_t authority_n;
     struct signer *lane;                  /* borrowed */
     struct store *store;                  /* borrowed */
+    const char *crl_directory;            /* every CRL is written there too; NULL or "": nowhere; borrowed */
     const struct log *log;
     struct metrics *metrics;              /* borrowed; NULL: nothing is counted */
 };

@@ -135,11 +135,11 @@ class Restore(Fresh):
             self.assertIn(told, r.stderr)
         self.assertEqual([c["label"] for c in self.lines("challenge", "list")], ["before"])
         self.exits(DONE, self.ctl("store", "verify"))
-        self.assertEqual(self.lines("crl", "show")[0]["state"], "stale")  # a new one is due
+        self.assertEqual(self.lines("crl", "show")[0]["state"], "missing")  # a new one is due
         self.exits(DONE, self.ctl("crl", "publish"))
         self.assertGreater(self.lines("crl", "show")[0]["number"], used)
         self.assertEqual(self.events().count("store.restored"), 1)
-        self.assertEqual(sorted(os.listdir(self.store)), ["data.mdb", "lock.mdb"])
+        self.assertEqual(sorted(os.listdir(self.store)), ["crl", "data.mdb", "lock.mdb"])
 
     def test_into_an_empty_directory(self):
         self.backup()
@@ -180,7 +180,8 @@ class Restore(Fresh):
         a.start()
         a.ctl("store", "backup", a.home + "/b.mdb")
         for n in os.listdir(a.home + "/store"):
-            os.unlink(f"{a.home}/store/{n}")
+            path = f"{a.home}/store/{n}"
+            shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
         r = run(SCEPCTL, "-c", a.conf, "store", "restore", a.home + "/b.mdb", "--yes", "--expect", "demo", check=False)
         self.exits(UNAVAILABLE, r)
         self.assertIn("systemctl stop scepd", r.stderr)

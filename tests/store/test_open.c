@@ -1,7 +1,8 @@
 /* Opening and closing, counters and audit entries. */
 #include <sys/wait.h>
 
-#include "backend.h" /* white box: a format number and a record of the future */
+#include "backend.h"
+#include "record.h" /* white box: a format number and a record of the future */
 #include "check_main.h"
 #include "fixture.h"
 
@@ -230,6 +231,48 @@ START_TEST(format_1_is_migrated)
 }
 END_TEST
 
+/* Of format 4: the octets of a CRL stood in its record, and no revocation told its generation. */
+START_TEST(crls_become_files)
+{
+    static const char octets[] = "the old list";
+    struct key k = {.n = 0};
+    uint8_t format[8];
+    struct buf record = {0};
+    st = store_at(dir, MAP_SMALL);
+    put_n(1);
+    struct record_writer r = record_begin(&record, 1);
+    write_u64(&r, 7);
+    write_u64(&r, 3);
+    write_i64(&r, 1000);
+    write_i64(&r, 2000);
+    write_blob(&r, view_str(octets));
+    key_bytes(&k, authority_a, 20);
+    key_u32(&k, 0);
+    u64_octets(4, format);
+    struct key number = meta_crl_number(authority_a, 0);
+    struct store_write *w = begin();
+    ok(store_cert_revoke(w, 1, CRL_HOLD, 1, &err));
+    ok(txn_put(&w->txn, TABLE_CRL, PUT_REPLACE, key_view(&k), buf_view(&record), &err));
+    ok(txn_counter_set(&w->txn, key_view(&number), 7, &err));
+    commit(w);
+    buf_clear(&record);
+    meta_put(meta_format(), view_of(format, 8));
+    reopen();
+    struct store_crl crl = {0};
+    ok(store_crl_get(st, authority_a, STORE_CRL_COMPLETE, &crl, &err));
+    ck_assert(view_eq(crl.der, view_str(octets)));
+    ck_assert_uint_eq(crl.number, 7);
+    ck_assert_uint_eq(crl.generation, 3);
+    ck_assert_int_eq(crl.this_update, 1000);
+    ck_assert_int_eq(crl.until, 2000);
+    store_crl_clear(&crl);
+    w = begin();
+    ok(store_cert_release(w, 1, &err));
+    commit(w);
+    verify_clean();
+}
+END_TEST
+
 START_TEST(newer_record)
 {
     st = store_at(dir, MAP_SMALL);
@@ -406,6 +449,7 @@ int main(void)
     tcase_add_test(c, not_across_fork);
     tcase_add_test(c, newer_format);
     tcase_add_test(c, format_1_is_migrated);
+    tcase_add_test(c, crls_become_files);
     tcase_add_test(c, newer_record);
     tcase_add_test(c, root_hands_over);
     tcase_add_test(c, generations);

@@ -63,7 +63,6 @@ struct config_authority {
     int64_t crl_validity, crl_period;
     int crl_shards;
     bool crl_delta;
-    char crl_directory[512];              /* "": none */
     bool ra_automatic;                    /* seconds, as in struct tend_rules */
     int64_t ra_validity, ra_renew_before;
     bool rollover_automatic;
@@ -87,6 +86,7 @@ struct config {
     char *admin_allow[CONFIG_MAX_ALLOW];  /* networks that may ask there; owned */
     size_t admin_allow_n;
     char store_path[512];
+    char crl_directory[512];              /* where CRLs are written too; "": nowhere */
     uint64_t map_size;
     char challenge_key_file[512];
     char banned_keys_file[512];           /* "": none */
