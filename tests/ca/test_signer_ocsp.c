@@ -321,7 +321,8 @@ START_TEST(keys_do_only_what_they_are_for)
     struct view v = buf_view(&data);
     refused(s, signer_sign_certificate(s, key_of(), buf_view(&leaf), &out, &e), &e,
             "may not sign certificates");
-    refused(s, signer_sign_crl(s, key_of(), buf_view(&crl), &out, &e), &e, "may not sign CRLs");
+    refused(s, signer_sign_crl(s, key_of(), buf_view(&crl), NULL, &out, &e), &e,
+            "may not sign CRLs");
     refused(s, signer_sign_attributes(s, key_of(), DIGEST_SHA256, buf_view(&attrs), &out, &e), &e,
             "may not sign messages");
     refused(s, signer_decrypt(s, key_of(), pkcs1, buf_view(&leaf), key, 16, &e), &e,
@@ -332,7 +333,7 @@ START_TEST(keys_do_only_what_they_are_for)
                 "may not sign OCSP answers");
     /* nor as anything else by the keys that may */
     ck_assert(!signer_sign_certificate(s, (unsigned)others[0], v, &out, &e));
-    refused(s, signer_sign_crl(s, (unsigned)others[0], v, &out, &e), &e, "refused");
+    refused(s, signer_sign_crl(s, (unsigned)others[0], v, NULL, &out, &e), &e, "refused");
     refused(s, signer_sign_attributes(s, (unsigned)others[1], DIGEST_SHA256, v, &out, &e), &e,
             "not the signed attributes");
     ck_assert_ptr_null(out.p);
