@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <openssl/err.h>
+#include <openssl/ocsp.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
@@ -26,7 +27,7 @@
 
 static struct signer_keys *keys;
 static struct signer_worker *worker;
-static X509 *ca;
+static X509 *ca, *responder;
 
 /* ---- the authority: the one key of seal.h under a certificate that is made anew ---- */
 
@@ -59,6 +60,24 @@ static X509 *make_ca(const struct seal *s)
     return x;
 }
 
+static X509 *make_responder(const struct seal *s)
+{
+    X509 *x = X509_new();
+    X509_set_version(x, X509_VERSION_3);
+    ASN1_INTEGER_set(X509_get_serialNumber(x), 2);
+    X509_set_issuer_name(x, X509_get_subject_name(ca));
+    X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC,
+                               (const uint8_t *)"Responder", -1, -1, 0);
+    X509_gmtime_adj(X509_getm_notBefore(x), -DAY);
+    X509_gmtime_adj(X509_getm_notAfter(x), 30 * DAY);
+    X509_set_pubkey(x, s->ec);
+    add_extension(x, NID_key_usage, "critical,digitalSignature");
+    add_extension(x, NID_ext_key_usage, "OCSPSigning");
+    if (X509_sign(x, s->rsa, EVP_sha256()) <= 0)
+        diff_fail("no responder");
+    return x;
+}
+
 /* A file of its owner alone, since nothing else is taken for a key. */
 static void key_file(EVP_PKEY *key, char *path)
 {
@@ -71,13 +90,15 @@ static void key_file(EVP_PKEY *key, char *path)
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     const struct seal *s = seal_get();
-    char path[] = "/tmp/fuzz-signer-XXXXXX";
+    char path[] = "/tmp/fuzz-signer-XXXXXX", responder_path[] = "/tmp/fuzz-signer-XXXXXX";
     struct signer_spec *spec = calloc(1, sizeof *spec);
     struct err err = {0};
-    uint8_t *der = NULL;
+    uint8_t *der = NULL, *responder_der = NULL;
     ca = make_ca(s);
-    int n = i2d_X509(ca, &der);
+    responder = make_responder(s);
+    int n = i2d_X509(ca, &der), responder_n = i2d_X509(responder, &responder_der);
     key_file(s->rsa, path);
+    key_file(s->ec, responder_path);
     for (unsigned i = 0; i < 2; i++) {
         struct signer_key_spec *k = &spec->key[spec->n++];
         snprintf(k->path, sizeof k->path, "%s", path);
@@ -87,10 +108,16 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
         k->max_validity = MAX_VALIDITY;
         eku_add(&k->eku, EKU_CLIENT_AUTH);
     }
+    struct signer_key_spec *k = &spec->key[spec->n++];
+    snprintf(k->path, sizeof k->path, "%s", responder_path);
+    k->cert = view_of(responder_der, (size_t)responder_n);
+    k->uses = SIGNER_OCSP;
     bool ok = signer_keys_load(spec, &keys, &err) && signer_worker_new(keys, &worker, &err);
     unlink(path);
+    unlink(responder_path);
     free(spec);
     OPENSSL_free(der);
+    OPENSSL_free(responder_der);
     if (!ok)
         diff_fail("%s", err.text);
     return 0;
@@ -188,8 +215,65 @@ static void check_crl_list(struct view tbs)
     tree_free(t);
 }
 
+static void check_update(const ASN1_GENERALIZEDTIME *this, const ASN1_GENERALIZEDTIME *next)
+{
+    if (!this || !next || ASN1_TIME_compare(next, X509_get0_notAfter(responder)) > 0)
+        diff_fail("an answer that outlives its responder was signed");
+    if (ASN1_TIME_cmp_time_t(this, time(NULL) + 3600) > 0)
+        diff_fail("an answer of tomorrow was signed");
+}
+
+/* As an answer that a client would take: OpenSSL reads it, verifies it, and writes the same octets.
+ */
+static void check_ocsp_answer(struct view data, struct view signature)
+{
+    struct buf whole = {0};
+    struct err err = {0};
+    const struct sigalg alg = {SIG_ECDSA, DIGEST_SHA256, 0};
+    if (!ocsp_response_build(data, alg, signature, view_of(NULL, 0), &whole, &err))
+        diff_fail("%s", err.text);
+    const uint8_t *p = whole.p;
+    OCSP_RESPONSE *response = d2i_OCSP_RESPONSE(NULL, &p, (long)whole.n);
+    OCSP_BASICRESP *basic = response ? OCSP_response_get1_basic(response) : NULL;
+    STACK_OF(X509) *certs = sk_X509_new_null();
+    sk_X509_push(certs, responder);
+    if (!basic || OCSP_basic_verify(basic, certs, NULL, OCSP_TRUSTOTHER | OCSP_NOVERIFY) != 1)
+        diff_fail("an answer that OpenSSL does not verify was signed");
+    uint8_t *der = NULL;
+    int n = ASN1_item_i2d((const ASN1_VALUE *)OCSP_resp_get0_respdata(basic), &der,
+                          ASN1_ITEM_rptr(OCSP_RESPDATA));
+    diff_encoded("ResponseData", data, der, n);
+    for (int i = 0; i < OCSP_resp_count(basic); i++) {
+        ASN1_GENERALIZEDTIME *this = NULL, *next = NULL;
+        OCSP_single_get0_status(OCSP_resp_get0(basic, i), NULL, NULL, &this, &next);
+        check_update(this, next);
+    }
+    sk_X509_free(certs);
+    OCSP_BASICRESP_free(basic);
+    OCSP_RESPONSE_free(response);
+    buf_clear(&whole);
+}
+
+static void check_batch(struct view packed, struct view signatures)
+{
+    struct view data[SIGNER_MAX_BATCH], signature[SIGNER_MAX_BATCH];
+    size_t n = 0, got = 0;
+    if (!batch_unpack(packed, data, SIGNER_MAX_BATCH, &n) ||
+        !batch_unpack(signatures, signature, SIGNER_MAX_BATCH, &got) || n != got)
+        diff_fail("%zu signatures for %zu answers", got, n);
+    for (size_t i = 0; i < n; i++) {
+        check_no("a certificate", ASN1_ITEM_rptr(X509_CINF), data[i]);
+        check_no("a CRL", ASN1_ITEM_rptr(X509_CRL_INFO), data[i]);
+        check_ocsp_answer(data[i], signature[i]);
+    }
+}
+
 static void check_signed(const struct signer_request *r, struct view signature)
 {
+    if (r->op == SIGNER_OP_OCSP) {
+        check_batch(r->data, signature);
+        return;
+    }
     if (r->op != SIGNER_OP_CERTIFICATE)
         check_no("a certificate", ASN1_ITEM_rptr(X509_CINF), r->data);
     if (r->op != SIGNER_OP_CRL)
@@ -216,6 +300,55 @@ static struct tree *utc_time(int64_t at)
     if (!t)
         diff_fail("no time");
     return t;
+}
+
+static struct tree *generalized_time(int64_t at)
+{
+    struct der w;
+    struct buf b = {0};
+    struct err err = {0};
+    der_init(&w, 32);
+    der_generalized_time(&w, at);
+    struct tree *t = der_take(&w, &b, &err) ? tree_read(buf_view(&b)) : NULL;
+    buf_clear(&b);
+    if (!t)
+        diff_fail("no time");
+    return t;
+}
+
+/* A ResponseData: producedAt is its second field, the times of a certificate are the third and
+ * fourth. */
+static void refresh_answer(struct tree *t, int64_t now)
+{
+    if (tree_is(tree_child(t, 1), 0x18))
+        tree_replace(t, 1, generalized_time(now));
+    struct tree *list = tree_child(t, 2);
+    for (size_t i = 0; list && i < list->n; i++) {
+        struct tree *single = list->child[i];
+        if (tree_is(tree_child(single, 2), 0x18))
+            tree_replace(single, 2, generalized_time(now - 300));
+        if (tree_is(tree_child(single, 3), 0xa0) && single->child[3]->n == 1)
+            tree_replace(single->child[3], 0, generalized_time(now + 3600));
+    }
+}
+
+/* One ResponseData, one to four times in a packet. */
+static void refresh_batch(struct view in, unsigned times, struct buf *out)
+{
+    struct tree *t = tree_read(in);
+    struct buf one = {0};
+    struct err err = {0};
+    if (t) {
+        refresh_answer(t, time(NULL));
+        tree_write(t, false, &one);
+    } else if (!buf_append(&one, in.p, in.n)) {
+        abort();
+    }
+    const struct view v = buf_view(&one), all[4] = {v, v, v, v};
+    if (!batch_pack(all, times, out, &err))
+        diff_fail("%s", err.text);
+    buf_clear(&one);
+    tree_free(t);
 }
 
 /* The validity of a TBSCertificate is its fifth field; a list's times are the fourth and fifth. */
@@ -251,11 +384,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                .key_len = data[4],
                                .data = view_of(data + HEAD, size - HEAD)};
     if (data[0] & FRESH) {
-        refresh(r.data, &fresh);
+        if (r.op == SIGNER_OP_OCSP)
+            refresh_batch(r.data, 1 + data[4] % 4u, &fresh);
+        else
+            refresh(r.data, &fresh);
         r.data = buf_view(&fresh);
     }
     if (signer_execute(worker, &r, &result, &err)) {
-        if (result.n > SIGNER_MAX_RESULT || (r.op == SIGNER_OP_DECRYPT && result.n != r.key_len))
+        if (result.n > (r.op == SIGNER_OP_OCSP ? SIGNER_MAX_RESULTS : SIGNER_MAX_RESULT) ||
+            (r.op == SIGNER_OP_DECRYPT && result.n != r.key_len))
             diff_fail("a result of %zu octets", result.n);
         if (r.op != SIGNER_OP_DECRYPT)
             check_signed(&r, buf_view(&result));

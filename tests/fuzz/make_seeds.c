@@ -4,9 +4,11 @@
 #include <check.h>
 #include <stdio.h>
 
+#include <openssl/ocsp.h>
 #include <openssl/x509v3.h>
 
 #include "forge.h"
+#include "pkcs7/ocsp.h"
 #include "seal.h"
 #include "tbs.h"
 #include "test_keys.h"
@@ -169,6 +171,89 @@ static void ask(const char *name, uint8_t op, uint8_t key, uint8_t key_len, stru
     save(name, b);
 }
 
+static OCSP_CERTID *certid(const EVP_MD *md, X509_NAME *issuer, long serial)
+{
+    EVP_PKEY *key = seal_get()->rsa;
+    X509 *x = X509_new();
+    ASN1_INTEGER *number = ASN1_INTEGER_new();
+    ck_assert(X509_set_pubkey(x, key) && ASN1_INTEGER_set(number, serial));
+    OCSP_CERTID *id = OCSP_cert_id_new(md, issuer, X509_get0_pubkey_bitstr(x), number);
+    ck_assert_ptr_nonnull(id);
+    ASN1_INTEGER_free(number);
+    X509_free(x);
+    return id;
+}
+
+static void save_request(const char *name, OCSP_REQUEST *q)
+{
+    struct buf b = {0};
+    uint8_t *der = NULL;
+    int n = i2d_OCSP_REQUEST(q, &der);
+    ck_assert(n > 0 && buf_append(&b, der, (size_t)n));
+    save(name, b);
+    OPENSSL_free(der);
+    OCSP_REQUEST_free(q);
+}
+
+/* For fuzz_ocsp's authority, with the serials that it knows and one that it does not. */
+static void ocsp_requests(X509_NAME *issuer)
+{
+    const EVP_MD *const hashes[] = {EVP_sha1(), EVP_sha256(), EVP_sha384(), EVP_sha512(),
+                                    EVP_sha224()};
+    OCSP_REQUEST *q = OCSP_REQUEST_new(), *one;
+    for (long serial = 0x0f; serial <= 0x14; serial++) {
+        char name[32];
+        one = OCSP_REQUEST_new();
+        OCSP_request_add0_id(one, certid(EVP_sha1(), issuer, serial));
+        snprintf(name, sizeof name, "ocsp-%02lx", serial);
+        save_request(name, one);
+        OCSP_request_add0_id(q, certid(hashes[serial % 5], issuer, serial));
+    }
+    OCSP_request_add1_nonce(q, NULL, 16);
+    OCSP_request_set1_name(q, issuer);
+    save_request("ocsp-many", q);
+    one = OCSP_REQUEST_new();
+    OCSP_ONEREQ *entry = OCSP_request_add0_id(one, certid(EVP_sha256(), issuer, 0x10));
+    static const char *urls[] = {"http://ocsp.example.org", NULL};
+    X509_EXTENSION *x = OCSP_url_svcloc_new(issuer, urls);
+    ck_assert(OCSP_ONEREQ_add_ext(entry, x, -1) &&
+              OCSP_request_sign(one, keys.cert[0], keys.key[0], EVP_sha256(), NULL, 0));
+    X509_EXTENSION_free(x);
+    save_request("ocsp-signed", one);
+}
+
+/* A ResponseData of the responder that fuzz_signer has. */
+static void ask_ocsp(X509_NAME *issuer)
+{
+    struct pubkey key;
+    struct err err = {0};
+    uint8_t hash[64], *der = NULL;
+    OCSP_CERTID *id = certid(EVP_sha1(), issuer, 0x10);
+    int n = i2d_OCSP_CERTID(id, &der);
+    ck_assert(pubkey_parse(buf_view(&seal_get()->ec_spki), &key, &err) &&
+              digest_compute(DIGEST_SHA1, key.bits_content, hash, &err));
+    struct ocsp_single s[3];
+    for (size_t i = 0; i < 3; i++)
+        s[i] = (struct ocsp_single){.id = view_of(der, (size_t)n),
+                                    .status = (enum ocsp_cert_status)i,
+                                    .this_update = 1,
+                                    .next_update = 2,
+                                    .revoked_at = 1700000000,
+                                    .reason = 1,
+                                    .archive_cutoff = i ? 0 : 1600000000};
+    struct ocsp_data d = {.responder_key = view_of(hash, OCSP_KEY_HASH), .single = s};
+    for (d.n = 1; d.n <= 3; d.n += 2) {
+        struct buf data = {0};
+        ck_assert(ocsp_data_build(&d, &data, &err));
+        ask(d.n == 1 ? "ocsp-answer" : "ocsp-answers", 5, 2, 1, buf_view(&data));
+        buf_clear(&data);
+        d.nonce = view_str("0123456789abcdef");
+        d.extended_revoke = true;
+    }
+    OPENSSL_free(der);
+    OCSP_CERTID_free(id);
+}
+
 static void ask_certificate(struct view issuer, struct view key_id, const struct pubkey *key)
 {
     struct err err = {0};
@@ -252,6 +337,8 @@ static void signer_requests(void)
     ask_crl(issuer);
     ask("attributes", 3, 1, 0, view_of(attributes, sizeof attributes - 1));
     ask_decrypt();
+    ask_ocsp(issuer);
+    ocsp_requests(issuer);
     OPENSSL_free(der);
     X509_NAME_free(issuer);
 }
