@@ -10,7 +10,7 @@ static void settle(struct service_pool *p, struct service_job *job, bool committ
         service_finish(p, job);
     } else if (result->kind == ERR_CONFLICT && job->attempts < SERVICE_ATTEMPTS) {
         p->options.ops->clear(&job->answer);
-        fair_queue_push_front(&p->work, job);
+        fair_queue_push_front(&p->work, &job->place);
     } else {
         p->options.ops->commit_failed(&job->call, result, &job->answer);
         service_finish(p, job);

@@ -25,7 +25,7 @@ static struct fair_lane *lane_of(struct fair_queue *q, const char *peer)
 }
 
 /* The last job of the longest lane, if that is longer than `than`; otherwise NULL. */
-static struct service_job *displace(struct fair_queue *q, const struct fair_lane *than)
+static struct fair_job *displace(struct fair_queue *q, const struct fair_lane *than)
 {
     struct fair_lane *longest = NULL, *i;
     TAILQ_FOREACH(i, &q->turns, turn)
@@ -36,7 +36,7 @@ static struct service_job *displace(struct fair_queue *q, const struct fair_lane
     /* Longer by one would only change places, for ever. */
     if (!longest || longest->n <= than->n + 1)
         return NULL;
-    struct service_job *last = longest->tail;
+    struct fair_job *last = longest->tail;
     longest->tail = last->before;
     longest->tail->next = NULL; /* there are at least two */
     longest->n--;
@@ -44,7 +44,7 @@ static struct service_job *displace(struct fair_queue *q, const struct fair_lane
     return last;
 }
 
-static void append(struct fair_queue *q, struct fair_lane *lane, struct service_job *job)
+static void append(struct fair_queue *q, struct fair_lane *lane, struct fair_job *job)
 {
     job->next = NULL;
     job->before = lane->tail;
@@ -58,7 +58,7 @@ static void append(struct fair_queue *q, struct fair_lane *lane, struct service_
     q->n++;
 }
 
-bool fair_queue_push(struct fair_queue *q, struct service_job *job, struct service_job **displaced)
+bool fair_queue_push(struct fair_queue *q, struct fair_job *job, struct fair_job **displaced)
 {
     *displaced = NULL;
     pthread_mutex_lock(&q->lock);
@@ -74,7 +74,7 @@ bool fair_queue_push(struct fair_queue *q, struct service_job *job, struct servi
     return room;
 }
 
-void fair_queue_push_front(struct fair_queue *q, struct service_job *job)
+void fair_queue_push_front(struct fair_queue *q, struct fair_job *job)
 {
     pthread_mutex_lock(&q->lock);
     job->next = q->front;
@@ -85,10 +85,10 @@ void fair_queue_push_front(struct fair_queue *q, struct service_job *job)
 }
 
 /* One of the lane whose turn it is; there is one. */
-static struct service_job *take_turn(struct fair_queue *q)
+static struct fair_job *take_turn(struct fair_queue *q)
 {
     struct fair_lane *lane = TAILQ_FIRST(&q->turns);
-    struct service_job *job = lane->head;
+    struct fair_job *job = lane->head;
     lane->head = job->next;
     if (lane->head)
         lane->head->before = NULL;
@@ -100,21 +100,34 @@ static struct service_job *take_turn(struct fair_queue *q)
     return job;
 }
 
-struct service_job *fair_queue_take(struct fair_queue *q)
+/* NULL: there is none. */
+static struct fair_job *take_next(struct fair_queue *q)
 {
-    struct service_job *job = NULL;
+    struct fair_job *job = q->front;
+    if (job)
+        q->front = job->next;
+    else if (q->n > 0)
+        job = take_turn(q);
+    q->n -= job != NULL;
+    return job;
+}
+
+size_t fair_queue_take_some(struct fair_queue *q, struct fair_job **out, size_t most)
+{
+    size_t n = 0;
     pthread_mutex_lock(&q->lock);
     while (q->n == 0 && !q->closed)
         pthread_cond_wait(&q->ready, &q->lock);
-    if (q->front) {
-        job = q->front;
-        q->front = job->next;
-    } else if (q->n > 0) {
-        job = take_turn(q);
-    }
-    q->n -= job != NULL;
+    while (n < most && (out[n] = take_next(q)) != NULL)
+        n++;
     pthread_mutex_unlock(&q->lock);
-    return job;
+    return n;
+}
+
+struct fair_job *fair_queue_take(struct fair_queue *q)
+{
+    struct fair_job *job;
+    return fair_queue_take_some(q, &job, 1) > 0 ? job : NULL;
 }
 
 size_t fair_queue_waiting(struct fair_queue *q)

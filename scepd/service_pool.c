@@ -23,6 +23,7 @@ struct service_job *service_job_new(const struct scep_endpoint *endpoint,
         return NULL;
     snprintf(job->peer, sizeof job->peer, "%s", peer ? peer : "");
     snprintf(job->agent, sizeof job->agent, "%s", agent ? agent : "");
+    job->place.peer = job->peer;
     job->tag = tag;
     job->call =
         (struct scep_call){.endpoint = endpoint, .enroll = enroll, .peer = {job->peer, job->agent}};
@@ -67,16 +68,17 @@ size_t service_pool_waiting(struct service_pool *p)
 
 bool service_pool_submit(struct service_pool *p, struct service_job *job)
 {
-    struct service_job *displaced = NULL;
+    struct fair_job *displaced = NULL;
     job->call.message = buf_view(&job->message);
     job->submitted_us = job->call.started_us = service_now_us();
     pthread_mutex_lock(&p->lock);
-    bool taken = !p->stopping && fair_queue_push(&p->work, job, &displaced);
+    bool taken = !p->stopping && fair_queue_push(&p->work, &job->place, &displaced);
     p->pending += taken;
     pthread_mutex_unlock(&p->lock);
     if (displaced) {
-        displaced->displaced = true;
-        service_finish(p, displaced);
+        struct service_job *left = (struct service_job *)displaced;
+        left->displaced = true;
+        service_finish(p, left);
     }
     return taken;
 }

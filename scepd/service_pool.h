@@ -3,6 +3,7 @@
  * alike. */
 #pragma once
 
+#include "scepd/fair_queue.h"
 #include "scepd/scep_service.h"
 
 struct metrics;
@@ -13,7 +14,8 @@ struct metrics;
 #define SERVICE_ATTEMPTS 4
 
 struct service_job {
-    struct service_job *next, *before; /* in the queue that holds it */
+    struct fair_job place;     /* among those that wait for a worker; must be first */
+    struct service_job *next;  /* in the job_queue that holds it */
     void *tag;                 /* the submitter's */
     struct buf message;        /* owned; the pkiMessage */
     char peer[64], agent[160]; /* cut if longer */

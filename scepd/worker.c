@@ -15,7 +15,7 @@ void *service_work(void *worker)
     struct service_worker *w = worker;
     struct service_pool *p = w->pool;
     struct service_job *job;
-    while ((job = fair_queue_take(&p->work)) != NULL) {
+    while ((job = (struct service_job *)fair_queue_take(&p->work)) != NULL) {
         if (job->attempts == 0)
             metrics_queue_wait(p->options.metrics, service_job_ms(job) / 1000);
         if (too_old(p, job)) {

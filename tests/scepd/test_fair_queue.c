@@ -7,7 +7,8 @@
 #include "scepd/fair_queue.h"
 
 static struct fair_queue q;
-static struct service_job job[64];
+static struct fair_job job[64];
+static char peers[64][64];
 
 static void start(size_t bound)
 {
@@ -22,16 +23,17 @@ static void teardown(void)
     fair_queue_clear(&q);
 }
 
-static struct service_job *from(size_t i, const char *peer)
+static struct fair_job *from(size_t i, const char *peer)
 {
-    snprintf(job[i].peer, sizeof job[i].peer, "%s", peer);
+    snprintf(peers[i], sizeof peers[i], "%s", peer);
+    job[i].peer = peers[i];
     return &job[i];
 }
 
 /* The number of the job that leaves; -1: none, -2: the new one found no place. */
 static int push(size_t i, const char *peer)
 {
-    struct service_job *displaced = &job[63];
+    struct fair_job *displaced = &job[63];
     bool taken = fair_queue_push(&q, from(i, peer), &displaced);
     if (!taken)
         ck_assert_ptr_null(displaced);
@@ -40,7 +42,7 @@ static int push(size_t i, const char *peer)
 
 static int take(void)
 {
-    struct service_job *j = fair_queue_take(&q);
+    struct fair_job *j = fair_queue_take(&q);
     return j ? (int)(j - job) : -1;
 }
 
