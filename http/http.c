@@ -3,11 +3,15 @@
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/http.h>
+#include <event2/keyvalq_struct.h>
 #include <netdb.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "http_check.h"
@@ -17,15 +21,21 @@
 #define BACKLOG 4096
 /* A decoded path is shown in logs and compared with the endpoints'; nobody's is longer. */
 #define MAX_PATH 1024
+/* Octets of the headers of most replies. */
+#define TYPICAL_HEADERS 512
 
 struct http_server {
     struct evhttp *evhttp;
     struct evhttp_bound_socket *bound;
     http_handler handler;
     void *ctx;
+    http_first first; /* NULL: none */
+    void *first_ctx;
     bool draining;
     struct http_conns conns;
     size_t max_header; /* octets of request line and headers */
+    int64_t date_at;   /* of `date`, Unix seconds */
+    char date[HTTP_DATE];
 };
 
 struct http_request {
@@ -43,7 +53,13 @@ enum http_method http_method(const struct http_request *r)
 
 const char *http_path(const struct http_request *r)
 {
-    return r->path;
+    return r->path ? r->path : "";
+}
+
+const char *http_raw_path(const struct http_request *r)
+{
+    const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(r->ev));
+    return path ? path : "";
 }
 
 const char *http_raw_query(const struct http_request *r)
@@ -77,10 +93,10 @@ static void release_body(const void *p, size_t n, void *request_reply)
     free(kept);
 }
 
-/* NULL for HEAD, to which evhttp would send the whole body. */
+/* NULL for HEAD and for 304, with which evhttp would send the whole body. */
 static struct evbuffer *body_of(enum http_method method, const struct http_reply *reply)
 {
-    struct evbuffer *b = method == HTTP_HEAD ? NULL : evbuffer_new();
+    struct evbuffer *b = method == HTTP_HEAD || reply->status == 304 ? NULL : evbuffer_new();
     if (b && reply->release) {
         struct http_reply *kept = malloc(sizeof *kept);
         if (kept) {
@@ -97,20 +113,86 @@ static struct evbuffer *body_of(enum http_method method, const struct http_reply
     return b;
 }
 
+static bool add_line(struct buf *b, const char *name, const char *value)
+{
+    return buf_append_str(b, name) && buf_append_str(b, ": ") && buf_append_str(b, value) &&
+           buf_append_str(b, "\r\n");
+}
+
+/* All headers of a reply but Date and Connection, which evhttp looks for.  It keeps and writes them
+ * one by one, at six allocations each, so that ours go in as one: the name of the first, and in its
+ * value the others.  Names and values are ours; one with a line end in it is left out, as evhttp
+ * would. */
+static bool reply_lines(const struct http_reply *reply, struct buf *b)
+{
+    char length[24];
+    snprintf(length, sizeof length, "%zu", reply->body.n);
+    bool ok = true;
+    if (reply->status != 304) /* RFC 9110 section 15.4.5 */
+        /* Always: clients that speak HTTP/1.0 read by it, and HEAD gets no body to count. */
+        ok = add_line(b, "Content-Length", length) &&
+             add_line(b, "Content-Type", reply->content_type);
+    for (size_t i = 0; ok && i < sizeof reply->header / sizeof *reply->header; i++) {
+        if (!reply->header[i].name)
+            break;
+        if (!strpbrk(reply->header[i].value, "\r\n"))
+            ok = add_line(b, reply->header[i].name, reply->header[i].value);
+    }
+    return ok && buf_append(b, "", 1);
+}
+
+static void add_headers(struct evkeyvalq *headers, const struct http_reply *reply)
+{
+    struct buf lines = {0};
+    struct evkeyval *h = NULL;
+    char *key = NULL, *colon;
+    if (!buf_reserve(&lines, TYPICAL_HEADERS) || !reply_lines(reply, &lines) || lines.n < 3)
+        goto out;
+    lines.p[lines.n - 3] = '\0'; /* evhttp writes the last line end */
+    colon = strchr((char *)lines.p, ':');
+    key = strndup((char *)lines.p, (size_t)(colon - (char *)lines.p));
+    h = malloc(sizeof *h);
+    if (!key || !h)
+        goto out;
+    memmove(lines.p, colon + 2, strlen(colon + 2) + 1);
+    *h = (struct evkeyval){.key = key, .value = (char *)lines.p};
+    TAILQ_INSERT_TAIL(headers, h, next);
+    return;
+out:
+    free(key);
+    free(h);
+    buf_clear(&lines);
+}
+
+/* RFC 9110 section 5.6.7: in English, whatever the locale. */
+void http_date(int64_t t, char out[HTTP_DATE])
+{
+    static const char days[] = "SunMonTueWedThuFriSat";
+    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    time_t at = (time_t)t;
+    struct tm tm = {.tm_mday = 1, .tm_year = 70};
+    gmtime_r(&at, &tm);
+    snprintf(out, HTTP_DATE, "%.3s, %02d %.3s %04d %02d:%02d:%02d GMT", days + 3 * (tm.tm_wday % 7),
+             tm.tm_mday % 100, months + 3 * (tm.tm_mon % 12), (tm.tm_year + 1900) % 10000,
+             tm.tm_hour % 100, tm.tm_min % 100, tm.tm_sec % 100);
+}
+
+static const char *date_now(struct http_server *s)
+{
+    int64_t now = time(NULL);
+    if (s->date_at != now) {
+        http_date(now, s->date);
+        s->date_at = now;
+    }
+    return s->date;
+}
+
 static void send_reply(struct http_server *s, struct evhttp_request *ev, enum http_method method,
                        const struct http_reply *reply, bool close)
 {
     struct evkeyvalq *headers = evhttp_request_get_output_headers(ev);
-    char length[24];
-    snprintf(length, sizeof length, "%zu", reply->body.n);
-    if (reply->status != 304) { /* RFC 9110 section 15.4.5: or it would be the length of the body */
-        evhttp_add_header(headers, "Content-Type", reply->content_type);
-        /* Always: clients that speak HTTP/1.0 read by it, and HEAD gets no body to count. */
-        evhttp_add_header(headers, "Content-Length", length);
-    }
-    for (size_t i = 0; i < sizeof reply->header / sizeof *reply->header && reply->header[i].name;
-         i++)
-        evhttp_add_header(headers, reply->header[i].name, reply->header[i].value);
+    add_headers(headers, reply);
+    evhttp_add_header(headers, "Date", date_now(s));
     if (close || s->draining)
         evhttp_add_header(headers, "Connection", "close");
     if (s->conns.replied)
@@ -236,6 +318,8 @@ static void on_request(struct evhttp_request *ev, void *server)
         refuse(s, ev, conn, status, why);
     } else if (!method_of(ev, &r->method)) {
         refuse(s, ev, conn, 405, "the method is none of GET, HEAD and POST");
+    } else if (s->first && s->first(s->first_ctx, r)) {
+        return;
     } else if (!(r->path = decode_path(ev))) {
         refuse(s, ev, conn, 400, "the path cannot be read");
     } else {
@@ -299,6 +383,12 @@ void http_server_watch(struct http_server *s, http_replied replied, void *ctx)
 {
     s->conns.replied = replied;
     s->conns.replied_ctx = ctx;
+}
+
+void http_server_first(struct http_server *s, http_first first, void *ctx)
+{
+    s->first = first;
+    s->first_ctx = ctx;
 }
 
 bool http_bind(const char *address, int port, int *out, struct err *err)

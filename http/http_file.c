@@ -10,23 +10,9 @@
 #define KEEP_SECONDS 60
 
 #define ETAG_SIZE 67 /* quotes and 64 digits */
-#define DATE_SIZE 48
-
-/* RFC 9110 section 5.6.7; not strftime, whose names depend on the locale. */
-static void date_text(int64_t t, char out[DATE_SIZE])
-{
-    static const char days[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-    static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                       "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-    struct tm tm = {0};
-    time_t when = (time_t)t;
-    gmtime_r(&when, &tm);
-    snprintf(out, DATE_SIZE, "%s, %02d %s %04d %02d:%02d:%02d GMT", days[tm.tm_wday], tm.tm_mday,
-             months[tm.tm_mon], (tm.tm_year + 1900) % 10000, tm.tm_hour, tm.tm_min, tm.tm_sec);
-}
 
 /* RFC 9110 section 13.1.2: a list of entity tags, compared weakly, or "*". */
-static bool names_tag(const char *list, const char *etag)
+bool http_names_tag(const char *list, const char *etag)
 {
     size_t n = strlen(etag);
     for (const char *p = list; *p;) {
@@ -56,18 +42,18 @@ static bool is_known(const struct http_request *r, const struct http_file *f, co
 {
     const char *tags = http_header(r, "If-None-Match");
     const char *since = http_header(r, "If-Modified-Since");
-    return tags ? names_tag(tags, etag) : since && is_since(since, f->modified);
+    return tags ? http_names_tag(tags, etag) : since && is_since(since, f->modified);
 }
 
 int http_reply_file(struct http_request *r, const struct http_file *f, int64_t now)
 {
-    char hex[2 * 32 + 1], etag[ETAG_SIZE], modified[DATE_SIZE], expires[DATE_SIZE], cache[64];
+    char hex[2 * 32 + 1], etag[ETAG_SIZE], modified[HTTP_DATE], expires[HTTP_DATE], cache[64];
     int64_t left = f->expires ? f->expires - now : KEEP_SECONDS;
     int64_t keep = left < 0 ? 0 : left < KEEP_SECONDS ? left : KEEP_SECONDS;
     hex_encode(view_of(f->sha256, 32), hex);
     snprintf(etag, sizeof etag, "\"%.64s\"", hex);
-    date_text(f->modified, modified);
-    date_text(now + keep, expires);
+    http_date(f->modified, modified);
+    http_date(now + keep, expires);
     snprintf(cache, sizeof cache, "max-age=%lld, public, no-transform", (long long)keep);
     struct http_reply reply = {.status = is_known(r, f, etag) ? 304 : 200,
                                .content_type = f->type,

@@ -10,7 +10,7 @@ static int hex_digit(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-static bool percent_decode(const char *s, size_t n, struct buf *out)
+bool http_percent_decode(const char *s, size_t n, struct buf *out)
 {
     if (!buf_reserve(out, n))
         return false;
@@ -24,8 +24,7 @@ static bool percent_decode(const char *s, size_t n, struct buf *out)
             c = (char)(high << 4 | low);
             i += 2;
         }
-        if (!buf_append(out, &c, 1))
-            return false;
+        out->p[out->n++] = (uint8_t)c; /* there is room */
     }
     return true;
 }
@@ -40,7 +39,7 @@ bool http_query_get(const char *raw_query, const char *name, struct buf *out)
             if (n == name_n) /* "&message": there, and empty */
                 return true;
             if (p[name_n] == '=') {
-                if (percent_decode(p + name_n + 1, n - name_n - 1, out))
+                if (http_percent_decode(p + name_n + 1, n - name_n - 1, out))
                     return true;
                 buf_reset(out);
                 return false;

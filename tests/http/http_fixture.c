@@ -77,6 +77,24 @@ static void reply_shared(struct http_fixture *f, struct http_request *r)
     http_reply(r, &reply);
 }
 
+static void reply_same(struct http_request *r)
+{
+    struct http_reply reply = {.status = 304,
+                               .content_type = "text/plain",
+                               .body = view_str(shared_body),
+                               .header = {{"ETag", "\"1\""}}};
+    http_reply(r, &reply);
+}
+
+/* Paths that are data. */
+static bool on_first(void *ctx, struct http_request *r)
+{
+    if (strncmp(http_raw_path(r), "/data", 5) != 0)
+        return false;
+    http_reply_text(r, 200, "[%s] [%s] [%s]", http_raw_path(r), http_path(r), http_raw_query(r));
+    return true;
+}
+
 static void on_request(void *ctx, struct http_request *r)
 {
     struct http_fixture *f = ctx;
@@ -87,6 +105,8 @@ static void on_request(void *ctx, struct http_request *r)
         reply_big(r);
     else if (strcmp(http_path(r), "/shared") == 0)
         reply_shared(f, r);
+    else if (strcmp(http_path(r), "/same") == 0)
+        reply_same(r);
     else
         echo(r);
 }
@@ -132,6 +152,7 @@ void fixture_serve(struct http_fixture *f, const struct http_limits *limits, htt
     struct err err = {0};
     signal(SIGPIPE, SIG_IGN); /* as the daemon does */
     ck_assert(http_server_new(f->base, limits, handler, refused, ctx, &f->log, &f->server, &err));
+    http_server_first(f->server, on_first, f);
     ck_assert_msg(http_server_listen(f->server, "127.0.0.1", 0, &err), "%s", err.text);
     f->port = http_server_port(f->server);
     ck_assert_int_gt(f->port, 0);

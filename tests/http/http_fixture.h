@@ -19,7 +19,8 @@ struct http_fixture {
     atomic_bool hold;      /* /slow takes until this is false */
 };
 
-/* Answers: /echo tells what came, /slow does so after 300 ms, /big is 32 MB, /shared is a borrowed body. */
+/* Answers: /echo tells what came, /slow does so after 300 ms, /big is 32 MB, /shared is a borrowed body,
+ * /same a 304; what begins with /data is told as it came. */
 void fixture_start(struct http_fixture *f, const struct http_limits *limits);
 /* The same with a handler, a base and a log of the caller's. */
 void fixture_serve(struct http_fixture *f, const struct http_limits *limits, http_handler handler, http_refused refused,

@@ -94,6 +94,40 @@ START_TEST(a_borrowed_body_is_released_once)
 }
 END_TEST
 
+START_TEST(not_modified_has_no_body)
+{
+    int fd = client_connect(&f);
+    client_send(fd, "GET /same HTTP/1.1\r\nHost: x\r\n\r\n");
+    ck_assert(client_read(fd, true, &got));
+    ck_assert_int_eq(got.status, 304);
+    assert_header("ETag: \"1\"");
+    ck_assert_ptr_null(strstr(got.head, "Content-Length"));
+    ck_assert_ptr_null(strstr(got.head, "Content-Type"));
+    assert_alive(fd); /* a body would be read as this reply */
+    close(fd);
+}
+END_TEST
+
+/* RFC 6960 appendix A.1: base64 in a path has slashes, and nothing may clean it or decode it twice.
+ */
+START_TEST(a_path_that_is_data_stays_as_it_is)
+{
+    static const char *const paths[] = {"/data//a/../b", "/data/%2F%252f+=", "/data/%zz", "/data/",
+                                        "/data"};
+    int fd = client_connect(&f);
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        char request[256], wanted[256];
+        snprintf(request, sizeof request, "GET %s?q HTTP/1.1\r\nHost: x\r\n\r\n", paths[i]);
+        snprintf(wanted, sizeof wanted, "[%s] [] [q]\n", paths[i]);
+        client_send(fd, request);
+        ck_assert(client_read(fd, false, &got));
+        ck_assert_int_eq(got.status, 200);
+        ck_assert_str_eq(got.body, wanted);
+    }
+    close(fd);
+}
+END_TEST
+
 struct refusal {
     const char *request;
     int status;
@@ -702,6 +736,8 @@ int main(void)
     tcase_add_test(c, get_and_post_on_one_connection);
     tcase_add_test(c, head_has_the_length_and_no_body);
     tcase_add_test(c, a_borrowed_body_is_released_once);
+    tcase_add_test(c, not_modified_has_no_body);
+    tcase_add_test(c, a_path_that_is_data_stays_as_it_is);
     tcase_add_loop_test(c, refused_and_closed, 0, sizeof refusals / sizeof *refusals);
     tcase_add_test(c, connect_is_refused_with_a_length);
     tcase_add_test(c, an_unknown_method_is_refused);

@@ -20,7 +20,8 @@ struct http_limits {
 /* One request, valid until its reply. */
 struct http_request;
 enum http_method http_method(const struct http_request *r);
-const char *http_path(const struct http_request *r);        /* percent-decoded, no query, no NUL */
+const char *http_path(const struct http_request *r);        /* percent-decoded, no query, no NUL; "" for http_first */
+const char *http_raw_path(const struct http_request *r);    /* as sent, no query */
 const char *http_raw_query(const struct http_request *r);   /* as sent, "" if none */
 const char *http_header(const struct http_request *r, const char *name); /* NULL if absent */
 struct view http_body(const struct http_request *r);        /* borrowed */
@@ -32,13 +33,17 @@ struct http_reply {
     struct view body;             /* copied, unless `release` is set: then borrowed until release(release_ctx) */
     void (*release)(void *release_ctx);
     void *release_ctx;
-    struct { const char *name, *value; } header[8]; /* name NULL ends */
+    struct { const char *name, *value; } header[8]; /* name NULL ends; Date is there already */
     bool close;                   /* close the connection after it */
 };
 /* Ends the request: exactly once for each. */
 void http_reply(struct http_request *r, const struct http_reply *reply);
 /* Plain text with a final newline. */
 void http_reply_text(struct http_request *r, int status, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* "Wed, 25 Nov 2026 21:00:00 GMT" */
+#define HTTP_DATE 40
+void http_date(int64_t t, char out[HTTP_DATE]);
 
 struct http_server;
 typedef void (*http_handler)(void *ctx, struct http_request *r);
@@ -52,6 +57,9 @@ bool http_server_new(struct event_base *base, const struct http_limits *l, http_
 /* Told the status of every reply, also of those that never became a request.  For counting; before listening. */
 typedef void (*http_replied)(void *ctx, int status);
 void http_server_watch(struct http_server *s, http_replied replied, void *ctx);
+/* Sees every request before its path is decoded, for paths that hold data; true: it has taken it.  Before listening. */
+typedef bool (*http_first)(void *ctx, struct http_request *r);
+void http_server_first(struct http_server *s, http_first first, void *ctx);
 /* New limits; those of a request that is being read may still be the old ones. */
 void http_server_limits(struct http_server *s, const struct http_limits *l);
 /* A socket bound to a numeric address ("" or "*": all), not yet listening: may be made as root, before all else. */
@@ -67,6 +75,8 @@ unsigned http_server_connections(const struct http_server *s);
 void http_server_drain(struct http_server *s);
 void http_server_free(struct http_server *s);                /* only when nothing is in flight */
 
+/* Percent-decoding, '+' literal, appended to `out`.  False at a bad escape, or out of memory. */
+bool http_percent_decode(const char *s, size_t n, struct buf *out);
 /* Query strings: evhttp turns '+' into a space and stumbles over "&message", so this is our own.  Finds a
  * parameter by name (first one wins), percent-decoded, '+' literal.  False when absent or when a bad escape stands in
  * it; `out` is reset first. */

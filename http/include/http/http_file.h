@@ -14,6 +14,8 @@ struct http_file {
     int64_t expires;              /* caches keep it no longer than that; 0: for ever */
 };
 
+/* Does the list of an If-None-Match name this entity tag (with its quotes)?  Also by "*", and as weak one. */
+bool http_names_tag(const char *list, const char *etag);
 /* Answers a GET or HEAD: 200, or 304 to a request that names this ETag, or, naming none, a time not before `modified`.
  * Returns the status. */
 int http_reply_file(struct http_request *r, const struct http_file *f, int64_t now);
