@@ -96,6 +96,12 @@ static const struct setting_word cipher_words[] = {
     {"AES-128", ALG_BIT(CIPHER_AES128)}, {"AES-192", ALG_BIT(CIPHER_AES192)},
     {"AES-256", ALG_BIT(CIPHER_AES256)}, {NULL, 0},
 };
+static const struct setting_word unissued_words[] = {
+    {"unknown", OCSP_UNISSUED_UNKNOWN},
+    {"unauthorized", OCSP_UNISSUED_UNAUTHORIZED},
+    {"revoked", OCSP_UNISSUED_REVOKED},
+    {NULL, 0},
+};
 /* Of the authority's own signatures: nothing that relying parties refuse. */
 static const struct setting_word signing_words[] = {
     {"SHA-256", 0}, {"SHA-384", 0}, {"SHA-512", 0}, {NULL, 0}};
@@ -125,6 +131,7 @@ const struct setting config_schema[] = {
     {"", "store", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, 0, "What the authority remembers."},
     {"", "challenges", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, 0, "How challenge passwords are kept."},
     {"", "attempts", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, 0, "What is kept about requests, also refused ones."},
+    {"", "ocsp", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, 0, "What is said of certificates by OCSP, at /ocsp and /ocsp/NAME."},
     {"", "log", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, 0, "The log on standard error."},
     {"", "authorities", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, SETTING_REQUIRED, "List of certificate authorities."},
     {"", "templates", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, SETTING_REQUIRED, "List of certificate templates."},
@@ -169,6 +176,29 @@ const struct setting config_schema[] = {
      "How long scepctl explain knows what a device tried."},
     {"attempts", "max", SETTING_INT, AT(config, attempts_max), 1000, 100000000, NULL, "1000000", 0,
      "How many attempts are kept; the oldest leave first."},
+
+    {"ocsp", "good", SETTING_DURATION, AT(config, ocsp.rules.good), 20 * MINUTE, 30 * DAY, NULL, "\"1h\"", 0,
+     "How long the answer that a certificate is good may be believed; who keeps it may learn so late of a revocation."},
+    {"ocsp", "revoked", SETTING_DURATION, AT(config, ocsp.rules.revoked), 20 * MINUTE, 30 * DAY, NULL, "\"24h\"", 0,
+     "The same for certificates that are revoked for good."},
+    {"ocsp", "hold", SETTING_DURATION, AT(config, ocsp.rules.hold), 20 * MINUTE, 30 * DAY, NULL, "\"1h\"", 0,
+     "The same for certificates on hold, which can be released."},
+    {"ocsp", "backdate", SETTING_DURATION, AT(config, ocsp.rules.backdate), 0, HOUR, NULL, "\"5m\"", 0,
+     "So far back an answer begins, for clients whose clock is slow; never before what it tells came about."},
+    {"ocsp", "retention", SETTING_DURATION, AT(config, ocsp.rules.retention), 0, 3660 * DAY, NULL, "\"30d\"", 0,
+     "How long after its end a certificate is told of; then it is answered unauthorized."},
+    {"ocsp", "archive_cutoff", SETTING_BOOL, AT(config, ocsp.rules.archive_cutoff), 0, 0, NULL, "false", 0,
+     "Says in each answer how far back that goes (archiveCutoff)."},
+    {"ocsp", "unissued", SETTING_CHOICE, AT(config, ocsp.rules.unissued), 0, 0, unissued_words, "\"unknown\"", 0,
+     "What is said of a serial number that the authority never gave out; unauthorized is not signed, and means nothing to clients that let pass what they cannot find out."},
+    {"ocsp", "max_age", SETTING_SECONDS, AT(config, ocsp.max_age), 0, DAY, NULL, "\"60s\"", 0,
+     "How long HTTP caches and proxies may keep an answer: what they add to the time until a revocation is seen."},
+    {"ocsp", "signatures_per_second", SETTING_INT, AT(config, ocsp.per_second), 0, 1000000, NULL, "0", 0,
+     "Answers signed in a second at most; above it clients are told to try later. Answers that are kept need no signature. 0: as many as can be made."},
+    {"ocsp", "cache", SETTING_INT, AT(config, ocsp.cache), 16, 10000000, NULL, "100000", 0,
+     "Answers kept at most, each of them 1.5 KB; those that nobody asks for leave first."},
+    {"ocsp", "max_ids", SETTING_INT, AT(config, ocsp.max_ids), 1, OCSP_MAX_IDS, NULL, "100", 0,
+     "Certificates that one request may ask about."},
 
     {"log", "level", SETTING_CHOICE, AT(config, log_level), 0, 0, level_words, "\"info\"", 0,
      "Lines above this level are not written."},

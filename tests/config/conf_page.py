@@ -22,6 +22,7 @@ TITLES = {
     "store": "store",
     "challenges": "challenges",
     "attempts": "attempts",
+    "ocsp": "ocsp",
     "log": "log",
     "authorities": "authorities",
     "authorities.crl": "authorities.crl",

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "ca/confine.h"
 #include "ca/family.h"
+#include "ca/ocsp.h"
 #include "ca/tend.h"
 #include "ca/template.h"
 #include "enroll/enroll.h"
@@ -70,6 +71,12 @@ struct config_authority {
     char root_key[512];
 };
 
+struct config_ocsp {
+    struct ocsp_rules rules;
+    int max_age, per_second;              /* seconds; signatures, 0: any number */
+    int cache, max_ids;                   /* answers kept; CertIDs of a request */
+};
+
 struct config {
     char file[512];                       /* all paths here are complete */
     char home[512];                       /* from where relative paths in it are taken; "": from its directory */
@@ -95,6 +102,7 @@ struct config {
     char user[64];                        /* run as, when started by root; "" stays */
     enum confine_mode confinement;
     int certificates_per_minute;          /* of all authorities; 0: any number */
+    struct config_ocsp ocsp;
     enum log_level log_level;
     bool log_json;
     char url[256];                        /* base URL that devices use, for texts */
