@@ -132,6 +132,9 @@ static void reply_metrics(struct admin *a, struct http_request *r)
                         http_server_connections(a->server)},
         .queue = service_pool_waiting(a->sources.pool),
         .queue_capacity = (uint64_t)a->sources.config->queue,
+        .ocsp_queue = ocsp_pool_waiting(a->sources.ocsp),
+        .ocsp_queue_capacity = (uint64_t)a->sources.config->queue,
+        .ocsp_cache_capacity = (uint64_t)a->sources.config->ocsp.cache,
         .admin = true,
     };
     admin_survey(a, &survey);

@@ -5,6 +5,7 @@
 #include "scepd/health.h"
 #include "http/http.h"
 #include "scepd/metrics.h"
+#include "scepd/ocsp_pool.h"
 #include "scepd/service_pool.h"
 
 #define ADMIN_DEFAULT_PORT 8081 /* what scepctl init writes */
@@ -15,6 +16,7 @@ struct admin_sources {
     struct authority *const *authorities;
     size_t authority_n;
     struct service_pool *pool;
+    struct ocsp_pool *ocsp;
     const struct http_server *scep;
 };
 

@@ -82,12 +82,25 @@ static bool start_attempts(struct daemon *d, const struct config *c, struct err 
     return attempts_new(&o, &d->attempts, err);
 }
 
+/* evhttp turns reading and writing of a connection on and off several times for each request; what
+ * is back as it was when the loop waits again costs no system call. */
+static struct event_base *make_base(void)
+{
+    struct event_config *c = event_config_new();
+    if (!c)
+        return NULL;
+    event_config_set_flag(c, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
+    struct event_base *base = event_base_new_with_config(c);
+    event_config_free(c);
+    return base;
+}
+
 static bool start_http(struct daemon *d, const struct config *c, struct err *err)
 {
     struct http_limits limits = {c->max_connections, c->request_timeout, c->max_header, c->max_body,
                                  c->max_buffered};
     log_take_libevent(&d->logger.log);
-    d->base = event_base_new();
+    d->base = make_base();
     if (!d->base)
         return err_memory(err);
     d->http = (struct scep_http){
@@ -97,12 +110,17 @@ static bool start_http(struct daemon *d, const struct config *c, struct err *err
                                       .log = &d->logger.log,
                                       .metrics = d->metrics,
                                       .done = scep_http_done,
-                                      .ctx = &d->http};
-    if (!scep_http_init(&d->http, d->base, err) ||
+                                      .ctx = &d->http,
+                                      .ocsp_done = ocsp_http_done,
+                                      .ocsp_ctx = &d->ocsp};
+    d->ocsp.log = &d->logger.log;
+    d->ocsp.metrics = d->metrics;
+    if (!scep_http_init(&d->http, d->base, err) || !ocsp_http_init(&d->ocsp, d->base, err) ||
         !http_server_new(d->base, &limits, scep_http_request, scep_http_refused, &d->http,
                          &d->logger.log, &d->server, err))
         return false;
     http_server_watch(d->server, on_replied, d);
+    http_server_first(d->server, ocsp_http_request, &d->ocsp);
     return errands_new(d->base, &d->errands, err);
 }
 
@@ -181,7 +199,8 @@ static void tell_status(struct daemon *d, int64_t now)
  * half of the time makes the service manager start all anew. */
 static void tell_alive(struct daemon *d)
 {
-    if (d->watchdog_us > 0 && service_pool_busy_us(d->service->pool) < d->watchdog_us / 2)
+    if (d->watchdog_us > 0 && service_pool_busy_us(d->service->pool) < d->watchdog_us / 2 &&
+        ocsp_pool_busy_us(d->service->ocsp) < d->watchdog_us / 2)
         notify_alive();
 }
 
@@ -190,6 +209,7 @@ static void on_tick(evutil_socket_t fd, short what, void *daemon)
     struct daemon *d = daemon;
     int64_t now = time(NULL);
     scep_http_tick(&d->http, now);
+    ocsp_http_tick(&d->ocsp, now);
     daemon_tend(d, now);
     tell_alive(d);
     if (notify_wanted())
@@ -237,6 +257,8 @@ static void stop(struct daemon *d)
     http_server_free(d->server);
     if (d->http.woken)
         scep_http_clear(&d->http);
+    if (d->ocsp.woken)
+        ocsp_http_clear(&d->ocsp);
     service_free(d->service);
     attempts_free(d->attempts);
     log_take_libevent(NULL);
@@ -371,6 +393,7 @@ static int serve(struct daemon *d)
         _exit(EXIT_FAILURE); /* what was answered is durable; the rest hangs */
     }
     scep_http_tick(&d->http, INT64_MAX);
+    ocsp_http_tick(&d->ocsp, INT64_MAX);
     stop(d);
     log_event(&d->logger.log, LOG_LEVEL_NOTICE, "daemon.stopped", "all requests were finished");
     return d->failed ? EXIT_FAILURE : EXIT_SUCCESS;

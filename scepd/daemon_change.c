@@ -127,6 +127,7 @@ static void forget_service(struct errand *e)
 {
     struct retirement *r = (struct retirement *)e;
     scep_http_answer(&r->daemon->http);
+    ocsp_http_answer(&r->daemon->ocsp);
     service_free(r->service);
     free(r);
 }
@@ -137,6 +138,7 @@ static void retire(struct daemon *d, struct service *s)
     if (!r) { /* then the loop has to wait */
         service_end(s);
         scep_http_answer(&d->http);
+        ocsp_http_answer(&d->ocsp);
         service_free(s);
         return;
     }
@@ -180,8 +182,9 @@ static void watch_signer(struct daemon *d)
 
 struct admin_sources daemon_admin_sources(const struct daemon *d, const struct service *s)
 {
-    return (struct admin_sources){s->setup->config, s->setup->rooms.member,
-                                  s->setup->rooms.member_n, s->pool, d->server};
+    return (struct admin_sources){
+        s->setup->config, s->setup->rooms.member, s->setup->rooms.member_n, s->pool, s->ocsp,
+        d->server};
 }
 
 /* It goes on without: devices enrol, and the CRL is there. */
@@ -213,6 +216,17 @@ void daemon_serve(struct daemon *d, struct service *s)
     d->http.enroll = &s->enroll;
     d->http.upkeep = s->upkeep;
     d->http.pool = s->pool;
+    const struct ocsp_serving ocsp = {.routes = s->setup->routes,
+                                      .authorities = s->setup->rooms.member,
+                                      .world = &s->world,
+                                      .pool = s->ocsp,
+                                      .max_age = c->ocsp.max_age,
+                                      .per_second = c->ocsp.per_second,
+                                      .cache = (size_t)c->ocsp.cache,
+                                      .keys = s->setup->digest};
+    if (!ocsp_http_use(&d->ocsp, &ocsp))
+        log_event(&d->logger.log, LOG_LEVEL_WARNING, "ocsp.cache",
+                  "out of memory: the cache of OCSP answers keeps its size");
     http_server_limits(d->server, &limits);
     if (d->admin) {
         const struct admin_sources sources = daemon_admin_sources(d, s);

@@ -4,6 +4,7 @@
 #include "scepd/admin_http.h"
 #include "scepd/daemon.h"
 #include "scepd/errands.h"
+#include "scepd/ocsp_http.h"
 #include "scepd/scep_http.h"
 #include "scepd/service.h"
 
@@ -21,6 +22,7 @@ struct daemon {
     struct attempts *attempts;
     struct event_base *base;
     struct scep_http http;
+    struct ocsp_http ocsp;
     struct http_server *server;
     struct admin *admin;        /* NULL: no admin listener */
     struct errands *errands;

@@ -254,6 +254,34 @@ static void check_authorities(struct health *h, const struct health_sources *s, 
         tell_ending(h, "ra_expiry", "RA", "scepctl ca rollover status", &ra);
 }
 
+/* Does this key answer by OCSP?  Not before it takes over, nor after its end. */
+static bool answers_ocsp(const struct authority *a, int64_t now)
+{
+    return a->ocsp.cert && a->role != AUTHORITY_NEXT && a->cert->not_after > now;
+}
+
+/* Renewed by itself at half of its life, so that a quarter is late already.  Who gets no answer
+ * turns to the CRL, or lets everybody in: nobody is kept from enrolling. */
+static void check_ocsp(struct health *h, const struct health_sources *s, int64_t now)
+{
+    const char *fix = "look for daemon.tend_failed in the log, and at ocsp.failed";
+    struct ending first = {NULL, "", 0, 0};
+    char when[48];
+    for (size_t i = 0; i < s->authority_n; i++)
+        if (answers_ocsp(s->authorities[i], now))
+            take_sooner(&first, s->authorities[i]->ocsp.cert, s->authorities[i]->name, INT64_MAX,
+                        now);
+    if (!first.cert)
+        return;
+    enum health_status status = first.left <= 0           ? HEALTH_FAIL
+                                : first.left < first.warn ? HEALTH_WARN
+                                                          : HEALTH_PASS;
+    struct health_check *c = health_add(
+        h, "ocsp", status, fix, "the OCSP responder's certificate of \"%s\" %s %s", first.authority,
+        first.left <= 0 ? "expired" : "expires", distance(first.left, when));
+    measure(c, first.left / HOUR, "hours", first.warn / HOUR);
+}
+
 static void check_crls(struct health *h, const struct survey *s, int64_t now)
 {
     const char *fix = "look for crl.failed in the log";
@@ -371,6 +399,7 @@ void health_look(const struct health_sources *s, int64_t now, struct health *out
         check_live(out, s->live);
     check_authorities(out, s, now);
     check_crls(out, s->survey, now);
+    check_ocsp(out, s, now);
     check_disk(out, s->survey);
     check_map(out, s->survey);
     check_clock(out, s->survey, now);

@@ -59,6 +59,7 @@ bool metrics_new(const char *version, int64_t now, struct metrics **out, struct 
     for (int i = 0; i < METRIC_SIGNER_OPS; i++)
         m->signer_duration[i].bounds = signer_bounds;
     m->queue_wait.bounds = request_bounds;
+    m->ocsp_signed.bounds = signer_bounds;
     m->commit_duration.bounds = request_bounds;
     m->commit_records.bounds = record_bounds;
     metrics_reloaded(m, true, now);
@@ -159,6 +160,46 @@ void metrics_crl_failed(struct metrics *m)
 {
     if (m)
         add(&m->crl_failures, 1);
+}
+
+void metrics_ocsp_request(struct metrics *m, bool post, enum metric_ocsp_hash hash)
+{
+    if (m)
+        add(&m->ocsp_requests[post][hash], 1);
+}
+
+void metrics_ocsp_response(struct metrics *m, enum ocsp_status status, enum ocsp_cert_status said)
+{
+    static const uint8_t place[] = {[OCSP_MALFORMED_REQUEST] = 3,
+                                    [OCSP_INTERNAL_ERROR] = 4,
+                                    [OCSP_TRY_LATER] = 5,
+                                    [OCSP_UNAUTHORIZED] = 6};
+    if (m)
+        add(&m->ocsp_responses[status == OCSP_SUCCESSFUL ? said : place[status]], 1);
+}
+
+void metrics_ocsp_cache(struct metrics *m, enum metric_ocsp_cache what)
+{
+    if (m)
+        add(&m->ocsp_cache[what], 1);
+}
+
+void metrics_ocsp_later(struct metrics *m, enum metric_ocsp_later why)
+{
+    if (m)
+        add(&m->ocsp_later[why], 1);
+}
+
+void metrics_ocsp_signed(struct metrics *m, double seconds)
+{
+    if (m)
+        observe_seconds(&m->ocsp_signed, seconds);
+}
+
+void metrics_ocsp_cached(struct metrics *m, size_t answers)
+{
+    if (m)
+        m->ocsp_cached = answers;
 }
 
 void metrics_log_dropped(struct metrics *m, unsigned lines)

@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "ca/signer.h"
+#include "pkcs7/ocsp.h"
 
 enum metric_listener { METRIC_SCEP, METRIC_ADMIN, METRIC_LISTENERS };
 
@@ -27,6 +28,13 @@ enum metric_result { /* as in the log, and "answered" for what is answered from 
 
 enum metric_limit { METRIC_MAX_CONNECTIONS, METRIC_REQUEST_TIMEOUT, METRIC_MAX_HEADER, METRIC_MAX_BODY, METRIC_MAX_BUFFERED,
     METRIC_LIMITS };
+
+/* OCSP: by what hash the issuer was named, whether the answer was there, and why a client was told to try later. */
+enum metric_ocsp_hash { METRIC_OCSP_NO_HASH, METRIC_OCSP_SHA1, METRIC_OCSP_SHA256, METRIC_OCSP_SHA384, METRIC_OCSP_SHA512,
+    METRIC_OCSP_OTHER_HASH, METRIC_OCSP_HASHES };
+enum metric_ocsp_cache { METRIC_OCSP_HIT, METRIC_OCSP_CONFIRMED, METRIC_OCSP_CHANGED, METRIC_OCSP_MISS, METRIC_OCSP_NOT_KEPT,
+    METRIC_OCSP_CACHES };
+enum metric_ocsp_later { METRIC_OCSP_BUDGET, METRIC_OCSP_QUEUE, METRIC_OCSP_FAILED, METRIC_OCSP_LATERS };
 
 struct metrics;
 bool metrics_new(const char *version, int64_t now, struct metrics **out, struct err *err);
@@ -58,6 +66,14 @@ void metrics_commit(struct metrics *m, bool done, size_t records, double seconds
 /* Microseconds of survey_clock_us when the last commit failed, if none was done since; else 0. */
 int64_t metrics_commit_failed_us(const struct metrics *m);
 void metrics_crl_failed(struct metrics *m);
+void metrics_ocsp_request(struct metrics *m, bool post, enum metric_ocsp_hash hash);
+/* `said` matters with OCSP_SUCCESSFUL: of the first certificate asked about. */
+void metrics_ocsp_response(struct metrics *m, enum ocsp_status status, enum ocsp_cert_status said);
+void metrics_ocsp_cache(struct metrics *m, enum metric_ocsp_cache what);
+void metrics_ocsp_later(struct metrics *m, enum metric_ocsp_later why);
+/* `seconds` from the request to its signed answer. */
+void metrics_ocsp_signed(struct metrics *m, double seconds);
+void metrics_ocsp_cached(struct metrics *m, size_t answers);
 void metrics_log_dropped(struct metrics *m, unsigned lines);
 /* It is known to be gone, until metrics_watch_signer gets a lane of another. */
 void metrics_signer_lost(struct metrics *m);
@@ -82,6 +98,7 @@ struct metrics_gauges {
     size_t authority_n;
     uint64_t connections[METRIC_LISTENERS];
     uint64_t queue, queue_capacity;
+    uint64_t ocsp_queue, ocsp_queue_capacity, ocsp_cache_capacity;
     bool admin; /* there is an admin listener */
 };
 /* False when out of memory. */

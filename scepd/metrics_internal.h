@@ -26,6 +26,8 @@ struct metric_names {
 
 enum metric_signer_result { METRIC_SIGNED, METRIC_SIGNER_REFUSED, METRIC_SIGNER_FAILED, METRIC_SIGNER_CAPPED, METRIC_SIGNER_RESULTS };
 
+#define METRIC_OCSP_STATUSES 7 /* three that a certificate has, and the errors */
+
 struct metrics {
     char version[32];
     int64_t started; /* Unix seconds */
@@ -46,6 +48,10 @@ struct metrics {
     _Atomic int64_t commit_failed_us; /* monotonic, of the last one if none was done since; 0: it is done */
     struct histogram commit_duration, commit_records;
     counter crl_failures, log_dropped;
+    counter ocsp_requests[2][METRIC_OCSP_HASHES]; /* GET, POST */
+    counter ocsp_responses[METRIC_OCSP_STATUSES], ocsp_cache[METRIC_OCSP_CACHES], ocsp_later[METRIC_OCSP_LATERS];
+    counter ocsp_cached; /* answers in the cache now */
+    struct histogram ocsp_signed;
     atomic_bool reloaded_well;
     _Atomic int64_t reloaded_at;
 };

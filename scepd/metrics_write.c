@@ -153,15 +153,61 @@ static void write_http(struct writer *w, const struct metrics *m, const struct m
 
 static void write_queue(struct writer *w, const struct metrics *m, const struct metrics_gauges *g)
 {
-    family(w, "scepd_queue_jobs", "gauge", "Messages that wait for a worker.");
+    family(w, "scepd_queue_jobs", "gauge",
+           "Messages that wait for a worker, OCSP requests for a signature.");
     labelled(w, "queue", "requests", g->queue);
+    labelled(w, "queue", "ocsp", g->ocsp_queue);
     family(w, "scepd_queue_capacity_jobs", "gauge", "How many may wait.");
     labelled(w, "queue", "requests", g->queue_capacity);
+    labelled(w, "queue", "ocsp", g->ocsp_queue_capacity);
     family(w, "scepd_queue_rejected_total", "counter",
            "Messages that were sent away (503) because the queue was full.");
     labelled(w, "queue", "requests", read_counter(&m->queue_rejected));
     family(w, "scepd_queue_wait_seconds", "histogram", "How long messages waited for a worker.");
     histogram(w, "queue=\"requests\"", &m->queue_wait);
+}
+
+/* ---- OCSP ---- */
+
+static void write_ocsp_answers(struct writer *w, const struct metrics *m)
+{
+    static const char *const said[METRIC_OCSP_STATUSES] = {
+        "good",           "revoked",   "unknown",     "malformed_request",
+        "internal_error", "try_later", "unauthorized"};
+    static const char *const kept[METRIC_OCSP_CACHES] = {"hit", "confirmed", "changed", "miss",
+                                                         "not_kept"};
+    static const char *const later[METRIC_OCSP_LATERS] = {"budget", "queue", "failed"};
+    family(w, "scepd_ocsp_responses_total", "counter", "OCSP answers by what they say.");
+    for (int i = 0; i < METRIC_OCSP_STATUSES; i++)
+        labelled(w, "status", said[i], read_counter(&m->ocsp_responses[i]));
+    family(w, "scepd_ocsp_cache_total", "counter",
+           "What became of OCSP requests at the cache of signed answers.");
+    for (int i = 0; i < METRIC_OCSP_CACHES; i++)
+        labelled(w, "result", kept[i], read_counter(&m->ocsp_cache[i]));
+    family(w, "scepd_ocsp_try_later_total", "counter", "Why clients were told to try later.");
+    for (int i = 0; i < METRIC_OCSP_LATERS; i++)
+        labelled(w, "cause", later[i], read_counter(&m->ocsp_later[i]));
+    family(w, "scepd_ocsp_signed_duration_seconds", "histogram",
+           "From an OCSP request to the answer that was signed for it.");
+    histogram(w, "", &m->ocsp_signed);
+}
+
+static void write_ocsp(struct writer *w, const struct metrics *m, const struct metrics_gauges *g)
+{
+    static const char *const methods[] = {"GET", "POST"};
+    static const char *const hashes[METRIC_OCSP_HASHES] = {"none",    "SHA-1",   "SHA-256",
+                                                           "SHA-384", "SHA-512", "other"};
+    family(w, "scepd_ocsp_requests_total", "counter",
+           "OCSP requests by HTTP method and by the hash that names the issuer.");
+    for (int i = 0; i < 2; i++)
+        for (int h = 0; h < METRIC_OCSP_HASHES; h++)
+            put(w, "%s{method=\"%s\",hash=\"%s\"} %llu\n", w->family, methods[i], hashes[h],
+                (unsigned long long)read_counter(&m->ocsp_requests[i][h]));
+    write_ocsp_answers(w, m);
+    family(w, "scepd_ocsp_cached_answers", "gauge", "Signed OCSP answers that are kept.");
+    plain(w, read_counter(&m->ocsp_cached));
+    family(w, "scepd_ocsp_cache_capacity_answers", "gauge", "How many may be.");
+    plain(w, g->ocsp_cache_capacity);
 }
 
 /* ---- signer, store ---- */
@@ -170,7 +216,8 @@ static void write_signer(struct writer *w, const struct metrics *m)
 {
     static const char *const ops[METRIC_SIGNER_OPS] = {"certificate", "crl", "message", "decrypt",
                                                        "ocsp"};
-    static const char *const keys[] = {"ca", "ra"};
+    static const char *const keys[METRIC_SIGNER_OPS][2] = {
+        {"ca", "ra"}, {"ca", "ra"}, {"ca", "ra"}, {"ca", "ra"}, {"ca", "ocsp"}};
     static const char *const results[METRIC_SIGNER_RESULTS] = {"done", "refused", "failed",
                                                                "capped"};
     family(w, "scepd_signer_operations_total", "counter",
@@ -181,7 +228,7 @@ static void write_signer(struct writer *w, const struct metrics *m)
                 uint64_t n = read_counter(&m->signer[o][k][r]);
                 if (n)
                     put(w, "%s{operation=\"%s\",key=\"%s\",result=\"%s\"} %llu\n", w->family,
-                        ops[o], keys[k], results[r], (unsigned long long)n);
+                        ops[o], keys[o][k], results[r], (unsigned long long)n);
             }
     family(w, "scepd_signer_operation_duration_seconds", "histogram",
            "Time of a private-key operation, with the way to the signer process and back.");
@@ -326,6 +373,7 @@ static void write_authorities(struct writer *w, const struct metrics_gauges *g)
     for (size_t i = 0; i < g->authority_n; i++) {
         const struct authority *a = g->authorities[i];
         write_end(w, a, roles[a->role], a->cert);
+        write_end(w, a, "ocsp", a->ocsp.cert);
         if (a->role != AUTHORITY_CURRENT)
             continue;
         write_end(w, a, "ra", a->ra);
@@ -448,6 +496,7 @@ bool metrics_write(const struct metrics *m, const struct metrics_gauges *g, stru
     write_requests(&w, m);
     write_http(&w, m, g);
     write_queue(&w, m, g);
+    write_ocsp(&w, m, g);
     write_signer(&w, m);
     write_store(&w, m, g->survey);
     write_certificates(&w, m, g->survey);

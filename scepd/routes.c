@@ -3,16 +3,18 @@
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <strings.h>
 
 #include "ca/crl.h"
 
 /* The longest path that is looked for. */
 #define MAX_PATH 512
-/* Every endpoint with its aliases; of each authority the CRL and all certificates, twice for the
- * two with a URL. */
+/* Every endpoint with its aliases; of each authority the CRL, OCSP and all certificates, twice for
+ * the three with a URL; and OCSP for all. */
 #define MAX_ROUTES                                       \
     (CONFIG_MAX_ENDPOINTS * (ENDPOINT_MAX_ALIASES + 1) + \
-     CONFIG_MAX_MEMBERS * (AUTHORITY_MAX_CHAIN + 4))
+     CONFIG_MAX_MEMBERS * (AUTHORITY_MAX_CHAIN + 6) + 1)
 
 struct entry {
     char *path; /* owned, normalised */
@@ -22,6 +24,12 @@ struct entry {
 struct routes {
     struct entry entry[MAX_ROUTES];
     size_t n;
+    struct prefix {
+        const char *path; /* an entry's */
+        size_t length;
+        const struct route *route;
+    } ocsp[2 * CONFIG_MAX_MEMBERS + 1];
+    size_t ocsp_n;
 };
 
 static bool normalise(const char *path, char out[MAX_PATH])
@@ -71,7 +79,10 @@ static bool add(struct routes *r, const char *path, struct route route, struct e
     char *copy = strdup(text);
     if (!copy)
         return err_memory(err);
-    r->entry[r->n++] = (struct entry){copy, route};
+    struct entry *e = &r->entry[r->n++];
+    *e = (struct entry){copy, route};
+    if (route.kind == ROUTE_OCSP || route.kind == ROUTE_OCSP_ALL)
+        r->ocsp[r->ocsp_n++] = (struct prefix){e->path, strlen(e->path), &e->route};
     return true;
 }
 
@@ -101,6 +112,10 @@ static bool add_member(struct routes *r, const struct authority *a, size_t index
     char path[160], suffix[32] = "";
     if (a->generation > 1)
         snprintf(suffix, sizeof suffix, "-g%u", a->generation);
+    snprintf(path, sizeof path, "/ocsp/%s%s", a->name, suffix);
+    if (!add(r, path, (struct route){ROUTE_OCSP, index, 0, 0}, err) ||
+        !add_url(r, a->ocsp_url, (struct route){ROUTE_OCSP, index, 0, 0}, err))
+        return false;
     snprintf(path, sizeof path, "/crl/%s%s.crl", a->name, suffix);
     if (!add(r, path, crl, err) || !add_url(r, a->crl_url, crl, err))
         return false;
@@ -166,7 +181,7 @@ bool routes_new(const struct config *c, struct authority *const *members, size_t
                 struct routes **out, struct err *err)
 {
     struct routes *r = calloc(1, sizeof *r);
-    bool ok = r || err_memory(err);
+    bool ok = r ? add(r, "/ocsp", (struct route){ROUTE_OCSP_ALL, 0, 0, 0}, err) : err_memory(err);
     for (size_t i = 0; ok && i < c->endpoint_n; i++)
         ok = add_endpoint(r, &c->endpoint[i], i, err);
     for (size_t i = 0; ok && i < n; i++)
@@ -205,4 +220,20 @@ bool routes_find(const struct routes *r, const char *path, struct route *out)
     if (e)
         *out = e->route;
     return e != NULL;
+}
+
+const struct route *routes_ocsp(const struct routes *r, const char *raw_path, const char **rest)
+{
+    const struct prefix *best = NULL;
+    for (size_t i = 0; i < r->ocsp_n; i++) {
+        const struct prefix *p = &r->ocsp[i];
+        if (strncasecmp(raw_path, p->path, p->length) == 0 &&
+            (raw_path[p->length] == '/' || raw_path[p->length] == '\0') &&
+            (!best || p->length > best->length))
+            best = p;
+    }
+    if (!best)
+        return NULL;
+    *rest = raw_path + best->length;
+    return best->route;
 }

@@ -10,6 +10,8 @@ enum route_kind {
                           and NAME-delta.crl, whether there is such a list or not */
     ROUTE_CERTIFICATE, /* of member `index`: /ca/NAME.crt and the path of its issuer_url; with `chain` n > 0 the
                           n-th certificate above it: /ca/NAME-n.crt.  Later generations: NAME-gN */
+    ROUTE_OCSP,        /* of member `index`: /ocsp/NAME, and the path of its ocsp_url */
+    ROUTE_OCSP_ALL,    /* /ocsp: of whichever authority the certificates asked for are */
 };
 
 struct route {
@@ -26,3 +28,6 @@ bool routes_new(const struct config *c, struct authority *const *members, size_t
 void routes_free(struct routes *r);
 /* False when there is none. */
 bool routes_find(const struct routes *r, const char *path, struct route *out);
+/* Of the OCSP paths the longest with which `raw_path`, as sent, begins, up to a slash or its end: what follows is data, not
+ * a path (RFC 6960 appendix A.1), and *rest points to it.  NULL when there is none. */
+const struct route *routes_ocsp(const struct routes *r, const char *raw_path, const char **rest);

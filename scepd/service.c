@@ -9,9 +9,18 @@ unsigned service_workers(const struct config *c)
     return c->workers > 0 ? (unsigned)c->workers : cores > 0 ? (unsigned)cores : 1;
 }
 
+/* One per core, but for machines so large that the loop could not keep up with them. */
+#define OCSP_THREADS_MOST 8
+
+static unsigned ocsp_threads(void)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    return cores < 1 ? 1 : cores < OCSP_THREADS_MOST ? (unsigned)cores : OCSP_THREADS_MOST;
+}
+
 unsigned service_lanes(const struct config *c)
 {
-    return service_workers(c) + 1;
+    return service_workers(c) + 1 + ocsp_threads();
 }
 
 static bool start_upkeep(struct service *s, const struct service_needs *n, struct err *err)
@@ -50,6 +59,30 @@ static bool start_pool(struct service *s, const struct service_needs *n, struct 
     return ok;
 }
 
+static bool start_ocsp(struct service *s, const struct service_needs *n, struct err *err)
+{
+    const struct config *c = s->setup->config;
+    const struct config_rooms *rooms = &s->setup->rooms;
+    struct signer *lanes[OCSP_THREADS_MOST];
+    s->world.store = n->store;
+    s->world.rules = c->ocsp.rules;
+    s->world.max_ids = (size_t)c->ocsp.max_ids;
+    s->ocsp_threads = ocsp_threads();
+    for (unsigned i = 0; i < s->ocsp_threads; i++) {
+        lanes[i] = signer_lane(s->signer.process, s->workers + 1 + i);
+        metrics_watch_signer(n->metrics, lanes[i], rooms->spec);
+    }
+    struct ocsp_pool_options o = {.lanes = lanes,
+                                  .threads = s->ocsp_threads,
+                                  .queue = (size_t)c->queue,
+                                  .deadline_ms = c->request_timeout * 1000,
+                                  .done = n->ocsp_done,
+                                  .ctx = n->ocsp_ctx};
+    return ocsp_issuers_new((const struct authority *const *)rooms->authority, c->authority_n,
+                            &s->world.issuers, err) &&
+           ocsp_pool_new(&o, &s->ocsp, err);
+}
+
 bool service_new(const struct service_needs *n, struct setup *setup, struct keeper_signer *signer,
                  struct service **out, struct err *err)
 {
@@ -65,7 +98,7 @@ bool service_new(const struct service_needs *n, struct setup *setup, struct keep
     s->workers = service_workers(setup->config);
     s->enroll =
         (struct enroll_context){.store = n->store, .challenge_key = &setup->rooms.challenge_key};
-    if (!start_upkeep(s, n, err) || !start_pool(s, n, err)) {
+    if (!start_upkeep(s, n, err) || !start_pool(s, n, err) || !start_ocsp(s, n, err)) {
         service_end(s);
         service_free(s);
         return false;
@@ -78,6 +111,8 @@ void service_end(struct service *s)
 {
     service_pool_free(s->pool);
     s->pool = NULL;
+    ocsp_pool_free(s->ocsp);
+    s->ocsp = NULL;
     upkeep_free(s->upkeep);
     s->upkeep = NULL;
     keeper_signer_clear(&s->signer);
@@ -87,6 +122,7 @@ void service_free(struct service *s)
 {
     if (!s)
         return;
+    ocsp_issuers_free(s->world.issuers);
     setup_release(s->setup);
     free(s);
 }

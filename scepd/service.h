@@ -1,10 +1,11 @@
-/* One service: a setup, a signer with its lanes, the threads that answer and the thread that keeps CRLs.  The daemon
+/* One service: a setup, a signer with its lanes, the threads that answer SCEP and OCSP, and the thread that keeps CRLs.  The daemon
  * has one at a time; a reload, or a signer that died, makes another beside it, lets it take over, and ends the old one
  * when its last job is done.  Store, connections and log are the daemon's and stay. */
 #pragma once
 
 #include "scepd/keeper.h"
 #include "scepd/metrics.h"
+#include "scepd/ocsp_pool.h"
 #include "scepd/service_pool.h"
 #include "scepd/setup.h"
 #include "scepd/upkeep.h"
@@ -15,7 +16,9 @@ struct service {
     struct keeper_signer signer;
     struct upkeep *upkeep;
     struct service_pool *pool;
-    unsigned workers;
+    struct ocsp_world world;
+    struct ocsp_pool *ocsp;
+    unsigned workers, ocsp_threads;
 };
 
 struct service_needs {               /* all borrowed for the life of the service */
@@ -25,10 +28,12 @@ struct service_needs {               /* all borrowed for the life of the service
     struct metrics *metrics;
     void (*done)(void *ctx, struct service_job *job); /* see service_options */
     void *ctx;
+    void (*ocsp_done)(void *ctx, struct ocsp_job *jobs); /* see ocsp_pool_options */
+    void *ocsp_ctx;
 };
 
 unsigned service_workers(const struct config *c);
-/* One for each worker, one for the upkeep. */
+/* One for each worker, one for the upkeep, one for each thread that makes OCSP answers. */
 unsigned service_lanes(const struct config *c);
 /* Takes one reference of the setup, and the signer (which has service_lanes), also when it fails. */
 bool service_new(const struct service_needs *n, struct setup *setup, struct keeper_signer *signer, struct service **out,

@@ -12,7 +12,7 @@ static struct survey survey;
 static struct authority authority, next;
 static struct authority *authorities[] = {&authority, &next};
 static struct family family;
-static struct cert ca, ra, next_ca;
+static struct cert ca, ra, next_ca, responder;
 static struct health_live live;
 static struct health_sources sources;
 static struct health health;
@@ -255,6 +255,28 @@ START_TEST(crl_ends)
 }
 END_TEST
 
+/* Renewed at half of its life: with a quarter left, that did not work.  Nobody is kept from
+ * enrolling. */
+START_TEST(an_ocsp_responder_ends)
+{
+    responder = (struct cert){.not_before = NOW - 20 * DAY, .not_after = NOW + 10 * DAY};
+    authority.ocsp.cert = &responder;
+    health_look(&sources, NOW, &health);
+    ck_assert_int_eq(health.status, HEALTH_PASS);
+    ck_assert_ptr_nonnull(find("ocsp"));
+    responder.not_before = NOW - 23 * DAY;
+    responder.not_after = NOW + 7 * DAY;
+    expect("ocsp", HEALTH_WARN, "responder's certificate of \"main\" expires in 7 days");
+    ck_assert(health.ready);
+    responder.not_after = NOW;
+    expect("ocsp", HEALTH_FAIL, "expired");
+    ck_assert(health.ready);
+    authority.role = AUTHORITY_NEXT; /* nobody asks it yet */
+    health_look(&sources, NOW, &health);
+    ck_assert_ptr_null(find("ocsp"));
+}
+END_TEST
+
 START_TEST(as_json)
 {
     ra.not_after = NOW + 23 * DAY;
@@ -293,6 +315,7 @@ int main(void)
     tcase_add_test(c, a_successor_is_enough);
     tcase_add_test(c, ra_ends);
     tcase_add_test(c, crl_ends);
+    tcase_add_test(c, an_ocsp_responder_ends);
     tcase_add_test(c, as_json);
     suite_add_tcase(s, c);
     return check_main(s);

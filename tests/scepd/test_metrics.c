@@ -124,6 +124,31 @@ START_TEST(the_signer)
 }
 END_TEST
 
+START_TEST(ocsp)
+{
+    has("scepd_ocsp_responses_total{status=\"revoked\"} 0"); /* all are there from the start */
+    metrics_ocsp_request(m, true, METRIC_OCSP_SHA256);
+    metrics_ocsp_request(m, false, METRIC_OCSP_NO_HASH);
+    metrics_ocsp_response(m, OCSP_SUCCESSFUL, OCSP_REVOKED);
+    metrics_ocsp_response(m, OCSP_MALFORMED_REQUEST, OCSP_GOOD);
+    metrics_ocsp_response(m, OCSP_UNAUTHORIZED, OCSP_GOOD);
+    metrics_ocsp_cache(m, METRIC_OCSP_CONFIRMED);
+    metrics_ocsp_later(m, METRIC_OCSP_QUEUE);
+    metrics_ocsp_signed(m, 0.0002);
+    metrics_ocsp_cached(m, 7);
+    has("scepd_ocsp_requests_total{method=\"POST\",hash=\"SHA-256\"} 1");
+    has("scepd_ocsp_requests_total{method=\"GET\",hash=\"none\"} 1");
+    has("scepd_ocsp_responses_total{status=\"good\"} 0");
+    has("scepd_ocsp_responses_total{status=\"revoked\"} 1");
+    has("scepd_ocsp_responses_total{status=\"malformed_request\"} 1");
+    has("scepd_ocsp_responses_total{status=\"unauthorized\"} 1");
+    has("scepd_ocsp_cache_total{result=\"confirmed\"} 1");
+    has("scepd_ocsp_try_later_total{cause=\"queue\"} 1");
+    has("scepd_ocsp_signed_duration_seconds_bucket{le=\"0.00025\"} 1");
+    has("scepd_ocsp_cached_answers 7");
+}
+END_TEST
+
 START_TEST(reloads)
 {
     has("scepd_config_last_reload_successful 1");
@@ -209,6 +234,7 @@ int main(void)
     tcase_add_test(c, names_do_not_grow_without_end);
     tcase_add_test(c, codes_are_a_closed_set);
     tcase_add_test(c, the_signer);
+    tcase_add_test(c, ocsp);
     tcase_add_test(c, reloads);
     tcase_add_test(c, commits_that_fail);
     tcase_add_test(c, without_metrics_nothing_is_counted);

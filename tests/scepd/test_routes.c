@@ -43,6 +43,7 @@ static void setup(void)
     add_authority("other", 1, 0, "", "http://pki.example.org/ca/other.crt");
     add_authority("demo", 12, 1, "http://pki.example.org/pub/Devices-g12.crl",
                   "http://pki.example.org/g12");
+    strcpy(member[1].ocsp_url, "http://pki.example.org:8080/Status/other");
     ck_assert_msg(routes_new(&config, members, member_n, &routes, &err), "%s", err.text);
 }
 
@@ -112,6 +113,44 @@ static const struct expected expected[] = {
 };
 
 /* RFC 8894 section 4.1 */
+/* RFC 6960 appendix A.1: what follows is data. */
+static const struct {
+    const char *path, *rest; /* NULL: none */
+    int kind;
+    size_t index;
+} ocsp[] = {
+    {"/ocsp", "", ROUTE_OCSP_ALL, 0},
+    {"/ocsp/", "/", ROUTE_OCSP_ALL, 0},
+    {"/OCSP/MFEw/zB", "/MFEw/zB", ROUTE_OCSP_ALL, 0},
+    {"/ocsp//../demo", "//../demo", ROUTE_OCSP_ALL, 0},
+    {"/ocsp/demo", "", ROUTE_OCSP, 0},
+    {"/ocsp/Demo/MFEw//B", "/MFEw//B", ROUTE_OCSP, 0},
+    {"/ocsp/demo-g12/MFEw", "/MFEw", ROUTE_OCSP, 2},
+    {"/ocsp/demonstration", "/demonstration", ROUTE_OCSP_ALL, 0},
+    {"/ocsp/other/", "/", ROUTE_OCSP, 1},
+    {"/status/OTHER/MFEw", "/MFEw", ROUTE_OCSP, 1},
+    {"/status", NULL, 0, 0},
+    {"/ocspd", NULL, 0, 0},
+    {"/ocs", NULL, 0, 0},
+    {"", NULL, 0, 0},
+    {"/x/ocsp", NULL, 0, 0},
+};
+
+START_TEST(ocsp_paths_end_where_data_begins)
+{
+    for (size_t i = 0; i < sizeof ocsp / sizeof *ocsp; i++) {
+        const char *rest = NULL;
+        const struct route *r = routes_ocsp(routes, ocsp[i].path, &rest);
+        ck_assert_msg(!r == !ocsp[i].rest, "%s", ocsp[i].path);
+        if (!r)
+            continue;
+        ck_assert_str_eq(rest, ocsp[i].rest);
+        ck_assert_int_eq(r->kind, ocsp[i].kind);
+        ck_assert_uint_eq(r->index, ocsp[i].index);
+    }
+}
+END_TEST
+
 START_TEST(paths)
 {
     const struct expected *e = &expected[_i];
@@ -164,6 +203,7 @@ int main(void)
     TCase *c = tcase_create("routes");
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_loop_test(c, paths, 0, sizeof expected / sizeof *expected);
+    tcase_add_test(c, ocsp_paths_end_where_data_begins);
     tcase_add_test(c, a_very_long_path_is_none);
     tcase_add_test(c, paths_that_differ_by_case_only);
     tcase_add_test(c, an_endpoint_in_the_place_of_a_crl);
