@@ -4,6 +4,7 @@ Debian.
 A good device is let in, a revoked one is not, and one that was held is again when it has been released."""
 
 import os
+import re
 import sys
 import unittest
 
@@ -112,6 +113,83 @@ class Crl(RelyingCase):
         self.assertTrue(radius.lets_in(good))
         self.assertFalse(radius.lets_in(lost))
         self.assertIn("certificate revoked", radius.log_text())
+
+
+class Scopes(RelyingCase):
+    """Partitions and deltas, for those who can read them."""
+
+    @staticmethod
+    def edit(text):
+        return re.sub(r'(crl: \{[^}]*period = "1h";)', r"\1 shards = 3; delta = true;", with_servers(text, ocsp=False))
+
+    def pem(self, path):
+        """A list as PEM, in a file of its own."""
+        der, pem = self.path("one.der"), self.path("crl-%d.pem" % len(os.listdir(self.dir)))
+        with open(der, "wb") as f:
+            f.write(self.a.get(path))
+        run("openssl", "crl", "-inform", "DER", "-in", der, "-out", pem)
+        return pem
+
+    def text(self, pem):
+        return run("openssl", "crl", "-in", pem, "-noout", "-text").stdout.lower()
+
+    def verify(self, device, crls, *how):
+        """What openssl says: "" where it has nothing against it."""
+        both = self.path("crls.pem")
+        with open(both, "w") as out:
+            for pem in crls:
+                with open(pem) as f:
+                    out.write(f.read())
+        r = run("openssl", "verify", "-x509_strict", *how, "-CRLfile", both, "-CAfile", self.a.ca, device.cert, check=False)
+        self.assertEqual(r.returncode == 0, r.stderr == "", r.stderr)
+        return r.stderr
+
+    def partition_of(self, device):
+        return re.search(r"/crl/demo-p([123])\.crl", run("openssl", "x509", "-in", device.cert, "-noout", "-text").stdout)[1]
+
+    def test_partitions(self):
+        """RFC 5280 section 5.2.5: a list counts for the certificates that name it, and for no other."""
+        devices = [self.device(f"p{i}") for i in range(7)]
+        lost = devices[0]
+        lost.revoke()
+        self.crl_lists(lost)
+        wait_for("its partition lists it", lambda: lost.serial in self.text(self.pem(f"/crl/demo-p{self.partition_of(lost)}.crl")))
+        complete, parts = self.pem("/crl/demo.crl"), {k: self.pem(f"/crl/demo-p{k}.crl") for k in "123"}
+        self.assertEqual(sum(lost.serial in self.text(pem) for pem in parts.values()), 1)
+        for device in devices:
+            own = parts[self.partition_of(device)]
+            says = "certificate revoked" if device is lost else ""
+            for crls, how in (([own], "-crl_check"), ([*parts.values()], "-crl_check"), ([complete, *parts.values()], "-crl_check_all"),
+                              ([complete], "-crl_check_all")):
+                r = self.verify(device, crls, how)
+                self.assertIn(says, r) if says else self.assertEqual(r, "")
+            # One for another is none.
+            r = self.verify(device, [pem for k, pem in parts.items() if k != self.partition_of(device)], "-crl_check")
+            self.assertRegex(r, "different CRL scope|unable to get certificate CRL")
+
+    def test_deltas(self):
+        """RFC 5280 section 5.2.4: an older complete list and the newest delta tell what is true now."""
+        good, lost, held = self.device("d-good"), self.device("d-lost"), self.device("d-held")
+        held.revoke("hold")
+        before = self.crl_lists(held)
+        old = self.path("old.pem")
+        os.rename(before, old)
+        self.assertIn("freshest crl", self.text(old))
+        lost.revoke()
+        held.release()
+
+        def changed():
+            delta = self.pem("/crl/demo-delta.crl")
+            return lost.serial in self.text(delta) and "remove from crl" in self.text(delta) and delta
+        delta = wait_for("the delta tells of both", changed)
+        self.assertRegex(self.text(delta), r"delta crl indicator: critical")
+        deltas = ("-crl_check", "-use_deltas")
+        self.assertIn("certificate revoked", self.verify(lost, [old, delta], *deltas))
+        self.assertEqual(self.verify(good, [old, delta], *deltas), "")
+        self.assertEqual(self.verify(held, [old, delta], *deltas), "")
+        # Without the delta the old list tells what was true then.
+        self.assertEqual(self.verify(lost, [old], "-crl_check"), "")
+        self.assertIn("certificate revoked", self.verify(held, [old], "-crl_check"))
 
 
 if __name__ == "__main__":
