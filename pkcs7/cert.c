@@ -81,6 +81,9 @@ static bool pass_unique_id(struct view *rest, unsigned number, struct err *err)
     struct tlv t;
     struct view octets;
     unsigned unused;
+    if (tlv_ahead(*rest, DER_CONTEXT_CONSTRUCTED(number)))
+        return err_refuse(err, REASON_MESSAGE_MALFORMED,
+                          "a unique identifier that is a constructed string (BER)");
     return !tlv_ahead(*rest, DER_CONTEXT(number)) ||
            (tlv_next(rest, &t) && tlv_bits(&t, &octets, &unused)) ||
            malformed(err, "TBSCertificate");

@@ -259,6 +259,26 @@ START_TEST(malformed)
 }
 END_TEST
 
+/* RFC 5280 section 4.1: issuerUniqueID is a BIT STRING, which DER has in one piece only. */
+START_TEST(unique_identifier_in_pieces)
+{
+    struct buf der = good_der();
+    struct cert *c = parsed(der);
+    der = good_der();
+    size_t at = (size_t)(c->extensions.p - c->der.p);
+    size_t tag = at - (c->der.p[at - 2] == 0xa3 ? 2 : 3);
+    cert_free(c);
+    ck_assert_uint_eq(der.p[tag], 0xa3);
+    for (uint8_t number = 1; number <= 2; number++) {
+        struct buf changed = {0};
+        ck_assert(buf_append(&changed, der.p, der.n));
+        changed.p[tag] = 0xa0 | number;
+        expect_malformed(changed, "unique identifier that is a constructed string (BER)");
+    }
+    buf_clear(&der);
+}
+END_TEST
+
 START_TEST(serial_number_without_end)
 {
     X509 *x = oracle_cert(p256_key);
@@ -375,6 +395,7 @@ int main(void)
     tcase_add_test(c, no_policy);
     tcase_add_test(c, inner_and_outer_algorithm_differ);
     tcase_add_test(c, malformed);
+    tcase_add_test(c, unique_identifier_in_pieces);
     tcase_add_test(c, serial_number_without_end);
     tcase_add_test(c, no_change_of_an_octet_survives);
     tcase_add_test(c, pem_and_der_files);
