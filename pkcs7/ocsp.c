@@ -95,18 +95,29 @@ static bool minimal(struct view integer)
                               !(integer.p[0] == 0xff && (integer.p[1] & 0x80)));
 }
 
+/* X.690 section 10.1: no length takes more octets than it needs.  What is repeated in an answer has
+ * to be as that must be. */
+static bool short_length(const struct tlv *t)
+{
+    size_t octets = t->content.n < 0x80 ? 1 : t->content.n < 0x100 ? 2 : 3;
+    return t->whole.n - t->content.n == 1 + octets;
+}
+
 static bool read_id(const struct tlv *t, struct ocsp_id *out, struct err *err)
 {
-    struct tlv algorithm, name, key, serial, oid;
+    struct tlv algorithm, name, key, serial, oid, parameters;
     struct view rest = t->content;
     if (!tlv_next_is(&rest, DER_SEQUENCE, &algorithm) ||
         !tlv_next_is(&rest, DER_OCTET_STRING, &name) ||
         !tlv_next_is(&rest, DER_OCTET_STRING, &key) || !tlv_next_is(&rest, DER_INTEGER, &serial) ||
-        rest.n > 0 || !minimal(serial.content))
+        rest.n > 0 || !minimal(serial.content) || !short_length(t) || !short_length(&algorithm) ||
+        !short_length(&name) || !short_length(&key) || !short_length(&serial))
         return malformed(err, "a CertID that is none");
     struct view rest_of_it = algorithm.content;
     if (!tlv_next_is(&rest_of_it, DER_OID, &oid) || !oid_sound(oid.content) ||
-        (rest_of_it.n > 0 && (!tlv_next(&rest_of_it, &oid) || rest_of_it.n > 0)))
+        !short_length(&oid) ||
+        (rest_of_it.n > 0 &&
+         (!tlv_next(&rest_of_it, &parameters) || rest_of_it.n > 0 || !short_length(&parameters))))
         return malformed(err, "a CertID without its hash algorithm");
     if (t->whole.n > OCSP_MAX_ID)
         return malformed(err, "a CertID longer than any");

@@ -183,7 +183,8 @@ static void same_request(OCSP_REQUEST *theirs, const struct ocsp_request *ours)
         ASN1_OCTET_STRING *name, *key;
         ASN1_INTEGER *serial;
         OCSP_id_get0_info(&name, NULL, &key, &serial, id);
-        DIFF_SAME(OCSP_CERTID, ours->id[i].whole, id);
+        if (ours->id[i].known) /* parameters of others OpenSSL may write in another way */
+            DIFF_SAME(OCSP_CERTID, ours->id[i].whole, id);
         diff_octets("name hash", ours->id[i].name_hash,
                     view_of(ASN1_STRING_get0_data(name), (size_t)ASN1_STRING_length(name)));
         diff_octets("key hash", ours->id[i].key_hash,
@@ -252,7 +253,8 @@ static void check_single(OCSP_BASICRESP *basic, int i, const struct ocsp_id *id,
     int reason;
     ASN1_GENERALIZEDTIME *revoked = NULL, *this = NULL, *next = NULL;
     int status = OCSP_single_get0_status(x, &reason, &revoked, &this, &next);
-    DIFF_SAME(OCSP_CERTID, id->whole, OCSP_SINGLERESP_get0_id(x));
+    if (id->known)
+        DIFF_SAME(OCSP_CERTID, id->whole, OCSP_SINGLERESP_get0_id(x));
     if (!this || !next || ASN1_TIME_cmp_time_t(this, now) > 0 ||
         ASN1_TIME_cmp_time_t(next, now) <= 0)
         diff_fail("times that do not include now");

@@ -320,6 +320,27 @@ START_TEST(requestor_and_signature)
 }
 END_TEST
 
+/* A length of one octet too many: some read it, but what is repeated in an answer must be DER. */
+START_TEST(long_lengths)
+{
+    static const size_t headers[] = {8, 10, 12, 19, 21, 43, 65}; /* of the CertID and its parts */
+    struct buf der = encoded(request_of(1));
+    ck_assert_uint_eq(der.n, 69);
+    for (size_t i = 0; i < sizeof headers / sizeof headers[0]; i++) {
+        size_t at = headers[i] + 1;
+        struct buf longer = {0};
+        buf_append(&longer, der.p, at);
+        buf_append(&longer, "\x81", 1);
+        buf_append(&longer, der.p + at, der.n - at);
+        for (size_t k = 1; k < at; k += 2) /* what holds it, up to the algorithm */
+            if (k < 10 || (k == 11 && at > 11 && at < 21))
+                longer.p[k]++;
+        refused(longer, 100, "CertID");
+    }
+    buf_clear(&der);
+}
+END_TEST
+
 static struct buf changed(struct buf der, size_t at, uint8_t value)
 {
     struct buf out = {0};
@@ -670,6 +691,7 @@ int main(void)
     tcase_add_test(c, other_extensions);
     tcase_add_test(c, requestor_and_signature);
     tcase_add_test(c, not_requests);
+    tcase_add_test(c, long_lengths);
     tcase_add_test(c, versions);
     tcase_add_test(c, hostile);
     tcase_add_test(c, answer_of_each_kind);

@@ -4,6 +4,7 @@ signer and the keeper for whatever it likes, past all code of ours.  Needs root,
 import base64
 import ctypes
 import fcntl
+import glob
 import os
 import random
 import re
@@ -22,8 +23,8 @@ libc = ctypes.CDLL(None, use_errno=True)
 PIDFD_OPEN, PIDFD_GETFD = 434, 438
 
 # ca/signer_wire.h
-SIGNER, MAX_REPLY = 0x73636570, 4096
-CERTIFICATE, CRL, ATTRIBUTES, DECRYPT = 1, 2, 3, 4
+SIGNER, MAX_REPLY = 0x73636570, 32768
+CERTIFICATE, CRL, ATTRIBUTES, DECRYPT, OCSP = 1, 2, 3, 4, 5
 HEAD = struct.Struct("=10I")
 REPLY = struct.Struct("=5I")
 DONE, REFUSED, ERR_SIGNER, ERR_BUSY = 0, 1, 7, 11
@@ -233,7 +234,7 @@ class Certificates(Intruder):
         self.close_lanes() # the signer ends with the last end of them
         self.a.stop()
         totals = re.findall(r"event=signer\.totals certificates=(\d+) crls=(\d+) messages=(\d+) decryptions=(\d+) "
-                            r"refused=(\d+) capped=(\d+)", self.a.log_text())
+                            r"ocsp_answers=0 refused=(\d+) capped=(\d+)", self.a.log_text())
         self.assertEqual(len(totals), 1, self.a.log_text())
         certificates, crls, messages, decryptions, refused, capped = map(int, totals[0])
         self.assertEqual((certificates, crls, messages, decryptions, capped), (2, 1, 1, 1, 0))
@@ -256,7 +257,9 @@ class Keys(Intruder):
         self.refuse(self.lane.ask(DECRYPT, 2, b"\1" * 256, key_len=16), "key 2 may not decrypt")
         for op in (CERTIFICATE, ATTRIBUTES, DECRYPT):
             self.refuse(self.lane.ask(op, 3, b"\1" * 256), "there is no key 3")
-        for op in (0, 5, 6, 1 << 31):
+        self.refuse(self.lane.ask(OCSP, 0, b"\1"), "key 0 may not sign OCSP answers")
+        self.refuse(self.lane.ask(OCSP, 1, b"\1"), "key 1 may not sign OCSP answers")
+        for op in (0, 6, 7, 1 << 31):
             self.refuse(self.lane.ask(op, 0, b"\1"), "unknown request")
         self.served()
 
@@ -272,6 +275,61 @@ class Keys(Intruder):
             self.assertEqual(len(first[1]), 16)
             self.assertEqual(self.lane.ask(DECRYPT, 1, garbage, key_len=16), first)
             self.assertNotEqual(self.lane.ask(DECRYPT, 1, garbage, key_len=24)[1][:16], first[1])
+
+
+def response_data(der):
+    """What is signed in an OCSPResponse (RFC 6960 section 4.2.1)."""
+    at = tlv(der)[0]
+    at += sum(tlv(der, at)) # the status
+    at += tlv(der, at)[0] # [0]
+    at += tlv(der, at)[0] # ResponseBytes
+    at += sum(tlv(der, at)) # its type
+    at += tlv(der, at)[0] # OCTET STRING
+    return signed_part(der[at:])
+
+
+def batch(*answers):
+    return b"".join(struct.pack("=I", len(a)) + a for a in answers)
+
+
+class Ocsp(Intruder):
+    """The CA's own answers by openssl, with keys that a test has: what the responder's key may be asked for."""
+
+    def responder(self):
+        """Certificate and key of the one that answers."""
+        cert, = glob.glob(os.path.join(self.a.home, "**", "ocsp-*.pem"), recursive=True)
+        return cert, cert.replace(".pem", ".key")
+
+    def answer(self, signer, minutes=5, nonce=False):
+        home = tempfile.mkdtemp(dir=self.a.home)
+        index, request, out = (os.path.join(home, n) for n in ("index", "request", "answer"))
+        with open(index, "w") as f:
+            f.write("V\t400101000000Z\t\t4F01\tunknown\t/CN=device\n")
+        run("openssl", "ocsp", "-issuer", self.a.ca, "-serial", "0x4F01", *([] if nonce else ["-no_nonce"]), "-reqout", request)
+        run("openssl", "ocsp", "-index", index, "-CA", self.a.ca, "-rsigner", signer[0], "-rkey", signer[1], "-resp_key_id",
+            "-nmin", str(minutes), "-reqin", request, "-respout", out)
+        with open(out, "rb") as f:
+            return response_data(f.read())
+
+    def test_only_its_own(self):
+        own = self.responder()
+        good = self.answer(own)
+        kind, said = self.lane.ask(OCSP, 2, batch(good, self.answer(own, nonce=True)))
+        self.assertEqual(kind, DONE, said)
+        ca = (self.a.ca, os.path.join(self.a.home, "keys", "ca.key"))
+        self.refuse(self.lane.ask(OCSP, 2, batch(self.answer(ca))), "in another responder's name")
+        self.refuse(self.lane.ask(OCSP, 2, batch(good, self.answer(ca))), "in another responder's name")
+        self.refuse(self.lane.ask(OCSP, 2, batch(self.answer(own, minutes=31 * 24 * 60))), "outlives its signer")
+        self.refuse(self.lane.ask(OCSP, 0, batch(good)), "key 0 may not sign OCSP answers")
+        for other in (self.forge(ext=GOOD), signed_part(self.a.get("/crl/demo.crl")), good[:-1], good + b"\0", b"", b"text"):
+            self.refuse(self.lane.ask(OCSP, 2, batch(other)), "an OCSP answer that is none")
+        self.refuse(self.lane.ask(OCSP, 2, batch(*[good] * 17)), "malformed OCSP answers")
+        self.refuse(self.lane.ask(OCSP, 2, good), "malformed OCSP answers")
+        # nor is it signed as anything else
+        for op, key in ((CERTIFICATE, 0), (ATTRIBUTES, 1)):
+            self.refuse(self.lane.ask(op, key, good), "")
+        self.refuse(self.lane.crl(0, good), "the signer refused")
+        self.served()
 
 
 class Crls(Intruder):
