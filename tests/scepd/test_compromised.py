@@ -25,7 +25,7 @@ PIDFD_OPEN, PIDFD_GETFD = 434, 438
 # ca/signer_wire.h
 SIGNER, MAX_REPLY = 0x73636570, 32768
 CERTIFICATE, CRL, ATTRIBUTES, DECRYPT, OCSP = 1, 2, 3, 4, 5
-HEAD = struct.Struct("=10I")
+HEAD = struct.Struct("=11I")
 REPLY = struct.Struct("=5I")
 DONE, REFUSED, ERR_SIGNER, ERR_BUSY = 0, 1, 7, 11
 SHA256 = 3 # enum digest
@@ -101,16 +101,16 @@ class Lane:
         assert magic == SIGNER and length == len(reply) - REPLY.size
         return kind, reply[REPLY.size:]
 
-    def ask(self, op, key, data=b"", digest=SHA256, padding=0, hash=0, mgf=0, key_len=0, fds=()):
+    def ask(self, op, key, data=b"", digest=SHA256, padding=0, hash=0, mgf=0, key_len=0, offset=0, fds=()):
         self.sequence += 1
-        return self.raw(HEAD.pack(SIGNER, self.sequence, op, key, digest, padding, hash, mgf, key_len, len(data)) + data, fds)
+        return self.raw(HEAD.pack(SIGNER, self.sequence, op, key, digest, padding, hash, mgf, key_len, offset, len(data)) + data, fds)
 
-    def crl(self, key, tbs, seals=SEALS):
+    def crl(self, key, tbs, seals=SEALS, offset=0):
         fd = os.memfd_create("crl", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.write(fd, tbs)
         fcntl.fcntl(fd, 1033, seals)
         try:
-            return self.ask(CRL, key, fds=[fd])
+            return self.ask(CRL, key, offset=offset, fds=[fd])
         finally:
             os.close(fd)
 
@@ -345,6 +345,9 @@ class Crls(Intruder):
         self.refuse(self.lane.crl(0, name), "the signer refused")
         self.refuse(self.lane.crl(0, own[:-1]), "not a TBSCertList")
         self.refuse(self.lane.crl(0, own, seals=0), "not sealed")
+        self.refuse(self.lane.crl(0, own, offset=len(own)), "a CRL of")
+        self.refuse(self.lane.crl(0, own, offset=0xFFFFFFFF), "a CRL of")
+        self.refuse(self.lane.crl(0, own, offset=1), "not a TBSCertList")
         self.served()
 
     def test_other_files(self):
@@ -363,9 +366,9 @@ class Crls(Intruder):
 
 class Packets(Intruder):
     def test_nonsense(self):
-        good = HEAD.pack(SIGNER, 1, DECRYPT, 1, SHA256, 0, 0, 0, 16, 256) + b"\1" * 256
+        good = HEAD.pack(SIGNER, 1, DECRYPT, 1, SHA256, 0, 0, 0, 16, 0, 256) + b"\1" * 256
         rng = random.Random(1)
-        for n in (1, 4, 39, 40, 41, len(good) - 1):
+        for n in (1, 4, HEAD.size - 1, HEAD.size, HEAD.size + 1, len(good) - 1):
             self.refuse(self.lane.raw(good[:n]), "the signer refused")
         self.refuse(self.lane.raw(good + b"\0"), "malformed packet")
         self.refuse(self.lane.raw(good + b"\0" * 100000), "too many")
@@ -379,7 +382,7 @@ class Packets(Intruder):
 
     def test_a_lane_that_is_not_read(self):
         """Requests without end whose answers nobody takes: the lane waits, the others serve."""
-        packet = HEAD.pack(SIGNER, 1, 99, 0, 0, 0, 0, 0, 0, 0)
+        packet = HEAD.pack(SIGNER, 1, 99, 0, 0, 0, 0, 0, 0, 0, 0)
         s = self.lanes[1].s
         sent = 0 # never s.setblocking: that would hold for the daemon's descriptor, too
         try:
