@@ -10,6 +10,7 @@
 
 #include "ca/keyfile.h"
 #include "pkcs7/cert.h"
+#include "pkcs7/ext.h"
 #include "store/store.h"
 
 static const char hostile[] = "CN=evil\x1b[31m\nroot\ttab\xe2\x80\xaetxt,O=\xff";
@@ -73,14 +74,29 @@ static bool fill(struct store *s, const struct cert *ca, struct err *err)
     return false;
 }
 
-/* Every tenth is revoked; they end over the next year. */
+static bool key_id_of(const struct cert *ca, uint8_t out[20], struct err *err)
+{
+    struct extensions x = {0};
+    if (!extensions_parse(ca->extensions, REASON_MESSAGE_MALFORMED, &x, err))
+        return false;
+    if (x.ski.n == 20)
+        memcpy(out, x.ski.p, 20);
+    extensions_clear(&x);
+    return true;
+}
+
+/* Of this authority; every tenth is revoked; they end over the next year. */
 static bool put_many(struct store_write *w, const struct cert *ca, unsigned from, unsigned n,
                      struct err *err)
 {
     int64_t now = (int64_t)time(NULL);
+    uint8_t authority[20] = {0};
+    if (!key_id_of(ca, authority, err))
+        return false;
     for (unsigned i = from; i < from + n; i++) {
         struct store_cert c = {.serial_len = 16, .not_before = now, .issued_at = now};
         c.not_after = now + (int64_t)(i % 365 + 1) * 86400;
+        memcpy(c.authority, authority, sizeof authority);
         c.serial[0] = 0x40;
         memcpy(c.serial + 1, &i, sizeof i);
         memcpy(c.der_hash, &i, sizeof i);
