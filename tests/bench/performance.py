@@ -1,6 +1,6 @@
 """Every figure of docs/PERFORMANCE.md in one run: performance.py [--results FILE] [--quick] [PART...]
 
-Parts, all by default: enrol sync gets workers peer size plots.  Prints one line for each figure, with its goal, appends the
+Parts, all by default: enrol sync gets workers peer size ocsp plots.  Prints one line for each figure, with its goal, appends the
 lines to FILE (build/performance/results) and draws plots beside it.  --quick: a tenth of the enrolments and 20,000 certificates
 instead of 1,000,000, to see whether all works.  Exit 0 when every goal is met, 3 when one is missed."""
 
@@ -13,9 +13,11 @@ import tempfile
 import time
 
 import plot
-from figures import CPUS, RESULTS, Ours, Results, anonymous_mib, elapsed_ms, median, need, thread_seconds
+import responders
+from figures import BUILD, CPUS, RESULTS, Ours, Results, anonymous_mib, elapsed_ms, median, need, run, thread_seconds, values
 from peer import Peer
 
+REVLOAD = os.path.join(BUILD, "tests", "revocation", "revload")
 KEYS = ("rsa2048", "p256")
 GETS = ("/scep?operation=GetCACaps", "/scep?operation=GetCACert", "/crl/demo.crl")
 # The most that server CPU by floor may be, by key and connections.
@@ -206,6 +208,131 @@ class Bench:
                 r, _ = p.load(self.n(100), 1)
                 self.out.line(series="size", server=p.name, certificates=n, server_cpu_us=r["server_cpu_us"], floor_us=r["floor_us"])
 
+    # ---- OCSP ----
+
+    def ocsp(self):
+        """Answers kept and answers signed, beside nginx with a file of the same size, `openssl ocsp`, and `openssl speed`."""
+        certificates = 2000 if self.quick else 20000
+        with Ours("p256", cpus=self.own, certificates=certificates) as s:
+            requests = responders.Requests(s.authority.ca, certificates)
+            try:
+                size = len(s.authority.get(requests.get("/ocsp/demo", 1)))
+                with responders.Nginx(size, self.own) as nginx, responders.OpenSsl(certificates, self.own) as openssl:
+                    self.kept(s, nginx, openssl, requests)
+                self.signed(s, requests)
+                self.kept_beside_signing(s, requests)
+            finally:
+                requests.close()
+        self.revoking()
+        self.first_answer()
+
+    def kept(self, s, nginx, openssl, requests):
+        """In turns, each server on the one processor, the client on the other."""
+        seconds, rounds = (1, 2) if self.quick else (4, 4)
+        ours, files = requests.ocsp("/ocsp/demo", 1000), requests.paths("files", ["/answer"])
+        responders.measure(s, requests, ours, 32, 2, self.other)  # signs them
+        for connections in (1, 8, 32, 128):
+            runs = {"scepd": [], "nginx": []}
+            for _ in range(rounds):
+                for server, script in ((s, ours), (nginx, files)):
+                    r = responders.measure(server, requests, script, connections, seconds, self.other)
+                    self.out.line(run=f"ocsp.kept.{connections}.{server.name}", **r)
+                    runs[server.name].append(r)
+            for name, of in runs.items():
+                self.out.line(series="ocsp", server=name, connections=connections, rate=f"{median(of, 'rate'):.0f}")
+            if connections == 32:
+                self.kept_figures(runs, openssl, seconds)
+
+    def kept_figures(self, runs, openssl, seconds):
+        ours, theirs = (median(runs[name], "rate") for name in ("scepd", "nginx"))
+        peer = [openssl.one_by_one(seconds, self.other) for _ in range(3)]
+        slow = median(peer, "rate")
+        self.out.line(series="ocsp", server="openssl", connections=1, rate=f"{slow:.0f}")
+        self.out.figure("ocsp.kept.rate", ours, "answers/s")
+        self.out.figure("ocsp.kept.cpu", median(runs["scepd"], "server_cpu_us"), "us")
+        self.out.figure("ocsp.kept.p99", median(runs["scepd"], "p99_ms"), "ms")
+        self.out.figure("ocsp.kept.failures", sum(r["failures"] for r in runs["scepd"]), "requests", most=0)
+        self.out.figure("ocsp.nginx.rate", theirs, "answers/s")
+        self.out.figure("ocsp.openssl.rate", slow, "answers/s")
+        self.out.figure("ocsp.openssl.cpu", median(peer, "server_cpu_us"), "us")
+        self.out.figure("ocsp.kept.by_nginx", ours / theirs, "ratio", least=0.5)
+        self.out.figure("ocsp.kept.by_openssl", ours / slow, "ratio", least=20)
+
+    def signed(self, s, requests):
+        """Each request has a nonce, so each answer is signed; beside what `openssl speed` signs on the same processor."""
+        seconds, rounds = (1, 1) if self.quick else (4, 3)
+        rates, raw, cpu = [], [], []
+        for _ in range(rounds):
+            raw.append(responders.raw_signatures(self.own, seconds))
+            r = responders.measure(s, requests, requests.nonces(), 64, seconds, self.other, path="/ocsp/demo")
+            self.out.line(run="ocsp.signed", **r)
+            rates.append(r["rate"])
+            cpu.append(r["server_cpu_us"])
+        self.out.figure("ocsp.signed.failures", r["failures"], "requests", most=0)
+        rate, raw = statistics.median(rates), statistics.median(raw)
+        self.out.figure("ocsp.signed.rate", rate, "answers/s")
+        self.out.figure("ocsp.signed.cpu", statistics.median(cpu), "us")
+        self.out.figure("ocsp.signed.raw", raw, "signatures/s")
+        # 15,000 a second or half of what the processor signs with nothing else to do, whichever is less.
+        self.out.figure("ocsp.signed.by_goal", rate / min(15000, raw / 2), "ratio", least=1)
+
+    def kept_beside_signing(self, s, requests):
+        """Who asks for what is kept does not wait for who has to be signed for."""
+        seconds = 2 if self.quick else 6
+        signing = responders.start_wrk(requests, s.port, requests.nonces(), 64, seconds + 2, self.other, "/ocsp/demo")
+        time.sleep(1)
+        r = responders.measure(s, requests, requests.ocsp("/ocsp/demo", 100), 4, seconds, self.other)
+        beside = responders.said_by(signing)
+        self.out.line(run="ocsp.kept_beside_signing", **r)
+        self.out.figure("ocsp.kept_beside_signing.signed", beside["rate"], "answers/s")
+        self.out.figure("ocsp.kept_beside_signing.rate", r["rate"], "answers/s")
+        self.out.figure("ocsp.kept_beside_signing.p99", r["p99_ms"], "ms", most=5)
+        self.out.figure("ocsp.kept_beside_signing.failures", r["failures"] + beside["failures"], "requests", most=0)
+
+    def revoking(self):
+        """A thousand revocations a second, by another process, with clients that ask as fast as they can; stale: answers from
+        before a change that had been acknowledged when they were asked for."""
+        revocations = 1000 if self.quick else 20000
+        with Ours("p256", certificates=(revocations + 200) * 10 // 9) as s:
+            r = run(REVLOAD, "--port", s.port, "--path", "/ocsp/demo", "--store", s.home + "/store", "--ca", s.authority.ca, "--revocations",
+                    revocations, check=False, timeout=900)
+            words = values(r.stdout.splitlines()[-1]) if r.stdout else {}
+            if r.returncode not in (0, 1) or not words:
+                raise AssertionError(f"revload: exit {r.returncode}\n{r.stdout}\n{r.stderr}")
+            self.out.line(run="ocsp.revoking", **words)
+            for name, unit, most in (("changes_per_s", "changes/s", None), ("answers_per_s", "answers/s", None), ("stale", "answers", 0),
+                                     ("stale_ms", "ms", 1000), ("wrong", "answers", 0), ("failures", "requests", 0)):
+                self.out.figure("ocsp.revoking." + name, float(words[name]), unit, most=most)
+
+    def first_answer(self):
+        """From the start of the program to the first OCSP answer: the same with few and with many certificates."""
+        many = 20000 if self.quick else 1000000
+        for certificates in (1000, many):
+            s = Ours("p256", certificates=certificates)
+            requests = responders.Requests(s.authority.ca, certificates)
+            try:
+                took = []
+                for _ in range(5):
+                    begun = time.monotonic()
+                    s.authority.start(every=0.0005)
+                    path = requests.get("/ocsp/demo", certificates - 1)
+                    while not self.answered(s, path):
+                        time.sleep(0.0005)
+                    took.append(elapsed_ms(begun))
+                    s.authority.stop()
+                self.out.figure(f"ocsp.{certificates}.start", statistics.median(took), "ms", most=200)
+            finally:
+                requests.close()
+                s.__exit__()
+
+    @staticmethod
+    def answered(s, path):
+        """A whole answer: more than the five octets of tryLater."""
+        try:
+            return len(s.authority.get(path)) > 100
+        except OSError:
+            return False
+
     # ---- plots ----
 
     def plots(self):
@@ -220,7 +347,7 @@ class Bench:
         plot.draw(self.out.file.name)
 
 
-PARTS = ("enrol", "sync", "gets", "workers", "peer", "size", "plots")
+PARTS = ("enrol", "sync", "gets", "workers", "peer", "size", "ocsp", "plots")
 
 
 def main():

@@ -10,13 +10,14 @@ import xml.etree.ElementTree as ET
 
 WIDTH, HEIGHT = 720, 420
 LEFT, RIGHT, TOP, BOTTOM = 76, 24, 48, 60
-COLOURS = {"scepd": "#0b62a4", "micromdm": "#c0392b", "floor": "#666666"}
-NAMES = {"scepd": "scepd", "micromdm": "Debian's scep (micromdm 2.1.0)", "floor": "the floor: cryptography alone"}
+COLOURS = {"scepd": "#0b62a4", "micromdm": "#c0392b", "floor": "#666666", "nginx": "#2e8b57", "openssl": "#c0392b"}
+NAMES = {"scepd": "scepd", "micromdm": "Debian's scep (micromdm 2.1.0)", "floor": "the floor: cryptography alone",
+         "nginx": "nginx, a file of the same size", "openssl": "Debian's openssl ocsp"}
 
 
 def read(path):
     """{series: {server: {x: words}}}"""
-    axis = {"connections": "connections", "size": "certificates"}
+    axis = {"connections": "connections", "size": "certificates", "ocsp": "connections"}
     out = {}
     with open(path) as f:
         for line in f:
@@ -155,6 +156,9 @@ def draw(results, directory=None):
         if "scepd" in lines:
             lines["floor"] = lines_of(series["size"], "floor_us")["scepd"]
         Plot("Cost against the certificates in the store", "certificates", "server CPU us an enrolment", lines).write(file("size"))
+    if "ocsp" in series:
+        Plot("OCSP: answers that are kept, each server on one processor", "connections", "answers a second",
+             lines_of(series["ocsp"], "rate"), [1, 2, 4, 8, 16, 32, 64, 128]).write(file("ocsp"))
 
 
 if __name__ == "__main__":
