@@ -61,7 +61,7 @@ static bool add_to_delta(struct job *j, const struct store_revoked *r)
     if (!o)
         return true;
     if (is_over(o, r))
-        return r->not_after < j->base.this_update || add_as(j, o, r, CRL_REMOVE_FROM_CRL);
+        return r->not_after < j->base.listed_from || add_as(j, o, r, CRL_REMOVE_FROM_CRL);
     return r->changed <= j->base.generation || add_as(j, o, r, r->reason);
 }
 
@@ -125,7 +125,9 @@ static void choose_base(struct job *j)
     while (i > 1 && last->bases[i - 1].free_at > j->now)
         i--;
     j->base = i > 0 ? last->bases[i - 1]
-                    : (struct store_crl_base){crl->number, UINT64_MAX, crl->this_update, 0};
+                    : (struct store_crl_base){.number = crl->number,
+                                              .generation = UINT64_MAX,
+                                              .listed_from = INT64_MAX};
     j->delta->crl.base = j->base.number;
 }
 
@@ -138,10 +140,18 @@ static void keep_bases(struct job *j)
         if (last->bases[i].number >= j->base.number)
             crl->bases[crl->base_n++] = last->bases[i];
     int64_t apart = j->a->crl_validity / BASES_IN_A_LIFE;
-    if (crl->base_n == 0 || (crl->base_n < STORE_CRL_BASES &&
-                             crl->this_update >= crl->bases[crl->base_n - 1].this_update + apart))
-        crl->bases[crl->base_n++] = (struct store_crl_base){
-            crl->number, crl->generation, crl->this_update, crl->base_n ? last->until : 0};
+    const struct store_crl_base *newest = crl->base_n ? &crl->bases[crl->base_n - 1] : NULL;
+    if (newest &&
+        (crl->base_n == STORE_CRL_BASES || crl->this_update < newest->this_update + apart))
+        return;
+    struct store_crl_base base = {
+        .number = crl->number,
+        .generation = crl->generation,
+        .this_update = crl->this_update,
+        .listed_from = last->this_update,
+        .free_at = newest ? last->until : 0,
+    };
+    crl->bases[crl->base_n++] = base;
 }
 
 /* ---- one list ---- */

@@ -7,12 +7,6 @@
  * taken for each other: attributes are a SET; a TBSCertList has a Time where a TBSCertificate of
  * version 1 has its Validity SEQUENCE, and a TBSCertificate of ours begins with [0]. */
 
-static bool next_is_time(struct view *rest)
-{
-    struct tlv t;
-    return tlv_next(rest, &t) && (t.tag == DER_UTC_TIME || t.tag == DER_GENERALIZED_TIME);
-}
-
 static enum digest curve_digest(enum key_curve curve)
 {
     switch (curve) {
@@ -27,8 +21,7 @@ static enum digest curve_digest(enum key_curve curve)
 }
 
 /* certificates.md's C5: the algorithm fits the key, its parameters are right, SHA-1 never. */
-static bool algorithm_fits(struct view der, const struct pubkey *key, struct sigalg *out,
-                           struct err *err)
+bool check_algorithm(struct view der, const struct pubkey *key, struct sigalg *out, struct err *err)
 {
     struct sigalg a;
     if (!sigalg_parse(der, DIGEST_SHA256, &a, err))
@@ -54,34 +47,7 @@ bool check_certificate_algorithm(struct view tbs, const struct pubkey *key, stru
         !tlv_next_is(&t.content, DER_INTEGER, &serial) ||
         !tlv_next_is(&t.content, DER_SEQUENCE, &algorithm))
         return err_set(err, ERR_SIGNER, "the signer refused: not a TBSCertificate of version 3");
-    return algorithm_fits(algorithm.whole, key, out, err);
-}
-
-/* RFC 5280 section 5.1.2: version 2, algorithm, issuer, thisUpdate, nextUpdate (ours always),
- * entries (absent when there are none), extensions (ours always: AKI and number). */
-bool check_crl(struct view tbs, struct view subject, const struct pubkey *key, struct sigalg *out,
-               struct err *err)
-{
-    struct tlv t, version, algorithm, issuer, list;
-    if (!tlv_next_is(&tbs, DER_SEQUENCE, &t) || tbs.n != 0)
-        return err_set(err, ERR_SIGNER, "the signer refused: not a TBSCertList");
-    struct view rest = t.content;
-    if (!tlv_next_is(&rest, DER_INTEGER, &version) || version.content.n != 1 ||
-        version.content.p[0] != 1)
-        return err_set(err, ERR_SIGNER, "the signer refused: a CRL of another version than 2");
-    if (!tlv_next_is(&rest, DER_SEQUENCE, &algorithm) || !tlv_next_is(&rest, DER_SEQUENCE, &issuer))
-        return err_set(err, ERR_SIGNER, "the signer refused: not a TBSCertList");
-    if (!view_eq(issuer.whole, subject))
-        return err_set(err, ERR_SIGNER, "the signer refused: a CRL in the name of another issuer");
-    if (!next_is_time(&rest) || !next_is_time(&rest))
-        return err_set(err, ERR_SIGNER, "the signer refused: a CRL without both its times");
-    if (!tlv_next(&rest, &list) ||
-        (list.tag == DER_SEQUENCE && (list.content.n == 0 || !tlv_next(&rest, &list))) ||
-        list.tag != DER_CONTEXT_CONSTRUCTED(0) || rest.n != 0)
-        return err_set(err, ERR_SIGNER,
-                       "the signer refused: a CRL whose entries or extensions are "
-                       "missing or malformed");
-    return algorithm_fits(algorithm.whole, key, out, err);
+    return check_algorithm(algorithm.whole, key, out, err);
 }
 
 /* One Attribute of `set` (RFC 5652 section 5.3): its type; false if it has not that form. */

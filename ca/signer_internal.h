@@ -66,7 +66,28 @@ bool check_ocsp(struct view data, const struct cert *cert, const struct responde
 /* Finds the signature algorithm inside a TBSCertificate that has passed the lint; ERR_SIGNER unless it is
  * exactly one that `key` makes. */
 bool check_certificate_algorithm(struct view tbs, const struct pubkey *key, struct sigalg *out, struct err *err);
-/* A TBSCertList of version 2 in the name of `subject` (RFC 5280 section 5.1.2), read shallowly in constant memory. */
-bool check_crl(struct view tbs, struct view subject, const struct pubkey *key, struct sigalg *out, struct err *err);
+/* The AlgorithmIdentifier is one that `key` signs with. */
+bool check_algorithm(struct view der, const struct pubkey *key, struct sigalg *out, struct err *err);
 /* The signed attributes of a CMS SignerInfo (RFC 5652 section 5.4). */
 bool check_attributes(struct view attributes, struct err *err);
+
+/* ---- signer_crl.c ---- */
+
+struct crl_facts {
+    const uint8_t *key_id;  /* borrowed */
+    struct sigalg sigalg;
+    uint64_t number, base;  /* base: of a delta */
+    bool delta, freshest;
+    struct view scope;      /* issuingDistributionPoint; empty: the whole scope */
+};
+/* A TBSCertList of version 2 in the name of `subject` and its key (RFC 5280 section 5.1.2), its entries read shallowly in
+ * constant memory; exactly the extensions that ca/crl_writer.c writes. */
+bool check_crl(struct view tbs, struct view subject, const uint8_t key_id[20], const struct pubkey *key,
+               struct crl_facts *out, struct err *err);
+/* The highest number signed by each key for each scope, as long as the process lives. */
+struct crl_numbers;
+bool crl_numbers_new(struct crl_numbers **out, struct err *err);
+void crl_numbers_free(struct crl_numbers *c); /* NULL allowed */
+/* ERR_SIGNER for a lower one, or the same one with other content.  Any thread. */
+bool crl_numbers_take(struct crl_numbers *c, unsigned key, const struct crl_facts *f, const uint8_t *digest,
+                      struct err *err);

@@ -11,14 +11,16 @@
 #include "ca/lint.h"
 #include "pkcs7/cert.h"
 #include "signer_internal.h"
+#include "tbs.h"
 
 struct signer_key {
-    EVP_PKEY *private_key;      /* owned */
-    EVP_PKEY *public_key;       /* owned; of the certificate, for checking what was signed */
-    struct cert *cert;          /* owned */
-    struct pubkey pubkey;       /* points into cert */
-    struct lint_issuer issuer;  /* of cert, for keys that sign certificates */
-    struct responder responder; /* of cert, for keys that answer by OCSP */
+    EVP_PKEY *private_key;       /* owned */
+    EVP_PKEY *public_key;        /* owned; of the certificate, for checking what was signed */
+    struct cert *cert;           /* owned */
+    struct pubkey pubkey;        /* points into cert */
+    uint8_t key_id[KEY_ID_SIZE]; /* of cert, for keys that sign CRLs */
+    struct lint_issuer issuer;   /* of cert, for keys that sign certificates */
+    struct responder responder;  /* of cert, for keys that answer by OCSP */
     unsigned uses;
     uint32_t key_usage;
     struct eku eku, extensions;
@@ -29,6 +31,7 @@ struct signer_key {
 
 struct signer_keys {
     size_t n;
+    struct crl_numbers *numbers;       /* owned */
     uint8_t rejection[REJECTION_SIZE]; /* drawn once, see draw_instead */
     struct signer_key key[];
 };
@@ -156,9 +159,13 @@ static bool do_crl(struct signer_worker *w, const struct signer_request *r, stru
                    struct err *err)
 {
     const struct signer_key *k = &w->keys->key[r->key];
-    struct sigalg alg;
-    return check_crl(r->data, k->cert->subject, &k->pubkey, &alg, err) &&
-           sign_and_verify(w, r->key, alg.digest, r->data, out, err);
+    struct crl_facts f;
+    uint8_t md[EVP_MAX_MD_SIZE];
+    return check_crl(r->data, k->cert->subject, k->key_id, &k->pubkey, &f, err) &&
+           digest_compute(f.sigalg.digest, r->data, md, err) &&
+           crl_numbers_take(w->keys->numbers, r->key, &f, md, err) &&
+           sign_digest(w, r->key, f.sigalg.digest, md, out, err) &&
+           verify_digest(w, r->key, f.sigalg.digest, md, out, err);
 }
 
 /* RSA only: verifying what ECDSA made costs more than making it, and a fault there gives away the
@@ -323,6 +330,20 @@ bool signer_execute(struct signer_worker *w, const struct signer_request *r, str
 
 /* ---- loading ---- */
 
+/* As in ca/authority.c; an imported authority may have none in its certificate. */
+static bool read_key_id(struct signer_key *k, struct err *err)
+{
+    struct extensions x = {0};
+    if (k->cert->extensions.n &&
+        !extensions_parse(k->cert->extensions, REASON_MESSAGE_MALFORMED, &x, err))
+        return false;
+    bool there = x.ski.n == sizeof k->key_id;
+    if (there)
+        memcpy(k->key_id, x.ski.p, sizeof k->key_id);
+    extensions_clear(&x);
+    return there || key_identifier(&k->pubkey, k->key_id, err);
+}
+
 static bool load_key(const struct signer_key_spec *spec, struct signer_key *k, struct err *err)
 {
     k->uses = spec->uses;
@@ -345,6 +366,8 @@ static bool load_key(const struct signer_key_spec *spec, struct signer_key *k, s
         err->kind = ERR_CONFIG;
         return err_prefix(err, "the certificate of key %s", spec->path);
     }
+    if (k->uses & SIGNER_CRLS && !read_key_id(k, err))
+        return err_prefix(err, "the certificate of key %s", spec->path);
     if (k->uses & SIGNER_OCSP && k->uses != SIGNER_OCSP)
         return err_set(err, ERR_CONFIG, "the key in %s answers by OCSP and does more", spec->path);
     if (k->uses & SIGNER_OCSP &&
@@ -379,8 +402,9 @@ bool signer_keys_load(const struct signer_spec *spec, struct signer_keys **out, 
     if (!keys)
         return err_memory(err);
     keys->n = spec->n;
-    bool ok = RAND_priv_bytes(keys->rejection, REJECTION_SIZE) == 1 ||
-              crypto_failed(err, "no random octets");
+    bool ok = (RAND_priv_bytes(keys->rejection, REJECTION_SIZE) == 1 ||
+               crypto_failed(err, "no random octets")) &&
+              crl_numbers_new(&keys->numbers, err);
     for (size_t i = 0; ok && i < spec->n; i++)
         ok = load_key(&spec->key[i], &keys->key[i], err);
     if (!ok || !try_keys(keys, err)) {
@@ -398,6 +422,8 @@ void signer_keys_free(struct signer_keys *keys)
         EVP_PKEY_free(keys->key[i].public_key);
         cert_free(keys->key[i].cert);
     }
+    if (keys)
+        crl_numbers_free(keys->numbers);
     if (keys)
         OPENSSL_cleanse(keys->rejection, sizeof keys->rejection);
     free(keys);

@@ -45,6 +45,7 @@ static bool crl_write(const struct store_crl *c, struct buf *out, struct err *er
         write_u64(&w, c->bases[i].number);
         write_u64(&w, c->bases[i].generation);
         write_i64(&w, c->bases[i].this_update);
+        write_i64(&w, c->bases[i].listed_from);
         write_i64(&w, c->bases[i].free_at);
     }
     return record_written(&w, what, err);
@@ -60,6 +61,7 @@ static bool read_bases(struct record_reader *r, struct store_crl *out, struct er
         out->bases[i].number = read_u64(r);
         out->bases[i].generation = read_u64(r);
         out->bases[i].this_update = read_i64(r);
+        out->bases[i].listed_from = read_i64(r);
         out->bases[i].free_at = read_i64(r);
     }
     return true;

@@ -207,8 +207,10 @@ void leaf_clear(struct leaf *l)
 
 void crl_plan_make(const struct ca_fixture *f, struct crl_plan *p)
 {
-    *p = (struct crl_plan){
-        .version = 1, .issuer = f->authority->cert->subject, .sigalg = f->authority->sigalg};
+    *p = (struct crl_plan){.version = 1,
+                           .issuer = f->authority->cert->subject,
+                           .sigalg = f->authority->sigalg,
+                           .key_id = view_of(f->authority->key_id, sizeof f->authority->key_id)};
 }
 
 static void crl_entries(struct der *w, const struct crl_plan *p)
@@ -224,6 +226,64 @@ static void crl_entries(struct der *w, const struct crl_plan *p)
         der_wrap(w, DER_SEQUENCE, list);
 }
 
+static void put_extension(struct der *w, const char *oid, bool critical, struct der *value)
+{
+    extension_build(w, oid, critical, der_content(value));
+    der_clear(value);
+}
+
+static void put_number(struct der *w, const char *oid, bool critical, uint64_t n)
+{
+    struct der v;
+    der_init(&v, 16);
+    der_small(&v, n);
+    put_extension(w, oid, critical, &v);
+}
+
+static void put_url(struct der *w, const char *oid, bool critical, bool list, const char *url)
+{
+    struct der v;
+    der_init(&v, 64);
+    size_t mark = der_mark(&v);
+    der_tlv(&v, DER_CONTEXT(6), view_str(url));
+    der_wrap(&v, DER_CONTEXT_CONSTRUCTED(0), mark);
+    der_wrap(&v, DER_CONTEXT_CONSTRUCTED(0), mark);
+    der_wrap(&v, DER_SEQUENCE, mark);
+    if (list)
+        der_wrap(&v, DER_SEQUENCE, mark);
+    put_extension(w, oid, critical, &v);
+}
+
+uint64_t crl_number_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+static void crl_extensions(struct der *w, const struct crl_plan *p)
+{
+    static const uint8_t null[] = {DER_NULL, 0};
+    size_t outer = der_mark(w);
+    struct der v;
+    if (p->odd)
+        extension_build(w, p->odd, p->critical, view_of(null, sizeof null));
+    if (p->freshest)
+        put_url(w, "2.5.29.46", false, true, p->freshest);
+    if (p->partition)
+        put_url(w, "2.5.29.28", true, false, p->partition);
+    if (p->delta)
+        put_number(w, "2.5.29.27", true, p->base);
+    put_number(w, "2.5.29.20", p->critical, p->number ? p->number : crl_number_now());
+    der_init(&v, 32);
+    size_t mark = der_mark(&v);
+    der_tlv(&v, DER_CONTEXT(0), p->key_id);
+    der_wrap(&v, DER_SEQUENCE, mark);
+    put_extension(w, "2.5.29.35", false, &v);
+    der_wrap(w, DER_SEQUENCE, outer);
+    der_wrap(w, DER_CONTEXT_CONSTRUCTED(0), outer);
+}
+
 struct buf crl_plan_build(const struct crl_plan *p)
 {
     struct buf out = {0};
@@ -232,13 +292,8 @@ struct buf crl_plan_build(const struct crl_plan *p)
     size_t all = der_mark(&w);
     if (p->tail)
         der_small(&w, 1);
-    if (!p->no_extensions) {
-        static const uint8_t number[] = {DER_INTEGER, 1, 7};
-        size_t outer = der_mark(&w), list = der_mark(&w);
-        extension_build(&w, "2.5.29.20", false, view_of(number, sizeof number));
-        der_wrap(&w, DER_SEQUENCE, list);
-        der_wrap(&w, DER_CONTEXT_CONSTRUCTED(0), outer);
-    }
+    if (!p->no_extensions)
+        crl_extensions(&w, p);
     crl_entries(&w, p);
     if (!p->no_next_update)
         der_time(&w, time(NULL) + 7 * DAY);

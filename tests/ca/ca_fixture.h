@@ -47,7 +47,16 @@ struct crl_plan {
     struct sigalg sigalg;
     bool no_next_update, empty_list, no_extensions, tail;
     unsigned entries;
+    struct view key_id;
+    uint64_t number;           /* 0: crl_number_now() */
+    bool delta;
+    uint64_t base;
+    const char *partition, *freshest; /* URLs; NULL: none */
+    const char *odd;           /* OID of an extension with the value NULL */
+    bool critical;             /* ... and the number, too */
 };
+/* Grows, over forks too: a signer process outlives the test that uses it. */
+uint64_t crl_number_now(void);
 void crl_plan_make(const struct ca_fixture *f, struct crl_plan *p);
 struct buf crl_plan_build(const struct crl_plan *p);
 

@@ -223,6 +223,80 @@ START_TEST(crls_refused)
 }
 END_TEST
 
+START_TEST(crl_extensions_refused)
+{
+    static const char url[] = "http://pki.example.org/a-p1.crl";
+    static const uint8_t other[20] = {1};
+    struct crl_plan good, p;
+    struct signer *s = kinds[_i];
+    crl_plan_make(&f, &good);
+    p = good;
+    p.key_id = view_of(other, sizeof other);
+    sign_crl(s, &p, "with an extension");
+    p = good;
+    p.critical = true;
+    sign_crl(s, &p, "with an extension");
+    p = good;
+    p.odd = "2.5.29.60"; /* expiredCertsOnCRL: known, and not written by us */
+    sign_crl(s, &p, "with an extension");
+    p = good;
+    p.partition = "https://pki.example.org/a-p1.crl";
+    sign_crl(s, &p, "with an extension");
+    p = good;
+    p.partition = p.freshest = url;
+    sign_crl(s, &p, "of a partition with a delta");
+    p = good;
+    p.delta = true;
+    p.base = 1;
+    p.partition = url;
+    sign_crl(s, &p, "no delta of a complete one");
+    p.partition = NULL;
+    p.freshest = url;
+    sign_crl(s, &p, "no delta of a complete one");
+    p.freshest = NULL;
+    p.base = INT64_MAX; /* above its own number */
+    sign_crl(s, &p, "no delta of a complete one");
+}
+END_TEST
+
+/* RFC 5280 section 5.2.3; by key and scope, as long as the signer lives. */
+START_TEST(crl_numbers_never_fall)
+{
+    struct crl_plan whole, p;
+    struct signer *s = kinds[_i];
+    struct err e = {0};
+    struct buf signature = {0};
+    crl_plan_make(&f, &whole);
+    whole.number = crl_number_now();
+    struct buf tbs = crl_plan_build(&whole);
+    for (int i = 0; i < 2; i++) /* the very same once more changes nothing */
+        ck_assert(signer_sign_crl(s, ca_key(), buf_view(&tbs), NULL, &signature, &e));
+    p = whole;
+    p.entries = 1;
+    sign_crl(s, &p, "of the same scope was signed"); /* other content */
+    p.number--;
+    sign_crl(s, &p, "of the same scope was signed");
+    p = whole; /* its delta has the same number */
+    p.delta = true;
+    p.base = 7;
+    sign_crl(s, &p, NULL);
+    p.number--;
+    sign_crl(s, &p, "of the same scope was signed");
+    p = whole; /* each partition counts by itself */
+    p.number = 5;
+    p.partition = "http://pki.example.org/a-p1.crl";
+    sign_crl(s, &p, NULL);
+    p.partition = "http://pki.example.org/a-p2.crl";
+    sign_crl(s, &p, NULL);
+    p.number = 4;
+    sign_crl(s, &p, "of the same scope was signed");
+    whole.number++;
+    sign_crl(s, &whole, NULL);
+    buf_clear(&tbs);
+    buf_clear(&signature);
+}
+END_TEST
+
 /* What one kind of signature is for must not be had as another. */
 START_TEST(kinds_are_not_confused)
 {
@@ -416,6 +490,7 @@ END_TEST
 /* ---- the process ---- */
 
 struct worker {
+    struct view crl;
     pthread_t thread;
     struct signer *lane;
     bool ok;
@@ -428,10 +503,6 @@ static void *work(void *ctx)
     struct err e = {0};
     struct buf attrs = attributes_build(true), signature = {0};
     struct buf box = encrypt_to(f.authority->ra, pkcs1, view_of(secret, 16));
-    struct crl_plan p;
-    crl_plan_make(&f, &p);
-    p.entries = 10;
-    struct buf crl = crl_plan_build(&p);
     w->ok = true;
     for (int i = 0; w->ok && i < 50; i++) {
         uint8_t out[16];
@@ -439,20 +510,23 @@ static void *work(void *ctx)
                 memcmp(out, secret, 16) == 0 &&
                 signer_sign_attributes(w->lane, ra_key(), DIGEST_SHA256, buf_view(&attrs),
                                        &signature, &e) &&
-                signer_sign_crl(w->lane, ca_key(), buf_view(&crl), NULL, &signature, &e);
+                signer_sign_crl(w->lane, ca_key(), w->crl, NULL, &signature, &e);
     }
     buf_clear(&attrs);
     buf_clear(&signature);
     buf_clear(&box);
-    buf_clear(&crl);
     return NULL;
 }
 
 START_TEST(lanes_in_parallel)
 {
     struct worker w[LANES];
+    struct crl_plan p;
+    crl_plan_make(&f, &p);
+    p.entries = 10;
+    struct buf crl = crl_plan_build(&p);
     for (unsigned i = 0; i < LANES; i++) {
-        w[i] = (struct worker){.lane = signer_lane(process, i)};
+        w[i] = (struct worker){.lane = signer_lane(process, i), .crl = buf_view(&crl)};
         ck_assert_int_eq(pthread_create(&w[i].thread, NULL, work, &w[i]), 0);
     }
     for (unsigned i = 0; i < LANES; i++) {
@@ -654,6 +728,8 @@ int main(void)
     tcase_add_loop_test(both, certificates_outside_the_limits, 0, 2);
     tcase_add_loop_test(both, crls, 0, 2);
     tcase_add_loop_test(both, crls_refused, 0, 2);
+    tcase_add_loop_test(both, crl_extensions_refused, 0, 2);
+    tcase_add_loop_test(both, crl_numbers_never_fall, 0, 2);
     tcase_add_loop_test(both, kinds_are_not_confused, 0, 2);
     tcase_add_loop_test(both, attributes, 0, 2);
     tcase_add_loop_test(both, decrypts, 0, 2);

@@ -222,6 +222,7 @@ bool store_crl_number_raise(struct store_write *w, const uint8_t authority[20], 
 struct store_crl_base {
     uint64_t number, generation;
     int64_t this_update;
+    int64_t listed_from;           /* certificates that ended before are not on it any more */
     int64_t free_at;               /* from then on no complete CRL older than this one is valid */
 };
 #define STORE_CRL_BASES 32
