@@ -162,6 +162,12 @@ bool signer_account_admit(struct signer_account *a, const struct signer_request 
         return true;
     if (banned(a->spec, r->data))
         return err_refuse(err, REASON_KEY_BANNED, "the signer refused: the key is banned");
+    return true;
+}
+
+bool signer_account_take(void *account, struct err *err)
+{
+    struct signer_account *a = account;
     int64_t now = monotonic_us();
     return within_rate(a, now) || refuse_rate(a, now, err);
 }

@@ -10,8 +10,10 @@ struct signer_account;
 bool signer_account_new(const struct signer_spec *spec, const struct log *log, struct signer_account **out,
                         struct err *err);
 void signer_account_free(struct signer_account *a); /* NULL allowed */
-/* Before it is done: ERR_BUSY above the rate of certificates, ERR_REFUSED with REASON_KEY_BANNED for a banned key. */
+/* Before it is done: ERR_REFUSED with REASON_KEY_BANNED for a banned key. */
 bool signer_account_admit(struct signer_account *a, const struct signer_request *r, struct err *err);
+/* A signer_admission, of an account: takes one certificate of the rate, ERR_BUSY above it. */
+bool signer_account_take(void *account, struct err *err);
 /* After it: `result` is the signature; `err` NULL when it is done. */
 void signer_account_done(struct signer_account *a, const struct signer_request *r, struct view result,
                          const struct err *err);

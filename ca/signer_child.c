@@ -225,6 +225,7 @@ static bool start_lanes(const struct signer_child *c, const struct signer_keys *
         lanes[i].account = account;
         if (!signer_worker_new(keys, &lanes[i].worker, err))
             return false;
+        signer_worker_admit(lanes[i].worker, signer_account_take, account);
         int number = pthread_create(&lanes[i].thread, NULL, lane_main, &lanes[i]);
         if (number != 0) {
             errno = number;

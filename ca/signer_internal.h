@@ -46,6 +46,10 @@ void signer_keys_free(struct signer_keys *k);
 struct signer_worker;
 bool signer_worker_new(const struct signer_keys *keys, struct signer_worker **out, struct err *err);
 void signer_worker_free(struct signer_worker *w);
+/* Asked before a certificate is signed that has passed every check, so that what is refused takes nothing of what is counted
+ * there.  Borrows ctx.  Nobody is asked otherwise. */
+typedef bool (*signer_admission)(void *ctx, struct err *err);
+void signer_worker_admit(struct signer_worker *w, signer_admission admit, void *ctx);
 
 /* Checks the request against the permit table and the key's limits, then does it.  Every value in it may be
  * hostile.  `out` (reset first) gets the signature or the content key. */

@@ -44,7 +44,9 @@ struct prepared {
 
 struct signer_worker {
     const struct signer_keys *keys;
-    EVP_MAC_CTX *instead; /* owned; HMAC under keys->rejection */
+    EVP_MAC_CTX *instead;   /* owned; HMAC under keys->rejection */
+    signer_admission admit; /* may be NULL */
+    void *admit_ctx;
     struct prepared prepared[SIGNER_MAX_KEYS];
 };
 
@@ -151,6 +153,7 @@ static bool do_certificate(struct signer_worker *w, const struct signer_request 
     /* ca_issue verifies the signature before anything leaves: once is enough. */
     return cert_lint_tbs(r->data, &limits, err) &&
            check_certificate_algorithm(r->data, &k->pubkey, &alg, err) &&
+           (!w->admit || w->admit(w->admit_ctx, err)) &&
            digest_compute(alg.digest, r->data, md, err) &&
            sign_digest(w, r->key, alg.digest, md, out, err);
 }
@@ -458,6 +461,12 @@ bool signer_worker_new(const struct signer_keys *keys, struct signer_worker **ou
     }
     *out = w;
     return true;
+}
+
+void signer_worker_admit(struct signer_worker *w, signer_admission admit, void *ctx)
+{
+    w->admit = admit;
+    w->admit_ctx = ctx;
 }
 
 void signer_worker_free(struct signer_worker *w)

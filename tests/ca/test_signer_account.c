@@ -72,30 +72,32 @@ static bool admit(struct signer_account *a, const struct buf *tbs)
     return signer_account_admit(a, &r, &err);
 }
 
+static bool take(struct signer_account *a)
+{
+    err = (struct err){0};
+    return signer_account_take(a, &err);
+}
+
 START_TEST(any_number)
 {
-    struct buf none = {0};
     begin();
     for (int i = 0; i < 10000; i++)
-        ck_assert(admit(account, &none));
+        ck_assert(take(account));
     ck_assert_str_eq(lines, "");
 }
 END_TEST
 
 START_TEST(so_many_in_a_minute)
 {
-    struct buf none = {0};
-    struct signer_request crl = {.op = SIGNER_OP_CRL};
     spec->certificates_per_minute = 100;
     begin();
     int n = 0;
-    while (admit(account, &none))
+    while (take(account))
         ck_assert_int_lt(++n, 1000);
     ck_assert_int_ge(n, 100);
     ck_assert_int_eq(err.kind, ERR_BUSY);
     ck_assert_str_eq(err.text, "the signer refused: more than 100 certificates in a minute");
     ck_assert_uint_eq(count("event=signer.capped total=1 "), 1);
-    ck_assert(signer_account_admit(account, &crl, &err)); /* of certificates only */
 }
 END_TEST
 
@@ -104,15 +106,45 @@ START_TEST(one_rate_for_all_signers)
 {
     struct signer_rate rate = {0};
     struct signer_account *second;
-    struct buf none = {0};
     spec->certificates_per_minute = 1;
     spec->rate = &rate;
     begin();
-    ck_assert(admit(account, &none));
-    ck_assert(!admit(account, &none));
+    ck_assert(take(account));
+    ck_assert(!take(account));
     ck_assert(signer_account_new(spec, &log_here, &second, &err));
-    ck_assert(!admit(second, &none));
+    ck_assert(!take(second));
     signer_account_free(second);
+}
+END_TEST
+
+/* Whoever has taken over the front cannot use up the rate with what is never signed. */
+START_TEST(what_is_refused_takes_nothing)
+{
+    struct signer_keys *keys = NULL;
+    struct signer_worker *worker = NULL;
+    struct leaf l;
+    struct buf out = {0};
+    leaf_make(&f, &l);
+    struct buf tbs = leaf_build(&l);
+    struct signer_request good = {.op = SIGNER_OP_CERTIFICATE, .data = buf_view(&tbs)}, bad = good;
+    bad.data.n--;
+    spec->certificates_per_minute = 1;
+    begin();
+    ck_assert_msg(signer_keys_load(spec, &keys, &err) && signer_worker_new(keys, &worker, &err),
+                  "%s", err.text);
+    signer_worker_admit(worker, signer_account_take, account);
+    for (int i = 0; i < 5; i++) {
+        ck_assert(!signer_execute(worker, &bad, &out, &err));
+        ck_assert_str_eq(err.text, "C1: TBSCertificate: the input ends inside of its structure");
+    }
+    ck_assert_msg(signer_execute(worker, &good, &out, &err), "%s", err.text);
+    ck_assert(!signer_execute(worker, &good, &out, &err));
+    ck_assert_int_eq(err.kind, ERR_BUSY);
+    signer_worker_free(worker);
+    signer_keys_free(keys);
+    buf_clear(&out);
+    buf_clear(&tbs);
+    leaf_clear(&l);
 }
 END_TEST
 
@@ -212,6 +244,7 @@ int main(void)
     tcase_add_test(c, any_number);
     tcase_add_test(c, so_many_in_a_minute);
     tcase_add_test(c, one_rate_for_all_signers);
+    tcase_add_test(c, what_is_refused_takes_nothing);
     tcase_add_test(c, banned_keys);
     tcase_add_test(c, what_is_told);
     tcase_add_test(c, the_digest_has_the_limits);
