@@ -12,7 +12,7 @@ TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 ALERTS = os.path.join(TOP, "conf", "alerts.yml")
 DASHBOARD = os.path.join(TOP, "conf", "grafana-dashboard.json")
 WORDS = {"ScepdDown", "ScepdAuthorityExpiring", "ScepdRevocationStale", "ScepdOcspFailing", "ScepdRefusalsHigh",
-         "ScepdChallengeReplay", "ScepdOverloaded", "ScepdStoreFilling", "ScepdBackupOld"}
+         "ScepdChallengeReplay", "ScepdSignerCapped", "ScepdOverloaded", "ScepdStoreFilling", "ScepdBackupOld"}
 
 
 def text(*path):
