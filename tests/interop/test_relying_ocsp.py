@@ -6,12 +6,14 @@ signed but the store does not know is unknown, and let in by none.  Nobody is to
 
 import base64
 import os
+import re
+import signal
 import sys
 import unittest
 import urllib.parse
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from harness import need, run
+from harness import SCEPCTL, need, run
 from relying import Apache, Forged, Nginx, Radius, RelyingCase, wait_for
 
 HASHES = ("sha1", "sha256", "sha384", "sha512")
@@ -153,6 +155,57 @@ class Ocsp(RelyingCase):
         wait_for("nginx has asked", lambda: again.status(None, "--cert-status") != "200" and "certificate status \"revoked\"" in
                  again.log_text())
         self.assertEqual(again.status(None), "200")
+
+
+class RolledOver(RelyingCase):
+    """The authority has a new key: what the old one issued is still told of, signed for that key."""
+
+    def status(self, device, ca, url):
+        r = run("openssl", "ocsp", "-issuer", ca, "-CAfile", ca, "-cert", device.cert, "-url", url, check=False)
+        if r.returncode:
+            return r.stdout + r.stderr
+        self.assertIn("Response verify OK", r.stderr)
+        return r.stdout.split()[1]
+
+    def url_in(self, device):
+        return run("openssl", "x509", "-in", device.cert, "-noout", "-ocsp_uri").stdout.strip()
+
+    def test_both_keys(self):
+        old, lost = self.device("old"), self.device("old-lost")
+        self.a.ctl("ca", "rollover", "new", "--by-hand")
+        self.a.ctl("ca", "rollover", "activate", "--yes", "--expect", "demo")
+        first = run(SCEPCTL, "client", "getca", self.a.url + "/scep").stdout
+        self.a.process.send_signal(signal.SIGHUP)
+        wait_for("the new CA has taken over", lambda: run(SCEPCTL, "client", "getca", self.a.url + "/scep").stdout != first)
+        second, der = self.path("second.pem"), self.path("second.der")
+        with open(der, "wb") as f:
+            f.write(self.a.get("/ca/demo-g2.crt"))
+        run("openssl", "x509", "-inform", "DER", "-in", der, "-out", second)
+        new = self.device("new")
+        self.assertEqual(self.url_in(old), self.url)
+        self.assertNotEqual(self.url_in(new), self.url)
+        lost.revoke()
+        for url in (self.url_in(old), self.a.url + "/ocsp"):
+            self.assertEqual(self.status(old, self.a.ca, url), "good")
+            self.assertEqual(self.status(lost, self.a.ca, url), "revoked")
+        # Its responder is made when it is seen to have none.
+        wait_for("the new key has a responder", lambda: self.status(new, second, self.url_in(new)) == "good")
+        self.assertEqual(self.status(new, second, self.a.url + "/ocsp"), "good")
+        new.revoke()
+        self.assertEqual(self.status(new, second, self.url_in(new)), "revoked")
+        # Each key has its list, and each list its own.
+        wait_for("the list of the old key", lambda: lost.serial in self.list_of(old) and new.serial not in self.list_of(old))
+        wait_for("the list of the new key", lambda: new.serial in self.list_of(new) and lost.serial not in self.list_of(new))
+
+    def list_of(self, device):
+        url = re.search(r"URI:(http\S+\.crl)", run("openssl", "x509", "-in", device.cert, "-noout", "-text").stdout)[1]
+        with open(self.path("one.crl"), "wb") as f:
+            f.write(self.a.get(url.removeprefix(self.a.url)))
+        return run("openssl", "crl", "-inform", "DER", "-in", self.path("one.crl"), "-noout", "-text").stdout.lower()
+
+    @property
+    def url(self):
+        return self.a.url + "/ocsp/demo"
 
 
 if __name__ == "__main__":
