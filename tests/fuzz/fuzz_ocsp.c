@@ -225,14 +225,26 @@ static void leave_out(struct tree *t, size_t from, unsigned identifier)
         }
 }
 
-/* What OpenSSL refuses we take only for what we never look at: the requestor's name, the signature.
- */
+/* Parameters of hashes; in root, tbsRequest, list, request, CertID. */
+static void leave_out_parameters(struct tree *tbs)
+{
+    for (size_t i = 0; tbs && i < tbs->n; i++)
+        for (size_t k = 0; tree_is(tbs->child[i], 0x30) && k < tbs->child[i]->n; k++) {
+            struct tree *algorithm = tree_child(tree_child(tbs->child[i]->child[k], 0), 0);
+            if (algorithm && algorithm->n > 1)
+                tree_free(tree_take(algorithm, 1));
+        }
+}
+
+/* What OpenSSL refuses we take only for what we never look at: the requestor's name, the signature,
+ * parameters of hashes that are not known. */
 static void check_accepted(struct view in)
 {
     struct buf rest = {0};
     struct tree *t = tree_read(in);
     leave_out(t, 1, 0xa0);
     leave_out(tree_child(t, 0), 0, 0xa1);
+    leave_out_parameters(tree_child(t, 0));
     if (t)
         tree_write(t, true, &rest);
     const unsigned char *p = rest.p;
