@@ -227,7 +227,8 @@ static enum verdict say_status(const struct asker *k, const struct store_cert_st
     switch (s->state) {
     case CERT_ACTIVE:
     case CERT_SUPERSEDED:
-        say(k, OCSP_GOOD, s->issued_at, k->rules->good, out);
+        say(k, OCSP_GOOD, s->reason == CRL_REMOVE_FROM_CRL ? k->now : s->issued_at, k->rules->good,
+            out);
         break;
     case CERT_REVOKED:
     case CERT_HELD:

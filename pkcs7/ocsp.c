@@ -63,7 +63,7 @@ static bool digest_of(struct view algorithm, enum digest *out)
     if (!tlv_next_is(&algorithm, DER_OID, &oid))
         return false;
     if (algorithm.n > 0 && (!tlv_next_is(&algorithm, DER_NULL, &parameters) ||
-                            parameters.content.n > 0 || algorithm.n > 0))
+                            parameters.whole.n != 2 || algorithm.n > 0))
         return false;
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         struct view whole = digest_alg_der(known[i]);
@@ -116,8 +116,7 @@ static bool read_id(const struct tlv *t, struct ocsp_id *out, struct err *err)
     struct view rest_of_it = algorithm.content;
     if (!tlv_next_is(&rest_of_it, DER_OID, &oid) || !oid_sound(oid.content) ||
         !short_length(&oid) ||
-        (rest_of_it.n > 0 &&
-         (!tlv_next(&rest_of_it, &parameters) || rest_of_it.n > 0 || !short_length(&parameters))))
+        (rest_of_it.n > 0 && (!tlv_next(&rest_of_it, &parameters) || rest_of_it.n > 0)))
         return malformed(err, "a CertID without its hash algorithm");
     if (t->whole.n > OCSP_MAX_ID)
         return malformed(err, "a CertID longer than any");

@@ -206,7 +206,7 @@ bool store_cert_release(struct store_write *w, uint64_t id, struct err *err)
         return false;
     c.state = c.renewed_by ? CERT_SUPERSEDED : CERT_ACTIVE;
     c.revoked_at = 0;
-    c.revocation_reason = CRL_UNSPECIFIED;
+    c.revocation_reason = CRL_REMOVE_FROM_CRL; /* it was on hold: no answer is dated back to then */
     return txn_del(t, TABLE_REVOKED, key_view(&k), err) && cert_save(t, &c, err);
 }
 

@@ -104,6 +104,7 @@ START_TEST(hold_and_release)
     ok(store_cert_by_id(st, id, &c, &err));
     ck_assert_int_eq(c.state, CERT_ACTIVE);
     ck_assert_int_eq(c.revoked_at, 0);
+    ck_assert_int_eq(c.revocation_reason, CRL_REMOVE_FROM_CRL);
     store_cert_clear(&c);
     ck_assert_uint_eq(listed(authority_a, &shown).n, 0);
     ck_assert_uint_eq(shown, 2);

@@ -89,7 +89,7 @@ struct store_cert {
     int64_t not_before, not_after;    /* Unix seconds */
     int64_t issued_at;
     int64_t revoked_at;               /* CERT_REVOKED, CERT_HELD */
-    enum crl_reason revocation_reason;
+    enum crl_reason revocation_reason; /* CRL_REMOVE_FROM_CRL: it was released from hold, and stands */
     uint8_t der_hash[STORE_HASH];     /* SHA-256 of the certificate */
     uint8_t key_hash[STORE_HASH];     /* SHA-256 of the canonical SPKI */
     uint8_t subject_hash[STORE_HASH]; /* SHA-256 of the subject's DER */
