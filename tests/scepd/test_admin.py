@@ -307,7 +307,7 @@ class Status(unittest.TestCase):
         mine = self.checks(json.loads(out))
         self.assertEqual(mine.pop("daemon"), "fail")
         self.assertEqual(code, 7)
-        self.assertIn("1 of 10 checks need attention", told)
+        self.assertIn("1 of 11 checks need attention", told)
         for name in ("signer", "commit", "queue", "config", "confinement"):
             theirs.pop(name)
         self.assertEqual(mine, theirs)
