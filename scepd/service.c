@@ -93,6 +93,7 @@ bool service_new(const struct service_needs *n, struct setup *setup, struct keep
         return err_memory(err);
     }
     s->setup = setup;
+    s->ended = -1;
     s->signer = *signer;
     *signer = (struct keeper_signer)KEEPER_NO_SIGNER;
     s->workers = service_workers(setup->config);
@@ -115,6 +116,8 @@ void service_end(struct service *s)
     s->ocsp = NULL;
     upkeep_free(s->upkeep);
     s->upkeep = NULL;
+    s->ended = s->signer.ended;
+    s->signer.ended = -1;
     keeper_signer_clear(&s->signer);
 }
 
@@ -122,6 +125,8 @@ void service_free(struct service *s)
 {
     if (!s)
         return;
+    if (s->ended >= 0)
+        close(s->ended);
     ocsp_issuers_free(s->world.issuers);
     setup_release(s->setup);
     free(s);

@@ -14,6 +14,7 @@ struct service {
     struct setup *setup;             /* one reference */
     struct enroll_context enroll;
     struct keeper_signer signer;
+    int ended;                       /* its descriptor of that name after service_end: the loop, which watched it, closes it */
     struct upkeep *upkeep;
     struct service_pool *pool;
     struct ocsp_world world;
