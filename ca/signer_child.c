@@ -270,6 +270,12 @@ static bool start(const struct signer_child *c, struct signer_keys **keys, struc
     if (!child_harden(c->parent, "scepd-signer", err) || !close_others(c, err) ||
         !signer_keys_load(c->spec, keys, err) || !give_up_files(c, &lacks, err))
         return false;
+    if (*signer_keys_fault(*keys))
+        log_event(c->log, LOG_LEVEL_ERROR, "signer.ocsp_key",
+                  "the key of an OCSP responder cannot be used, and nothing is answered with it; "
+                  "remove it and "
+                  "reload, then another is made: %s",
+                  signer_keys_fault(*keys));
     *lanes = calloc(c->lanes, sizeof **lanes);
     if (!*lanes)
         return err_memory(err);

@@ -40,6 +40,9 @@ struct signer {
 /* All keys of a spec, loaded and tried; read only, shared by threads. */
 struct signer_keys;
 bool signer_keys_load(const struct signer_spec *spec, struct signer_keys **out, struct err *err);
+/* Which OCSP responder's key could not be loaded and signs nothing, and why; "": all are there.  For want of any other key
+ * loading fails. */
+const char *signer_keys_fault(const struct signer_keys *k);
 void signer_keys_free(struct signer_keys *k);
 
 /* One thread's prepared operations; borrows the keys. */

@@ -32,6 +32,7 @@ struct signer_key {
 struct signer_keys {
     size_t n;
     struct crl_numbers *numbers;       /* owned */
+    struct err fault;                  /* see signer_keys_fault */
     uint8_t rejection[REJECTION_SIZE]; /* drawn once, see draw_instead */
     struct signer_key key[];
 };
@@ -381,6 +382,30 @@ static bool load_key(const struct signer_key_spec *spec, struct signer_key *k, s
     return true;
 }
 
+static void key_clear(struct signer_key *k)
+{
+    EVP_PKEY_free(k->private_key);
+    EVP_PKEY_free(k->public_key);
+    cert_free(k->cert);
+    *k = (struct signer_key){.uses = 0};
+}
+
+/* Nobody is kept from enrolling because a responder's key is damaged: it is there no more, for any
+ * use. */
+static bool load_or_leave(const struct signer_key_spec *spec, struct signer_key *k,
+                          struct err *fault, struct err *err)
+{
+    if (load_key(spec, k, err))
+        return true;
+    if (spec->uses != SIGNER_OCSP || err->kind == ERR_MEMORY)
+        return false;
+    key_clear(k);
+    if (fault->kind == ERR_NONE)
+        *fault = *err;
+    err_clear(err);
+    return true;
+}
+
 /* One signature with each key: providers, random numbers and the key itself work. */
 static bool try_keys(const struct signer_keys *keys, struct err *err)
 {
@@ -388,6 +413,8 @@ static bool try_keys(const struct signer_keys *keys, struct err *err)
     struct buf signature = {0};
     bool ok = signer_worker_new(keys, &w, err);
     for (unsigned i = 0; ok && i < keys->n; i++) {
+        if (!keys->key[i].private_key)
+            continue;
         enum digest d = keys->key[i].pubkey.bits == 384 ? DIGEST_SHA384 : DIGEST_SHA256;
         ok = sign_and_verify(w, i, d, view_str("the signer tries its keys"), &signature, err);
     }
@@ -409,7 +436,7 @@ bool signer_keys_load(const struct signer_spec *spec, struct signer_keys **out, 
                crypto_failed(err, "no random octets")) &&
               crl_numbers_new(&keys->numbers, err);
     for (size_t i = 0; ok && i < spec->n; i++)
-        ok = load_key(&spec->key[i], &keys->key[i], err);
+        ok = load_or_leave(&spec->key[i], &keys->key[i], &keys->fault, err);
     if (!ok || !try_keys(keys, err)) {
         signer_keys_free(keys);
         return false;
@@ -418,13 +445,15 @@ bool signer_keys_load(const struct signer_spec *spec, struct signer_keys **out, 
     return true;
 }
 
+const char *signer_keys_fault(const struct signer_keys *keys)
+{
+    return keys->fault.text;
+}
+
 void signer_keys_free(struct signer_keys *keys)
 {
-    for (size_t i = 0; keys && i < keys->n; i++) {
-        EVP_PKEY_free(keys->key[i].private_key);
-        EVP_PKEY_free(keys->key[i].public_key);
-        cert_free(keys->key[i].cert);
-    }
+    for (size_t i = 0; keys && i < keys->n; i++)
+        key_clear(&keys->key[i]);
     if (keys)
         crl_numbers_free(keys->numbers);
     if (keys)

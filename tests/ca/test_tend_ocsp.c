@@ -373,6 +373,36 @@ START_TEST(it_is_in_nobodys_way)
 }
 END_TEST
 
+/* What only who opens it can see. */
+START_TEST(a_damaged_key)
+{
+    struct signer *s = NULL;
+    struct buf signature = {0}, tbs;
+    struct crl_plan crl;
+    static const uint8_t data[] = {0x30, 0};
+    make();
+    live(f.plan.now);
+    replace("ocsp-1.key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
+    struct family *a = load(FAMILY_SERVE);
+    ck_assert_int_ge(a->current->ocsp.key, 0);
+    ck_assert_msg(signer_local(f.spec, &s, &err), "%s", err.text);
+    const struct view one = view_of(data, sizeof data);
+    ck_assert(!signer_sign_ocsp(s, (unsigned)a->current->ocsp.key, &one, 1, &signature, &err));
+    ck_assert_int_eq(err.kind, ERR_SIGNER);
+    ck_assert_msg(strstr(err.text, "may not sign OCSP answers"), "%s", err.text);
+    ck_assert(ca_fixture_load(&f, &err));
+    crl_plan_make(&f, &crl);
+    tbs = crl_plan_build(&crl);
+    ck_assert_msg(
+        signer_sign_crl(s, (unsigned)a->current->key_ca, buf_view(&tbs), &signature, &err), "%s",
+        err.text);
+    buf_clear(&tbs);
+    buf_clear(&signature);
+    signer_free(s);
+    family_free(a);
+}
+END_TEST
+
 START_TEST(an_ended_one_is_replaced)
 {
     make();
@@ -518,6 +548,7 @@ int main(void)
     tcase_add_test(tc, never_beyond_its_ca);
     tcase_add_test(tc, of_each_generation);
     tcase_add_loop_test(tc, it_is_in_nobodys_way, 0, sizeof faults / sizeof faults[0]);
+    tcase_add_test(tc, a_damaged_key);
     tcase_add_test(tc, an_ended_one_is_replaced);
     tcase_add_test(tc, without_the_ca_key);
     tcase_add_test(tc, it_comes_last);
