@@ -1,5 +1,7 @@
 #include "ca/authority.h"
 
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -154,6 +156,36 @@ static bool load_ca(struct authority *a, const struct generation_files *g, struc
     err->kind = ERR_CONFIG;
     err->reason = REASON_NONE;
     return false;
+}
+
+/* ---- where the issuer is ---- */
+
+void authority_urls_of(const struct cert *c, char crl[256], char issuer[256])
+{
+    const unsigned char *p = c->der.p;
+    crl[0] = issuer[0] = '\0';
+    X509 *x = d2i_X509(NULL, &p, (long)c->der.n);
+    CRL_DIST_POINTS *points =
+        x ? X509_get_ext_d2i(x, NID_crl_distribution_points, NULL, NULL) : NULL;
+    AUTHORITY_INFO_ACCESS *info = x ? X509_get_ext_d2i(x, NID_info_access, NULL, NULL) : NULL;
+    const GENERAL_NAME *g = NULL;
+    const DIST_POINT *point = points ? sk_DIST_POINT_value(points, 0) : NULL;
+    if (point && point->distpoint && point->distpoint->type == 0)
+        g = sk_GENERAL_NAME_value(point->distpoint->name.fullname, 0);
+    if (g && g->type == GEN_URI)
+        snprintf(crl, 256, "%.*s", g->d.uniformResourceIdentifier->length,
+                 (const char *)g->d.uniformResourceIdentifier->data);
+    const ACCESS_DESCRIPTION *d = NULL;
+    for (int i = 0; i < sk_ACCESS_DESCRIPTION_num(info); i++)
+        if (OBJ_obj2nid(sk_ACCESS_DESCRIPTION_value(info, i)->method) == NID_ad_ca_issuers)
+            d = sk_ACCESS_DESCRIPTION_value(info, i);
+    if (d && d->location->type == GEN_URI)
+        snprintf(issuer, 256, "%.*s", d->location->d.uniformResourceIdentifier->length,
+                 (const char *)d->location->d.uniformResourceIdentifier->data);
+    CRL_DIST_POINTS_free(points);
+    AUTHORITY_INFO_ACCESS_free(info);
+    X509_free(x);
+    ERR_clear_error();
 }
 
 /* ---- who issued whom ---- */

@@ -21,10 +21,10 @@ static bool is_time(unsigned tag)
 
 /* RFC 5280 section 5.1. */
 struct list {
-    struct view tbs, sigalg, signature; /* TLVs; the octets of the signature */
-    struct view issuer;                 /* TLV */
-    struct tlv this_update;
-    struct view entries, extensions; /* content; empty if absent */
+    struct view tbs, sigalg, signature;  /* TLVs; the octets of the signature */
+    struct view issuer;                  /* TLV */
+    struct tlv this_update, next_update; /* tag 0 if absent */
+    struct view entries, extensions;     /* content; empty if absent */
 };
 
 static bool split_tbs(struct view tbs, struct list *l)
@@ -43,8 +43,13 @@ static bool split_tbs(struct view tbs, struct list *l)
     l->this_update = t;
     if (!rest.n)
         return true;
-    if (!tlv_next(&rest, &t) || (is_time(t.tag) && rest.n && !tlv_next(&rest, &t))) /* nextUpdate */
+    if (!tlv_next(&rest, &t))
         return false;
+    if (is_time(t.tag)) {
+        l->next_update = t;
+        if (rest.n && !tlv_next(&rest, &t))
+            return false;
+    }
     if (t.tag == DER_SEQUENCE) {
         l->entries = t.content;
         if (rest.n && !tlv_next(&rest, &t))
@@ -162,6 +167,8 @@ static bool describe(struct view der, struct list *l, struct crl_info *out, stru
 {
     struct crl_info found = {.has_number = false};
     if (!split_list(der, l) || !tlv_time(&l->this_update, &found.this_update))
+        return malformed(err);
+    if (l->next_update.tag && !tlv_time(&l->next_update, &found.next_update))
         return malformed(err);
     found.issuer = l->issuer;
     if (l->extensions.n && !read_extensions(l->extensions, &found, err))

@@ -480,30 +480,6 @@ bool tend_name_generation(const struct authority *current, const char *given, un
     return ok;
 }
 
-/* The addresses of the root's list and certificate, as the current CA's certificate has them. */
-static void root_urls(const struct cert *c, char crl[256], char issuer[256])
-{
-    X509 *x = x509_of(c);
-    CRL_DIST_POINTS *points =
-        x ? X509_get_ext_d2i(x, NID_crl_distribution_points, NULL, NULL) : NULL;
-    AUTHORITY_INFO_ACCESS *info = x ? X509_get_ext_d2i(x, NID_info_access, NULL, NULL) : NULL;
-    const GENERAL_NAME *g = NULL;
-    const DIST_POINT *p = points ? sk_DIST_POINT_value(points, 0) : NULL;
-    if (p && p->distpoint && p->distpoint->type == 0)
-        g = sk_GENERAL_NAME_value(p->distpoint->name.fullname, 0);
-    if (g && g->type == GEN_URI)
-        snprintf(crl, 256, "%.*s", g->d.uniformResourceIdentifier->length,
-                 (const char *)g->d.uniformResourceIdentifier->data);
-    const ACCESS_DESCRIPTION *d = info ? sk_ACCESS_DESCRIPTION_value(info, 0) : NULL;
-    if (d && OBJ_obj2nid(d->method) == NID_ad_ca_issuers && d->location->type == GEN_URI)
-        snprintf(issuer, 256, "%.*s", d->location->d.uniformResourceIdentifier->length,
-                 (const char *)d->location->d.uniformResourceIdentifier->data);
-    CRL_DIST_POINTS_free(points);
-    AUTHORITY_INFO_ACCESS_free(info);
-    X509_free(x);
-    ERR_clear_error();
-}
-
 static bool load_root(const struct change *c, const struct tend_next *wish, EVP_PKEY **out,
                       struct err *err)
 {
@@ -555,7 +531,7 @@ static bool make_ca(const struct change *c, const struct tend_next *wish, struct
     for (size_t i = 0; i < current->chain_n; i++)
         n->above[i] = current->chain[i];
     if (under)
-        root_urls(current->cert, crl_url, issuer_url);
+        authority_urls_of(current->cert, crl_url, issuer_url);
     bool ok =
         tend_name_generation(current, wish->name, n->number, &subject, err) &&
         (!under || load_root(c, wish, &root_key, err)) &&

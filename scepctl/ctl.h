@@ -258,6 +258,8 @@ int ctl_audit_export(struct ctl *ctl, const struct ctl_args *a);
 int ctl_crl_show(struct ctl *ctl, const struct ctl_args *a);
 int ctl_crl_export(struct ctl *ctl, const struct ctl_args *a);
 int ctl_crl_publish(struct ctl *ctl, const struct ctl_args *a);
+int ctl_crl_import(struct ctl *ctl, const struct ctl_args *a);
+int ctl_ocsp_import(struct ctl *ctl, const struct ctl_args *a);
 int ctl_completion(struct ctl *ctl, const struct ctl_args *a);
 /* ctl_client.c */
 extern const struct ctl_flag ctl_client_server_flags[], ctl_client_enrol_flags[], ctl_client_renew_flags[],

@@ -14,6 +14,7 @@
 #define CA_WARN_DAYS 180
 #define RA_WARN_DAYS 30
 #define CRL_WARN_HOURS 6
+#define OFFLINE_WARN_DAYS 30
 #define SHARE_OF_LIFE 4
 /* The figures of the store are looked at every other second. */
 #define LOOK_SECONDS 30
@@ -260,6 +261,17 @@ static bool answers_ocsp(const struct authority *a, int64_t now)
     return a->ocsp.cert && a->role != AUTHORITY_NEXT && a->cert->not_after > now;
 }
 
+static const struct authority *without_responder(const struct health_sources *s, int64_t now)
+{
+    for (size_t i = 0; i < s->authority_n; i++) {
+        const struct authority *a = s->authorities[i];
+        if (!a->ocsp.cert && a->ocsp.fault[0] && a->role != AUTHORITY_NEXT &&
+            a->cert->not_after > now)
+            return a;
+    }
+    return NULL;
+}
+
 /* Renewed by itself at half of its life, so that a quarter is late already.  Who gets no answer
  * turns to the CRL, or lets everybody in: nobody is kept from enrolling. */
 static void check_ocsp(struct health *h, const struct health_sources *s, int64_t now)
@@ -267,6 +279,12 @@ static void check_ocsp(struct health *h, const struct health_sources *s, int64_t
     const char *fix = "look for daemon.tend_failed in the log, and at ocsp.failed";
     struct ending first = {NULL, "", 0, 0};
     char when[48];
+    const struct authority *without = without_responder(s, now);
+    if (without) {
+        health_add(h, "ocsp", HEALTH_WARN, "look for authority.untended in the log",
+                   "\"%s\" answers no OCSP: %.150s", without->name, without->ocsp.fault);
+        return;
+    }
     for (size_t i = 0; i < s->authority_n; i++)
         if (answers_ocsp(s->authorities[i], now))
             take_sooner(&first, s->authorities[i]->ocsp.cert, s->authorities[i]->name, INT64_MAX,
@@ -316,6 +334,35 @@ static void check_crls(struct health *h, const struct survey *s, int64_t now)
                                         first_left <= 0 ? "ended" : "is good, its end comes",
                                         distance(first_left, when));
     measure(c, first_left / HOUR, "hours", first_warn / HOUR);
+}
+
+/* What an issuer above has signed elsewhere: a person has to bring the next one. */
+static void check_offline(struct health *h, const struct survey *s, int64_t now)
+{
+    const struct survey_above *first = NULL;
+    int64_t left = 0, warn = 0;
+    char when[48];
+    for (size_t i = 0; i < s->above_n; i++) {
+        const struct survey_above *a = &s->above[i];
+        int64_t share = (a->next_update - a->this_update) / SHARE_OF_LIFE;
+        int64_t this_warn = share < OFFLINE_WARN_DAYS * DAY ? share : OFFLINE_WARN_DAYS * DAY;
+        if (!a->any || (first && a->next_update - now - this_warn >= left - warn))
+            continue;
+        first = a;
+        left = a->next_update - now;
+        warn = this_warn;
+    }
+    if (!first)
+        return;
+    enum health_status status = left <= 0 ? HEALTH_FAIL : left < warn ? HEALTH_WARN : HEALTH_PASS;
+    struct health_check *c = health_add(
+        h, "offline", status,
+        "the holder of that key signs another: docs/OFFLINE-ROOT.md, scepctl crl import, scepctl "
+        "ocsp import",
+        "the %s of the issuer above \"%s\" %s %s",
+        first->kind == STORE_OFFLINE_CRL ? "CRL" : "OCSP answer", first->authority,
+        left <= 0 ? "ended" : "is good, its end comes", distance(left, when));
+    measure(c, whole_days(left), "days", whole_days(warn));
 }
 
 /* ---- what the daemon alone knows ---- */
@@ -400,6 +447,7 @@ void health_look(const struct health_sources *s, int64_t now, struct health *out
     check_authorities(out, s, now);
     check_crls(out, s->survey, now);
     check_ocsp(out, s, now);
+    check_offline(out, s->survey, now);
     check_disk(out, s->survey);
     check_map(out, s->survey);
     check_clock(out, s->survey, now);

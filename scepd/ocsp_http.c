@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/network.h"
+#include "ca/offline.h"
 #include "http/http_file.h"
 
 static const char type_response[] = "application/ocsp-response";
@@ -350,6 +351,34 @@ static void keep(struct ocsp_http *o, const struct ocsp_ask *a, struct ocsp_kept
     metrics_ocsp_cached(o->metrics, ocsp_cache_count(o->cache));
 }
 
+/* ---- signed elsewhere ---- */
+
+/* An issuer above whose key is not here has answered beforehand.  A nonce cannot be in it, which
+ * RFC 9654 section 2.1 lets the client judge.  True when it was answered. */
+static bool from_offline(struct ocsp_http *o, struct http_request *r, const struct ocsp_request *q)
+{
+    const struct ocsp_id *id = &q->id[0];
+    const struct offline_asked asked = {id->digest, id->name_hash, id->key_hash, id->serial};
+    struct store_offline found = {0};
+    struct err ignored = {0};
+    int64_t now = time(NULL);
+    if (q->n != 1 || !id->known ||
+        !offline_ocsp_find(o->serving.world->store, &asked, now, &found, &ignored))
+        return false;
+    struct ocsp_answer a = {.response = found.der,
+                            .this_update = found.this_update,
+                            .next_update = found.next_update,
+                            .said = found.said ? OCSP_REVOKED : OCSP_GOOD};
+    struct ocsp_kept *k = ocsp_kept_new(&a);
+    if (k)
+        reply_kept(o, r, k, now);
+    else
+        try_later(o, r, METRIC_OCSP_FAILED, "out of memory");
+    ocsp_kept_release(k);
+    buf_clear(&a.response);
+    return true;
+}
+
 /* ---- requests ---- */
 
 bool ocsp_http_decode(const char *text, struct buf *der, struct err *err)
@@ -396,7 +425,7 @@ static void answer(struct ocsp_http *o, struct http_request *r, const struct aut
     if (!common || !from_cache(o, r, only, der, &q.id[0])) {
         if (ocsp_issuers_find(o->serving.world->issuers, only, &q))
             sign(o, r, only, der, common ? &q.id[0] : NULL);
-        else
+        else if (!from_offline(o, r, &q))
             refuse(o, r, OCSP_UNAUTHORIZED,
                    "no certificate of an authority of this path is asked for");
     }

@@ -11,10 +11,11 @@
 /* The longest path that is looked for. */
 #define MAX_PATH 512
 /* Every endpoint with its aliases; of each authority the CRL, OCSP and all certificates, twice for
- * the three with a URL; and OCSP for all. */
+ * the three with a URL; the CRLs of those above, which may have an address of their own; and OCSP
+ * for all. */
 #define MAX_ROUTES                                       \
     (CONFIG_MAX_ENDPOINTS * (ENDPOINT_MAX_ALIASES + 1) + \
-     CONFIG_MAX_MEMBERS * (AUTHORITY_MAX_CHAIN + 6) + 1)
+     CONFIG_MAX_MEMBERS * (3 * AUTHORITY_MAX_CHAIN + 6) + 1)
 
 struct entry {
     char *path; /* owned, normalised */
@@ -104,6 +105,23 @@ static bool add_endpoint(struct routes *r, const struct config_endpoint *e, size
     return ok;
 }
 
+/* At the path that the certificate below names, unless something else is there: an issuer above may
+ * be above several generations or authorities, and may be one of these itself; then its list is
+ * made here. */
+static bool add_offline(struct routes *r, const struct authority *a, size_t index, struct err *err)
+{
+    bool ok = true;
+    for (size_t i = 1; ok && i <= a->chain_n; i++) {
+        char path[MAX_PATH], crl_url[256], issuer_url[256];
+        authority_urls_of(i > 1 ? a->chain[i - 2] : a->cert, crl_url, issuer_url);
+        const char *host = strstr(crl_url, "://"), *named = host ? strchr(host + 3, '/') : NULL;
+        if (named && normalise(named, path) && path[0] && !find(r, path))
+            ok = add(r, named,
+                     (struct route){.kind = ROUTE_OFFLINE_CRL, .index = index, .chain = i}, err);
+    }
+    return ok;
+}
+
 /* What was issued carries the addresses of its generation: the first one keeps them without a
  * number for good. */
 static bool add_member(struct routes *r, const struct authority *a, size_t index, struct err *err)
@@ -126,6 +144,10 @@ static bool add_member(struct routes *r, const struct authority *a, size_t index
         else
             snprintf(path, sizeof path, "/ca/%s%s-%zu.crt", a->name, suffix, i);
         if (!add(r, path, certificate, err))
+            return false;
+        snprintf(path, sizeof path, "/crl/%s%s-%zu.crl", a->name, suffix, i);
+        if (i && !add(r, path,
+                      (struct route){.kind = ROUTE_OFFLINE_CRL, .index = index, .chain = i}, err))
             return false;
     }
     return add_url(r, a->issuer_url, (struct route){ROUTE_CERTIFICATE, index, 0, 0}, err);
@@ -186,6 +208,8 @@ bool routes_new(const struct config *c, struct authority *const *members, size_t
         ok = add_endpoint(r, &c->endpoint[i], i, err);
     for (size_t i = 0; ok && i < n; i++)
         ok = add_member(r, members[i], i, err);
+    for (size_t i = 0; ok && i < n; i++)
+        ok = add_offline(r, members[i], i, err);
     ok = ok && scopes_apart(r, members, err);
     if (ok)
         *out = r;

@@ -10,6 +10,8 @@ enum route_kind {
                           and NAME-delta.crl, whether there is such a list or not */
     ROUTE_CERTIFICATE, /* of member `index`: /ca/NAME.crt and the path of its issuer_url; with `chain` n > 0 the
                           n-th certificate above it: /ca/NAME-n.crt.  Later generations: NAME-gN */
+    ROUTE_OFFLINE_CRL, /* of the `chain`-th certificate above member `index`, if somebody has brought it: /crl/NAME-n.crl
+                          and the path that the certificate below it names */
     ROUTE_OCSP,        /* of member `index`: /ocsp/NAME, and the path of its ocsp_url */
     ROUTE_OCSP_ALL,    /* /ocsp: of whichever authority the certificates asked for are */
 };

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/text.h"
+#include "ca/offline.h"
 #include "http/http_file.h"
 
 static const char type_text[] = "text/plain";
@@ -243,8 +244,8 @@ static void reply_memory(struct scep_http *s, struct http_request *r, const char
     http_reply(r, &reply);
 }
 
-/* RFC 8894 section 3.3.4 leaves room for it.  Its bytes are one generation throughout, whatever is published meanwhile: the reference holds
- * them. */
+/* RFC 8894 section 3.3.4 leaves room for it.  Its bytes are one generation throughout, whatever is
+ * published meanwhile: the reference holds them. */
 static void reply_crl(struct scep_http *s, struct http_request *r, const struct route *route)
 {
     struct published *crl = upkeep_crl_get1(s->upkeep, route->index, route->scope);
@@ -265,6 +266,44 @@ static void reply_crl(struct scep_http *s, struct http_request *r, const struct 
                           .sha256 = c->sha256,
                           .modified = c->this_update,
                           .expires = c->next_update};
+    http_reply_file(r, &f, time(NULL));
+}
+
+static void release_offline(void *offline)
+{
+    store_offline_clear(offline);
+    free(offline);
+}
+
+/* What was brought is handed on also when it has ended: some allow for that, and nobody here can
+ * make another. */
+static void reply_offline(struct scep_http *s, struct http_request *r, const struct route *route)
+{
+    struct err err = {0};
+    struct store_offline *o = calloc(1, sizeof *o);
+    if (!o || !offline_crl_find(s->enroll->store,
+                                s->authorities[route->index]->chain[route->chain - 1], o, &err)) {
+        free(o);
+        if (err.kind == ERR_NOT_FOUND)
+            reply_not_found(s, r);
+        else
+            reply_busy(s, r, err.text);
+        return;
+    }
+    uint8_t sha256[32];
+    if (!digest_compute(DIGEST_SHA256, buf_view(&o->der), sha256, &err)) {
+        release_offline(o);
+        reply_busy(s, r, err.text);
+        return;
+    }
+    log_answered(s, r, "CRL", o->der.n);
+    struct http_file f = {.type = "application/pkix-crl",
+                          .body = buf_view(&o->der),
+                          .release = release_offline,
+                          .release_ctx = o,
+                          .sha256 = sha256,
+                          .modified = o->this_update,
+                          .expires = o->next_update};
     http_reply_file(r, &f, time(NULL));
 }
 
@@ -457,6 +496,8 @@ void scep_http_request(void *scep_http, struct http_request *r)
         reply_method(s, r, "GET, HEAD");
     } else if (route->kind == ROUTE_CRL) {
         reply_crl(s, r, route);
+    } else if (route->kind == ROUTE_OFFLINE_CRL) {
+        reply_offline(s, r, route);
     } else {
         reply_certificate(s, r, route);
     }

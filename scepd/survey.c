@@ -14,12 +14,37 @@
 #define COUNT_SHARE 100
 /* Entries of the audit log that are checked each time. */
 #define AUDIT_STEP 2000
+/* How long health tells of an OCSP answer from elsewhere that has ended. */
+#define MISSED_SECONDS (30 * INT64_C(86400))
 
 int64_t survey_clock_us(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+static bool is_watched(const struct survey *s, const uint8_t key[STORE_HASH])
+{
+    for (size_t i = 0; i < s->above_n; i++)
+        if (memcmp(s->above[i].key, key, sizeof s->above[i].key) == 0)
+            return true;
+    return false;
+}
+
+static void configure_above(struct survey *s, const struct authority *a)
+{
+    for (size_t i = 0; i < a->chain_n; i++) {
+        struct pubkey key;
+        struct err ignored = {0};
+        if (s->above_n == SURVEY_ABOVE || !pubkey_parse(a->chain[i]->spki, &key, &ignored) ||
+            is_watched(s, key.sha256))
+            continue;
+        struct survey_above *n = &s->above[s->above_n++];
+        *n = (struct survey_above){.any = false};
+        snprintf(n->authority, sizeof n->authority, "%s", a->name);
+        memcpy(n->key, key.sha256, sizeof n->key);
+    }
 }
 
 /* Names that a survey asks about: a copy, since a reload frees the configuration. */
@@ -38,6 +63,35 @@ static void configure(struct survey *s, const struct survey_options *o)
         snprintf(crl->authority, sizeof crl->authority, "%s", o->authorities[i]->name);
         memcpy(crl->key_id, o->authorities[i]->key_id, sizeof crl->key_id);
     }
+    s->above_n = 0;
+    for (size_t i = 0; i < o->authority_n; i++)
+        configure_above(s, o->authorities[i]);
+}
+
+/* An answer about a certificate that nobody asks for any more is not missed for ever. */
+static void look_at_offline(void *ctx, const struct store_offline *o)
+{
+    struct survey *s = ctx;
+    if (o->kind == STORE_OFFLINE_OCSP && o->next_update + MISSED_SECONDS < s->at)
+        return;
+    for (size_t i = 0; i < s->above_n; i++) {
+        struct survey_above *a = &s->above[i];
+        if (memcmp(a->key, o->issuer, sizeof a->key) != 0 ||
+            (a->any && a->next_update <= o->next_update))
+            continue;
+        a->any = true;
+        a->kind = o->kind;
+        a->this_update = o->this_update;
+        a->next_update = o->next_update;
+    }
+}
+
+static bool look_above(struct survey *s, struct store *store, int64_t now, struct err *err)
+{
+    s->at = now;
+    for (size_t i = 0; i < s->above_n; i++)
+        s->above[i].any = false;
+    return s->above_n == 0 || store_offline_list(store, look_at_offline, s, err);
 }
 
 static bool look_at_pending(struct survey *s, struct store *store, struct err *err)
@@ -92,7 +146,7 @@ static bool look(struct survey *s, struct store *store, int64_t now, struct err 
     bool ok = store_stats(store, &s->stats, err) && store_cert_counts(store, now, &s->certs, err) &&
               store_backup_last(store, &s->backup_at, err) &&
               store_audit_newest(store, &s->audit_at, err) && look_at_pending(s, store, err) &&
-              look_at_readers(s, store, survey_clock_us(), err) &&
+              look_above(s, store, now, err) && look_at_readers(s, store, survey_clock_us(), err) &&
               store_audit_check(store, &s->audit, AUDIT_STEP, err);
     for (size_t i = 0; ok && i < s->crl_n; i++)
         ok = look_at_crl(&s->crl[i], store, err);

@@ -4,9 +4,11 @@
 #pragma once
 
 #include "config/config.h"
+#include "store/offline.h"
 #include "store/store.h"
 
 #define SURVEY_CRLS CONFIG_MAX_MEMBERS
+#define SURVEY_ABOVE 32       /* issuers; more are not watched */
 
 enum survey_challenge { SURVEY_ACTIVE, SURVEY_USED, SURVEY_EXPIRED, SURVEY_REVOKED, SURVEY_CHALLENGES };
 
@@ -46,6 +48,14 @@ struct survey {
         size_t size, entries;
     } crl[SURVEY_CRLS];
     size_t crl_n;
+    struct survey_above {       /* of what was brought for one issuer above, the one that ends first */
+        char authority[64];     /* that stands under it */
+        uint8_t key[STORE_HASH]; /* SHA-256 of its key */
+        bool any;
+        enum store_offline_kind kind;
+        int64_t this_update, next_update;
+    } above[SURVEY_ABOVE];
+    size_t above_n;
     struct store_audit_span audit;
 };
 

@@ -177,3 +177,4 @@ struct key meta_attempts(void);
 struct key meta_cert_count(void);       /* begins those of counts by state and day */
 struct key meta_revocation_count(void); /* begins those of counts by reason */
 struct key meta_challenges_made(void);
+struct key meta_offline(void);          /* begins those of what was signed elsewhere */

@@ -141,3 +141,8 @@ struct key meta_attempts(void)
 {
     return meta('E');
 }
+
+struct key meta_offline(void)
+{
+    return meta('X');
+}

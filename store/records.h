@@ -76,6 +76,9 @@ bool crl_file_there(const struct store *s, const uint8_t authority[20], uint32_t
 void crl_files_remove(const char *store);
 void crl_file_tidy(const struct store *s, const uint8_t authority[20], uint32_t shard, uint64_t newest);
 
+/* Can it be read? */
+bool offline_check(struct view key, struct view record, struct err *err);
+
 /* ---- challenges ---- */
 
 bool challenge_read(struct view record, struct store_challenge *out, struct err *err);

@@ -499,6 +499,15 @@ static bool pending_counts_check(struct verify *v, struct err *err)
     return true;
 }
 
+/* ---- what was signed elsewhere ---- */
+
+static bool offline_entry(void *ctx, struct view key, struct view value, bool *stop,
+                          struct err *err)
+{
+    struct verify *v = ctx;
+    return offline_check(key, value, err) || unreadable(v, TABLE_META, key, err);
+}
+
 /* ---- audit ---- */
 
 static bool audit_check(void *ctx, struct view key, struct view value, bool *stop, struct err *err)
@@ -634,7 +643,9 @@ bool store_verify(struct store *s, void (*each)(void *ctx, const struct store_pr
         if (steps[i].table <= TABLE_REVOKED)
             of_certs = v.problems;
     }
-    ok = ok && cert_counts_check(&v, of_certs, err) && pending_counts_check(&v, err) &&
+    const struct key offline = meta_offline();
+    ok = ok && txn_walk(&v.t, TABLE_META, key_view(&offline), offline_entry, &v, err) &&
+         cert_counts_check(&v, of_certs, err) && pending_counts_check(&v, err) &&
          audit_end_check(&v, err) && attempt_end_check(&v, err);
     txn_read_end(&v.t);
     cert_tally_free(v.certs);

@@ -394,8 +394,8 @@ START_TEST(a_damaged_key)
     crl_plan_make(&f, &crl);
     tbs = crl_plan_build(&crl);
     ck_assert_msg(
-        signer_sign_crl(s, (unsigned)a->current->key_ca, buf_view(&tbs), &signature, &err), "%s",
-        err.text);
+        signer_sign_crl(s, (unsigned)a->current->key_ca, buf_view(&tbs), NULL, &signature, &err),
+        "%s", err.text);
     buf_clear(&tbs);
     buf_clear(&signature);
     signer_free(s);

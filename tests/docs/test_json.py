@@ -311,6 +311,14 @@ class Things(Case):
 
         conf = waits + "/scepd.conf"
         self.told("ca install", sign(ctl("-c", conf, "ca", "csr").stdout), root, conf=conf)
+        with open(self.path("ca.cnf"), "a") as f:
+            f.write(f"certificate={root}\nprivate_key={self.path('root.key')}\n")
+        run("openssl", "ca", "-config", self.path("ca.cnf"), "-gencrl", "-crldays", "30", "-out", self.path("root.crl"))
+        self.told("crl import", self.path("root.crl"), conf=conf)
+        run("openssl", "ocsp", "-issuer", root, "-cert", self.path("answer.pem"), "-no_nonce", "-reqout", self.path("asked"))
+        run("openssl", "ocsp", "-index", self.path("index.txt"), "-CA", root, "-rsigner", root, "-rkey", self.path("root.key"),
+            "-reqin", self.path("asked"), "-ndays", "30", "-respout", self.path("answered"))
+        self.told("ocsp import", self.path("answered"), conf=conf)
         first = self.told("ca show", conf=conf)[0]["sha256"]
         installed = self.told("ca install", sign(ctl("-c", conf, "ca", "csr", "--next").stdout), root, conf=conf)[0]
         self.assertEqual([g["sha256"] for g in self.told("ca show", conf=conf)], [first, installed["sha256"]])

@@ -231,6 +231,38 @@ START_TEST(ra_ends)
 }
 END_TEST
 
+/* A person has to bring the next one. */
+START_TEST(offline_ends)
+{
+    health_look(&sources, NOW, &health);
+    ck_assert_ptr_null(find("offline")); /* nobody brought any */
+    survey.above_n = 2;
+    survey.above[0] = (struct survey_above){.authority = "main",
+                                            .any = true,
+                                            .kind = STORE_OFFLINE_CRL,
+                                            .this_update = NOW - 170 * DAY,
+                                            .next_update = NOW + 29 * DAY};
+    survey.above[1] = (struct survey_above){.authority = "other"};
+    expect("offline", HEALTH_WARN,
+           "the CRL of the issuer above \"main\" is good, its end comes in 29 days");
+    ck_assert(health.ready);
+    ck_assert_int_eq(find("offline")->limit, 30);
+    survey.above[1] = (struct survey_above){.authority = "other",
+                                            .any = true,
+                                            .kind = STORE_OFFLINE_OCSP,
+                                            .this_update = NOW - 9 * DAY,
+                                            .next_update = NOW - DAY / 2};
+    expect("offline", HEALTH_FAIL,
+           "the OCSP answer of the issuer above \"other\" ended 12 hours ago");
+    ck_assert(health.ready); /* devices enrol */
+    survey.above[0].next_update = survey.above[1].next_update = NOW + 60 * DAY;
+    health_look(&sources, NOW, &health);
+    ck_assert_int_eq(health.status, HEALTH_PASS);
+    ck_assert_int_eq(find("offline")->status, HEALTH_PASS);
+    survey.above_n = 0;
+}
+END_TEST
+
 START_TEST(crl_ends)
 {
     survey.crl[0].next_update = NOW + 5 * 3600;
@@ -314,6 +346,7 @@ int main(void)
     tcase_add_test(c, ca_ends);
     tcase_add_test(c, a_successor_is_enough);
     tcase_add_test(c, ra_ends);
+    tcase_add_test(c, offline_ends);
     tcase_add_test(c, crl_ends);
     tcase_add_test(c, an_ocsp_responder_ends);
     tcase_add_test(c, as_json);

@@ -14,6 +14,7 @@ static void add_endpoint(const char *path)
     snprintf(config.endpoint[config.endpoint_n++].path, sizeof config.endpoint[0].path, "%s", path);
 }
 
+static struct cert no_addresses;
 static struct authority member[4], *members[4];
 static size_t member_n;
 
@@ -26,6 +27,9 @@ static void add_authority(const char *name, unsigned generation, size_t chain_n,
     snprintf(a->issuer_url, sizeof a->issuer_url, "%s", issuer_url);
     a->generation = generation;
     a->chain_n = chain_n;
+    a->cert = &no_addresses;
+    for (size_t i = 0; i < chain_n; i++)
+        a->chain[i] = &no_addresses;
     members[member_n++] = a;
 }
 
@@ -110,6 +114,12 @@ static const struct expected expected[] = {
     {"/ca/demo-p1.crt", -1, 0, 0, 0},
     {"/scep-p1.crl", -1, 0, 0, 0},
     {"/scep/cgi-bin", -1, 0, 0, 0},
+    {"/crl/demo-1.crl", ROUTE_OFFLINE_CRL, 0, 1, 0},
+    {"/crl/demo-2.crl", ROUTE_OFFLINE_CRL, 0, 2, 0},
+    {"/crl/demo-g12-1.crl", ROUTE_OFFLINE_CRL, 2, 1, 0},
+    {"/crl/demo-3.crl", -1, 0, 0, 0},
+    {"/crl/demo-0.crl", -1, 0, 0, 0},
+    {"/crl/other-1.crl", -1, 0, 0, 0},
 };
 
 /* RFC 8894 section 4.1 */

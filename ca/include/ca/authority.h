@@ -83,6 +83,8 @@ struct authority_files {
 bool authority_load(const struct authority_files *f, const struct template *const *templates, size_t templates_n,
                     struct signer_spec *spec, struct authority **out, struct err *err);
 void authority_free(struct authority *a);
+/* The addresses that a certificate gives for its issuer's CRL and certificate; "" for none. */
+void authority_urls_of(const struct cert *c, char crl[256], char issuer[256]);
 
 /* The struct scep_keys of one endpoint: finds recipients among the RA and CA certificates of all generations, by
  * the lane's signer. */

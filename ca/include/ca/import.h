@@ -37,7 +37,7 @@ struct crl_entry {
 };
 struct crl_info {
     struct view issuer;               /* Name, whole TLV; into the CRL */
-    int64_t this_update;
+    int64_t this_update, next_update; /* Unix seconds; next_update 0: it has none */
     bool has_number;
     uint64_t number;                  /* RFC 5280 section 5.2.3 */
 };
