@@ -1,11 +1,15 @@
 /* What can be wrong with a configuration beyond its text. */
 #include <pwd.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 
 #include "scepd/daemon.h"
 #include "scepd/routes.h"
 #include "scepd/scep_service.h"
+
+#define OCSP_URL_LONGEST 106
 
 /* The same that a setup is made of (see setup.c), and the keys beside it. */
 static bool check_rooms(const struct config *c, struct err *err)
@@ -45,6 +49,31 @@ static bool check_store(const struct config *c, struct err *err)
            err_set(err, ERR_CONFIG, "store %s is not a directory", c->store_path);
 }
 
+/* RFC 5019 section 5: a GET of 255 octets at most, which Apple and Java keep to; the rest is a
+ * request about a serial of 20 octets by SHA-1, escaped, and the number of a later generation. */
+static void warn_ocsp_url(const struct config_authority *a, config_complain warn, void *ctx)
+{
+    const char *host = strstr(a->ocsp_url, "://");
+    size_t n = host ? strlen(host + 3) : 0;
+    char text[300];
+    if (n > OCSP_URL_LONGEST) {
+        snprintf(text, sizeof text,
+                 "authority \"%s\": ocsp_url has %zu characters behind http://, more than %d: some "
+                 "clients then "
+                 "cannot ask by GET, and their answers are kept by no proxy",
+                 a->name, n, OCSP_URL_LONGEST);
+        warn(ctx, text);
+    }
+    if (n && host[3 + n - 1] == '/') {
+        snprintf(text, sizeof text,
+                 "authority \"%s\": ocsp_url ends in a slash, and clients add one: a proxy that "
+                 "folds the two breaks "
+                 "some of the requests",
+                 a->name);
+        warn(ctx, text);
+    }
+}
+
 void daemon_check(const struct config *c, config_complain complain, config_complain warn, void *ctx)
 {
     struct err err[3] = {0};
@@ -55,6 +84,8 @@ void daemon_check(const struct config *c, config_complain complain, config_compl
         err_clear(&err[0]);
     }
     config_tend_warn(c, now, warn, ctx);
+    for (size_t i = 0; i < c->authority_n; i++)
+        warn_ocsp_url(&c->authority[i], warn, ctx);
     check_user(c, &err[1]);
     check_store(c, &err[2]);
     for (size_t i = 0; i < sizeof err / sizeof *err; i++)

@@ -382,6 +382,18 @@ class Check(Case):
             self.assertEqual(r.returncode, PROBLEMS, edit)
             self.assertIn(part, r.stdout)
 
+    def test_addresses_of_ocsp(self):
+        """RFC 5019 section 5: what clients put behind them must fit, and begins with a slash."""
+        long = "http://ca.example.org/" + "o" * 91
+        for url, part in ((long, None), (long + "x", "more than 106"), ("http://ca.example.org/ocsp/", "ends in a slash")):
+            a = self.authority(lambda text: re.sub('ocsp_url = ".*?"', f'ocsp_url = "{url}"', text))
+            r = scepd("-c", a.conf, "--check-config")
+            self.assertEqual(r.returncode, 0, r.stderr)
+            if part:
+                self.assertIn(part, r.stdout + r.stderr)
+            else:
+                self.assertNotIn("ocsp_url", r.stdout + r.stderr)
+
     def test_one_mistake_is_told_once(self):
         a = self.authority(lambda text: text.replace('challenge = "one-time";', 'challenge = "ont-time\x1b[31m";', 1))
         r = scepd("-c", a.conf, "--check-config")

@@ -306,6 +306,11 @@ START_TEST(an_ocsp_responder_ends)
     authority.role = AUTHORITY_NEXT; /* nobody asks it yet */
     health_look(&sources, NOW, &health);
     ck_assert_ptr_null(find("ocsp"));
+    authority.role = AUTHORITY_CURRENT; /* there should be one */
+    authority.ocsp.cert = NULL;
+    snprintf(authority.ocsp.fault, sizeof authority.ocsp.fault, "ocsp-1.pem is damaged");
+    expect("ocsp", HEALTH_WARN, "\"main\" answers no OCSP: ocsp-1.pem is damaged");
+    ck_assert(health.ready);
 }
 END_TEST
 
