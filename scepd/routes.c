@@ -73,6 +73,8 @@ static bool add(struct routes *r, const char *path, struct route route, struct e
     if (old && old->route.kind == route.kind && old->route.index == route.index &&
         old->route.chain == route.chain)
         return true;
+    if (old && old->route.kind == ROUTE_OCSP_ALL && route.kind == ROUTE_OCSP)
+        return true; /* at the common address: the request says whose certificates are meant */
     if (old)
         return err_set(err, ERR_CONFIG,
                        "the path %s would lead to two things: paths differ by more than case",

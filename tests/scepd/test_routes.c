@@ -47,6 +47,7 @@ static void setup(void)
     add_authority("other", 1, 0, "", "http://pki.example.org/ca/other.crt");
     add_authority("demo", 12, 1, "http://pki.example.org/pub/Devices-g12.crl",
                   "http://pki.example.org/g12");
+    strcpy(member[0].ocsp_url, "http://pki.example.org/ocsp/"); /* the common one */
     strcpy(member[1].ocsp_url, "http://pki.example.org:8080/Status/other");
     ck_assert_msg(routes_new(&config, members, member_n, &routes, &err), "%s", err.text);
 }
