@@ -4,6 +4,7 @@ made, announced and takes over, the former one ends; devices notice nothing.  Op
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -149,6 +150,12 @@ class Rollover(unittest.TestCase):
         # one that cannot wait
         self.enrol("early", "--next")
         self.verify("early", self.export("--next"), self.crl(2))
+        shutil.copy(self.export("--next"), self.path("new-ca.pem"))
+        shutil.copy(self.path("router.pem"), self.path("router-old.pem"))
+        # each generation answers for its own, by a responder of its own, which others cannot stand in for
+        self.ocsp("router-old", "old-ca", "good")
+        self.ocsp("early", "new-ca", "good", "-g2")
+        self.ocsp("early", "old-ca", "", wrong=True)
 
         # its day: renewals move over, also by the certificate of the former CA; both lists go on
         self.clock.set(3290)
@@ -160,17 +167,26 @@ class Rollover(unittest.TestCase):
         self.verify("router", new_ca, self.crl(2))
         self.ctl("cert", "revoke", "-y", self.serial("early"))
         self.wait_for(lambda: self.revoked("early", 2))
+        self.ocsp("early", "new-ca", "revoked", "-g2")
+        self.ocsp("router-old", "old-ca", "good")
         crl = self.at("openssl", "crl", "-inform", "DER", "-in", self.crl(1), "-noout", "-nextupdate", "-CAfile",
                       self.path("old-ca.pem"))
         self.assertIn("verify OK", crl.stderr + crl.stdout)
 
+        # RFC 6960 section 4.2.2.2: the former one goes on answering, by its own key
         self.clock.set(3500)
         self.renew("router")
+        self.ocsp("router-old", "old-ca", "good")
+        self.ocsp("router", "new-ca", "good", "-g2")
 
         # the former one ends; what it has signed last stays
         self.clock.set(3660)
         self.wait_line("ca.retired")
         self.crl(1)
+        self.ocsp("router-old", "old-ca", "unauthorized")
+        self.ocsp("router", "new-ca", "good", "-g2")
+        left = [n for n in os.listdir(self.path("authorities/demo")) if n.startswith("ocsp-")]
+        self.assertLessEqual(len(left), 4) # of generation 2 alone: the one in use, and the one before
         self.renew("router")
         self.verify("router", self.export(), self.crl(2))
         self.assertEqual({n: g["role"] for n, g in self.generations().items()}, {1: "ended", 2: "current"})
@@ -183,9 +199,23 @@ class Rollover(unittest.TestCase):
         self.verify("printer", self.export(), self.crl(2))
         self.ctl("store", "verify")
         events = [json.loads(line)["event"] for line in self.ctl("audit", "list", "--limit", "0", "--json").stdout.splitlines()]
-        for event in ("ca.next", "ca.activated", "ca.retired", "ra.renewed", "ra.retired"):
+        for event in ("ca.next", "ca.activated", "ca.retired", "ra.renewed", "ra.retired", "ocsp.renewed"):
             self.assertIn(event, events)
         self.assertEqual(events.count("ca.next"), 1)
+
+    def ocsp(self, name, ca, said, suffix="", wrong=False):
+        """By the common address and by that of the generation; a responder may have to be renewed first."""
+        def asked(path):
+            r = self.at("openssl", "ocsp", "-issuer", self.path(ca + ".pem"), "-cert", self.path(name + ".pem"), "-CAfile",
+                        self.path(ca + ".pem"), "-url", self.a.url + path, check=False)
+            return said in r.stdout + r.stderr and (said == "unauthorized" or "Response verify OK" in r.stderr)
+        if wrong: # nobody issued that: both hashes are of the other
+            r = self.at("openssl", "ocsp", "-issuer", self.path(ca + ".pem"), "-cert", self.path(name + ".pem"), "-CAfile",
+                        self.path(ca + ".pem"), "-url", self.a.url + "/ocsp", check=False)
+            self.assertNotIn(": good", r.stdout)
+            return
+        for path in ("/ocsp", "/ocsp/" + self.authority_name() + suffix):
+            self.wait_for(lambda: asked(path))
 
     def crl(self, generation):
         name = self.authority_name() + (f"-g{generation}" if generation > 1 else "")
