@@ -129,8 +129,10 @@ const struct authority *ocsp_issuers_find(const struct ocsp_issuers *i,
 enum ocsp_status ocsp_authority_ready(const struct authority *a, int64_t now)
 {
     const struct cert *responder = a->ocsp.cert;
-    if (!responder || now >= a->cert->not_after)
+    if (now >= a->cert->not_after)
         return OCSP_UNAUTHORIZED;
+    if (!responder) /* RFC 6960 section 2.3: for now, if there should be one */
+        return a->ocsp.fault[0] && a->ocsp.renewable ? OCSP_TRY_LATER : OCSP_UNAUTHORIZED;
     if (a->ocsp.key < 0 || now < responder->not_before || now >= responder->not_after)
         return OCSP_TRY_LATER;
     return OCSP_SUCCESSFUL;

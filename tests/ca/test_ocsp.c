@@ -655,6 +655,9 @@ START_TEST(without_delegate)
     about(&x, EVP_sha1(), ca_cert, 0x4001);
     expect_error(&x, NULL, OCSP_UNAUTHORIZED);
     ck_assert_int_eq(ocsp_authority_ready(ca.authority, now), OCSP_UNAUTHORIZED);
+    ca.authority->ocsp.renewable = true; /* there should be one, and another is made */
+    snprintf(ca.authority->ocsp.fault, sizeof ca.authority->ocsp.fault, "it is damaged");
+    ck_assert_int_eq(ocsp_authority_ready(ca.authority, now), OCSP_TRY_LATER);
     ca.authority->ocsp = delegate;
     ck_assert_int_eq(ocsp_authority_ready(ca.authority, now), OCSP_SUCCESSFUL);
     ck_assert_int_eq(ocsp_authority_ready(ca.authority, ca.authority->cert->not_after),

@@ -42,8 +42,8 @@ const struct authority *ocsp_issuer_of(const struct ocsp_issuers *i, const struc
  * answered OCSP_UNAUTHORIZED. */
 const struct authority *ocsp_issuers_find(const struct ocsp_issuers *i, const struct authority *only,
                                           const struct ocsp_request *r);
-/* Can it answer at all: OCSP_SUCCESSFUL; OCSP_UNAUTHORIZED when it has no responder's certificate (or has ended itself);
- * OCSP_TRY_LATER when that, or its key, cannot be used now. */
+/* Can it answer at all: OCSP_SUCCESSFUL; OCSP_UNAUTHORIZED when it is to have no responder (or has ended itself);
+ * OCSP_TRY_LATER when the one that it should have, or its key, cannot be used now. */
 enum ocsp_status ocsp_authority_ready(const struct authority *a, int64_t now);
 
 /* What an answer about one certificate rests on. */
