@@ -1,6 +1,6 @@
 """Every figure of docs/PERFORMANCE.md in one run: performance.py [--results FILE] [--quick] [PART...]
 
-Parts, all by default: enrol sync gets workers peer size ocsp plots.  Prints one line for each figure, with its goal, appends the
+Parts, all by default: enrol sync gets workers peer size ocsp crl plots.  Prints one line for each figure, with its goal, appends the
 lines to FILE (build/performance/results) and draws plots beside it.  --quick: a tenth of the enrolments and 20,000 certificates
 instead of 1,000,000, to see whether all works.  Exit 0 when every goal is met, 3 when one is missed."""
 
@@ -165,6 +165,26 @@ class Bench:
         self.out.figure(f"peer.64.{s.name}.failures", r["n"] - r["issued"], "enrolments", **ours)
         self.out.figure(f"peer.64.{s.name}.repeated_serials", len(serials) - len(set(serials)), "certificates", **ours)
         self.out.figure(f"peer.64.{s.name}.p99", r["p99_ms"], "ms", **({"most": 60} if ours else {}))
+
+    # ---- a large revocation list ----
+
+    def crl(self):
+        """One complete list: CPU of the process that builds and of the one that signs, and memory on top; OpenSSL reads it."""
+        n = 20000 if self.quick else 1000000
+        lines = run(os.path.join(BUILD, "tests", "bench", "crl_build"), str(n)).stdout.splitlines()
+        runs = [values(line) for line in lines if line.startswith("crl ")]
+        for r in runs:
+            self.out.line(run="crl", **r)
+        name = f"crl.{n}"
+
+        def of(key):
+            return statistics.median(float(r[key]) for r in runs)
+
+        self.out.figure(name + ".cpu", of("cpu_ms") + of("signer_cpu_ms"), "ms", most=1000)
+        self.out.figure(name + ".clock", of("wall_ms"), "ms")
+        self.out.figure(name + ".memory", max(float(r["memory_kib"]) for r in runs) / 1024, "MiB", most=32)
+        self.out.figure(name + ".octets_an_entry", of("octets") / n, "octets")
+        self.out.figure(name + ".not_as_openssl", sum(r["openssl"] != "same" for r in runs), "lists", most=0)
 
     # ---- the size of the store ----
 
@@ -347,7 +367,7 @@ class Bench:
         plot.draw(self.out.file.name)
 
 
-PARTS = ("enrol", "sync", "gets", "workers", "peer", "size", "ocsp", "plots")
+PARTS = ("enrol", "sync", "gets", "workers", "peer", "size", "ocsp", "crl", "plots")
 
 
 def main():
