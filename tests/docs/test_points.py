@@ -1,5 +1,5 @@
-"""docs/scep.md, docs/certificates.md and docs/HTTP.md name, for each point, code and tests: the numbers are complete, the functions stand in
-the files named, and the tests named are registered in a file that the build knows."""
+"""docs/scep.md, docs/certificates.md, docs/HTTP.md and docs/revocation.md name, for each point, code and tests: the numbers are
+complete, the functions stand in the files named, and the tests named are registered in a file that the build knows."""
 
 import os
 import re
@@ -21,7 +21,7 @@ def rows(page):
     """The rows of all tables whose first cell is a point: lists of cells."""
     for line in read("docs", page).splitlines():
         cells = [c.strip() for c in line.strip()[1:-1].split("|")]
-        if line.startswith("|") and re.fullmatch(r"[CH]?\d+", cells[0]):
+        if line.startswith("|") and re.fullmatch(r"[CHV]?\d+", cells[0]):
             yield cells
 
 
