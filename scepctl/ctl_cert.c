@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/hex.h"
 #include "enroll/enroll.h"
@@ -14,17 +15,18 @@ static const char *const state_words[] = {"active",     "revoked", "held",
                                           "superseded", "expired", NULL};
 #define STATE_EXPIRED 4
 
+/* The second name is that of RFC 5280 section 5.3.1: taken, but not shown. */
 static const struct {
-    const char *word;
+    const char *word, *standard;
     enum crl_reason reason;
 } reasons[] = {
-    {"unspecified", CRL_UNSPECIFIED},
-    {"key-compromise", CRL_KEY_COMPROMISE},
-    {"affiliation-changed", CRL_AFFILIATION_CHANGED},
-    {"superseded", CRL_SUPERSEDED},
-    {"cessation", CRL_CESSATION},
-    {"hold", CRL_HOLD},
-    {"privilege-withdrawn", CRL_PRIVILEGE_WITHDRAWN},
+    {"unspecified", "unspecified", CRL_UNSPECIFIED},
+    {"key-compromise", "keyCompromise", CRL_KEY_COMPROMISE},
+    {"affiliation-changed", "affiliationChanged", CRL_AFFILIATION_CHANGED},
+    {"superseded", "superseded", CRL_SUPERSEDED},
+    {"cessation", "cessationOfOperation", CRL_CESSATION},
+    {"hold", "certificateHold", CRL_HOLD},
+    {"privilege-withdrawn", "privilegeWithdrawn", CRL_PRIVILEGE_WITHDRAWN},
 };
 #define REASONS (sizeof reasons / sizeof reasons[0])
 
@@ -353,10 +355,15 @@ int ctl_cert_export(struct ctl *ctl, const struct ctl_args *a)
 
 static int wanted_reason(struct ctl *ctl, const struct ctl_args *a, enum crl_reason *out)
 {
-    const char *words[REASONS + 1] = {NULL};
+    const char *words[REASONS + 1] = {NULL}, *given = ctl_arg(a, "reason");
     int chosen = 0;
-    for (size_t i = 0; i < REASONS; i++)
+    for (size_t i = 0; i < REASONS; i++) {
         words[i] = reasons[i].word;
+        if (given && strcasecmp(given, reasons[i].standard) == 0) {
+            *out = reasons[i].reason;
+            return CTL_DONE;
+        }
+    }
     int rc = ctl_arg_word(ctl, a, "reason", words, &chosen);
     *out = reasons[chosen].reason;
     return rc;
@@ -434,7 +441,9 @@ static void plan_tell(struct ctl *ctl, const struct plan *p)
     }
     if (p->n > PLAN_SHOWN)
         ctl_note(ctl, "and %zu others", p->n - PLAN_SHOWN);
-    ctl_note(ctl, "%zu certificate%s%s%s.  The CRL says so within seconds where scepd runs.%s",
+    ctl_note(ctl,
+             "%zu certificate%s%s%s.  Where scepd runs, OCSP says so at once and the CRL within "
+             "seconds.%s",
              p->n, p->n == 1 ? "" : "s", release ? "" : ", reason ",
              release ? "" : ctl_reason_text(p->reason),
              release || p->reason == CRL_HOLD ? "" : "  Cannot be undone.");

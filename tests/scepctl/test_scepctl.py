@@ -249,6 +249,8 @@ class Certificates(Seeded):
         shown = self.lines("cert", "show", serial)[0]
         self.assertEqual((shown["state"], shown["revocation_reason"]), ("revoked", "key-compromise"))
         self.exits(CONFLICT, self.ctl("cert", "revoke", serial, "--yes"))
+        r = self.exits(DONE, self.ctl("cert", "revoke", "40" + 15 * "a2", "--reason", "cessationOfOperation", "--dry-run"))
+        self.assertIn("reason cessation.", r.stderr)
         events = self.lines("audit", "list")
         self.assertTrue(any(serial in e["object"] or serial in e["text"] for e in events), events)
 
