@@ -324,6 +324,60 @@ class OcspHttp(OcspCase):
         self.assertEqual(self.ask(self.good.serial).said, ["good"])
 
 
+class Keys(OcspCase):
+    """Two CA keys, each with a path of its own, and the one for both (V39)."""
+
+    def said(self, issuer, device, path):
+        r = ocsp.get(self.port, ocsp.path_of(ocsp.request(issuer.cert_id(device.serial)), path))
+        a = r.answer()
+        return a.said[0] if a.said else a.status
+
+    def test_each_answers_for_its_own(self):
+        old = self.device("old")
+        self.a.ctl("ca", "rollover", "new", "--by-hand")
+        self.a.ctl("ca", "rollover", "activate", "--yes", "--expect", "demo")
+        self.a.process.send_signal(signal.SIGHUP)
+
+        def next_ca():
+            r = ocsp.get(self.port, "/ca/demo-g2.crt")
+            return r.status == 200 and ocsp.Issuer(der=r.body)
+        second = wait_for("there is another CA", next_ca)
+        wait_for("it has taken over", lambda: "event=daemon.reloaded" in self.a.log_text())
+        young = self.device("young")
+        for _ in range(2):  # made, then kept
+            self.assertEqual([[self.said(i, d, path) for path in ("/ocsp", "/ocsp/demo", "/ocsp/demo-g2")]
+                              for i, d in ((self.issuer, old), (second, young))],
+                             [["good", "good", "unauthorized"], ["good", "unauthorized", "good"]])
+        self.assertEqual(self.said(second, old, "/ocsp"), "unknown")  # its serial is the other's
+        old.revoke()
+        self.assertEqual([self.said(self.issuer, old, p) for p in ("/ocsp", "/ocsp/demo")], ["revoked"] * 2)
+        self.assertEqual(self.said(second, young, "/ocsp"), "good")
+        # a signature by the one does not speak for the other: two in one request are the first one's
+        a = ocsp.post(self.port, ocsp.request(self.issuer.cert_id(old.serial), second.cert_id(young.serial))).answer()
+        self.assertEqual(a.said, ["revoked", "unknown"])
+
+
+class Unissued(OcspCase):
+    """As `ocsp.unissued` says, after a reload too: an answer by other rules is not what was kept."""
+
+    def test_what_is_said(self):
+        asked = self.issuer.cert_id("7e" + "ef" * 15)
+
+        def said():
+            r = ocsp.post(self.port, ocsp.request(asked))
+            return (r.answer().said or [r.answer().status])[0]
+        self.assertEqual(said(), "unknown")
+        with open(self.a.conf) as f:
+            text = f.read()
+        for word, expected in (("unauthorized", "unauthorized"), ("revoked", "revoked")):
+            with open(self.a.conf, "w") as f:
+                f.write(text + f'ocsp: {{ unissued = "{word}"; }};\n')
+            self.a.process.send_signal(signal.SIGHUP)
+            wait_for(f"it says {word}", lambda: said() == expected)
+        r = ocsp.post(self.port, ocsp.request(asked))
+        self.assertEqual(r["Cache-Control"], "no-store")
+
+
 class Told(OcspCase):
     """What is counted, and what /healthz and scepctl status say."""
 

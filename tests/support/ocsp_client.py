@@ -47,10 +47,11 @@ def members(der):
 class Issuer:
     """What CertIDs are made of."""
 
-    def __init__(self, pem):
-        with open(pem) as f:
-            body = "".join(f.read().split("-----")[2].split())
-        tbs = list(members(next(members(next(members(base64.b64decode(body)))[1]))[1]))
+    def __init__(self, pem=None, der=None):
+        if pem:
+            with open(pem) as f:
+                der = base64.b64decode("".join(f.read().split("-----")[2].split()))
+        tbs = list(members(next(members(next(members(der))[1]))[1]))
         tbs = tbs[1:] if tbs[0][0] == 0xa0 else tbs
         self.subject = sequence(tbs[4][1])
         self.key = list(members(tbs[5][1]))[1][1][1:]
