@@ -32,6 +32,7 @@ struct ocsp_ask {
     bool listed; /* others may join */
     struct ocsp_job *job;
     struct waiter *waiters; /* none: an answer in the cache is to be renewed */
+    uint64_t epoch;         /* when it was asked */
     uint16_t key_n;
     uint8_t key[OCSP_MAX_ID]; /* the CertID of one that is listed */
 };
@@ -203,6 +204,7 @@ static struct ocsp_ask *ask_new(struct ocsp_http *o, const struct authority *onl
         return NULL;
     }
     a->job->tag = a;
+    a->epoch = o->epoch;
     if (id && id->whole.n <= sizeof a->key) {
         a->key_n = (uint16_t)id->whole.n;
         memcpy(a->key, id->whole.p, id->whole.n);
@@ -347,8 +349,7 @@ static void keep(struct ocsp_http *o, const struct ocsp_ask *a, struct ocsp_kept
     e->basis = answer->basis;
     e->renew_at = now + life / 2;
     e->until = answer->next_update - life / LAST_PART;
-    e->epoch = o->epoch;
-    metrics_ocsp_cached(o->metrics, ocsp_cache_count(o->cache));
+    e->epoch = a->epoch;
 }
 
 /* ---- signed elsewhere ---- */
@@ -465,7 +466,9 @@ static void tell_failure(struct ocsp_http *o, const struct ocsp_job *job)
     const struct ocsp_answer *a = &job->answer;
     if (a->status == OCSP_TRY_LATER || a->status == OCSP_INTERNAL_ERROR)
         tell(o, &o->failed_limit, a->status == OCSP_TRY_LATER ? LOG_LEVEL_WARNING : LOG_LEVEL_ERROR,
-             "ocsp.failed", job->peer, a->status, a->err.text);
+             "ocsp.failed", job->peer, a->status,
+             a->err.kind != ERR_NONE ? a->err.text
+                                     : "the responder's certificate or its key cannot be used");
 }
 
 /* To one of those who wait; `k` NULL: it is not kept. */
@@ -594,4 +597,5 @@ void ocsp_http_tick(struct ocsp_http *o, int64_t now)
 {
     log_limit_flush(&o->refused_limit, o->log, now);
     log_limit_flush(&o->failed_limit, o->log, now);
+    metrics_ocsp_cached(o->metrics, ocsp_cache_count(o->cache));
 }

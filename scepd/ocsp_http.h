@@ -62,7 +62,7 @@ bool ocsp_http_request(void *ocsp_http, struct http_request *r);
 void ocsp_http_done(void *ocsp_http, struct ocsp_job *jobs);
 /* Sends what has come back and waits to be sent; the loop does so by itself soon. */
 void ocsp_http_answer(struct ocsp_http *o);
-/* Once a second: tells about log lines that were left out. */
+/* Once a second: tells about log lines that were left out, and how much is kept. */
 void ocsp_http_tick(struct ocsp_http *o, int64_t now);
 
 /* The request in a GET (RFC 6960 appendix A.1, RFC 5019 section 5): `text` is what follows the path of the responder,

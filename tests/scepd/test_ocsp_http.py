@@ -422,7 +422,7 @@ class Told(OcspCase):
         self.assertEqual({k: after[k] - before[k] for k in after},
                          {"good": 6, "malformed": 1, "sha256": 1, "GET": 2, "hit": 2, "confirmed": 1, "changed": 1, "miss": 2,
                           "not_kept": 1, "signed": 4})
-        self.assertEqual(self.value("scepd_ocsp_cached_answers"), 2)
+        wait_for("it is told", lambda: self.value("scepd_ocsp_cached_answers") == 2)
         self.assertGreater(self.value("scepd_authority_not_after_timestamp_seconds", role="ocsp"), time.time())
 
     def test_health(self):
