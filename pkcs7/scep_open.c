@@ -11,8 +11,8 @@
  * could make; changed anywhere it does not verify.  One that is refused keeps its reason only if
  * its key is that of the message's signer (who has then signed envelope and request with one key,
  * and nobody can put a key of his own into a plaintext that he cannot read), or if its
- * self-signature verifies (as in a renewal, with a new key).  All else, from a wrong padding to a
- * wrong tag, is one reason and one text.
+ * self-signature verifies (as in a renewal, with a new key), be it of a kind that is not taken
+ * here.  All else, from a wrong padding to a wrong tag, is one reason and one text.
  *
  * The clock tells as much as the text: a plaintext that still has the form of a request costs the
  * verification of a signature.  So every request that is refused here has cost one.
@@ -27,12 +27,35 @@
 
 #include <string.h>
 
+#include <openssl/err.h>
+#include <openssl/x509.h>
+
 #include "asn1_cms.h"
 #include "asn1_pkix.h"
 #include "envelope.h"
 #include "frame.h"
 
+/* Of a key that is refused anyway: verifying with a larger one takes too long. */
+#define FOREIGN_KEY_MAX_BITS 8192
+
 /* ---- PKCSReq and RenewalReq ---- */
+
+/* What OpenSSL can verify and we do not take: its sender is told so. */
+static bool openssl_verifies(const PKIX_CSR *csr, struct view spki, bool *tried)
+{
+    struct view der = frame_view(csr->sigalg);
+    const uint8_t *p = spki.p, *q = der.p;
+    EVP_PKEY *key = d2i_PUBKEY(NULL, &p, (long)spki.n);
+    X509_ALGOR *alg = d2i_X509_ALGOR(NULL, &q, (long)der.n);
+    bool ok = key && alg && EVP_PKEY_get_bits(key) <= FOREIGN_KEY_MAX_BITS;
+    *tried = *tried || ok;
+    ok = ok &&
+         ASN1_item_verify(ASN1_ITEM_rptr(ASN1_SEQUENCE), alg, csr->signature, csr->info, key) == 1;
+    EVP_PKEY_free(key);
+    X509_ALGOR_free(alg);
+    ERR_clear_error();
+    return ok;
+}
 
 static bool self_signature_verifies(const PKIX_CSR *csr, struct view spki, bool *tried)
 {
@@ -42,9 +65,10 @@ static bool self_signature_verifies(const PKIX_CSR *csr, struct view spki, bool 
     EVP_PKEY *pkey = NULL;
     bool ok = sigalg_parse(frame_view(csr->sigalg), DIGEST_SHA256, &alg, &ignored) &&
               pubkey_parse(spki, &key, &ignored) && pubkey_load(&key, &pkey, &ignored);
-    *tried = *tried || ok;
-    ok =
-        ok && pubkey_verify(pkey, alg, frame_view(csr->info), frame_view(csr->signature), &ignored);
+    if (!ok)
+        return openssl_verifies(csr, spki, tried);
+    *tried = true;
+    ok = pubkey_verify(pkey, alg, frame_view(csr->info), frame_view(csr->signature), &ignored);
     EVP_PKEY_free(pkey);
     return ok;
 }

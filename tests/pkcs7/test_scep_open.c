@@ -584,6 +584,49 @@ START_TEST(new_key_refused)
 }
 END_TEST
 
+/* The same with a key, or an algorithm, that is of no kind that is taken: OpenSSL verifies what we
+ * do not. */
+START_TEST(new_key_of_another_kind)
+{
+    static const struct {
+        const char *type, *group;
+        enum reason reason;
+    } kinds[] = {{"ED25519", NULL, REASON_KEY_TYPE},
+                 {"ED448", NULL, REASON_KEY_TYPE},
+                 {"EC", "secp256k1", REASON_KEY_TYPE},
+                 {"EC", "P-224", REASON_KEY_TYPE}};
+    EVP_PKEY *key = kinds[_i].group ? EVP_EC_gen(kinds[_i].group)
+                                    : EVP_PKEY_Q_keygen(NULL, NULL, kinds[_i].type);
+    ck_assert_ptr_nonnull(key);
+    struct buf strange = test_csr(key, "device", "secret");
+    e.plain = buf_view(&strange);
+    refused(kinds[_i].reason);
+    strange.p[strange.n - 1] ^= 1; /* nobody is shown to have written this one */
+    indistinguishable();
+    buf_clear(&strange);
+    EVP_PKEY_free(key);
+    reset();
+}
+END_TEST
+
+/* RSA with SHA-3, which nobody asks for here. */
+START_TEST(new_key_with_another_algorithm)
+{
+    X509_REQ *req = X509_REQ_new();
+    uint8_t *der = NULL;
+    ck_assert(X509_REQ_set_pubkey(req, other) && X509_REQ_sign(req, other, EVP_sha3_256()) > 0);
+    int n = i2d_X509_REQ(req, &der);
+    ck_assert_int_gt(n, 0);
+    e.plain = view_of(der, (size_t)n);
+    refused(REASON_ALGORITHM_REFUSED);
+    der[n - 1] ^= 1;
+    indistinguishable();
+    OPENSSL_free(der);
+    X509_REQ_free(req);
+    reset();
+}
+END_TEST
+
 /* Every change of one octet of the envelope's last part (IV and content) gives one answer, or the
  * request as it was. */
 START_TEST(changed_content)
@@ -760,6 +803,8 @@ static TCase *forged_case(void)
     tcase_add_loop_test(c, one_answer, 0, 10);
     tcase_add_test(c, own_request_refused);
     tcase_add_test(c, new_key_refused);
+    tcase_add_loop_test(c, new_key_of_another_kind, 0, 4);
+    tcase_add_test(c, new_key_with_another_algorithm);
     tcase_add_test(c, changed_content);
     tcase_add_test(c, changed_content_by_another);
     tcase_add_loop_test(c, nothing_given_back_holds_the_challenge, 0, 3);
