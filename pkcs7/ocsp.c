@@ -118,6 +118,10 @@ static bool read_id(const struct tlv *t, struct ocsp_id *out, struct err *err)
         !short_length(&oid) ||
         (rest_of_it.n > 0 && (!tlv_next(&rest_of_it, &parameters) || rest_of_it.n > 0)))
         return malformed(err, "a CertID without its hash algorithm");
+    /* The answer holds the CertID again: nothing of the client's own choice is signed. */
+    if (algorithm.content.n > oid.whole.n &&
+        (parameters.tag != DER_NULL || parameters.whole.n != 2))
+        return malformed(err, "a CertID whose hash algorithm has parameters");
     if (t->whole.n > OCSP_MAX_ID)
         return malformed(err, "a CertID longer than any");
     *out = (struct ocsp_id){.whole = t->whole,

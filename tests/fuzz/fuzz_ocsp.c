@@ -196,9 +196,9 @@ static void same_request(OCSP_REQUEST *theirs, const struct ocsp_request *ours)
 /* What OpenSSL takes as it stands we refuse for these reasons only. */
 static void check_refusal(const struct err *err)
 {
-    static const char *const meant[] = {"about no certificate", "too many", "longer than any",
-                                        "larger than any",      "nonce",    "unknown critical",
-                                        "of another version"};
+    static const char *const meant[] = {"about no certificate", "too many",      "longer than any",
+                                        "larger than any",      "nonce",         "unknown critical",
+                                        "of another version",   "has parameters"};
     if (err->kind != ERR_REFUSED || err->reason != REASON_MESSAGE_MALFORMED)
         diff_fail("%s: %s", err_kind_name(err->kind), err->text);
     for (size_t i = 0; i < sizeof meant / sizeof meant[0]; i++)

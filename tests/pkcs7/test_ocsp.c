@@ -349,6 +349,26 @@ static struct buf changed(struct buf der, size_t at, uint8_t value)
     return out;
 }
 
+/* RFC 5754 section 2: absent or NULL; anything else would be octets of the client's choice in what
+ * is signed. */
+START_TEST(parameters_of_the_hash)
+{
+    struct buf der = encoded(request_of(1));
+    ck_assert_uint_eq(der.p[19], 0x05);
+    refused(changed(der, 19, 0x0a), 100, "has parameters");
+    refused(changed(der, 19, 0x04), 100, "has parameters");
+    struct buf longer = {0};
+    buf_append(&longer, der.p, 21);
+    buf_append(&longer, "x", 1);
+    buf_append(&longer, der.p + 21, der.n - 21);
+    for (size_t k = 1; k < 12; k += 2)
+        longer.p[k]++;
+    longer.p[20]++;
+    refused(longer, 100, "has parameters");
+    buf_clear(&der);
+}
+END_TEST
+
 START_TEST(not_requests)
 {
     struct buf der = encoded(request_of(1)), tail = {0};
@@ -690,6 +710,7 @@ int main(void)
     tcase_add_test(c, bad_nonces);
     tcase_add_test(c, other_extensions);
     tcase_add_test(c, requestor_and_signature);
+    tcase_add_test(c, parameters_of_the_hash);
     tcase_add_test(c, not_requests);
     tcase_add_test(c, long_lengths);
     tcase_add_test(c, versions);
