@@ -23,6 +23,9 @@ const struct ctl_flag ctl_explain_flags[] = {
 #define CANDIDATES 16 /* different things that one word may mean */
 #define PREFIX_LEAST 6
 #define DAY 86400
+/* What was just answered is in the store no later than this. */
+#define ATTEMPTS_LATE_MS 2000
+#define LOOK_AGAIN_MS 200
 
 enum kind {
     KIND_TRANSACTION,
@@ -647,6 +650,17 @@ static int ambiguous(struct search *s)
                     "\"%s\" may mean %zu%s things", s->what, s->found_n, s->more ? " or more" : "");
 }
 
+static bool look(struct search *s, struct err *err)
+{
+    if (!store_attempt_list(s->ctl->store, 0, consider, s, err))
+        return false;
+    consider_records(s);
+    choose(s);
+    return true;
+}
+
+/* The daemon writes attempts once a second, and who asks does so right after the device has failed.
+ */
 static int explain(struct search *s, int64_t limit)
 {
     struct err err = {0};
@@ -654,10 +668,13 @@ static int explain(struct search *s, int64_t limit)
     if (rc)
         return rc;
     read_what(s);
-    if (!store_attempt_list(s->ctl->store, 0, consider, s, &err))
+    bool looked = look(s, &err);
+    for (int ms = 0; looked && s->found_n == 0 && ms < ATTEMPTS_LATE_MS; ms += LOOK_AGAIN_MS) {
+        usleep(LOOK_AGAIN_MS * 1000);
+        looked = look(s, &err);
+    }
+    if (!looked)
         return ctl_fail_err(s->ctl, &err, NULL);
-    consider_records(s);
-    choose(s);
     if (s->found_n == 0)
         return nothing(s);
     if (s->found_n > 1)

@@ -185,6 +185,14 @@ class Explain(unittest.TestCase):
         self.assertIn("never.arrived", o["detail"])
         self.explain("", code=USAGE)
 
+    def test_right_after_the_device_failed(self):
+        """Three times, for a machine may be too busy once."""
+        found = []
+        for n in range(3):
+            self.enrol(f"CN=at-once-{n}", "nothing like it")
+            found.append(run(SCEPCTL, "-c", self.a.conf, "explain", "--", f"at-once-{n}", check=False).returncode)
+        self.assertIn(DONE, found)
+
     def test_several_things(self):
         for n in ("many-1", "many-2"):
             self.enrol("CN=" + n, "nothing like it")
