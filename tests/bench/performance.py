@@ -100,13 +100,15 @@ class Bench:
 
     def gets(self):
         """Small requests while all processors are saturated by enrolments."""
-        with Ours() as s:
-            more = [word for path in GETS for word in ("--get", path)]
-            r, lines = s.load(self.n(4000), 64, *more)
+        with Ours(certificates=100) as s:
+            requests = responders.Requests(s.authority.ca, 100)
+            gets = {"gets." + re.sub(r".*=|/crl/.*\.", "", path).lower(): path for path in GETS}
+            gets["gets.ocsp"] = requests.get("/ocsp/demo", 1)
+            requests.close()
+            r, lines = s.load(self.n(4000), 64, *(word for path in gets.values() for word in ("--get", path)))
             self.out.line(run="gets", **r)
-            for path, line in zip(GETS, [x for x in lines if x.startswith("get ")]):
-                n, failures, p50, p99 = re.search(r"n=(\d+) failures=(\d+) p50_ms=(\S+) p99_ms=(\S+)", line).groups()
-                name = "gets." + re.sub(r".*=|/crl/.*\.", "", path).lower()
+            for (name, path), line in zip(gets.items(), [x for x in lines if x.startswith("get ")]):
+                n, failures, p50, p99 = re.search(r" n=(\d+) failures=(\d+) p50_ms=(\S+) p99_ms=(\S+)", line).groups()
                 self.out.line(run=name, path=path, n=n, failures=failures, p50_ms=p50)
                 self.out.figure(name + ".failures", float(failures), "requests", most=0)
                 self.out.figure(name + ".p99", float(p99), "ms", most=5)

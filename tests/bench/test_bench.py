@@ -7,8 +7,9 @@ import unittest
 import xml.etree.ElementTree as ET
 
 import plot
+import responders
 import table
-from figures import Ours, Results, anonymous_mib, processes
+from figures import Ours, Results, anonymous_mib, processes, run
 from peer import Peer
 
 
@@ -43,6 +44,28 @@ class Bench(unittest.TestCase):
             with open(listed) as f:
                 self.assertEqual([int(line.split()[1], 16) for line in f], [302, 303, 304, 305, 306])
 
+    def test_responders(self):
+        """Each answers what it is asked, and wrk's words are understood."""
+        with Ours("p256", certificates=300) as s, responders.Nginx(700) as nginx, responders.OpenSsl(300) as openssl:
+            requests = responders.Requests(s.authority.ca, 300)
+            self.addCleanup(requests.close)
+            for server, script, path in ((s, requests.ocsp("/ocsp/demo", 10), "/"), (s, requests.nonces(), "/ocsp/demo"),
+                                         (nginx, requests.paths("files", ["/answer"]), "/")):
+                r = responders.measure(server, requests, script, 4, 1, path=path)
+                self.assertEqual(r["failures"], 0, r)
+                for key in ("rate", "p50_ms", "p99_ms", "server_cpu_us"):
+                    self.assertGreater(r[key], 0, key)
+            # A signature for each nonce; those without are signed once.
+            self.assertGreater(s.metric("scepd_ocsp_signed_duration_seconds_count"), 10)
+            r = responders.measure(s, requests, requests.paths("none", ["/nothing"]), 4, 1)
+            self.assertGreater(r["failures"], 0)
+            self.assertGreater(openssl.one_by_one(0.5)["rate"], 0)
+            # What is asked is known, and every tenth is revoked.
+            with open(requests.file("answer"), "wb") as f:
+                f.write(s.authority.get(requests.get("/ocsp/demo", 20)))
+            said = run("openssl", "ocsp", "-respin", requests.file("answer"), "-noverify", "-text").stdout
+            self.assertIn("Cert Status: revoked", said)
+
     def test_results_table_and_plots(self):
         out = Results(self.results)
         out.figure("good", 1.05, "ratio", most=1.1)
@@ -53,12 +76,15 @@ class Bench(unittest.TestCase):
             for n in (1, 64):
                 out.line(series="connections", server=server, connections=n, rps=100 * n, p50_ms=n, p99_ms=2 * n)
                 out.line(series="size", server=server, certificates=1000 * n, server_cpu_us=1000 + n, floor_us=900)
+        for server in ("scepd", "nginx", "openssl"):
+            out.line(series="ocsp", server=server, connections=1, rate=1000)
+            out.line(series="ocsp", server=server, connections=32, rate=50000)
         self.assertEqual(out.missed, ["bad", "good"])
         out.file.close()
         self.assertEqual(table.table(self.results).splitlines()[2:], [
             "| good | 1.2 ratio | <=1.1 | no |", "| bad | 1.5 ratio | >=1.85 | no |", "| told | 7 us |  |  |"])
         plot.draw(self.results)
-        for name, lines in (("throughput", 2), ("latency", 4), ("size", 3)):
+        for name, lines in (("throughput", 2), ("latency", 4), ("size", 3), ("ocsp", 3)):
             svg = ET.parse(os.path.join(self.dir, name + ".svg")).getroot()
             self.assertEqual(len(svg.findall("{http://www.w3.org/2000/svg}polyline")), lines, name)
 
