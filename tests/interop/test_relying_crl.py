@@ -3,13 +3,9 @@ Debian.
 
 A good device is let in, a revoked one is not, and one that was held is again when it has been released."""
 
-import email.utils
-import hashlib
 import os
 import re
-import shutil
 import sys
-import tempfile
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
@@ -194,78 +190,6 @@ class Scopes(RelyingCase):
         # Without the delta the old list tells what was true then.
         self.assertEqual(self.verify(lost, [old], "-crl_check"), "")
         self.assertIn("certificate revoked", self.verify(held, [old], "-crl_check"))
-
-
-class Http(RelyingCase):
-    """What whoever fetches lists is told by HTTP, and lists that somebody else serves."""
-
-    @classmethod
-    def setUpClass(cls):
-        cls.lists = tempfile.mkdtemp(prefix="scepd-lists-")
-        cls.addClassCleanup(shutil.rmtree, cls.lists, True)
-        cls.edit = staticmethod(cls.with_lists)
-        super().setUpClass()
-        wait_for("all lists are there", lambda: len(cls.names()) == 4, said=cls.a.log_text)
-
-    @classmethod
-    def with_lists(cls, text):
-        text = re.sub(r'(crl: \{[^}]*period = "1h";)', r"\1 shards = 2; delta = true;", with_servers(text, ocsp=False))
-        return f'crl_directory = "{cls.lists}";\n{text}'
-
-    @classmethod
-    def names(cls):
-        return [name for name in os.listdir(cls.lists) if name.endswith(".crl")]
-
-    def fetch(self, path, *options):
-        """(status, headers, body) by curl."""
-        head, body = self.path("head"), self.path("body")
-        for name in (head, body):
-            with open(name, "w"):
-                pass
-        status = run("curl", "-sS", "--path-as-is", "-D", head, "-o", body, "-w", "%{http_code}", *options, self.a.url + path).stdout
-        with open(head) as f:
-            headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in f if ":" in line)}
-        with open(body, "rb") as f:
-            return int(status), headers, f.read()
-
-    def test_what_may_be_kept(self):
-        """RFC 5280 section 4.2.1.13: DER, by its own media type; the list that a revocation makes is not hidden for long."""
-        for path in ("/crl/demo.crl", "/crl/demo-p1.crl", "/crl/demo-p2.crl", "/crl/demo-delta.crl"):
-            status, h, body = self.fetch(path)
-            self.assertEqual((status, h["content-type"], int(h["content-length"])), (200, "application/pkix-crl", len(body)))
-            self.assertEqual(h["etag"], '"%s"' % hashlib.sha256(body).hexdigest())
-            self.assertNotIn("content-encoding", h)
-            self.assertLessEqual(int(re.search(r"max-age=(\d+)", h["cache-control"])[1]), 300)
-            date = lambda name: email.utils.parsedate_to_datetime(h[name])
-            self.assertLessEqual(date("last-modified"), date("expires"))
-            for condition in ("If-None-Match: " + h["etag"], 'If-None-Match: "x", ' + h["etag"], "If-Modified-Since: " + h["last-modified"]):
-                self.assertEqual(self.fetch(path, "-H", condition)[::2], (304, b""), condition)
-            for condition in ('If-None-Match: "x"', "If-Modified-Since: Thu, 01 Jan 1970 00:00:00 GMT", "If-Modified-Since: nonsense",
-                              "Range: bytes=0-9"):
-                self.assertEqual(self.fetch(path, "-H", condition)[::2], (200, body), condition)
-            status, other, _ = self.fetch(path, "--head")
-            self.assertEqual((status, other["content-length"], other["etag"]), (200, h["content-length"], h["etag"]))
-            self.assertEqual(self.fetch(path, "--http1.0", "-H", "Host:")[::2], (200, body))
-            self.assertEqual(self.fetch(path, "-X", "DELETE")[0], 405)
-
-    def test_names_that_are_none(self):
-        for name in ("demo-p0", "demo-p3", "demo-p-1", "demo-p1x", "demo-p01", "demo-p4294967297", "demo-p99999999999999999999", "demo-g2",
-                     "demo-g1-p1-delta", "demo-delta-p1", "other", "../store/crl/demo", "", "-p1"):
-            self.assertEqual(self.fetch(f"/crl/{name}.crl")[0], 404, name)
-        self.assertEqual(self.fetch("/crl/demo.crl%00.crl")[0], 400)
-
-    def test_directory(self):
-        """Each file is the list that is served, and is replaced by the next as a whole."""
-        lost = self.device("lost")
-        lost.revoke()
-        self.crl_lists(lost)
-        for name in self.names():
-            with self.subTest(name=name):
-                def same(name=name):
-                    with open(os.path.join(self.lists, name), "rb") as f:
-                        return f.read() == self.fetch("/crl/" + name)[2]
-                wait_for("file and HTTP are the same list", same)
-        self.assertEqual(set(os.listdir(self.lists)), set(self.names()))  # nothing half-written
 
 
 if __name__ == "__main__":
