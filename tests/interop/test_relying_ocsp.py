@@ -110,9 +110,24 @@ class Ocsp(RelyingCase):
         self.turned_away(lambda d: {"200": True, "400": False}[nginx.status(d)])
         self.assertIn("certificate revoked", nginx.log_text())
 
+    def test_nginx_with_a_cache(self):
+        """It asks the responder that it is told, and keeps what it heard until nextUpdate: that is the delay."""
+        server, good, lost = self.server(), self.device("kept-good"), self.device("kept-lost")
+        lines = f"ssl_client_certificate {self.a.ca}; ssl_verify_client on; ssl_ocsp leaf; ssl_ocsp_responder {self.a.url}/ocsp;"
+        keeps, asks = Nginx(self, server, lines, "ssl_ocsp_cache shared:ocsp:1m;"), Nginx(self, server, lines)
+        for nginx in (keeps, asks):
+            self.assertEqual([nginx.status(d) for d in (good, lost)], ["200", "200"])
+        lost.revoke()
+        self.assertEqual([nginx.status(lost) for nginx in (keeps, asks)], ["200", "400"])
+
     def test_apache(self):
         """SSLOCSPUseRequestNonce is on by default, with 16 octets, and insisted on."""
         apache = Apache(self, self.server(), f"SSLCACertificateFile {self.a.ca}\nSSLVerifyClient require\nSSLOCSPEnable on\n")
+        self.turned_away(apache.lets_in)
+
+    def test_apache_with_another_responder(self):
+        apache = Apache(self, self.server(), f"SSLCACertificateFile {self.a.ca}\nSSLVerifyClient require\nSSLOCSPEnable on\n"
+                        f"SSLOCSPDefaultResponder {self.a.url}/ocsp\nSSLOCSPOverrideResponder on\n")
         self.turned_away(apache.lets_in)
 
     def test_radius(self):

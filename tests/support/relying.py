@@ -162,6 +162,7 @@ events {{ worker_connections 256; }}
 http {{
     access_log off;
     {temporary}
+    {more}
     ssl_session_cache off; ssl_session_tickets off;
     server {{
         listen 127.0.0.1:{port} ssl;
@@ -173,12 +174,13 @@ http {{
 }}
 """
 
-    def __init__(self, case, server, lines):
+    def __init__(self, case, server, lines, more=""):
+        """`more`: lines outside of server {}"""
         self.dir = tempfile.mkdtemp(prefix="scepd-nginx-")
         port = free_port()
         kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         with open(os.path.join(self.dir, "conf"), "w") as f:
-            f.write(self.CONF.format(dir=self.dir, port=port, cert=server.chain, key=server.key, lines=lines,
+            f.write(self.CONF.format(dir=self.dir, port=port, cert=server.chain, key=server.key, lines=lines, more=more,
                                      user="user root;" if os.geteuid() == 0 else "",
                                      temporary=" ".join(f"{k}_temp_path {self.dir}/{k};" for k in kinds)))
         self.conf = os.path.join(self.dir, "conf")
