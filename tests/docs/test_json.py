@@ -315,6 +315,9 @@ class Things(Case):
             f.write(f"certificate={root}\nprivate_key={self.path('root.key')}\n")
         run("openssl", "ca", "-config", self.path("ca.cnf"), "-gencrl", "-crldays", "30", "-out", self.path("root.crl"))
         self.told("crl import", self.path("root.crl"), conf=conf)
+        serial = run("openssl", "x509", "-in", self.path("answer.pem"), "-noout", "-serial").stdout.strip().partition("=")[2]
+        with open(self.path("index.txt"), "a") as f:
+            f.write(f"V\t400101000000Z\t\t{serial}\tunknown\t/CN=Sub\n")
         run("openssl", "ocsp", "-issuer", root, "-cert", self.path("answer.pem"), "-no_nonce", "-reqout", self.path("asked"))
         run("openssl", "ocsp", "-index", self.path("index.txt"), "-CA", root, "-rsigner", root, "-rkey", self.path("root.key"),
             "-reqin", self.path("asked"), "-ndays", "30", "-respout", self.path("answered"))
