@@ -404,7 +404,7 @@ static size_t gather(struct ocsp_answer *const *answer, size_t n,
 static bool sign_batch(struct signer *lane, struct ocsp_answer *const *batch, size_t n,
                        struct err *err)
 {
-    struct view data[OCSP_BATCH];
+    struct view data[OCSP_BATCH] = {{0}};
     struct buf signature[OCSP_BATCH] = {{0}};
     for (size_t i = 0; i < n; i++)
         data[i] = buf_view(&batch[i]->data);
