@@ -405,8 +405,19 @@ static void check_admin(struct loader *l)
                        c->admin_port);
 }
 
+/* It is opened before the daemon gives up what it does not need (confinement). */
+static void check_crl_directory(struct loader *l)
+{
+    struct stat st;
+    const char *path = l->c->crl_directory;
+    if (path[0] && (stat(path, &st) != 0 || !S_ISDIR(st.st_mode)))
+        config_mistake(l, config_at(l->root, "crl_directory"),
+                       "crl_directory \"%s\" is no directory", path);
+}
+
 void config_check(struct loader *l)
 {
+    check_crl_directory(l);
     check_address(l, "listen", l->c->address);
     check_admin(l);
     default_directories(l);

@@ -13,6 +13,8 @@
  * lives: a quarter of them. */
 #define CA_WARN_DAYS 180
 #define RA_WARN_DAYS 30
+#define CRL_WARN_SIZE 5000000 /* octets */
+#define CRL_TOO_LARGE 10000000
 #define CRL_WARN_HOURS 6
 #define OFFLINE_WARN_DAYS 30
 #define SHARE_OF_LIFE 4
@@ -336,6 +338,23 @@ static void check_crls(struct health *h, const struct survey *s, int64_t now)
     measure(c, first_left / HOUR, "hours", first_warn / HOUR);
 }
 
+/* Directories advise 10 MB, and clients that give up at 20 were seen (docs/CRL.md). */
+static void check_crl_sizes(struct health *h, const struct survey *s, int64_t now)
+{
+    const struct survey_crl *largest = NULL;
+    for (size_t i = 0; i < s->crl_n; i++)
+        if (s->crl[i].authority_end > now && (!largest || s->crl[i].size > largest->size))
+            largest = &s->crl[i];
+    if (!largest || largest->size <= CRL_WARN_SIZE)
+        return;
+    struct health_check *c = health_add(
+        h, "crl_size", HEALTH_WARN, "see docs/CRL.md", "the CRL of \"%s\" has %zu MB, %s",
+        largest->authority, largest->size / 1000000,
+        largest->size > CRL_TOO_LARGE ? "more than many relying parties read"
+                                      : "and 10 are more than many relying parties read");
+    measure(c, (int64_t)(largest->size / 1000000), "MB", CRL_WARN_SIZE / 1000000);
+}
+
 /* What an issuer above has signed elsewhere: a person has to bring the next one. */
 static void check_offline(struct health *h, const struct survey *s, int64_t now)
 {
@@ -446,6 +465,7 @@ void health_look(const struct health_sources *s, int64_t now, struct health *out
         check_live(out, s->live);
     check_authorities(out, s, now);
     check_crls(out, s->survey, now);
+    check_crl_sizes(out, s->survey, now);
     check_ocsp(out, s, now);
     check_offline(out, s->survey, now);
     check_disk(out, s->survey);

@@ -124,6 +124,17 @@ static void refused(const char *from, const char *to, const char *expected)
     free(text);
 }
 
+static void refused_for(const char *from, const char *to, const char *part)
+{
+    char *text = replaced(base, from, to);
+    told_n = 0;
+    told[0] = '\0';
+    struct config *c = load(text);
+    ck_assert_msg(strstr(told, part) != NULL, "%s", told);
+    ck_assert_ptr_null(c);
+    free(text);
+}
+
 static void accepted(const char *from, const char *to)
 {
     char *text = replaced(base, from, to);
@@ -278,6 +289,14 @@ START_TEST(durations)
     refused("period = \"1h\"", "period = \"24h\"",
             "9: authority \"demo\": crl.period must be shorter than crl.validity, or there is a "
             "time without a list\n");
+    refused("period = \"1h\"", "period = \"1h\"; shards = 129",
+            "9: shards = 129 is out of range: 1 to 128\n");
+    refused_for("period = \"1h\"", "period = \"1h\"; shards = 2",
+                "partitions need a crl.url that ends in .crl");
+    refused_for("period = \"1h\"", "period = \"1h\"; delta = true",
+                "a delta needs a crl.url that ends in .crl");
+    refused_for("authorities = (", "crl_directory = \"/nonexistent\"; authorities = (",
+                "crl_directory \"/nonexistent\" is no directory");
 }
 END_TEST
 
@@ -445,17 +464,6 @@ END_TEST
 /* ---- later generations ---- */
 
 /* A message with a path in it. */
-static void refused_for(const char *from, const char *to, const char *part)
-{
-    char *text = replaced(base, from, to);
-    told_n = 0;
-    told[0] = '\0';
-    struct config *c = load(text);
-    ck_assert_msg(strstr(told, part) != NULL, "%s", told);
-    ck_assert_ptr_null(c);
-    free(text);
-}
-
 #define SECOND(settings)                                                                         \
     "period = \"1h\"; };\n} );", "period = \"1h\"; };\n}, { certificate = \"ca/ca.pem\"; key = " \
                                  "\"keys/ca.key\"; crl: { }; " settings " } );"

@@ -287,6 +287,19 @@ START_TEST(crl_ends)
 }
 END_TEST
 
+START_TEST(crl_is_large)
+{
+    survey.crl[0].size = 5000001;
+    expect("crl_size", HEALTH_WARN, "the CRL of \"main\" has 5 MB, and 10 are more");
+    ck_assert(health.ready);
+    survey.crl[0].size = 45500432;
+    expect("crl_size", HEALTH_WARN, "has 45 MB, more than many relying parties read");
+    survey.crl[0].size = 5000000;
+    health_look(&sources, NOW, &health);
+    ck_assert_int_eq(health.status, HEALTH_PASS);
+}
+END_TEST
+
 /* Renewed at half of its life: with a quarter left, that did not work.  Nobody is kept from
  * enrolling. */
 START_TEST(an_ocsp_responder_ends)
@@ -353,6 +366,7 @@ int main(void)
     tcase_add_test(c, ra_ends);
     tcase_add_test(c, offline_ends);
     tcase_add_test(c, crl_ends);
+    tcase_add_test(c, crl_is_large);
     tcase_add_test(c, an_ocsp_responder_ends);
     tcase_add_test(c, as_json);
     suite_add_tcase(s, c);
