@@ -319,6 +319,9 @@ static bool get_cert(const struct scep_call *call, const struct scep_message *m,
     return ok;
 }
 
+/* Octets of a CRL that goes into a message, which costs several times as much memory. */
+#define GET_CRL_MAX (4u << 20)
+
 /* RFC 8894 section 3.3.4.  The serial is that of the certificate to be checked, or the CA's own as
  * sscep sends it: the issuer alone selects the CRL, and with it the key that issued.  Always the
  * complete one, also where certificates name a partition: who asks this way has no URL to hold
@@ -330,10 +333,16 @@ static bool get_crl(const struct scep_call *call, const struct scep_message *m,
     const struct authority *a = named_issuer(call, m, &i);
     struct store_crl crl = {0};
     struct err lookup = {0};
-    bool found =
-        a && store_crl_get(call->enroll->store, a->key_id, STORE_CRL_COMPLETE, &crl, &lookup);
+    struct store *store = call->enroll->store;
+    bool found = a && store_crl_about(store, a->key_id, STORE_CRL_COMPLETE, &crl, &lookup) &&
+                 (crl.size > GET_CRL_MAX ||
+                  store_crl_get(store, a->key_id, STORE_CRL_COMPLETE, &crl, &lookup));
     bool ok;
-    if (found) {
+    if (found && crl.size > GET_CRL_MAX) {
+        trail_stop(&out->trail, "the CRL has %llu octets: it is to be fetched by HTTP",
+                   (unsigned long long)crl.size);
+        ok = reply_failure(call, m, REASON_CERTIFICATE_UNKNOWN, "", out, err);
+    } else if (found) {
         struct certrep r = {.status = SCEP_SUCCESS, .crl = crl.der};
         out->verdict = ENROLL_REPEAT;
         ok = reply_build(call, m, &r, out, err);

@@ -534,6 +534,7 @@ START_TEST(lanes_in_parallel)
         ck_assert(w[i].ok);
     }
     ck_assert_ptr_null(signer_lane(process, LANES));
+    buf_clear(&crl);
 }
 END_TEST
 

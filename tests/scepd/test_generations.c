@@ -367,6 +367,36 @@ static void expect_crl(struct device *d, const struct authority *a)
     client_result_clear(&r);
 }
 
+/* A list of a hundred thousand entries would fill the memory of whoever answers: by HTTP it costs
+ * none. */
+START_TEST(a_crl_that_is_too_large)
+{
+    const struct authority *a = family()->current;
+    struct store_crl crl = {.this_update = now, .next_update = now + 100};
+    struct store_write *w = NULL;
+    struct client_result r = {0};
+    struct device d = device_new("/scep", "CN=asks");
+    uint8_t *octets = calloc(1, (4u << 20) + 1);
+    const struct view part = {octets, (4u << 20) + 1};
+    must(store_write_begin(f.store, &w, &err));
+    must(store_crl_number_next(w, a->key_id, STORE_CRL_COMPLETE, &crl.number, &err));
+    must(store_crl_write(f.store, a->key_id, STORE_CRL_COMPLETE, &crl, &part, 1, &err));
+    must(store_crl_put(w, a->key_id, STORE_CRL_COMPLETE, &crl, &err));
+    must(store_write_commit(w, &err));
+    free(octets);
+    struct buf got = expect_from(&d, SCEP_PKCS_REQ, ENROLL_ISSUE, a);
+    buf_wipe(&d.content);
+    must(scep_issuer_and_serial_build(a->cert->subject, a->cert->serial, &d.content, &err));
+    struct scep_answer answer = ask(&d, SCEP_GET_CRL, &r);
+    ck_assert_int_eq(r.status, SCEP_FAILURE);
+    ck_assert_int_eq(answer.reason, REASON_CERTIFICATE_UNKNOWN);
+    scep_answer_clear(&answer);
+    client_result_clear(&r);
+    buf_clear(&got);
+    device_free(&d);
+}
+END_TEST
+
 START_TEST(what_each_generation_issued)
 {
     struct device d = device_new("/scep", "CN=asks");
@@ -464,6 +494,7 @@ int main(void)
     tcase_add_loop_test(c, renewals_move_to_the_new_ca, 0, 3);
     tcase_add_loop_test(c, a_client_that_knows_the_ra_before, 0, 2);
     tcase_add_test(c, what_each_generation_issued);
+    tcase_add_test(c, a_crl_that_is_too_large);
     tcase_add_test(c, tending);
     suite_add_tcase(s, c);
     return check_main(s);
