@@ -72,6 +72,8 @@ static void configure(struct survey *s, const struct survey_options *o)
 static void look_at_offline(void *ctx, const struct store_offline *o)
 {
     struct survey *s = ctx;
+    if (o->kind == STORE_OFFLINE_LAST)
+        return;
     if (o->kind == STORE_OFFLINE_OCSP && o->next_update + MISSED_SECONDS < s->at)
         return;
     for (size_t i = 0; i < s->above_n; i++) {

@@ -200,7 +200,7 @@ static bool renew(struct upkeep *u, size_t i, int64_t now, struct crl_scopes *ma
     int64_t began = now_ms();
     slot->final = ended(u, i, now);
     if (slot->final)
-        return take_all(u, i, err);
+        return crl_keep_last(a, u->options.store, now, err) && take_all(u, i, err);
     if (!store_revocation_generation(u->options.store, a->key_id, &generation, err) ||
         !crl_due(a, u->options.store, now, made, err))
         return false;

@@ -43,8 +43,7 @@ static bool offline_open(struct view key, struct view record, struct store_offli
 {
     struct record_reader r;
     struct store_offline o = {0};
-    if (key.n != 2 + STORE_HASH ||
-        (key.p[1] != STORE_OFFLINE_CRL && key.p[1] != STORE_OFFLINE_OCSP))
+    if (key.n != 2 + STORE_HASH || !memchr("COL", key.p[1], 3))
         return err_set(err, ERR_STORE, "the store has a %s under a wrong key", what);
     if (!record_open(&r, record, OFFLINE_VERSION, what, err))
         return false;

@@ -191,6 +191,18 @@ class Rollover(unittest.TestCase):
         self.verify("router", self.export(), self.crl(2))
         self.assertEqual({n: g["role"] for n, g in self.generations().items()}, {1: "ended", 2: "current"})
 
+        # nobody can sign another of those: it is in backups, too
+        with open(self.crl(1), "rb") as f:
+            last = f.read()
+        self.ctl("store", "backup", self.path("ended.mdb"))
+        self.assertEqual(self.a.stop(), 0)
+        shutil.rmtree(self.path("store"))
+        self.ctl("store", "restore", self.path("ended.mdb"), "--yes", "--expect", self.authority_name())
+        self.start()
+        with open(self.crl(1), "rb") as f:
+            self.assertEqual(f.read(), last)
+        self.ctl("store", "verify")
+
         # nobody is there for years, RAs end: it starts and goes on
         self.assertEqual(self.a.stop(), 0)
         self.clock.set(5200)

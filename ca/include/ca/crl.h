@@ -25,6 +25,10 @@ bool crl_due(const struct authority *a, struct store *store, int64_t now, struct
 bool crl_publish(const struct authority *a, struct signer *signer, struct store *store, int64_t now,
                  const struct crl_scopes *which, struct err *err);
 
+/* For a key that signs no more: the database, and so every backup, gets its last lists; and their files are put back
+ * where they are missing from a store that was restored.  Lists of more than STORE_OFFLINE_MAX octets are files alone. */
+bool crl_keep_last(const struct authority *a, struct store *store, int64_t now, struct err *err);
+
 /* Where the CRL of a scope is, from where the complete one is: NAME.crl, NAME-p3.crl, NAME-delta.crl.  The very octets
  * that certificates and issuingDistributionPoint carry.  False when there is no URL, or none that ends in .crl. */
 bool crl_scope_url(const char *crl_url, uint32_t scope, char out[CRL_URL_MAX]);

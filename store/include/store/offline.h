@@ -1,4 +1,4 @@
-/* What a key signed that is not here (an offline root), and is only handed on: its CRL and OCSP answers, byte for byte.
+/* What a key signed that is not here (an offline root, an authority that has ended), and is only handed on: its CRL and OCSP answers, byte for byte.
  * Part of the database, and so of backups, for nobody here could make it again. */
 #pragma once
 
@@ -6,7 +6,11 @@
 
 #define STORE_OFFLINE_MAX (16u << 20) /* octets of one */
 
-enum store_offline_kind { STORE_OFFLINE_CRL = 'C', STORE_OFFLINE_OCSP = 'O' };
+enum store_offline_kind {
+    STORE_OFFLINE_CRL = 'C',
+    STORE_OFFLINE_OCSP = 'O',
+    STORE_OFFLINE_LAST = 'L',      /* a CRL of a key that was here (ca/crl.h: crl_keep_last) */
+};
 
 struct store_offline {
     enum store_offline_kind kind;
