@@ -269,6 +269,8 @@ class Bench:
         ours, theirs = (median(runs[name], "rate") for name in ("scepd", "nginx"))
         peer = [openssl.one_by_one(seconds, self.other) for _ in range(3)]
         slow = median(peer, "rate")
+        with responders.OpenSsl(2000, self.own, rsa=True) as of_rsa:
+            rsa = of_rsa.one_by_one(seconds, self.other)["rate"]
         self.out.line(series="ocsp", server="openssl", connections=1, rate=f"{slow:.0f}")
         self.out.figure("ocsp.kept.rate", ours, "answers/s")
         self.out.figure("ocsp.kept.cpu", median(runs["scepd"], "server_cpu_us"), "us")
@@ -279,6 +281,8 @@ class Bench:
         self.out.figure("ocsp.openssl.cpu", median(peer, "server_cpu_us"), "us")
         self.out.figure("ocsp.kept.by_nginx", ours / theirs, "ratio", least=0.5)
         self.out.figure("ocsp.kept.by_openssl", ours / slow, "ratio", least=20)
+        self.out.figure("ocsp.openssl.rsa2048.rate", rsa, "answers/s")
+        self.out.figure("ocsp.kept.by_openssl.rsa2048", ours / rsa, "ratio")
 
     def signed(self, s, requests):
         """Each request has a nonce, so each answer is signed; beside what `openssl speed` signs on the same processor."""

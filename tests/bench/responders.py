@@ -177,12 +177,12 @@ http {{
 
 
 class OpenSsl(Process):
-    """`openssl ocsp` with an index of the same certificates, a P-256 CA and a P-256 responder.  It ends at the first connection on
+    """`openssl ocsp` with an index of the same certificates, a P-256 CA, and a responder with the same or with RSA.  It ends at the first connection on
     which nothing or nonsense comes, as wrk's first is, so a client of its own asks it (`one_by_one`)."""
 
     name = "openssl"
 
-    def __init__(self, certificates, cpus=None):
+    def __init__(self, certificates, cpus=None, rsa=False):
         self.dir = tempfile.mkdtemp(prefix="scepd-openssl-")
         self.certificates = certificates
         self.port = free_port()
@@ -192,6 +192,7 @@ class OpenSsl(Process):
         run("openssl", "req", "-x509", *new, "-keyout", file("ca.key"), "-out", self.ca, "-subj", "/CN=Peer", "-days", "30")
         with open(file("extensions"), "w") as f:
             f.write("keyUsage=critical,digitalSignature\nextendedKeyUsage=OCSPSigning\n")
+        new = ("-newkey", "rsa:2048", "-nodes") if rsa else new
         run("openssl", "req", *new, "-keyout", file("key"), "-out", file("csr"), "-subj", "/CN=Responder")
         run("openssl", "x509", "-req", "-in", file("csr"), "-CA", self.ca, "-CAkey", file("ca.key"), "-days", "20", "-extfile",
             file("extensions"), "-out", file("cert"))
