@@ -406,11 +406,23 @@ static void refuse_start(const char *text)
 START_TEST(refused_at_start)
 {
     struct signer_key_spec *k = &f.spec->key[key_of()], *ra = &f.spec->key[f.authority->key_ra];
+    struct signer *s = NULL;
+    struct plan p;
+    struct err e = {0};
+    struct buf signature = {0};
     k->uses |= SIGNER_CRLS;
     refuse_start("answers by OCSP and does more");
     k->uses = SIGNER_OCSP;
-    ra->uses = SIGNER_OCSP;
-    refuse_start("not the certificate of an OCSP responder");
+    ra->uses = SIGNER_OCSP; /* whose certificate is no responder's: nothing is done with the key */
+    ck_assert_msg(signer_local(f.spec, &s, &err), "%s", err.text);
+    plan_make(&p);
+    struct buf data = plan_build(&p);
+    struct view v = buf_view(&data);
+    refused(s, signer_sign_ocsp(s, (unsigned)f.authority->key_ra, &v, 1, &signature, &e), &e,
+            "the signer refused");
+    ck_assert_ptr_null(signature.p);
+    buf_clear(&data);
+    signer_free(s);
 }
 END_TEST
 
