@@ -6,6 +6,7 @@ import base64
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -141,9 +142,9 @@ class Process:
         return run("curl", "-s", "-o", "/dev/null", f"http://127.0.0.1:{self.port}{self.probe}", check=False).returncode == 0
 
     def __exit__(self, *_):
-        for pid in reversed(processes(self.pid)):
+        for pid in processes(self.pid):  # the master first: it would start another worker
             try:
-                os.kill(pid, 9)
+                os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
         self.process.wait(30)
