@@ -344,6 +344,8 @@ class Keys(OcspCase):
         second = wait_for("there is another CA", next_ca)
         wait_for("it has taken over", lambda: "event=daemon.reloaded" in self.a.log_text())
         young = self.device("young")
+        # tryLater until the keeper has made its responder, soon after the change
+        wait_for("the other key can answer", lambda: self.said(second, young, "/ocsp") == "good")
         for _ in range(2):  # made, then kept
             self.assertEqual([[self.said(i, d, path) for path in ("/ocsp", "/ocsp/demo", "/ocsp/demo-g2")]
                               for i, d in ((self.issuer, old), (second, young))],
