@@ -167,7 +167,7 @@ const struct setting config_schema[] = {
     {"store", "path", SETTING_PATH, AT(config, store_path), 0, 0, NULL, "\"store\"", SETTING_FIXED,
      "Directory of the store, on a local file system."},
     {"store", "map_size_gib", SETTING_GIB, AT(config, map_size), 1, 16384, NULL, "64", SETTING_FIXED,
-     "Address space kept for the store, the most that it can grow to; costs nothing until used."},
+     "Address space kept for the store at its start; it grows by itself, and costs nothing until used."},
 
     {"challenges", "key_file", SETTING_FILE, AT(config, challenge_key_file), 0, 0, NULL, "\"keys/challenge.key\"", 0,
      "Key of the hashes under which challenge passwords are kept; mode 0600."},
