@@ -130,6 +130,13 @@ static struct cert *delegate_cert(struct ca_fixture *f, EVP_PKEY *key, int64_t f
     return out;
 }
 
+void ca_fixture_make(struct ca_fixture *f)
+{
+    ca_fixture_plan(f);
+    ca_fixture_init(f);
+    ck_assert_msg(ca_fixture_load(f, &err), "%s", err.text);
+}
+
 void ca_fixture_delegate(struct ca_fixture *f, const char *kind, int64_t from, int64_t to)
 {
     struct ocsp_delegate *d = &f->authority->ocsp;

@@ -23,6 +23,8 @@ void ca_fixture_plan(struct ca_fixture *f);
 /* Makes and names the files; fails the test when that fails. */
 void ca_fixture_init(struct ca_fixture *f);
 bool ca_fixture_load(struct ca_fixture *f, struct err *err);
+/* The plan as it is, made and loaded. */
+void ca_fixture_make(struct ca_fixture *f);
 /* Gives the loaded authority an OCSP responder of this kind of key (key_generate), in place of the one before. */
 void ca_fixture_delegate(struct ca_fixture *f, const char *kind, int64_t from, int64_t to);
 void ca_fixture_clear(struct ca_fixture *f);

@@ -23,9 +23,7 @@ static int64_t now;
 
 static void make_once(void)
 {
-    ca_fixture_plan(&f);
-    ca_fixture_init(&f);
-    ck_assert_msg(ca_fixture_load(&f, &err), "%s", err.text);
+    ca_fixture_make(&f);
     ca_fixture_delegate(&f, "p256", time(NULL) - HOUR, time(NULL) + DAY);
 }
 

@@ -21,9 +21,7 @@ static struct buf attrs;
 
 static void make_once(void)
 {
-    ca_fixture_plan(&f);
-    ca_fixture_init(&f);
-    ck_assert_msg(ca_fixture_load(&f, &err), "%s", err.text);
+    ca_fixture_make(&f);
 }
 
 static void remove_once(void)
