@@ -519,15 +519,16 @@ static const struct row {
     {REASON_MESSAGE_TRUNCATED, message_truncated, NULL, NULL},
     {REASON_MESSAGE_MALFORMED, message_malformed, NULL, NULL},
     {REASON_MESSAGE_UNSUPPORTED, message_unsupported, NULL, NULL},
-    {REASON_MESSAGE_NONCE, NULL, "tests/scepd/test_pkiop.c",
+    {REASON_MESSAGE_NONCE, NULL, "tests/scepd/test_endpoint_switches.c",
      "expect_oddly(&d, &none, REASON_MESSAGE_NONCE)"},
-    {REASON_MESSAGE_TIME, NULL, "tests/scepd/test_pkiop.c",
+    {REASON_MESSAGE_TIME, NULL, "tests/scepd/test_endpoint_switches.c",
      "expect_oddly(&d, &old, REASON_MESSAGE_TIME)"},
     {REASON_SIGNATURE_BAD, signature_bad, NULL, NULL},
     {REASON_CSR_MALFORMED, NULL, "tests/pkcs7/test_csr.c", "REASON_CSR_MALFORMED"},
     {REASON_CSR_SIGNATURE, NULL, "tests/pkcs7/test_csr.c", "REASON_CSR_SIGNATURE"},
     {REASON_CSR_SIGNER, csr_signer, NULL, NULL},
-    {REASON_CSR_SIGNER_SUBJECT, NULL, "tests/scepd/test_pkiop.c", "REASON_CSR_SIGNER_SUBJECT"},
+    {REASON_CSR_SIGNER_SUBJECT, NULL, "tests/scepd/test_endpoint_switches.c",
+     "REASON_CSR_SIGNER_SUBJECT"},
     {REASON_TRANSACTION_REUSED, transaction_reused, NULL, NULL},
     {REASON_TRANSACTION_REVOKED, transaction_revoked, NULL, NULL},
     {REASON_RENEWAL_DISABLED, renewal_disabled, NULL, NULL},
@@ -553,7 +554,7 @@ static const struct row {
     {REASON_HTTP_TOO_LONG, NULL, "tests/scepctl/test_explain.py", "\"http.too_long\""},
     {REASON_HTTP_TLS, NULL, "tests/scepctl/test_explain.py", "\"http.tls\""},
     {REASON_CA_THUMBPRINT, NULL, "tests/scepd/test_attempts.c", "\"ca.thumbprint\""},
-    {REASON_CLOCK_SKEW, NULL, "tests/scepd/test_pkiop.c", "\"clock.skew\""},
+    {REASON_CLOCK_SKEW, NULL, "tests/scepd/test_pkiop_attempts.c", "\"clock.skew\""},
     {REASON_NEVER_ARRIVED, NULL, "tests/scepctl/test_explain.py", "\"never.arrived\""},
 };
 
@@ -638,7 +639,8 @@ START_TEST(none_is_left_out)
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
             n += rows[i].reason == (enum reason)reason;
         ck_assert_msg(
-            n == 1, "%s has %u rows in tests/scepctl/test_reasons.c instead of one that provokes it",
+            n == 1,
+            "%s has %u rows in tests/scepctl/test_reasons.c instead of one that provokes it",
             reason_info((enum reason)reason)->code, n);
     }
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
