@@ -14,17 +14,20 @@ bool http_percent_decode(const char *s, size_t n, struct buf *out)
 {
     if (!buf_reserve(out, n))
         return false;
-    for (size_t i = 0; i < n; i++) {
-        char c = s[i];
-        if (c == '%') {
-            int high = i + 1 < n ? hex_digit(s[i + 1]) : -1;
-            int low = i + 2 < n ? hex_digit(s[i + 2]) : -1;
-            if (high < 0 || low < 0)
-                return false;
-            c = (char)(high << 4 | low);
-            i += 2;
-        }
-        out->p[out->n++] = (uint8_t)c; /* there is room */
+    while (n > 0) {
+        const char *escape = memchr(s, '%', n);
+        size_t plain = escape ? (size_t)(escape - s) : n;
+        buf_append(out, s, plain); /* there is room */
+        s += plain;
+        n -= plain;
+        if (n == 0)
+            break;
+        int high = n > 1 ? hex_digit(s[1]) : -1, low = n > 2 ? hex_digit(s[2]) : -1;
+        if (high < 0 || low < 0)
+            return false;
+        out->p[out->n++] = (uint8_t)(high << 4 | low);
+        s += 3;
+        n -= 3;
     }
     return true;
 }
@@ -50,35 +53,28 @@ bool http_query_get(const char *raw_query, const char *name, struct buf *out)
     return false;
 }
 
-enum { B64_SKIP = -1, B64_PAD = -2, B64_BAD = -3 };
+/* What is in the table: digits of both alphabets of RFC 4648 as their value and one, 0 for what is
+ * none, and: */
+enum { B64_BAD = 0, B64_SKIP = 65, B64_PAD = 66 };
 
-/* Both alphabets of RFC 4648; a blank is a '+' that some layer took for one. */
-static int base64_digit(uint8_t c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    switch (c) {
-    case '+':
-    case '-':
-    case ' ':
-        return 62;
-    case '/':
-    case '_':
-        return 63;
-    case '\r':
-    case '\n':
-    case '\t':
-        return B64_SKIP;
-    case '=':
-        return B64_PAD;
-    default:
-        return B64_BAD;
-    }
-}
+/* A blank is a '+' that some layer took for one. */
+static const uint8_t base64_table[256] = {
+    ['A'] = 1,       ['B'] = 2,  ['C'] = 3,         ['D'] = 4,         ['E'] = 5,
+    ['F'] = 6,       ['G'] = 7,  ['H'] = 8,         ['I'] = 9,         ['J'] = 10,
+    ['K'] = 11,      ['L'] = 12, ['M'] = 13,        ['N'] = 14,        ['O'] = 15,
+    ['P'] = 16,      ['Q'] = 17, ['R'] = 18,        ['S'] = 19,        ['T'] = 20,
+    ['U'] = 21,      ['V'] = 22, ['W'] = 23,        ['X'] = 24,        ['Y'] = 25,
+    ['Z'] = 26,      ['a'] = 27, ['b'] = 28,        ['c'] = 29,        ['d'] = 30,
+    ['e'] = 31,      ['f'] = 32, ['g'] = 33,        ['h'] = 34,        ['i'] = 35,
+    ['j'] = 36,      ['k'] = 37, ['l'] = 38,        ['m'] = 39,        ['n'] = 40,
+    ['o'] = 41,      ['p'] = 42, ['q'] = 43,        ['r'] = 44,        ['s'] = 45,
+    ['t'] = 46,      ['u'] = 47, ['v'] = 48,        ['w'] = 49,        ['x'] = 50,
+    ['y'] = 51,      ['z'] = 52, ['0'] = 53,        ['1'] = 54,        ['2'] = 55,
+    ['3'] = 56,      ['4'] = 57, ['5'] = 58,        ['6'] = 59,        ['7'] = 60,
+    ['8'] = 61,      ['9'] = 62, ['+'] = 63,        ['-'] = 63,        [' '] = 63,
+    ['/'] = 64,      ['_'] = 64, ['\r'] = B64_SKIP, ['\n'] = B64_SKIP, ['\t'] = B64_SKIP,
+    ['='] = B64_PAD,
+};
 
 /* RFC 8894 section 4.1 */
 bool http_query_base64(struct view text, struct buf *out, struct err *err)
@@ -89,7 +85,7 @@ bool http_query_base64(struct view text, struct buf *out, struct err *err)
     uint32_t bits = 0;
     size_t digits = 0, pads = 0;
     for (size_t i = 0; i < text.n; i++) {
-        int d = base64_digit(text.p[i]);
+        unsigned d = base64_table[text.p[i]];
         if (d == B64_SKIP || (pads && text.p[i] == ' '))
             continue;
         if (d == B64_PAD) {
@@ -104,12 +100,12 @@ bool http_query_base64(struct view text, struct buf *out, struct err *err)
             return err_refuse(err, REASON_HTTP_MALFORMED,
                               "the message is not base64: a digit after the padding at offset %zu",
                               i);
-        bits = bits << 6 | (uint32_t)d;
+        bits = bits << 6 | (d - 1);
         digits++;
-        if (digits % 4 == 0) {
-            uint8_t three[3] = {(uint8_t)(bits >> 16), (uint8_t)(bits >> 8), (uint8_t)bits};
-            if (!buf_append(out, three, 3))
-                return err_memory(err);
+        if (digits % 4 == 0) { /* there is room */
+            out->p[out->n++] = (uint8_t)(bits >> 16);
+            out->p[out->n++] = (uint8_t)(bits >> 8);
+            out->p[out->n++] = (uint8_t)bits;
         }
     }
     size_t rest = digits % 4;
