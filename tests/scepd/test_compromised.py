@@ -129,8 +129,14 @@ class Intruder(unittest.TestCase):
         """Lanes to the signer, and the socket to the keeper: they answer a packet of nonsense each in their way."""
         self.lanes, self.keeper = [], None
         for s in packets(self.a.process.pid):
-            s.send(b"\0" * 8)
-            reply = s.recv(MAX_REPLY)
+            try:
+                s.send(b"\0" * 8)
+                reply = s.recv(MAX_REPLY)
+            except (BrokenPipeError, ConnectionResetError):
+                reply = b""
+            if not reply:  # to a signer that has died: the service that had it is about to go
+                s.close()
+                continue
             if struct.unpack("=I", reply[:4])[0] == KEEPER:
                 self.keeper, self.keeper_size = s, len(reply)
             else:
