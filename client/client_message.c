@@ -223,6 +223,22 @@ out:
     return ok;
 }
 
+bool client_renewal_csr_build(EVP_PKEY *key, const struct cert *old, struct view challenge,
+                              struct buf *out, struct err *err)
+{
+    struct name name = {0};
+    struct extensions x = {0};
+    bool ok = name_parse(old->subject, REASON_SUBJECT_FORBIDDEN, &name, err) &&
+              (old->extensions.n == 0 ||
+               extensions_parse(old->extensions, REASON_MESSAGE_MALFORMED, &x, err));
+    struct client_wish wish = {
+        .subject = &name, .san = x.has_san ? &x.san : NULL, .challenge = challenge};
+    ok = ok && client_csr_build(key, &wish, out, err);
+    name_clear(&name);
+    extensions_clear(&x);
+    return ok;
+}
+
 bool client_transaction_id(EVP_PKEY *key, char out[41], struct err *err)
 {
     unsigned char *der = NULL;

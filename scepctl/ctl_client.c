@@ -466,23 +466,6 @@ int ctl_client_enrol(struct ctl *ctl, const struct ctl_args *args)
 
 /* ---- renew ---- */
 
-/* The request repeats the names of the certificate that signs it. */
-static bool renewal_csr(EVP_PKEY *key, const struct cert *old, struct view challenge,
-                        struct buf *out, struct err *err)
-{
-    struct name name = {0};
-    struct extensions x = {0};
-    bool ok = name_parse(old->subject, REASON_SUBJECT_FORBIDDEN, &name, err) &&
-              (old->extensions.n == 0 ||
-               extensions_parse(old->extensions, REASON_MESSAGE_MALFORMED, &x, err));
-    struct client_wish wish = {
-        .subject = &name, .san = x.has_san ? &x.san : NULL, .challenge = challenge};
-    ok = ok && client_csr_build(key, &wish, out, err);
-    name_clear(&name);
-    extensions_clear(&x);
-    return ok;
-}
-
 static int renew(struct session *s, EVP_PKEY *old_key, EVP_PKEY *new_key, const char *cert_path)
 {
     struct buf file = {0}, csr = {0}, challenge = {0};
@@ -495,7 +478,7 @@ static int renew(struct session *s, EVP_PKEY *old_key, EVP_PKEY *new_key, const 
     if (code != CTL_DONE)
         goto out;
     if (file_read(cert_path, &file, &err) && cert_parse_any(buf_view(&file), &old, &err) &&
-        renewal_csr(new_key, old, buf_view(&challenge), &csr, &err) &&
+        client_renewal_csr_build(new_key, old, buf_view(&challenge), &csr, &err) &&
         (buf_append(&who.cert, old->der.p, old->der.n) || err_memory(&err)))
         /* RFC 8894 section 2.5: a server that does not announce Renewal may still take a PKCSReq.
          */

@@ -318,23 +318,6 @@ static void get_back(struct probe *p, struct enrolment *e, enum scep_type type, 
     probe_reply_clear(&r);
 }
 
-/* The names of the certificate in hand, which a server may have changed. */
-static bool renewal_csr(const struct cert *old, EVP_PKEY *key, struct view challenge,
-                        struct buf *out, struct err *err)
-{
-    struct name name = {0};
-    struct extensions x = {0};
-    bool ok = name_parse(old->subject, REASON_SUBJECT_FORBIDDEN, &name, err) &&
-              (old->extensions.n == 0 ||
-               extensions_parse(old->extensions, REASON_MESSAGE_MALFORMED, &x, err));
-    struct client_wish wish = {
-        .subject = &name, .san = x.has_san ? &x.san : NULL, .challenge = challenge};
-    ok = ok && client_csr_build(key, &wish, out, err);
-    name_clear(&name);
-    extensions_clear(&x);
-    return ok;
-}
-
 static void judge_renewal(struct probe *p, struct enrolment *e, const struct probe_reply *r,
                           const struct scep_certs *certs, EVP_PKEY *key, enum probe_check c)
 {
@@ -363,7 +346,7 @@ static bool ask_renewal(struct probe *p, struct enrolment *e, enum scep_type typ
 {
     struct buf csr = {0};
     probe_reply_clear(r);
-    bool ok = renewal_csr(p->issued, key, challenge, &csr, err) &&
+    bool ok = client_renewal_csr_build(key, p->issued, challenge, &csr, err) &&
               ask_with_device(p, e, type, buf_view(&csr), &e->device, r, err);
     buf_wipe(&csr);
     return ok;

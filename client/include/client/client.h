@@ -70,6 +70,8 @@ struct client_wish {
     const struct eku *eku;        /* NULL: not asked for */
 };
 bool client_csr_build(EVP_PKEY *key, const struct client_wish *w, struct buf *out, struct err *err);
+/* For a renewal: the names of the certificate that ends, under `key`, which may be another one. */
+bool client_renewal_csr_build(EVP_PKEY *key, const struct cert *old, struct view challenge, struct buf *out, struct err *err);
 /* SHA-256 of the key in hex capitals, cut to 40: the same for every try with one key. */
 bool client_transaction_id(EVP_PKEY *key, char out[41], struct err *err);
 /* The struct scep_keys of one identity; valid as long as it. */
