@@ -540,11 +540,11 @@ static void check_data(const struct ocsp_data *d)
                      (d->nonce.p != NULL) + d->extended_revoke);
     same_data(buf_view(&data), d);
 
-    struct ocsp_response r;
-    ck_assert_msg(ocsp_response_parse(buf_view(&whole), &r, &err), "%s", err.text);
-    ck_assert(view_eq(r.data, buf_view(&data)));
-    ck_assert(view_eq(r.signature, view_str("signature")));
-    ck_assert_uint_eq(r.cert.n, 0);
+    const ASN1_OCTET_STRING *signature = OCSP_resp_get0_signature(basic);
+    ck_assert(
+        view_eq(view_of(ASN1_STRING_get0_data(signature), (size_t)ASN1_STRING_length(signature)),
+                view_str("signature")));
+    ck_assert_int_le(sk_X509_num(OCSP_resp_get0_certs(basic)), 0); /* -1: no list at all */
     OCSP_BASICRESP_free(basic);
     buf_clear(&data);
     buf_clear(&whole);
@@ -630,9 +630,6 @@ START_TEST(errors)
         ck_assert_int_eq(OCSP_response_status(r), (int)all[i]);
         struct buf again = oracle_OCSP_RESPONSE(r);
         ck_assert(view_eq(buf_view(&again), view_of(der, sizeof der)));
-        struct ocsp_response got;
-        ck_assert(ocsp_response_parse(buf_view(&again), &got, &err));
-        ck_assert_int_eq(got.status, all[i]);
         buf_clear(&again);
         OCSP_RESPONSE_free(r);
     }

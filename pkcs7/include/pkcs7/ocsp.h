@@ -75,13 +75,3 @@ bool ocsp_response_build(struct view data, struct sigalg alg, struct view signat
 #define OCSP_ERROR_SIZE 5
 /* Every other answer is its status alone. */
 void ocsp_error(enum ocsp_status status, uint8_t out[OCSP_ERROR_SIZE]);
-
-/* An answer that came from elsewhere. */
-struct ocsp_response {
-    enum ocsp_status status;
-    /* with OCSP_SUCCESSFUL */
-    struct view data;            /* the whole ResponseData: what was signed */
-    struct view sigalg, signature; /* the whole AlgorithmIdentifier; the octets of the BIT STRING */
-    struct view cert;            /* the first certificate in it; empty if none */
-};
-bool ocsp_response_parse(struct view der, struct ocsp_response *out, struct err *err);
