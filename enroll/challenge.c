@@ -22,7 +22,6 @@
 #define SECRET_CHARACTERS \
     16 /* RFC 8894 section 7.3: 80 bits, beyond guessing, short enough to type */
 #define SECRET_GROUP 4
-#define HEX_OCTETS 8 /* NDES: 16 hex digits */
 #define ID_TRIES 16  /* a taken id is drawn again */
 
 /* ---- the key ---- */
@@ -161,14 +160,23 @@ static bool make_groups(char secret[CHALLENGE_TEXT_MAX], struct err *err)
     return true;
 }
 
-static bool make_hex(char secret[CHALLENGE_TEXT_MAX], struct err *err)
+/* Of those scripts that fetch challenges from a page, some strip the tag around one by cutting the
+ * characters <, /, B and > from both ends. */
+static bool ends_in_tag(const char *secret)
 {
-    uint8_t random[HEX_OCTETS];
-    if (RAND_priv_bytes(random, sizeof random) != 1) {
-        ERR_clear_error();
-        return err_set(err, ERR_CRYPTO, "no random octets to be had");
-    }
-    hex_encode(view_of(random, sizeof random), secret);
+    return secret[0] == 'b' || secret[strlen(secret) - 1] == 'b';
+}
+
+static bool make_hex(unsigned octets, char secret[CHALLENGE_TEXT_MAX], struct err *err)
+{
+    uint8_t random[CHALLENGE_HEX_MAX];
+    do {
+        if (RAND_priv_bytes(random, (int)octets) != 1) {
+            ERR_clear_error();
+            return err_set(err, ERR_CRYPTO, "no random octets to be had");
+        }
+        hex_encode(view_of(random, octets), secret);
+    } while (ends_in_tag(secret));
     for (char *p = secret; *p; p++)
         if (*p >= 'a')
             *p = (char)(*p - 'a' + 'A'); /* NDES shows capitals */
@@ -190,6 +198,9 @@ static bool fill(struct store_challenge *c, const struct challenge_wish *w, stru
 {
     if (w->ttl < 0)
         return err_set(err, ERR_CONFIG, "a challenge cannot expire before it is made");
+    if (w->hex && (w->hex < CHALLENGE_HEX_MIN || w->hex > CHALLENGE_HEX_MAX))
+        return err_set(err, ERR_CONFIG, "a challenge in hexadecimal digits has %d to %d octets",
+                       CHALLENGE_HEX_MIN, CHALLENGE_HEX_MAX);
     c->created_at = w->now;
     c->expires_at = w->ttl ? w->now + w->ttl : 0;
     c->uses = w->uses;
@@ -214,7 +225,7 @@ bool challenge_add(struct store_write *write, const struct challenge_key *k,
     bool put = false;
     for (int i = 0; i < ID_TRIES && !put; i++) {
         struct err why = {0};
-        if (!(w->hex16 ? make_hex(text, err) : make_groups(text, err)) ||
+        if (!(w->hex ? make_hex(w->hex, text, err) : make_groups(text, err)) ||
             !token_id("chl_", c.id, err))
             return false;
         challenge_hash(k, view_str(text), c.hash);

@@ -110,7 +110,7 @@ static int read_wish(struct ctl *ctl, const struct ctl_args *a, struct challenge
     w->san = ctl_arg(a, "san");
     w->label = ctl_arg(a, "label");
     w->created_by = ctl->actor;
-    w->hex16 = form == 1;
+    w->hex = form == 1 ? CHALLENGE_HEX_MIN : 0;
     w->now = ctl->now;
     return CTL_DONE;
 }

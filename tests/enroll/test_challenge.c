@@ -64,12 +64,35 @@ END_TEST
 
 START_TEST(hex_as_ndes_has_it)
 {
-    struct challenge_wish wish = {.hex16 = true, .now = NOW};
+    struct challenge_wish wish = {.hex = 8, .now = NOW};
     const char *secret = challenge_make(&w, &wish);
     ck_assert_uint_eq(strlen(secret), 16);
     for (const char *p = secret; *p; p++)
         ck_assert(isdigit((unsigned char)*p) || (*p >= 'A' && *p <= 'F'));
     ck_assert_int_eq(challenge_of(&w, secret).expires_at, 0);
+}
+END_TEST
+
+/* 500 without that rule would be free of it once in 10^28 times. */
+START_TEST(hex_of_other_lengths_never_looks_like_a_tag)
+{
+    struct err err = {0};
+    char none[CHALLENGE_TEXT_MAX];
+    struct store_challenge c;
+    for (unsigned i = 0; i < 500; i++) {
+        struct challenge_wish wish = {.hex = CHALLENGE_HEX_MIN + i % 24, .now = NOW};
+        const char *secret = challenge_make(&w, &wish);
+        ck_assert_uint_eq(strlen(secret), 2 * wish.hex);
+        ck_assert_int_ne(secret[0], 'B');
+        ck_assert_int_ne(secret[strlen(secret) - 1], 'B');
+    }
+    for (unsigned n = 1; n < CHALLENGE_HEX_MIN; n++)
+        ck_assert(!challenge_new(w.store, &w.challenge_key,
+                                 &(struct challenge_wish){.hex = n, .now = NOW}, none, &c, &err));
+    ck_assert(!challenge_new(w.store, &w.challenge_key,
+                             &(struct challenge_wish){.hex = CHALLENGE_HEX_MAX + 1, .now = NOW},
+                             none, &c, &err));
+    ck_assert_int_eq(err.kind, ERR_CONFIG);
 }
 END_TEST
 
@@ -95,7 +118,7 @@ END_TEST
 START_TEST(nearly_right_is_told_to_the_administrator)
 {
     char secret[CHALLENGE_TEXT_MAX], text[160];
-    struct challenge_wish hex = {.hex16 = true, .now = NOW};
+    struct challenge_wish hex = {.hex = 8, .now = NOW};
     EVP_PKEY *key = new_key();
     struct wish wish = {.subject = "CN=ipad-1", .key = key, .challenge = text};
     snprintf(secret, sizeof secret, "%s", challenge_make(&w, NULL));
@@ -230,6 +253,7 @@ int main(void)
     tcase_add_test(c, secret_is_four_groups_and_only_its_hash_is_kept);
     tcase_add_test(c, secrets_differ);
     tcase_add_test(c, hex_as_ndes_has_it);
+    tcase_add_test(c, hex_of_other_lengths_never_looks_like_a_tag);
     tcase_add_test(c, own_format_forgives_how_it_was_typed);
     tcase_add_test(c, nearly_right_is_told_to_the_administrator);
     tcase_add_test(c, hash_depends_on_the_key);

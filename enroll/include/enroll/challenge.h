@@ -16,11 +16,13 @@ struct challenge_wish {
     int64_t ttl;               /* seconds; 0: never expires */
     uint32_t uses;             /* 0: unlimited */
     const char *endpoint, *template_name, *subject, *san, *label, *created_by; /* NULL: none */
-    bool hex16;                /* 16 hex digits as NDES has them, instead of four groups of four */
+    unsigned hex;              /* octets, as twice as many hexadecimal digits: 8 as NDES has them; 0: four groups of four */
     int64_t now;
 };
 #define CHALLENGE_TEXT_MAX 64
-/* Stores and returns the secret once.  80 random bits (64 for hex16). */
+#define CHALLENGE_HEX_MIN 8    /* octets: below this it could be guessed in its life */
+#define CHALLENGE_HEX_MAX 31
+/* Stores and returns the secret once.  80 random bits, or 8 for each octet of `hex` (a little less: no end is a B). */
 bool challenge_new(struct store *s, const struct challenge_key *k, const struct challenge_wish *w,
                    char secret[CHALLENGE_TEXT_MAX], struct store_challenge *out, struct err *err);
 /* The same inside a write of the caller, for making many at once; ERR_EXISTS never leaves. */
