@@ -1,17 +1,14 @@
 /* scepctl explain WHAT: what became of a device's attempts, in plain words. */
-#include <arpa/inet.h>
-#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 #include "base/hex.h"
 #include "base/text.h"
 #include "scepctl/ctl.h"
-#include "scepctl/explain.h"
+#include "enroll/explain.h"
 #include "config/suggest.h"
 
 const struct ctl_flag ctl_explain_flags[] = {
@@ -19,236 +16,22 @@ const struct ctl_flag ctl_explain_flags[] = {
     {NULL, 0, NULL, false, NULL},
 };
 
-#define SHOWN_MAX 1000
-#define CANDIDATES 16 /* different things that one word may mean */
-#define PREFIX_LEAST 6
 #define DAY 86400
-/* What was just answered is in the store no later than this. */
-#define ATTEMPTS_LATE_MS 2000
 #define LOOK_AGAIN_MS 200
-
-enum kind {
-    KIND_TRANSACTION,
-    KIND_SUBJECT,
-    KIND_SERIAL,
-    KIND_ADDRESS,
-    KIND_CHALLENGE,
-    KIND_REQUEST,
-    KIND_REASON
-};
-
-static const char *const kind_names[] = {"transaction", "subject", "certificate", "address",
-                                         "challenge",   "request", "reason"};
-
-struct candidate {
-    enum kind kind;
-    char value[STORE_SUBJECT_MAX];
-    bool exact;
-    uint64_t n;
-};
 
 struct search {
     struct ctl *ctl;
     const char *what;
-    char address[64];                   /* `what` as an address in its usual form, or "" */
-    char hex[2 * STORE_SERIAL_MAX + 1]; /* `what` as hex digits, or "" */
-    struct candidate found[CANDIDATES];
-    size_t found_n;
-    bool more; /* candidates than there is room for */
-    int64_t oldest;
-    /* the second walk: of the one that was meant */
-    struct candidate meant;
-    struct store_attempt *shown; /* owned; newest first */
-    size_t shown_n, limit;
-    uint64_t matched;
+    struct explain_search look;
+    /* of the one that was meant */
+    struct explain_candidate meant;
+    struct explain_found shown; /* owned */
 };
 
-/* ---- what is meant ---- */
-
-static bool prefix_of(const char *prefix, const char *text, bool *exact)
-{
-    size_t n = strlen(prefix);
-    *exact = strcasecmp(prefix, text) == 0;
-    return *exact || (n >= PREFIX_LEAST && strncasecmp(prefix, text, n) == 0);
-}
-
-/* The subject itself, one of its values, or a part. */
-static bool names(const char *what, const char *subject, bool *exact)
-{
-    size_t n = strlen(what);
-    const char *at = n ? strcasestr(subject, what) : NULL;
-    *exact = false;
-    for (const char *p = at; p && !*exact; p = strcasestr(p + 1, what)) {
-        bool begins = p == subject || p[-1] == '=' || p[-1] == ',' || p[-1] == ':' || p[-1] == ' ';
-        *exact = begins && (p[n] == '\0' || p[n] == ',' || p[n] == '+');
-    }
-    return at != NULL;
-}
-
-static void offer(struct search *s, enum kind kind, const char *value, bool exact)
-{
-    for (size_t i = 0; i < s->found_n; i++) {
-        struct candidate *c = &s->found[i];
-        if (c->kind == kind && strcmp(c->value, value) == 0) {
-            c->n++;
-            c->exact |= exact;
-            return;
-        }
-    }
-    s->more |= s->found_n == CANDIDATES;
-    if (s->found_n == CANDIDATES)
-        return;
-    struct candidate *c = &s->found[s->found_n++];
-    *c = (struct candidate){.kind = kind, .exact = exact, .n = 1};
-    snprintf(c->value, sizeof c->value, "%s", value);
-}
-
-static bool consider(void *ctx, const struct store_attempt *a)
-{
-    struct search *s = ctx;
-    bool exact;
-    s->oldest = a->at;
-    if (*a->transaction && prefix_of(s->what, a->transaction, &exact))
-        offer(s, KIND_TRANSACTION, a->transaction, exact);
-    if (*s->hex && *a->serial && prefix_of(s->hex, a->serial, &exact))
-        offer(s, KIND_SERIAL, a->serial, exact);
-    if (*s->hex && *a->signer && prefix_of(s->hex, a->signer, &exact))
-        offer(s, KIND_SERIAL, a->signer, exact);
-    if (*s->address && strcmp(s->address, a->peer) == 0)
-        offer(s, KIND_ADDRESS, a->peer, true);
-    if (*a->challenge && prefix_of(s->what, a->challenge, &exact))
-        offer(s, KIND_CHALLENGE, a->challenge, exact);
-    if (*a->request && prefix_of(s->what, a->request, &exact))
-        offer(s, KIND_REQUEST, a->request, exact);
-    bool in_san = false, in_subject = names(s->what, a->subject, &exact);
-    if (!in_subject || !exact)
-        in_san = names(s->what, a->san, &exact) || in_subject;
-    if (in_subject || in_san)
-        offer(s, KIND_SUBJECT, *a->subject ? a->subject : a->san, exact);
-    return true;
-}
-
-/* What the store knows of it beside attempts, which may be forgotten by now. */
-static void consider_records(struct search *s)
-{
-    struct store_cert cert = {0};
-    struct store_challenge challenge;
-    struct store_request request = {0};
-    struct err ignored = {0};
-    char serial[2 * STORE_SERIAL_MAX + 1];
-    bool exact;
-    if (strlen(s->hex) >= PREFIX_LEAST &&
-        store_cert_by_prefix(s->ctl->store, s->hex, &cert, &ignored)) {
-        hex_encode(view_of(cert.serial, cert.serial_len), serial);
-        prefix_of(s->hex, serial, &exact);
-        offer(s, KIND_SERIAL, serial, exact);
-    }
-    if (strncmp(s->what, "chl_", 4) == 0 &&
-        store_challenge_by_id(s->ctl->store, s->what, &challenge, &ignored))
-        offer(s, KIND_CHALLENGE, challenge.id, strcmp(s->what, challenge.id) == 0);
-    if (strncmp(s->what, "req_", 4) == 0 &&
-        store_request_get(s->ctl->store, s->what, &request, &ignored))
-        offer(s, KIND_REQUEST, request.id, strcmp(s->what, request.id) == 0);
-    store_cert_clear(&cert);
-    store_request_clear(&request);
-}
-
-static void read_what(struct search *s)
-{
-    uint8_t raw[16];
-    size_t n = 0;
-    if (inet_pton(AF_INET, s->what, raw) == 1)
-        inet_ntop(AF_INET, raw, s->address, sizeof s->address);
-    else if (inet_pton(AF_INET6, s->what, raw) == 1)
-        inet_ntop(AF_INET6, raw, s->address, sizeof s->address);
-    for (const char *p = s->what; *p && n < sizeof s->hex - 1; p++)
-        if (isxdigit((unsigned char)*p))
-            s->hex[n++] = (char)tolower((unsigned char)*p);
-        else if (*p != ':' && *p != ' ') {
-            n = 0;
-            break;
-        }
-    s->hex[n] = '\0';
-}
-
-/* Exact ones win; the rest is ambiguous. */
-static void choose(struct search *s)
-{
-    bool exact = false;
-    for (size_t i = 0; i < s->found_n; i++)
-        exact |= s->found[i].exact;
-    size_t kept = 0;
-    for (size_t i = 0; i < s->found_n; i++)
-        if (!exact || s->found[i].exact)
-            s->found[kept++] = s->found[i];
-    s->found_n = kept;
-}
-
-static bool is_meant(const struct candidate *c, const struct store_attempt *a)
-{
-    switch (c->kind) {
-    case KIND_TRANSACTION:
-        return strcmp(a->transaction, c->value) == 0;
-    case KIND_SUBJECT:
-        return strcmp(*a->subject ? a->subject : a->san, c->value) == 0;
-    case KIND_SERIAL:
-        return strcmp(a->serial, c->value) == 0 || strcmp(a->signer, c->value) == 0;
-    case KIND_ADDRESS:
-        return strcmp(a->peer, c->value) == 0;
-    case KIND_CHALLENGE:
-        return strcmp(a->challenge, c->value) == 0;
-    case KIND_REQUEST:
-        return strcmp(a->request, c->value) == 0;
-    case KIND_REASON:
-        return strcmp(a->reason, c->value) == 0;
-    }
-    return false;
-}
-
-static bool collect(void *ctx, const struct store_attempt *a)
-{
-    struct search *s = ctx;
-    if (!is_meant(&s->meant, a))
-        return true;
-    s->matched += a->result == ATTEMPT_COUNTED && a->more ? a->more : 1;
-    if (s->shown_n < s->limit)
-        s->shown[s->shown_n++] = *a;
-    return true;
-}
-
-/* ---- the same reason elsewhere ---- */
-
-struct same {
-    const char *code;
-    int64_t from;
-    uint64_t n;
-    size_t peers;
-    int64_t since;
-    char peer[64][64];
-};
-
-static bool count_same(void *ctx, const struct store_attempt *a)
-{
-    struct same *s = ctx;
-    if (a->at < s->from)
-        return false;
-    if (strcmp(a->reason, s->code) != 0)
-        return true;
-    s->n += a->result == ATTEMPT_COUNTED && a->more ? a->more : 1;
-    s->since = a->at;
-    for (size_t i = 0; i < s->peers; i++)
-        if (strcmp(s->peer[i], a->peer) == 0)
-            return true;
-    if (s->peers < sizeof s->peer / sizeof *s->peer)
-        memcpy(s->peer[s->peers++], a->peer, sizeof a->peer);
-    return true;
-}
-
-static bool find_same(struct ctl *ctl, const char *code, struct same *out)
+static bool find_same(struct ctl *ctl, const char *code, struct explain_same *out)
 {
     struct err err = {0};
-    *out = (struct same){.code = code, .from = ctl->now - DAY};
-    return store_attempt_list(ctl->store, 0, count_same, out, &err);
+    return explain_same(ctl->store, code, ctl->now - DAY, out, &err);
 }
 
 /* ---- for people ---- */
@@ -394,7 +177,7 @@ static void say_reason(struct ctl *ctl, const struct store_attempt *a)
 
 static void say_same(struct ctl *ctl, const char *code)
 {
-    struct same same;
+    struct explain_same same;
     char since[96];
     if (!*code || !find_same(ctl, code, &same) || same.n == 0)
         return;
@@ -467,15 +250,15 @@ static void say_record(struct search *s)
     const char *value = s->meant.value;
     struct store_cert_filter filter = {.text = value, .state = CERT_ACTIVE, .limit = 1};
     switch (s->meant.kind) {
-    case KIND_SERIAL:
+    case EXPLAIN_SERIAL:
         if (store_cert_by_prefix(s->ctl->store, value, &cert, &ignored))
             say_cert(s->ctl, &cert);
         break;
-    case KIND_SUBJECT:
+    case EXPLAIN_SUBJECT:
         if (store_cert_list(s->ctl->store, &filter, first_cert, &cert, &ignored) && cert.id)
             say_cert(s->ctl, &cert);
         break;
-    case KIND_CHALLENGE:
+    case EXPLAIN_CHALLENGE:
         if (!store_challenge_by_id(s->ctl->store, value, &c, &ignored))
             break;
         clock_text(s->ctl, c.created_at, a, sizeof a);
@@ -487,7 +270,7 @@ static void say_record(struct search *s)
             c.revoked_at ? ", revoked" : "", c.expires_at ? ", expires " : "",
             c.expires_at ? b : "", c.refused, c.id);
         break;
-    case KIND_REQUEST:
+    case EXPLAIN_REQUEST:
         if (!store_request_get(s->ctl->store, value, &r, &ignored))
             break;
         static const char *const states[] = {"pending", "approved", "denied", "issued", "expired"};
@@ -496,9 +279,9 @@ static void say_record(struct search *s)
             "request %s of %.200s: %s, came %s, asked for %u times%s%s; scepctl request show %s",
             r.id, r.subject, states[r.state], a, r.polls, *r.note ? ", note: " : "", r.note, r.id);
         break;
-    case KIND_TRANSACTION:
-    case KIND_ADDRESS:
-    case KIND_REASON:
+    case EXPLAIN_TRANSACTION:
+    case EXPLAIN_ADDRESS:
+    case EXPLAIN_REASON:
         break;
     }
     store_cert_clear(&cert);
@@ -510,60 +293,56 @@ static void say_record(struct search *s)
 static void print_json(struct search *s, enum reason reason)
 {
     json_t *o = json_object(), *list = json_array();
-    struct same same;
+    struct explain_same same;
     ctl_json_text(o, "query", s->what);
-    ctl_json_text(o, "kind", kind_names[s->meant.kind]);
+    ctl_json_text(o, "kind", explain_kind_name(s->meant.kind));
     ctl_json_text(o, "value", s->meant.value);
-    json_object_set_new(o, "matched", json_integer((json_int_t)s->matched));
+    json_object_set_new(o, "matched", json_integer((json_int_t)s->shown.matched));
     if (reason != REASON_NONE) {
-        json_object_set_new(o, "reason",
-                            explain_reason_json(reason, s->meant.kind == KIND_REASON || !s->shown_n
-                                                            ? NULL
-                                                            : s->shown));
+        json_object_set_new(
+            o, "reason",
+            explain_reason_json(
+                reason, s->meant.kind == EXPLAIN_REASON || !s->shown.n ? NULL : s->shown.attempt));
         if (find_same(s->ctl, reason_info(reason)->code, &same)) {
             json_object_set_new(o, "same_reason_24h", json_integer((json_int_t)same.n));
             json_object_set_new(o, "same_reason_24h_addresses",
                                 json_integer((json_int_t)same.peers));
         }
     }
-    for (size_t i = 0; i < s->shown_n; i++)
-        json_array_append_new(list, explain_json(&s->shown[i]));
+    for (size_t i = 0; i < s->shown.n; i++)
+        json_array_append_new(list, explain_json(&s->shown.attempt[i]));
     json_object_set_new(o, "attempts", list);
     json_dumpf(o, stdout, JSON_COMPACT);
     putchar('\n');
     json_decref(o);
 }
 
-static int show(struct search *s, const struct candidate *meant, int64_t limit)
+static int show(struct search *s, const struct explain_candidate *meant, int64_t limit)
 {
     struct err err = {0};
     s->meant = *meant;
-    s->limit = (size_t)limit + 1;
-    s->shown = calloc(s->limit, sizeof *s->shown);
-    if (!s->shown)
-        return ctl_fail(s->ctl, CTL_FAILED, NULL, "out of memory");
-    if (!store_attempt_list(s->ctl->store, 0, collect, s, &err))
+    if (!explain_attempts(s->ctl->store, meant, (size_t)limit + 1, &s->shown, &err))
         return ctl_fail_err(s->ctl, &err, NULL);
-    enum reason reason = meant->kind == KIND_REASON ? reason_by_code(meant->value)
-                         : s->shown_n               ? explain_reason(s->shown)
-                                                    : REASON_NONE;
+    enum reason reason = meant->kind == EXPLAIN_REASON ? reason_by_code(meant->value)
+                         : s->shown.n                  ? explain_reason(s->shown.attempt)
+                                                       : REASON_NONE;
     if (s->ctl->json) {
         print_json(s, reason);
         return CTL_DONE;
     }
-    if (meant->kind != KIND_REASON) {
+    if (meant->kind != EXPLAIN_REASON) {
         say_record(s);
-        if (s->shown_n)
-            say_attempt(s->ctl, s->shown, s->matched);
+        if (s->shown.n)
+            say_attempt(s->ctl, s->shown.attempt, s->shown.matched);
         else
             say("", "its attempts are forgotten: they are kept for a while only (attempts.keep in "
                     "scepd.conf)");
     }
-    size_t first = meant->kind == KIND_REASON ? 0 : 1;
-    if (s->shown_n > first)
+    size_t first = meant->kind == EXPLAIN_REASON ? 0 : 1;
+    if (s->shown.n > first)
         say("", "%s", first ? "Before:" : "The newest:");
-    for (size_t i = first; i < s->shown_n; i++)
-        say_earlier(s->ctl, &s->shown[i]);
+    for (size_t i = first; i < s->shown.n; i++)
+        say_earlier(s->ctl, &s->shown.attempt[i]);
     return CTL_DONE;
 }
 
@@ -589,7 +368,7 @@ static void explain_code(enum reason reason)
 static int explain_a_code(struct search *s, enum reason reason, int64_t limit)
 {
     char path[512];
-    struct candidate meant = {.kind = KIND_REASON};
+    struct explain_candidate meant = {.kind = EXPLAIN_REASON};
     snprintf(meant.value, sizeof meant.value, "%s", reason_info(reason)->code);
     if (!s->ctl->json)
         explain_code(reason);
@@ -617,17 +396,18 @@ static int nothing(struct search *s)
     struct suggest near = suggest_start(s->what);
     for (int i = 1; i < REASON_COUNT; i++)
         suggest_offer(&near, reason_info((enum reason)i)->code);
-    if (s->oldest)
-        clock_text(s->ctl, s->oldest, oldest, sizeof oldest);
+    if (s->look.oldest)
+        clock_text(s->ctl, s->look.oldest, oldest, sizeof oldest);
     else
         snprintf(oldest, sizeof oldest, "the store was made");
-    if (*s->address) {
+    if (*s->look.address) {
         snprintf(fix, sizeof fix,
                  "scepctl probe %s%s from the device's network; scepctl explain never.arrived",
                  s->ctl->config->url,
                  s->ctl->config->endpoint_n ? s->ctl->config->endpoint[0].path : "");
         return ctl_fail(s->ctl, CTL_NOT_FOUND, fix,
-                        "nothing from %s has arrived since %s (never.arrived)", s->address, oldest);
+                        "nothing from %s has arrived since %s (never.arrived)", s->look.address,
+                        oldest);
     }
     return ctl_fail(s->ctl, CTL_NOT_FOUND,
                     "give a transaction, a part of a subject, a serial, an address, an id (chl_, "
@@ -640,23 +420,20 @@ static int nothing(struct search *s)
 static int ambiguous(struct search *s)
 {
     fflush(stdout);
-    for (size_t i = 0; i < s->found_n && !s->ctl->json; i++) {
+    for (size_t i = 0; i < s->look.found_n && !s->ctl->json; i++) {
         char clean[1200];
-        ctl_clean_for(stderr, s->found[i].value, clean, sizeof clean);
-        fprintf(stderr, "  %-12s %s  (%llu)\n", kind_names[s->found[i].kind], clean,
-                (unsigned long long)s->found[i].n);
+        ctl_clean_for(stderr, s->look.found[i].value, clean, sizeof clean);
+        fprintf(stderr, "  %-12s %s  (%llu)\n", explain_kind_name(s->look.found[i].kind), clean,
+                (unsigned long long)s->look.found[i].n);
     }
     return ctl_fail(s->ctl, CTL_NOT_FOUND, "give one of these whole",
-                    "\"%s\" may mean %zu%s things", s->what, s->found_n, s->more ? " or more" : "");
+                    "\"%s\" may mean %zu%s things", s->what, s->look.found_n,
+                    s->look.more ? " or more" : "");
 }
 
 static bool look(struct search *s, struct err *err)
 {
-    if (!store_attempt_list(s->ctl->store, 0, consider, s, err))
-        return false;
-    consider_records(s);
-    choose(s);
-    return true;
+    return explain_search(s->ctl->store, s->what, &s->look, err);
 }
 
 /* The daemon writes attempts once a second, and who asks does so right after the device has failed.
@@ -667,19 +444,18 @@ static int explain(struct search *s, int64_t limit)
     int rc = ctl_need_store(s->ctl);
     if (rc)
         return rc;
-    read_what(s);
     bool looked = look(s, &err);
-    for (int ms = 0; looked && s->found_n == 0 && ms < ATTEMPTS_LATE_MS; ms += LOOK_AGAIN_MS) {
+    for (int ms = 0; looked && s->look.found_n == 0 && ms < EXPLAIN_LATE_MS; ms += LOOK_AGAIN_MS) {
         usleep(LOOK_AGAIN_MS * 1000);
         looked = look(s, &err);
     }
     if (!looked)
         return ctl_fail_err(s->ctl, &err, NULL);
-    if (s->found_n == 0)
+    if (s->look.found_n == 0)
         return nothing(s);
-    if (s->found_n > 1)
+    if (s->look.found_n > 1)
         return ambiguous(s);
-    return show(s, &s->found[0], limit);
+    return show(s, &s->look.found[0], limit);
 }
 
 int ctl_explain(struct ctl *ctl, const struct ctl_args *a)
@@ -690,13 +466,13 @@ int ctl_explain(struct ctl *ctl, const struct ctl_args *a)
         return ctl_fail(ctl, CTL_FAILED, NULL, "out of memory");
     s->ctl = ctl;
     s->what = a->id[0];
-    int rc = ctl_arg_number(ctl, a, "limit", 0, SHOWN_MAX, 10, &limit);
+    int rc = ctl_arg_number(ctl, a, "limit", 0, EXPLAIN_SHOWN_MAX, 10, &limit);
     enum reason reason = reason_by_code(s->what);
     if (rc == CTL_DONE && !*s->what)
         rc = ctl_fail(ctl, CTL_USAGE, "scepctl explain --help", "explain what?");
     else if (rc == CTL_DONE)
         rc = reason != REASON_NONE ? explain_a_code(s, reason, limit) : explain(s, limit);
-    free(s->shown);
+    explain_found_clear(&s->shown);
     free(s);
     return rc;
 }

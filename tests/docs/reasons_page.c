@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "scepctl/explain.h"
+#include "enroll/explain.h"
 
 static const char head[] =
     ".\\\" Made by tests/docs/reasons_page.c from base/reason.h and base/reason_help.c: do not "

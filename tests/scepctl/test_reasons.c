@@ -7,7 +7,7 @@
 
 #include "check_main.h"
 #include "forge.h"
-#include "scepctl/explain.h"
+#include "enroll/explain.h"
 #include "service_fixture.h"
 
 #define DAY ((int64_t)86400)

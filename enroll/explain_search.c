@@ -1,0 +1,235 @@
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/hex.h"
+#include "enroll/explain.h"
+
+const char *explain_kind_name(enum explain_kind kind)
+{
+    static const char *const names[] = {"transaction", "subject", "certificate", "address",
+                                        "challenge",   "request", "reason"};
+    return (size_t)kind < sizeof names / sizeof *names ? names[kind] : "?";
+}
+
+/* ---- what is meant ---- */
+
+static bool prefix_of(const char *prefix, const char *text, bool *exact)
+{
+    size_t n = strlen(prefix);
+    *exact = strcasecmp(prefix, text) == 0;
+    return *exact || (n >= EXPLAIN_PREFIX_LEAST && strncasecmp(prefix, text, n) == 0);
+}
+
+/* The subject itself, one of its values, or a part. */
+static bool names(const char *what, const char *subject, bool *exact)
+{
+    size_t n = strlen(what);
+    const char *at = n ? strcasestr(subject, what) : NULL;
+    *exact = false;
+    for (const char *p = at; p && !*exact; p = strcasestr(p + 1, what)) {
+        bool begins = p == subject || p[-1] == '=' || p[-1] == ',' || p[-1] == ':' || p[-1] == ' ';
+        *exact = begins && (p[n] == '\0' || p[n] == ',' || p[n] == '+');
+    }
+    return at != NULL;
+}
+
+static void offer(struct explain_search *s, enum explain_kind kind, const char *value, bool exact)
+{
+    for (size_t i = 0; i < s->found_n; i++) {
+        struct explain_candidate *c = &s->found[i];
+        if (c->kind == kind && strcmp(c->value, value) == 0) {
+            c->n++;
+            c->exact |= exact;
+            return;
+        }
+    }
+    s->more |= s->found_n == EXPLAIN_CANDIDATES;
+    if (s->found_n == EXPLAIN_CANDIDATES)
+        return;
+    struct explain_candidate *c = &s->found[s->found_n++];
+    *c = (struct explain_candidate){.kind = kind, .exact = exact, .n = 1};
+    snprintf(c->value, sizeof c->value, "%s", value);
+}
+
+static bool consider(void *ctx, const struct store_attempt *a)
+{
+    struct explain_search *s = ctx;
+    bool exact;
+    s->oldest = a->at;
+    if (*a->transaction && prefix_of(s->what, a->transaction, &exact))
+        offer(s, EXPLAIN_TRANSACTION, a->transaction, exact);
+    if (*s->hex && *a->serial && prefix_of(s->hex, a->serial, &exact))
+        offer(s, EXPLAIN_SERIAL, a->serial, exact);
+    if (*s->hex && *a->signer && prefix_of(s->hex, a->signer, &exact))
+        offer(s, EXPLAIN_SERIAL, a->signer, exact);
+    if (*s->address && strcmp(s->address, a->peer) == 0)
+        offer(s, EXPLAIN_ADDRESS, a->peer, true);
+    if (*a->challenge && prefix_of(s->what, a->challenge, &exact))
+        offer(s, EXPLAIN_CHALLENGE, a->challenge, exact);
+    if (*a->request && prefix_of(s->what, a->request, &exact))
+        offer(s, EXPLAIN_REQUEST, a->request, exact);
+    bool in_san = false, in_subject = names(s->what, a->subject, &exact);
+    if (!in_subject || !exact)
+        in_san = names(s->what, a->san, &exact) || in_subject;
+    if (in_subject || in_san)
+        offer(s, EXPLAIN_SUBJECT, *a->subject ? a->subject : a->san, exact);
+    return true;
+}
+
+/* What the store knows of it beside attempts, which may be forgotten by now. */
+static void consider_records(struct explain_search *s)
+{
+    struct store_cert cert = {0};
+    struct store_challenge challenge;
+    struct store_request request = {0};
+    struct err ignored = {0};
+    char serial[2 * STORE_SERIAL_MAX + 1];
+    bool exact;
+    if (strlen(s->hex) >= EXPLAIN_PREFIX_LEAST &&
+        store_cert_by_prefix(s->store, s->hex, &cert, &ignored)) {
+        hex_encode(view_of(cert.serial, cert.serial_len), serial);
+        prefix_of(s->hex, serial, &exact);
+        offer(s, EXPLAIN_SERIAL, serial, exact);
+    }
+    if (strncmp(s->what, "chl_", 4) == 0 &&
+        store_challenge_by_id(s->store, s->what, &challenge, &ignored))
+        offer(s, EXPLAIN_CHALLENGE, challenge.id, strcmp(s->what, challenge.id) == 0);
+    if (strncmp(s->what, "req_", 4) == 0 &&
+        store_request_get(s->store, s->what, &request, &ignored))
+        offer(s, EXPLAIN_REQUEST, request.id, strcmp(s->what, request.id) == 0);
+    store_cert_clear(&cert);
+    store_request_clear(&request);
+}
+
+static void read_what(struct explain_search *s)
+{
+    uint8_t raw[16];
+    size_t n = 0;
+    if (inet_pton(AF_INET, s->what, raw) == 1)
+        inet_ntop(AF_INET, raw, s->address, sizeof s->address);
+    else if (inet_pton(AF_INET6, s->what, raw) == 1)
+        inet_ntop(AF_INET6, raw, s->address, sizeof s->address);
+    for (const char *p = s->what; *p && n < sizeof s->hex - 1; p++)
+        if (isxdigit((unsigned char)*p))
+            s->hex[n++] = (char)tolower((unsigned char)*p);
+        else if (*p != ':' && *p != ' ') {
+            n = 0;
+            break;
+        }
+    s->hex[n] = '\0';
+}
+
+/* Exact ones win; the rest is ambiguous. */
+static void choose(struct explain_search *s)
+{
+    bool exact = false;
+    for (size_t i = 0; i < s->found_n; i++)
+        exact |= s->found[i].exact;
+    size_t kept = 0;
+    for (size_t i = 0; i < s->found_n; i++)
+        if (!exact || s->found[i].exact)
+            s->found[kept++] = s->found[i];
+    s->found_n = kept;
+}
+
+static bool is_meant(const struct explain_candidate *c, const struct store_attempt *a)
+{
+    switch (c->kind) {
+    case EXPLAIN_TRANSACTION:
+        return strcmp(a->transaction, c->value) == 0;
+    case EXPLAIN_SUBJECT:
+        return strcmp(*a->subject ? a->subject : a->san, c->value) == 0;
+    case EXPLAIN_SERIAL:
+        return strcmp(a->serial, c->value) == 0 || strcmp(a->signer, c->value) == 0;
+    case EXPLAIN_ADDRESS:
+        return strcmp(a->peer, c->value) == 0;
+    case EXPLAIN_CHALLENGE:
+        return strcmp(a->challenge, c->value) == 0;
+    case EXPLAIN_REQUEST:
+        return strcmp(a->request, c->value) == 0;
+    case EXPLAIN_REASON:
+        return strcmp(a->reason, c->value) == 0;
+    }
+    return false;
+}
+
+struct collecting {
+    const struct explain_candidate *meant;
+    size_t limit;
+    struct explain_found found;
+};
+
+static bool collect(void *ctx, const struct store_attempt *a)
+{
+    struct collecting *c = ctx;
+    if (!is_meant(c->meant, a))
+        return true;
+    c->found.matched += a->result == ATTEMPT_COUNTED && a->more ? a->more : 1;
+    if (c->found.n < c->limit)
+        c->found.attempt[c->found.n++] = *a;
+    return true;
+}
+
+bool explain_attempts(struct store *store, const struct explain_candidate *meant, size_t limit,
+                      struct explain_found *out, struct err *err)
+{
+    struct collecting c = {.meant = meant, .limit = limit};
+    if (!(c.found.attempt = calloc(limit ? limit : 1, sizeof *c.found.attempt)))
+        return err_memory(err);
+    if (!store_attempt_list(store, 0, collect, &c, err)) {
+        explain_found_clear(&c.found);
+        return false;
+    }
+    *out = c.found;
+    return true;
+}
+
+void explain_found_clear(struct explain_found *f)
+{
+    free(f->attempt);
+    *f = (struct explain_found){0};
+}
+
+/* ---- the same reason elsewhere ---- */
+
+static bool count_same(void *ctx, const struct store_attempt *a)
+{
+    struct explain_same *s = ctx;
+    if (a->at < s->from)
+        return false;
+    if (strcmp(a->reason, s->code) != 0)
+        return true;
+    s->n += a->result == ATTEMPT_COUNTED && a->more ? a->more : 1;
+    s->since = a->at;
+    for (size_t i = 0; i < s->peers; i++)
+        if (strcmp(s->peer[i], a->peer) == 0)
+            return true;
+    if (s->peers < EXPLAIN_PEERS)
+        memcpy(s->peer[s->peers++], a->peer, sizeof a->peer);
+    return true;
+}
+
+bool explain_same(struct store *store, const char *code, int64_t from, struct explain_same *out,
+                  struct err *err)
+{
+    *out = (struct explain_same){.code = code, .from = from};
+    return store_attempt_list(store, 0, count_same, out, err);
+}
+
+/* ---- the whole ---- */
+
+bool explain_search(struct store *store, const char *what, struct explain_search *out,
+                    struct err *err)
+{
+    *out = (struct explain_search){.store = store, .what = what};
+    read_what(out);
+    if (!store_attempt_list(store, 0, consider, out, err))
+        return false;
+    consider_records(out);
+    choose(out);
+    return true;
+}
