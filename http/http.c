@@ -32,6 +32,8 @@ struct http_server {
     http_first first; /* NULL: none */
     void *first_ctx;
     bool draining;
+    unsigned methods;     /* HTTP_METHOD_BITs */
+    char allow[64], refusal[96]; /* the same in words */
     struct http_conns conns;
     size_t max_header; /* octets of request line and headers */
     int64_t date_at;   /* of `date`, Unix seconds */
@@ -262,7 +264,7 @@ static void refuse(struct http_server *s, struct evhttp_request *ev, struct http
                                .close = true};
     if (status == 405) {
         reply.header[1].name = "Allow";
-        reply.header[1].value = "GET, HEAD, POST";
+        reply.header[1].value = s->allow;
     }
     if (conn && !conn->cut) {
         s->conns.refused(s->ctx, conn->peer, status, why);
@@ -273,20 +275,47 @@ static void refuse(struct http_server *s, struct evhttp_request *ev, struct http
                &reply, true);
 }
 
-static bool method_of(struct evhttp_request *ev, enum http_method *out)
+static const struct {
+    const char *name;
+    enum evhttp_cmd_type command;
+} methods[] = {
+    [HTTP_GET] = {"GET", EVHTTP_REQ_GET},       [HTTP_HEAD] = {"HEAD", EVHTTP_REQ_HEAD},
+    [HTTP_POST] = {"POST", EVHTTP_REQ_POST},    [HTTP_PUT] = {"PUT", EVHTTP_REQ_PUT},
+    [HTTP_PATCH] = {"PATCH", EVHTTP_REQ_PATCH}, [HTTP_DELETE] = {"DELETE", EVHTTP_REQ_DELETE},
+};
+#define METHODS (sizeof methods / sizeof *methods)
+
+static bool method_of(const struct http_server *s, struct evhttp_request *ev, enum http_method *out)
 {
-    switch (evhttp_request_get_command(ev)) {
-    case EVHTTP_REQ_GET:
-        *out = HTTP_GET;
+    enum evhttp_cmd_type command = evhttp_request_get_command(ev);
+    for (size_t i = 0; i < METHODS; i++) {
+        if (methods[i].command != command || !(s->methods & HTTP_METHOD_BIT(i)))
+            continue;
+        *out = (enum http_method)i;
         return true;
-    case EVHTTP_REQ_HEAD:
-        *out = HTTP_HEAD;
-        return true;
-    case EVHTTP_REQ_POST:
-        *out = HTTP_POST;
-        return true;
-    default:
-        return false;
+    }
+    return false;
+}
+
+const char *http_method_name(enum http_method m)
+{
+    return methods[m].name;
+}
+
+void http_server_methods(struct http_server *s, unsigned bits)
+{
+    size_t left = (size_t)__builtin_popcount(bits);
+    s->methods = bits;
+    *s->allow = '\0';
+    snprintf(s->refusal, sizeof s->refusal, "the method is none of ");
+    for (size_t i = 0; i < METHODS; i++) {
+        if (!(bits & HTTP_METHOD_BIT(i)))
+            continue;
+        left--;
+        snprintf(s->allow + strlen(s->allow), sizeof s->allow - strlen(s->allow), "%s%s",
+                 methods[i].name, left ? ", " : "");
+        snprintf(s->refusal + strlen(s->refusal), sizeof s->refusal - strlen(s->refusal), "%s%s",
+                 methods[i].name, left > 1 ? ", " : left ? " and " : "");
     }
 }
 
@@ -327,8 +356,8 @@ static void on_request(struct evhttp_request *ev, void *server)
         refuse(s, ev, conn, 503, "too late");
     } else if (!http_check(ev, s->max_header, &status, &why)) {
         refuse(s, ev, conn, status, why);
-    } else if (!method_of(ev, &r->method)) {
-        refuse(s, ev, conn, 405, "the method is none of GET, HEAD and POST");
+    } else if (!method_of(s, ev, &r->method)) {
+        refuse(s, ev, conn, 405, s->refusal);
     } else if (s->first && s->first(s->first_ctx, r)) {
         return;
     } else if (!(r->path = decode_path(ev))) {
@@ -377,6 +406,8 @@ bool http_server_new(struct event_base *base, const struct http_limits *l, http_
         return false;
     }
     set_limits(s, l);
+    http_server_methods(s, HTTP_METHOD_BIT(HTTP_GET) | HTTP_METHOD_BIT(HTTP_HEAD) |
+                               HTTP_METHOD_BIT(HTTP_POST));
     evhttp_set_default_content_type(s->evhttp, NULL);
     /* All of them, so that the refusal is ours: evhttp's own 501 leaves a CONNECT open and without
      * a length. */

@@ -8,7 +8,8 @@
 #include "base/err.h"
 #include "base/log.h"
 
-enum http_method { HTTP_GET, HTTP_HEAD, HTTP_POST };
+enum http_method { HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_PUT, HTTP_PATCH, HTTP_DELETE };
+#define HTTP_METHOD_BIT(m) (1u << (m))
 
 struct http_limits {
     int max_connections;
@@ -19,6 +20,7 @@ struct http_limits {
 
 /* One request, valid until its reply. */
 struct http_request;
+const char *http_method_name(enum http_method m); /* "GET" */
 enum http_method http_method(const struct http_request *r);
 const char *http_path(const struct http_request *r);        /* percent-decoded, no query, no NUL; "" for http_first */
 const char *http_raw_path(const struct http_request *r);    /* as sent, no query */
@@ -33,7 +35,7 @@ struct http_reply {
     struct view body;             /* copied, unless `release` is set: then borrowed until release(release_ctx) */
     void (*release)(void *release_ctx);
     void *release_ctx;
-    struct { const char *name, *value; } header[8]; /* name NULL ends; Date is there already */
+    struct { const char *name, *value; } header[20]; /* name NULL ends; Date is there already */
     bool close;                   /* close the connection after it */
 };
 /* Ends the request: exactly once for each. */
@@ -60,6 +62,8 @@ void http_server_watch(struct http_server *s, http_replied replied, void *ctx);
 /* Sees every request before its path is decoded, for paths that hold data; true: it has taken it.  Before listening. */
 typedef bool (*http_first)(void *ctx, struct http_request *r);
 void http_server_first(struct http_server *s, http_first first, void *ctx);
+/* Which methods are handed on, as HTTP_METHOD_BITs: GET, HEAD and POST if nobody says so.  All others are 405.  Before listening. */
+void http_server_methods(struct http_server *s, unsigned methods);
 /* New limits; those of a request that is being read may still be the old ones. */
 void http_server_limits(struct http_server *s, const struct http_limits *l);
 /* A socket bound to a numeric address ("" or "*": all), not yet listening: may be made as root, before all else. */
