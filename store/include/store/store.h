@@ -101,6 +101,7 @@ struct store_cert {
     char transaction[260];
     uint64_t renews, renewed_by;      /* ids, 0: none */
     uint32_t shard;                   /* partition of the CRL that its distribution point names, from 1; 0: the complete one */
+    char device[32], policy[32];      /* ids (fleet.h) for whom and by which it was made, "" none; a renewal keeps them */
     struct buf der;                   /* owned */
 };
 void store_cert_clear(struct store_cert *c);
@@ -183,6 +184,7 @@ struct store_cert_filter {
     const char *text;             /* substring of subject or SAN, any case; NULL: all */
     int state;                    /* enum cert_state or -1 */
     const char *endpoint, *template_name;
+    const char *device, *policy;  /* ids, NULL: all */
     int64_t expires_before;       /* 0: any */
     bool oldest_first;
     uint64_t after_id;            /* for paging: only ids below this (above, with oldest_first); 0: from the beginning */
@@ -272,6 +274,7 @@ struct store_challenge {
     char subject[STORE_SUBJECT_MAX];   /* binding: pattern, "" any */
     char san[STORE_SUBJECT_MAX];       /* binding: "DNS:host", "" any */
     char label[128];
+    char device[32], policy[32];       /* ids (fleet.h): what is enrolled with it is theirs; "" none */
     /* the last use and the refused ones, for people */
     int64_t used_at;
     char used_by_transaction[260], used_by_subject[STORE_SUBJECT_MAX], used_by_peer[64];
@@ -342,6 +345,7 @@ struct store_request {
     uint32_t polls;
     char decided_by[64], note[256];
     uint64_t cert_id;
+    char device[32], policy[32];       /* of its challenge, or of the certificate that it renews; "" none */
     struct buf csr;                    /* owned; the challenge in it was masked by enroll/ */
     struct buf signer;                 /* owned; DER of the certificate that signed the message */
 };
@@ -440,6 +444,7 @@ struct store_attempt {
     uint8_t key_hash[STORE_HASH];      /* zeros: not known */
     char signer[2 * STORE_SERIAL_MAX + 1]; /* serial of the signer's certificate where it is one of ours, hex */
     char challenge[32], request[32];   /* ids */
+    char device[32], policy[32];       /* ids; "" none */
     char serial[2 * STORE_SERIAL_MAX + 1]; /* of the certificate sent back, hex */
     char template_name[64];
     char reason[32];                   /* code of the one list; "" none */
