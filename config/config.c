@@ -490,7 +490,9 @@ static const char *section_label(const char *section, const config_setting_t *gr
         const char *section, *thing, *name;
     } list[] = {{"authorities", "authority", "name"},
                 {"templates", "template", "name"},
-                {"endpoints", "endpoint", "path"}};
+                {"endpoints", "endpoint", "path"},
+                {"webhooks", "webhook", "name"},
+                {"upstreams", "upstream", "name"}};
     for (size_t i = 0; i < sizeof list / sizeof list[0]; i++) {
         const char *name;
         char quoted[SHOWN_VALUE];
@@ -599,6 +601,7 @@ struct section_list {
     size_t size, most;
     const config_setting_t **where;
     bool *bad; /* gets true for an element with mistakes; may be NULL */
+    bool optional;
 };
 
 /* Returns how many elements there are. */
@@ -606,6 +609,8 @@ static size_t load_list(struct loader *l, const config_setting_t *root,
                         const struct section_list *s)
 {
     const config_setting_t *at = config_setting_get_member(root, s->name);
+    if (!at && s->optional)
+        return 0;
     if (!at) {
         config_mistake(l, NULL, "the list \"%s\" is missing", s->name);
         return 0;
@@ -637,14 +642,20 @@ static size_t load_list(struct loader *l, const config_setting_t *root,
 static void load_root(struct loader *l, const config_setting_t *root)
 {
     struct config *c = l->c;
-    const struct section_list authorities = {"authorities",          c->authority,
-                                             sizeof c->authority[0], CONFIG_MAX_AUTHORITIES,
-                                             l->authority,           NULL};
-    const struct section_list templates = {"templates",           c->template,
-                                           sizeof c->template[0], CONFIG_MAX_TEMPLATES,
-                                           l -> template,         l -> template_bad};
-    const struct section_list endpoints = {"endpoints",          c->endpoint, sizeof c->endpoint[0],
-                                           CONFIG_MAX_ENDPOINTS, l->endpoint, NULL};
+    const struct section_list authorities = {
+        "authorities", c->authority, sizeof c->authority[0], CONFIG_MAX_AUTHORITIES, l->authority,
+        NULL,          false};
+    const struct section_list templates = {
+        "templates",       c->template, sizeof c->template[0], CONFIG_MAX_TEMPLATES, l -> template,
+        l -> template_bad, false};
+    const struct section_list endpoints = {
+        "endpoints", c->endpoint, sizeof c->endpoint[0], CONFIG_MAX_ENDPOINTS, l->endpoint,
+        NULL,        false};
+    const struct section_list webhooks = {
+        "webhooks", c->webhook, sizeof c->webhook[0], CONFIG_MAX_WEBHOOKS, l->webhook, NULL, true};
+    const struct section_list upstreams = {
+        "upstreams", c->upstream, sizeof c->upstream[0], CONFIG_MAX_UPSTREAMS, l->upstream,
+        NULL,        true};
     load_section(l, "", root, c);
     if (c->home[0])
         memcpy(l->dir, c->home, sizeof l->dir);
@@ -659,6 +670,8 @@ static void load_root(struct loader *l, const config_setting_t *root)
     c->authority_n = load_list(l, root, &authorities);
     c->template_n = load_list(l, root, &templates);
     c->endpoint_n = load_list(l, root, &endpoints);
+    c->webhook_n = load_list(l, root, &webhooks);
+    c->upstream_n = load_list(l, root, &upstreams);
 }
 
 /* The complete path of the file and of its directory, without following a link that the file itself
@@ -777,6 +790,9 @@ void config_free(struct config *c)
     for (size_t i = 0; i < c->endpoint_n; i++)
         for (size_t k = 0; k < c->endpoint[i].alias_n; k++)
             free(c->endpoint[i].alias[k]);
+    for (size_t i = 0; i < c->endpoint_n; i++)
+        for (size_t k = 0; k < c->endpoint[i].notify_n; k++)
+            free(c->endpoint[i].notify[k]);
     for (size_t i = 0; i < c->admin_allow_n; i++)
         free(c->admin_allow[i]);
     free(c);
@@ -830,7 +846,7 @@ bool config_key_file(const struct config *c, const char *path)
             if (keys[k][0] && strcmp(keys[k], path) == 0)
                 return true;
     }
-    return false;
+    return config_outside_secret(c, path);
 }
 
 bool config_keys_beneath(const struct config *c, const char *directory)
@@ -843,5 +859,5 @@ bool config_keys_beneath(const struct config *c, const char *directory)
             if (strncmp(keys[k], directory, n) == 0 && (keys[k][n] == '/' || !keys[k][n]))
                 return true;
     }
-    return false;
+    return config_outside_secret_beneath(c, directory);
 }

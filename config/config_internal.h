@@ -20,6 +20,8 @@ struct loader {
     const config_setting_t *authority[CONFIG_MAX_AUTHORITIES];
     const config_setting_t *template[CONFIG_MAX_TEMPLATES];
     const config_setting_t *endpoint[CONFIG_MAX_ENDPOINTS];
+    const config_setting_t *webhook[CONFIG_MAX_WEBHOOKS];
+    const config_setting_t *upstream[CONFIG_MAX_UPSTREAMS];
     bool template_bad[CONFIG_MAX_TEMPLATES]; /* a setting in it was complained about */
 };
 
@@ -30,6 +32,11 @@ void config_mistake(struct loader *l, const config_setting_t *at, const char *fm
 const config_setting_t *config_at(const config_setting_t *group, const char *key);
 /* Names, references, combinations. */
 void config_check(struct loader *l);
+/* config_outside.c: webhooks, upstreams, and what endpoints say of them. */
+void config_check_outside(struct loader *l);
+/* Is it a file with a secret for servers elsewhere; is one beneath the directory? */
+bool config_outside_secret(const struct config *c, const char *path);
+bool config_outside_secret_beneath(const struct config *c, const char *directory);
 
 /* The first line of the static challenge's file: owned, to be wiped.  Refuses a file that others can
  * read and a challenge that is too short. */

@@ -109,6 +109,14 @@ static const struct setting_word signing_words[] = {
 static const struct setting_word ocsp_key_words[] = {
     {"p256", 0}, {"rsa2048", 0}, {"none", 0}, {NULL, 0}};
 
+static const struct setting_word webhook_words[] = {{"validate", WEBHOOK_VALIDATE},
+                                                   {"notify", WEBHOOK_NOTIFY},
+                                                   {"intune", WEBHOOK_INTUNE},
+                                                   {NULL, 0}};
+static const struct setting_word failure_words[] = {{"busy", false}, {"refuse", true}, {NULL, 0}};
+static const struct setting_word auth_words[] = {
+    {"basic", UPSTREAM_BASIC}, {"ntlm", UPSTREAM_NTLM}, {NULL, 0}};
+
 /* clang-format off */
 const struct setting config_schema[] = {
     {"", "home", SETTING_PATH, AT(config, home), 0, 0, NULL, NULL, 0,
@@ -380,6 +388,60 @@ const struct setting config_schema[] = {
      "Takes a certification request of another version than 0, or of none."},
     {"endpoints", "absent_content", SETTING_BOOL, AT(config_endpoint, absent_content), 0, 0, NULL, "false", 0,
      "Sends PENDING and FAILURE without any content, for clients that stumble over an empty one."},
+
+    {"webhooks", "name", SETTING_TEXT, AT(config_webhook, name), 1, 0, NULL, NULL, SETTING_REQUIRED,
+     "Name by which endpoints refer to it."},
+    {"webhooks", "url", SETTING_URL, AT(config_webhook, url), 1, 0, NULL, NULL, 0,
+     "Where it is asked; needed by kinds validate and notify."},
+    {"webhooks", "kind", SETTING_CHOICE, AT(config_webhook, kind), 0, 0, webhook_words, "\"validate\"", 0,
+     "It decides who may have a certificate, it is told what happened, or it is Microsoft Intune, which does both."},
+    {"webhooks", "secret_file", SETTING_FILE, AT(config_webhook, secret_file), 0, 0, NULL, NULL, 0,
+     "File with the secret that signs what is sent, 16 characters or more, a second line while it is being changed; for intune the client secret; mode 0600."},
+    {"webhooks", "ca_file", SETTING_FILE, AT(config_webhook, ca_file), 0, 0, NULL, NULL, 0,
+     "PEM certificates that the server's is verified by, instead of those of the system."},
+    {"webhooks", "timeout", SETTING_SECONDS, AT(config_webhook, timeout), 1, MINUTE, NULL, "\"10s\"", 0,
+     "An answer comes within this time, all tries together, or there is none."},
+    {"webhooks", "retries", SETTING_INT, AT(config_webhook, retries), 0, 10, NULL, "2", 0,
+     "Further tries within the timeout, when no connection came about or the server answered that it cannot."},
+    {"webhooks", "on_failure", SETTING_CHOICE, AT(config_webhook, refuse_on_failure), 0, 0, failure_words, "\"busy\"", 0,
+     "What a device gets when validation gave no answer: busy asks it to come again, refuse is final."},
+    {"webhooks", "remember", SETTING_DURATION, AT(config_webhook, remember), 0, HOUR, NULL, "\"1m\"", 0,
+     "An answer holds this long for the same request of the same transaction."},
+    {"webhooks", "pass_challenge", SETTING_BOOL, AT(config_webhook, pass_challenge), 0, 0, NULL, "false", 0,
+     "Sends the challenge along, in its own member and in the request."},
+    {"webhooks", "insecure", SETTING_BOOL, AT(config_webhook, insecure), 0, 0, NULL, "false", 0,
+     "Allows an http:// address that is not on this machine: whoever is between reads and forges what is said."},
+    {"webhooks", "tenant", SETTING_TEXT, AT(config_webhook, tenant), 1, 0, NULL, NULL, 0,
+     "Intune: the directory (tenant) that the application is registered in."},
+    {"webhooks", "client_id", SETTING_TEXT, AT(config_webhook, client_id), 1, 0, NULL, NULL, 0,
+     "Intune: the application (client) ID."},
+    {"webhooks", "login_url", SETTING_URL, AT(config_webhook, login_url), 0, 0, NULL, "\"https://login.microsoftonline.com\"", 0,
+     "Intune: where tokens are had, another one for national clouds."},
+    {"webhooks", "graph_url", SETTING_URL, AT(config_webhook, graph_url), 0, 0, NULL, "\"https://graph.microsoft.com\"", 0,
+     "Intune: where the address of the validation service is found."},
+    {"webhooks", "wait_for_notification", SETTING_BOOL, AT(config_webhook, wait_for_notification), 0, 0, NULL, "true", 0,
+     "Intune: a certificate is handed out only when Intune has taken the notice of it; until then the device is told PENDING."},
+
+    {"upstreams", "name", SETTING_TEXT, AT(config_upstream, name), 1, 0, NULL, NULL, SETTING_REQUIRED,
+     "Name by which endpoints refer to it."},
+    {"upstreams", "url", SETTING_URL, AT(config_upstream, url), 1, 0, NULL, NULL, SETTING_REQUIRED,
+     "The SCEP URL of the other server."},
+    {"upstreams", "admin_url", SETTING_URL, AT(config_upstream, admin_url), 1, 0, NULL, NULL, 0,
+     "Its page of challenges, such as https://ndes.example.org/certsrv/mscep_admin/."},
+    {"upstreams", "user", SETTING_TEXT, AT(config_upstream, user), 1, 0, NULL, NULL, 0,
+     "Who asks for that page, as user, DOMAIN\\user or user@domain."},
+    {"upstreams", "password_file", SETTING_FILE, AT(config_upstream, password_file), 0, 0, NULL, NULL, 0,
+     "File whose first line is the password; mode 0600."},
+    {"upstreams", "auth", SETTING_CHOICE, AT(config_upstream, auth), 0, 0, auth_words, "\"basic\"", 0,
+     "How it is shown to that page."},
+    {"upstreams", "ca_file", SETTING_FILE, AT(config_upstream, ca_file), 0, 0, NULL, NULL, 0,
+     "PEM certificates that the server's is verified by, instead of those of the system."},
+    {"upstreams", "timeout", SETTING_SECONDS, AT(config_upstream, timeout), 1, 5 * MINUTE, NULL, "\"30s\"", 0,
+     "An answer comes within this time, all tries together, or there is none."},
+    {"upstreams", "retries", SETTING_INT, AT(config_upstream, retries), 0, 10, NULL, "2", 0,
+     "Further tries within the timeout, of what may be asked twice."},
+    {"upstreams", "insecure", SETTING_BOOL, AT(config_upstream, insecure), 0, 0, NULL, "false", 0,
+     "Allows an http:// admin_url that is not on this machine: the password can be read on its way."},
     {NULL, NULL, SETTING_TEXT, 0, 0, 0, 0, 0, NULL, NULL, 0, NULL},
 };
 /* clang-format on */

@@ -29,6 +29,8 @@ TITLES = {
     "authorities.rollover": "authorities.rollover",
     "templates": "templates",
     "endpoints": "endpoints",
+    "webhooks": "webhooks",
+    "upstreams": "upstreams",
 }
 
 

@@ -19,6 +19,9 @@
 #define ENDPOINT_MAX_ALIASES 8
 #define CONFIG_MAX_ALLOW 16
 #define CONFIG_MAX_INCLUDES 32
+#define CONFIG_MAX_WEBHOOKS 32
+#define CONFIG_MAX_UPSTREAMS 16
+#define ENDPOINT_MAX_NOTIFY 4
 
 struct config_endpoint {
     char path[128];                       /* "/scep"; also the endpoint's name in the store */
@@ -46,6 +49,9 @@ struct config_endpoint {
     bool strict_nonces, same_signer_subject, one_recipient;
     int64_t max_clock_difference;         /* of signingTime, seconds; 0: not looked at */
     bool odd_message_digest, any_csr_version;
+    char validate[64];                    /* name of the webhook that says who may have a certificate; "": none */
+    char *notify[ENDPOINT_MAX_NOTIFY];    /* names of webhooks that are told; owned */
+    size_t notify_n;
 };
 
 struct config_authority {
@@ -69,6 +75,34 @@ struct config_authority {
     bool rollover_automatic;
     int64_t rollover_announce, rollover_before, rollover_validity;
     char root_key[512];
+};
+
+enum webhook_kind { WEBHOOK_VALIDATE, WEBHOOK_NOTIFY, WEBHOOK_INTUNE };
+
+struct config_webhook {
+    char name[64];
+    char url[256];                        /* not with WEBHOOK_INTUNE */
+    enum webhook_kind kind;
+    char secret_file[512], ca_file[512];  /* "": none; those of the system */
+    int timeout;                          /* seconds */
+    int retries;
+    bool refuse_on_failure;               /* else the device is asked to come again */
+    int64_t remember;                     /* seconds */
+    bool pass_challenge, insecure;
+    char tenant[64], client_id[64];       /* WEBHOOK_INTUNE */
+    char login_url[256], graph_url[256];
+    bool wait_for_notification;
+};
+
+enum upstream_auth { UPSTREAM_BASIC, UPSTREAM_NTLM };
+
+struct config_upstream {
+    char name[64];
+    char url[256], admin_url[256];        /* "" admin_url: there is none */
+    char user[128], password_file[512], ca_file[512];
+    enum upstream_auth auth;
+    int timeout, retries;                 /* timeout in seconds */
+    bool insecure;
 };
 
 struct config_ocsp {
@@ -112,6 +146,10 @@ struct config {
     size_t template_n;
     struct config_endpoint endpoint[CONFIG_MAX_ENDPOINTS];
     size_t endpoint_n;
+    struct config_webhook webhook[CONFIG_MAX_WEBHOOKS];
+    size_t webhook_n;
+    struct config_upstream upstream[CONFIG_MAX_UPSTREAMS];
+    size_t upstream_n;
 };
 
 /* Called for every mistake: "scepd.conf:31: unknown setting ... (did you mean ...?)". */
@@ -124,10 +162,13 @@ struct config *config_load_waiting(const char *file, config_complain complain, v
 void config_free(struct config *c);
 /* Which file: -c, $SCEPD_CONF, $SCEPD_HOME/scepd.conf, /etc/scepd/scepd.conf. */
 const char *config_find(const char *from_option, char buf[512]);
-/* Is the file named as a private key or as its passphrase?  Is one such beneath the directory, or one of an authority? */
+/* Is the file named as a private key, its passphrase, or a secret for servers elsewhere?  Is one such beneath the directory, or one of an authority? */
 bool config_key_file(const struct config *c, const char *path);
 bool config_keys_beneath(const struct config *c, const char *directory);
 const struct config_endpoint *config_endpoint_by_path(const struct config *c, const char *path);
+/* NULL: there is none of this name. */
+const struct config_webhook *config_webhook_by_name(const struct config *c, const char *name);
+const struct config_upstream *config_upstream_by_name(const struct config *c, const char *name);
 
 #define CONFIG_MAX_MEMBERS (CONFIG_MAX_AUTHORITIES * FAMILY_MAX)
 

@@ -1,0 +1,215 @@
+/* Servers elsewhere: rules for webhooks and upstreams, and which files hold secrets for them. */
+#include <string.h>
+#include <strings.h>
+
+#include "base/network.h"
+#include "base/text.h"
+#include "config/suggest.h"
+#include "config_internal.h"
+
+const struct config_webhook *config_webhook_by_name(const struct config *c, const char *name)
+{
+    for (size_t i = 0; i < c->webhook_n; i++)
+        if (strcmp(c->webhook[i].name, name) == 0)
+            return &c->webhook[i];
+    return NULL;
+}
+
+const struct config_upstream *config_upstream_by_name(const struct config *c, const char *name)
+{
+    for (size_t i = 0; i < c->upstream_n; i++)
+        if (strcmp(c->upstream[i].name, name) == 0)
+            return &c->upstream[i];
+    return NULL;
+}
+
+/* ---- secrets ---- */
+
+bool config_outside_secret(const struct config *c, const char *path)
+{
+    for (size_t i = 0; i < c->webhook_n; i++)
+        if (c->webhook[i].secret_file[0] && strcmp(c->webhook[i].secret_file, path) == 0)
+            return true;
+    for (size_t i = 0; i < c->upstream_n; i++)
+        if (c->upstream[i].password_file[0] && strcmp(c->upstream[i].password_file, path) == 0)
+            return true;
+    return false;
+}
+
+static bool beneath(const char *file, const char *directory)
+{
+    size_t n = strlen(directory);
+    return file[0] && strncmp(file, directory, n) == 0 && file[n] == '/';
+}
+
+bool config_outside_secret_beneath(const struct config *c, const char *directory)
+{
+    for (size_t i = 0; i < c->webhook_n; i++)
+        if (beneath(c->webhook[i].secret_file, directory))
+            return true;
+    for (size_t i = 0; i < c->upstream_n; i++)
+        if (beneath(c->upstream[i].password_file, directory))
+            return true;
+    return false;
+}
+
+/* ---- addresses ---- */
+
+/* The host of a URL that config.c has let through; brackets of IPv6 are taken off. */
+static void host_of(const char *url, char out[256])
+{
+    const char *begin = strstr(url, "://") + 3;
+    size_t n;
+    if (*begin == '[') {
+        begin++;
+        n = strcspn(begin, "]");
+    } else {
+        n = strcspn(begin, ":/?#");
+    }
+    n = n < 255 ? n : 255;
+    memcpy(out, begin, n);
+    out[n] = '\0';
+}
+
+/* A secret or a decision must not be had, or made, by whoever is between. */
+static void check_url(struct loader *l, const config_setting_t *at, const char *what,
+                      const char *name, const char *key, const char *url, bool insecure)
+{
+    char host[256];
+    if (!url[0])
+        return;
+    const char *authority = strstr(url, "://") + 3;
+    if (memchr(authority, '@', strcspn(authority, "/?#")))
+        config_mistake(l, config_at(at, key),
+                       "%s \"%s\": %s has a user or a password in it: secrets stand in files", what,
+                       name, key);
+    if (strchr(url, '#'))
+        config_mistake(l, config_at(at, key), "%s \"%s\": %s has a fragment (#), which is not sent",
+                       what, name, key);
+    if (strncmp(url, "http://", 7) != 0 || insecure)
+        return;
+    host_of(url, host);
+    if (!network_is_loopback(host) && strcasecmp(host, "localhost") != 0)
+        config_mistake(l, config_at(at, key),
+                       "%s \"%s\": %s is not https and not on this machine: whoever is between "
+                       "reads and forges what is said. If it must be, set insecure = true",
+                       what, name, key);
+}
+
+/* ---- webhooks ---- */
+
+static void check_intune(struct loader *l, const struct config_webhook *w,
+                         const config_setting_t *at)
+{
+    static const struct {
+        const char *key;
+        size_t offset;
+    } needed[] = {{"tenant", offsetof(struct config_webhook, tenant)},
+                  {"client_id", offsetof(struct config_webhook, client_id)},
+                  {"secret_file", offsetof(struct config_webhook, secret_file)}};
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
+        if (!config_setting_get_member(at, needed[i].key))
+            config_mistake(l, at, "webhook \"%s\": kind = \"intune\" needs %s", w->name,
+                           needed[i].key);
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._";
+    if (strspn(w->tenant, allowed) != strlen(w->tenant))
+        config_mistake(l, config_at(at, "tenant"),
+                       "webhook \"%s\": tenant is neither an ID nor a domain", w->name);
+    if (w->url[0])
+        config_mistake(l, config_at(at, "url"),
+                       "webhook \"%s\": url is not for kind = \"intune\", which finds its service "
+                       "by graph_url",
+                       w->name);
+    check_url(l, at, "webhook", w->name, "login_url", w->login_url, w->insecure);
+    check_url(l, at, "webhook", w->name, "graph_url", w->graph_url, w->insecure);
+}
+
+static void check_webhook(struct loader *l, size_t i)
+{
+    const struct config_webhook *w = &l->c->webhook[i];
+    const config_setting_t *at = l->webhook[i];
+    for (size_t k = 0; k < i; k++)
+        if (w->name[0] && strcmp(w->name, l->c->webhook[k].name) == 0)
+            config_mistake(l, config_at(at, "name"), "webhook \"%s\" stands twice", w->name);
+    if (w->kind == WEBHOOK_INTUNE) {
+        check_intune(l, w, at);
+        return;
+    }
+    static const char *const of_intune[] = {"tenant", "client_id", "login_url", "graph_url",
+                                            "wait_for_notification"};
+    for (size_t k = 0; k < sizeof of_intune / sizeof *of_intune; k++)
+        if (config_setting_get_member(at, of_intune[k]))
+            config_mistake(l, config_at(at, of_intune[k]),
+                           "webhook \"%s\": %s is only for kind = \"intune\"", w->name,
+                           of_intune[k]);
+    if (!config_setting_get_member(at, "url"))
+        config_mistake(l, at, "webhook \"%s\" needs url", w->name);
+    check_url(l, at, "webhook", w->name, "url", w->url, w->insecure);
+}
+
+/* ---- upstreams ---- */
+
+static void check_upstream(struct loader *l, size_t i)
+{
+    const struct config_upstream *u = &l->c->upstream[i];
+    const config_setting_t *at = l->upstream[i];
+    for (size_t k = 0; k < i; k++)
+        if (u->name[0] && strcmp(u->name, l->c->upstream[k].name) == 0)
+            config_mistake(l, config_at(at, "name"), "upstream \"%s\" stands twice", u->name);
+    if (!config_setting_get_member(at, "user") != !config_setting_get_member(at, "password_file"))
+        config_mistake(l, at, "upstream \"%s\": user and password_file go together", u->name);
+    /* SCEP itself is protected by its messages; the page with the challenges is not */
+    check_url(l, at, "upstream", u->name, "url", u->url, true);
+    check_url(l, at, "upstream", u->name, "admin_url", u->admin_url, u->insecure);
+}
+
+/* ---- endpoints ---- */
+
+static const struct config_webhook *find(struct loader *l, const config_setting_t *at,
+                                         const char *endpoint, const char *name)
+{
+    char hint[128], quoted[96];
+    struct suggest near = suggest_start(name);
+    const struct config_webhook *w = config_webhook_by_name(l->c, name);
+    if (w)
+        return w;
+    for (size_t i = 0; i < l->c->webhook_n; i++)
+        suggest_offer(&near, l->c->webhook[i].name);
+    text_printable(view_str(name), quoted, sizeof quoted);
+    config_mistake(l, at, "endpoint \"%s\": there is no webhook \"%s\"%s", endpoint, quoted,
+                   suggest_text(&near, hint, sizeof hint));
+    return NULL;
+}
+
+static void check_references(struct loader *l, size_t i)
+{
+    const struct config_endpoint *e = &l->c->endpoint[i];
+    const config_setting_t *at = l->endpoint[i];
+    const config_setting_t *validate = config_at(at, "validate"), *notify = config_at(at, "notify");
+    const struct config_webhook *w;
+    if (e->validate[0] && (w = find(l, validate, e->path, e->validate)) &&
+        w->kind == WEBHOOK_NOTIFY)
+        config_mistake(l, validate,
+                       "endpoint \"%s\": webhook \"%s\" is of kind notify, which decides nothing",
+                       e->path, w->name);
+    for (size_t k = 0; k < e->notify_n; k++)
+        if ((w = find(l, notify, e->path, e->notify[k])) && w->kind != WEBHOOK_NOTIFY)
+            config_mistake(l, notify, "endpoint \"%s\": webhook \"%s\" is not of kind notify%s",
+                           e->path, w->name,
+                           w->kind == WEBHOOK_INTUNE ? "; validate names it, and it is told too"
+                                                     : "");
+}
+
+void config_check_outside(struct loader *l)
+{
+    for (size_t i = 0; i < l->c->webhook_n; i++)
+        if (config_setting_is_group(l->webhook[i]))
+            check_webhook(l, i);
+    for (size_t i = 0; i < l->c->upstream_n; i++)
+        if (config_setting_is_group(l->upstream[i]))
+            check_upstream(l, i);
+    for (size_t i = 0; i < l->c->endpoint_n; i++)
+        if (config_setting_is_group(l->endpoint[i]))
+            check_references(l, i);
+}
