@@ -1,4 +1,8 @@
+#include <stdio.h>
 #include <string.h>
+
+#include <openssl/err.h>
+#include <openssl/evp.h>
 
 #include "audit.h"
 #include "base/hex.h"
@@ -14,6 +18,52 @@ static bool commit_or_abort(struct store_write *w, bool ok, struct err *err)
         return store_write_commit(w, err);
     store_write_abort(w);
     return false;
+}
+
+/* ---- versions ---- */
+
+/* Two states that an administrator could tell apart have different ones. */
+static uint64_t version_of(const char *state)
+{
+    uint8_t hash[32];
+    uint64_t v = 0;
+    if (EVP_Digest(state, strlen(state), hash, NULL, EVP_sha256(), NULL) != 1) {
+        ERR_clear_error();
+        return 1;
+    }
+    for (size_t i = 0; i < sizeof v; i++)
+        v = v << 8 | hash[i];
+    return v ? v : 1;
+}
+
+uint64_t enroll_cert_version(const struct store_cert *c)
+{
+    char state[160];
+    snprintf(state, sizeof state, "%llu %d %lld %d %llu", (unsigned long long)c->id, (int)c->state,
+             (long long)c->revoked_at, (int)c->revocation_reason,
+             (unsigned long long)c->renewed_by);
+    return version_of(state);
+}
+
+uint64_t enroll_request_version(const struct store_request *r)
+{
+    char state[600];
+    snprintf(state, sizeof state, "%s %d %lld %llu %s %s", r->id, (int)r->state,
+             (long long)r->decided_at, (unsigned long long)r->cert_id, r->decided_by, r->note);
+    return version_of(state);
+}
+
+uint64_t enroll_challenge_version(const struct store_challenge *c)
+{
+    char state[160];
+    snprintf(state, sizeof state, "%s %u %lld", c->id, c->used, (long long)c->revoked_at);
+    return version_of(state);
+}
+
+static bool still(const struct enroll_act *act, uint64_t version, const char *what, struct err *err)
+{
+    return !act->expected || act->expected == version ||
+           err_set(err, ERR_CONFLICT, "%s was changed meanwhile", what);
 }
 
 /* ---- requests ---- */
@@ -35,102 +85,130 @@ static bool may_decide(const struct store_request *r, bool approve, int64_t now,
                          r->state == REQUEST_DENIED ? "denied" : "approved", r->decided_by, then);
 }
 
-static bool decide_in(struct store_write *w, const char *id, bool approve, const char *by,
-                      const char *note, int64_t now, struct store_request *r, struct err *err)
+static bool request_put(struct store_write *w, const struct store_request *r,
+                        enum enroll_request_verb verb, const struct enroll_act *act,
+                        struct err *err)
 {
+    const char *note = act->note ? act->note : "";
+    if (verb == ENROLL_CANCEL)
+        return store_request_cancel(w, r->id, act->by, note, act->now, err);
+    bool approve = verb == ENROLL_APPROVE;
+    return may_decide(r, approve, act->now, err) &&
+           store_request_decide(w, r->id, approve, act->by, note, act->now, err);
+}
+
+static bool request_change_in(struct store_write *w, const char *id, enum enroll_request_verb verb,
+                              const struct enroll_act *act, struct err *err)
+{
+    static const char *const events[] = {"request.approved", "request.denied", "request.cancelled"};
+    struct store_request r = {.id = ""};
     struct store_audit audit;
-    if (!store_write_request_get(w, id, r, err) || !may_decide(r, approve, now, err) ||
-        !store_request_decide(w, id, approve, by, note ? note : "", now, err))
+    const char *note = act->note ? act->note : "";
+    if (!store_write_request_get(w, id, &r, err))
         return false;
-    audit_fill(&audit, now, approve ? "request.approved" : "request.denied", by, id, "%.300s %s%s",
-               r->subject, note && *note ? "note: " : "", note ? note : "");
-    return store_audit_put(w, &audit, err);
+    audit_fill(&audit, act->now, events[verb], act->by, id, "%.300s %s%s", r.subject,
+               *note ? "note: " : "", note);
+    bool ok = still(act, enroll_request_version(&r), id, err) &&
+              request_put(w, &r, verb, act, err) && store_audit_put(w, &audit, err);
+    store_request_clear(&r);
+    return ok;
+}
+
+bool enroll_request_change(struct store *s, const char *id, enum enroll_request_verb verb,
+                           const struct enroll_act *act, struct store_request *out, struct err *err)
+{
+    struct store_request found = {0};
+    struct store_write *w = NULL;
+    bool ok = store_request_get(s, id, &found, err) && store_write_begin(s, &w, err) &&
+              commit_or_abort(w, request_change_in(w, found.id, verb, act, err), err);
+    ok = ok && store_request_get(s, found.id, out, err);
+    store_request_clear(&found);
+    return ok;
 }
 
 bool enroll_request_decide(struct store *s, const char *id, bool approve, const char *by,
                            const char *note, int64_t now, struct store_request *out,
                            struct err *err)
 {
-    struct store_request found = {0}, r = {0};
-    struct store_write *w = NULL;
-    bool ok = store_request_get(s, id, &found, err) && store_write_begin(s, &w, err) &&
-              commit_or_abort(w, decide_in(w, found.id, approve, by, note, now, &r, err), err);
-    store_request_clear(&r);
-    ok = ok && store_request_get(s, found.id, out, err);
-    store_request_clear(&found);
-    return ok;
-}
-
-static bool cancel_in(struct store_write *w, const char *id, const char *by, const char *note,
-                      int64_t now, struct err *err)
-{
-    struct store_request r = {.id = ""};
-    struct store_audit audit;
-    if (!store_write_request_get(w, id, &r, err))
-        return false;
-    audit_fill(&audit, now, "request.cancelled", by, id, "%.300s %s%s", r.subject,
-               *note ? "note: " : "", note);
-    store_request_clear(&r);
-    return store_request_cancel(w, id, by, note, now, err) && store_audit_put(w, &audit, err);
+    struct enroll_act act = {.by = by, .note = note, .now = now};
+    return enroll_request_change(s, id, approve ? ENROLL_APPROVE : ENROLL_DENY, &act, out, err);
 }
 
 bool enroll_request_cancel(struct store *s, const char *id, const char *by, const char *note,
                            int64_t now, struct store_request *out, struct err *err)
 {
-    struct store_request found = {0};
-    struct store_write *w = NULL;
-    bool ok = store_request_get(s, id, &found, err) && store_write_begin(s, &w, err) &&
-              commit_or_abort(w, cancel_in(w, found.id, by, note ? note : "", now, err), err);
-    ok = ok && store_request_get(s, found.id, out, err);
-    store_request_clear(&found);
-    return ok;
+    struct enroll_act act = {.by = by, .note = note, .now = now};
+    return enroll_request_change(s, id, ENROLL_CANCEL, &act, out, err);
 }
 
 /* ---- certificates ---- */
 
-static bool revoke_in(struct store_write *w, const struct store_cert *c, enum crl_reason reason,
-                      const char *by, int64_t now, struct err *err)
+static bool cert_change_in(struct store_write *w, uint64_t id, enum crl_reason reason,
+                           const struct enroll_act *act, struct err *err)
 {
     char serial[2 * STORE_SERIAL_MAX + 1];
+    struct store_cert c = {0};
     struct store_audit audit;
     bool release = reason == CRL_REMOVE_FROM_CRL; /* RFC 5280 section 5.3.1: ends a hold */
-    hex_encode(view_of(c->serial, c->serial_len), serial);
-    audit_fill(&audit, now, release ? "certificate.released" : "certificate.revoked", by, serial,
-               "%.300s reason=%d", c->subject, (int)reason);
-    return (release ? store_cert_release(w, c->id, err)
-                    : store_cert_revoke(w, c->id, reason, now, err)) &&
-           store_audit_put(w, &audit, err);
+    const char *note = act->note ? act->note : "";
+    if (!store_write_cert_by_id(w, id, &c, err))
+        return false;
+    hex_encode(view_of(c.serial, c.serial_len), serial);
+    audit_fill(&audit, act->now, release ? "certificate.released" : "certificate.revoked", act->by,
+               serial, "%.200s reason=%d%s%s", c.subject, (int)reason, *note ? " note: " : "",
+               note);
+    bool ok = still(act, enroll_cert_version(&c), serial, err) &&
+              (release ? store_cert_release(w, id, err)
+                       : store_cert_revoke(w, id, reason, act->now, err)) &&
+              store_audit_put(w, &audit, err);
+    store_cert_clear(&c);
+    return ok;
+}
+
+bool enroll_cert_change(struct store *s, uint64_t cert_id, enum crl_reason reason,
+                        const struct enroll_act *act, struct err *err)
+{
+    struct store_write *w = NULL;
+    return store_write_begin(s, &w, err) &&
+           commit_or_abort(w, cert_change_in(w, cert_id, reason, act, err), err);
 }
 
 bool enroll_cert_revoke(struct store *s, uint64_t cert_id, enum crl_reason reason, const char *by,
                         int64_t now, struct err *err)
 {
-    struct store_cert c = {0};
-    struct store_write *w = NULL;
-    bool ok = store_cert_by_id(s, cert_id, &c, err) && store_write_begin(s, &w, err) &&
-              commit_or_abort(w, revoke_in(w, &c, reason, by, now, err), err);
-    store_cert_clear(&c);
-    return ok;
+    struct enroll_act act = {.by = by, .now = now};
+    return enroll_cert_change(s, cert_id, reason, &act, err);
 }
 
 /* ---- challenges ---- */
 
-static bool revoke_challenge_in(struct store_write *w, const struct store_challenge *c,
-                                const char *by, int64_t now, struct err *err)
+static bool revoke_challenge_in(struct store_write *w, const uint8_t hash[STORE_HASH],
+                                const struct enroll_act *act, struct err *err)
 {
     struct store_audit audit;
-    audit_fill(&audit, now, "challenge.revoked", by, c->id, "%s%s used=%u",
-               *c->label ? "label=" : "", c->label, c->used);
-    return store_challenge_revoke(w, c->id, now, err) && store_audit_put(w, &audit, err);
+    struct store_challenge c;
+    if (!store_write_challenge_by_hash(w, hash, &c, err) ||
+        !still(act, enroll_challenge_version(&c), c.id, err))
+        return false;
+    audit_fill(&audit, act->now, "challenge.revoked", act->by, c.id, "%s%s used=%u",
+               *c.label ? "label=" : "", c.label, c.used);
+    return store_challenge_revoke(w, c.id, act->now, err) && store_audit_put(w, &audit, err);
 }
 
-bool enroll_challenge_revoke(struct store *s, const char *id, const char *by, int64_t now,
+bool enroll_challenge_change(struct store *s, const char *id, const struct enroll_act *act,
                              struct err *err)
 {
     struct store_challenge c;
     struct store_write *w = NULL;
     return store_challenge_by_id(s, id, &c, err) && store_write_begin(s, &w, err) &&
-           commit_or_abort(w, revoke_challenge_in(w, &c, by, now, err), err);
+           commit_or_abort(w, revoke_challenge_in(w, c.hash, act, err), err);
+}
+
+bool enroll_challenge_revoke(struct store *s, const char *id, const char *by, int64_t now,
+                             struct err *err)
+{
+    struct enroll_act act = {.by = by, .now = now};
+    return enroll_challenge_change(s, id, &act, err);
 }
 
 /* ---- store ---- */

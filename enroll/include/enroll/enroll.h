@@ -96,6 +96,21 @@ bool enroll_challenge_revoke(struct store *s, const char *id, const char *by, in
 /* Takes back what waits or was approved, as long as its device has not fetched it; it is told FAILURE. */
 bool enroll_request_cancel(struct store *s, const char *id, const char *by, const char *note, int64_t now,
                            struct store_request *out, struct err *err);
+/* The same verbs for who has seen an item before and wants to change just that: each version stands for what an administrator can
+ * see and change of it (not for polls, refusals and the like).  ERR_CONFLICT, and nothing changed, when it is another by now. */
+struct enroll_act {
+    const char *by, *note;           /* note: NULL for none */
+    int64_t now;
+    uint64_t expected;               /* version; 0: any */
+};
+enum enroll_request_verb { ENROLL_APPROVE, ENROLL_DENY, ENROLL_CANCEL };
+uint64_t enroll_cert_version(const struct store_cert *c);
+uint64_t enroll_request_version(const struct store_request *r);
+uint64_t enroll_challenge_version(const struct store_challenge *c);
+bool enroll_cert_change(struct store *s, uint64_t cert_id, enum crl_reason reason, const struct enroll_act *act, struct err *err);
+bool enroll_request_change(struct store *s, const char *id, enum enroll_request_verb verb, const struct enroll_act *act,
+                           struct store_request *out, struct err *err);
+bool enroll_challenge_change(struct store *s, const char *id, const struct enroll_act *act, struct err *err);
 /* One step of a purge (store.h); writes an audit entry when something went. */
 bool enroll_purge(struct store *s, struct store_purge *p, const char *by, int64_t now, struct err *err);
 /* A backup was written and is good: remembered for whoever watches that. */
