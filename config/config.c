@@ -492,7 +492,9 @@ static const char *section_label(const char *section, const config_setting_t *gr
                 {"templates", "template", "name"},
                 {"endpoints", "endpoint", "path"},
                 {"webhooks", "webhook", "name"},
-                {"upstreams", "upstream", "name"}};
+                {"upstreams", "upstream", "name"},
+                {"ndes", "ndes page", "path"},
+                {"challenge_hooks", "challenge hook", "name"}};
     for (size_t i = 0; i < sizeof list / sizeof list[0]; i++) {
         const char *name;
         char quoted[SHOWN_VALUE];
@@ -656,6 +658,15 @@ static void load_root(struct loader *l, const config_setting_t *root)
     const struct section_list upstreams = {
         "upstreams", c->upstream, sizeof c->upstream[0], CONFIG_MAX_UPSTREAMS, l->upstream,
         NULL,        true};
+    const struct section_list ndes = {"ndes", c->ndes, sizeof c->ndes[0], CONFIG_MAX_NDES, l->ndes,
+                                      NULL,   true};
+    const struct section_list hooks = {"challenge_hooks",
+                                       c->challenge_hook,
+                                       sizeof c->challenge_hook[0],
+                                       CONFIG_MAX_CHALLENGE_HOOKS,
+                                       l->challenge_hook,
+                                       NULL,
+                                       true};
     load_section(l, "", root, c);
     if (c->home[0])
         memcpy(l->dir, c->home, sizeof l->dir);
@@ -672,6 +683,8 @@ static void load_root(struct loader *l, const config_setting_t *root)
     c->endpoint_n = load_list(l, root, &endpoints);
     c->webhook_n = load_list(l, root, &webhooks);
     c->upstream_n = load_list(l, root, &upstreams);
+    c->ndes_n = load_list(l, root, &ndes);
+    c->challenge_hook_n = load_list(l, root, &hooks);
 }
 
 /* The complete path of the file and of its directory, without following a link that the file itself

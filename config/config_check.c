@@ -242,8 +242,8 @@ static void check_shape(struct loader *l, const struct config_endpoint *e,
             a->name);
 }
 
-static void check_path(struct loader *l, const struct config_endpoint *e,
-                       const config_setting_t *at, const char *path)
+bool config_check_url_path(struct loader *l, const config_setting_t *at, const char *path,
+                           size_t cap)
 {
     static const char allowed[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~!$&'()*+,;=:@/";
@@ -256,9 +256,17 @@ static void check_path(struct loader *l, const struct config_endpoint *e,
                        "path \"%s\" must begin with /, must not end in / and has only characters "
                        "of a plain URL path",
                        quoted);
-    else if (n >= sizeof e->path || n >= sizeof((struct enroll_policy *)0)->endpoint)
+    else if (n >= cap)
         config_mistake(l, at, "path \"%s\" is too long: %zu octets, at most %zu", quoted, n,
-                       sizeof((struct enroll_policy *)0)->endpoint - 1);
+                       cap - 1);
+    else
+        return true;
+    return false;
+}
+
+static void check_path(struct loader *l, const config_setting_t *at, const char *path)
+{
+    config_check_url_path(l, at, path, sizeof((struct enroll_policy *)0)->endpoint);
 }
 
 /* Does an endpoint before `i`, or a path of `i` before `self`, have this path already? */
@@ -283,11 +291,11 @@ static void check_endpoint(struct loader *l, size_t i)
     const struct config_endpoint *e = &l->c->endpoint[i];
     const config_setting_t *at = l->endpoint[i];
     if (e->path[0]) {
-        check_path(l, e, config_at(at, "path"), e->path);
+        check_path(l, config_at(at, "path"), e->path);
         check_unique(l, i, e->path, 0, config_at(at, "path"));
     }
     for (size_t k = 0; k < e->alias_n; k++) {
-        check_path(l, e, config_at(at, "aliases"), e->alias[k]);
+        check_path(l, config_at(at, "aliases"), e->alias[k]);
         check_unique(l, i, e->alias[k], k + 1, config_at(at, "aliases"));
     }
     const struct config_authority *a = check_authority_reference(l, e, at);
@@ -433,4 +441,5 @@ void config_check(struct loader *l)
     for (size_t i = 0; i < l->c->endpoint_n; i++)
         if (config_setting_is_group(l->endpoint[i]))
             check_endpoint(l, i);
+    config_check_ndes(l);
 }

@@ -22,6 +22,8 @@ struct loader {
     const config_setting_t *endpoint[CONFIG_MAX_ENDPOINTS];
     const config_setting_t *webhook[CONFIG_MAX_WEBHOOKS];
     const config_setting_t *upstream[CONFIG_MAX_UPSTREAMS];
+    const config_setting_t *ndes[CONFIG_MAX_NDES];
+    const config_setting_t *challenge_hook[CONFIG_MAX_CHALLENGE_HOOKS];
     bool template_bad[CONFIG_MAX_TEMPLATES]; /* a setting in it was complained about */
 };
 
@@ -37,6 +39,10 @@ void config_check_outside(struct loader *l);
 /* Is it a file with a secret for servers elsewhere; is one beneath the directory? */
 bool config_outside_secret(const struct config *c, const char *path);
 bool config_outside_secret_beneath(const struct config *c, const char *directory);
+/* The part of it about what hands out challenges. */
+void config_check_ndes(struct loader *l);
+/* Is it what the path of a URL may be, as endpoints have it, in fewer than `cap` octets?  Complains otherwise. */
+bool config_check_url_path(struct loader *l, const config_setting_t *at, const char *path, size_t cap);
 
 /* The first line of the static challenge's file: owned, to be wiped.  Refuses a file that others can
  * read and a challenge that is too short. */

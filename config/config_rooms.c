@@ -157,6 +157,17 @@ static bool static_hash(const struct config_endpoint *e, const struct challenge_
     return done || err_prefix(err, "endpoint \"%s\"", e->path);
 }
 
+/* The password that a page shows again and again; the page's process has to know it in clear. */
+static bool load_ndes_password(const struct config *c, const struct config_ndes *n, struct buf *out,
+                               struct err *err)
+{
+    const struct config_endpoint *e = config_endpoint_by_path(c, n->endpoint);
+    if (!n->single_password || !e)
+        return true;
+    return config_static_challenge(e->static_challenge_file, out, err) ||
+           err_prefix(err, "ndes page \"%s\"", n->path);
+}
+
 static bool load_policy(const struct config *c, const struct config_endpoint *e,
                         const struct config_rooms *r, struct enroll_policy *p, struct err *err)
 {
@@ -206,6 +217,8 @@ bool config_rooms_load(const struct config *c, struct config_rooms *out, struct 
     }
     for (size_t i = 0; good && i < c->endpoint_n; i++)
         good = load_policy(c, &c->endpoint[i], &r, &r.policy[i], err);
+    for (size_t i = 0; good && i < c->ndes_n; i++)
+        good = load_ndes_password(c, &c->ndes[i], &r.ndes_password[i], err);
     if (!good) {
         config_rooms_clear(c, &r);
         return false;
@@ -219,6 +232,8 @@ void config_rooms_clear(const struct config *c, struct config_rooms *r)
 {
     for (size_t i = 0; i < c->authority_n; i++)
         family_free(r->family[i]);
+    for (size_t i = 0; i < CONFIG_MAX_NDES; i++)
+        buf_wipe(&r->ndes_password[i]);
     banned_keys_clear(&r->banned);
     free(r->spec);
     if (r->legacy)

@@ -85,6 +85,8 @@ static const struct setting_word key_reuse_words[] = {
     {"never", KEY_REUSE_NEVER},
     {NULL, 0},
 };
+static const struct setting_word encoding_words[] = {
+    {"utf-16", NDES_UTF16}, {"utf-16le", NDES_UTF16LE}, {"utf-8", NDES_UTF8}, {NULL, 0}};
 /* Of the signature by which a device shows that it has the key. */
 static const struct setting_word csr_digest_words[] = {
     {"SHA-1", ALG_BIT(DIGEST_SHA1)},     {"SHA-224", ALG_BIT(DIGEST_SHA224)},
@@ -144,6 +146,8 @@ const struct setting config_schema[] = {
     {"", "authorities", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, SETTING_REQUIRED, "List of certificate authorities."},
     {"", "templates", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, SETTING_REQUIRED, "List of certificate templates."},
     {"", "endpoints", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, SETTING_REQUIRED, "List of URL paths at which devices enrol."},
+    {"", "ndes", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, 0, "List of pages from which MDM products fetch challenges, as from NDES's mscep_admin."},
+    {"", "challenge_hooks", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, 0, "List of webhooks that answer with a challenge, at /hooks/challenge/NAME."},
 
     {"listen", "address", SETTING_TEXT, AT(config, address), 1, 0, NULL, "\"127.0.0.1\"", SETTING_FIXED,
      "Address to listen on; \"0.0.0.0\" or \"::\" for all."},
@@ -442,6 +446,29 @@ const struct setting config_schema[] = {
      "Further tries within the timeout, of what may be asked twice."},
     {"upstreams", "insecure", SETTING_BOOL, AT(config_upstream, insecure), 0, 0, NULL, "false", 0,
      "Allows an http:// admin_url that is not on this machine: the password can be read on its way."},
+    {"ndes", "endpoint", SETTING_TEXT, AT(config_ndes, endpoint), 1, 0, NULL, NULL, SETTING_REQUIRED,
+     "Path of the endpoint that the challenges of the page are for."},
+    {"ndes", "path", SETTING_TEXT, AT(config_ndes, path), 1, 0, NULL, "\"/certsrv/mscep_admin\"", 0,
+     "URL path of the page; any case, and / or /mscep.dll behind it, are understood."},
+    {"ndes", "encoding", SETTING_CHOICE, AT(config_ndes, encoding), 0, 0, encoding_words, "\"utf-16\"", 0,
+     "How the page is written: UTF-16LE with a byte order mark, without one as NDES often has it, or UTF-8."},
+    {"ndes", "password_length", SETTING_INT, AT(config_ndes, password_length), CHALLENGE_HEX_MIN, CHALLENGE_HEX_MAX, NULL, "8", 0,
+     "Octets of a challenge; the page shows twice as many hexadecimal digits."},
+    {"ndes", "validity", SETTING_DURATION, AT(config_ndes, validity), MINUTE, 366 * DAY, NULL, "\"60m\"", 0,
+     "A challenge that nobody used expires after this time."},
+    {"ndes", "cache", SETTING_INT, AT(config_ndes, cache), 1, 1000000, NULL, "10000", 0,
+     "Challenges of the page that may be open at a time: neither used nor expired; when there are so many it says that the password cache is full."},
+    {"ndes", "single_password", SETTING_BOOL, AT(config_ndes, single_password), 0, 0, NULL, "false", 0,
+     "Shows the endpoint's static challenge, the same for all devices, instead of a fresh one."},
+
+    {"challenge_hooks", "name", SETTING_TEXT, AT(config_challenge_hook, name), 1, 0, NULL, NULL, SETTING_REQUIRED,
+     "Last part of its path: letters, digits, - and _."},
+    {"challenge_hooks", "endpoint", SETTING_TEXT, AT(config_challenge_hook, endpoint), 1, 0, NULL, NULL, SETTING_REQUIRED,
+     "Path of the endpoint that its challenges are for."},
+    {"challenge_hooks", "validity", SETTING_DURATION, AT(config_challenge_hook, validity), MINUTE, 366 * DAY, NULL, "\"60m\"", 0,
+     "A challenge that nobody used expires after this time."},
+    {"challenge_hooks", "cache", SETTING_INT, AT(config_challenge_hook, cache), 1, 1000000, NULL, "10000", 0,
+     "Challenges of the webhook that may be open at a time; further calls are answered 503."},
     {NULL, NULL, SETTING_TEXT, 0, 0, 0, 0, 0, NULL, NULL, 0, NULL},
 };
 /* clang-format on */

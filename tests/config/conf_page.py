@@ -31,6 +31,8 @@ TITLES = {
     "endpoints": "endpoints",
     "webhooks": "webhooks",
     "upstreams": "upstreams",
+    "ndes": "ndes",
+    "challenge_hooks": "challenge_hooks",
 }
 
 

@@ -95,6 +95,26 @@ START_TEST(static_challenge_gone)
 }
 END_TEST
 
+START_TEST(single_password_is_the_static_challenge)
+{
+    struct config_rooms r;
+    struct err err = {0};
+    struct config_ndes *n = &f.config->ndes[0];
+    *n = (struct config_ndes){.path = "/page", .endpoint = "/static", .single_password = true};
+    f.config->ndes_n = 1;
+    ck_assert_msg(config_rooms_load(f.config, &r, &err), "%s", err.text);
+    ck_assert_uint_eq(r.ndes_password[0].n, strlen("static-secret"));
+    ck_assert_mem_eq(r.ndes_password[0].p, "static-secret", r.ndes_password[0].n);
+    config_rooms_clear(f.config, &r);
+    ck_assert_ptr_null(r.ndes_password[0].p);
+    n->single_password = false; /* nobody needs it in clear */
+    ck_assert_msg(config_rooms_load(f.config, &r, &err), "%s", err.text);
+    ck_assert_uint_eq(r.ndes_password[0].n, 0);
+    config_rooms_clear(f.config, &r);
+    f.config->ndes_n = 0;
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("config/config_rooms");
@@ -105,6 +125,7 @@ int main(void)
     tcase_add_test(c, foreign_ra);
     tcase_add_test(c, open_challenge_key);
     tcase_add_test(c, static_challenge_gone);
+    tcase_add_test(c, single_password_is_the_static_challenge);
     suite_add_tcase(s, c);
     return check_main(s);
 }

@@ -22,6 +22,8 @@
 #define CONFIG_MAX_WEBHOOKS 32
 #define CONFIG_MAX_UPSTREAMS 16
 #define ENDPOINT_MAX_NOTIFY 4
+#define CONFIG_MAX_NDES 16
+#define CONFIG_MAX_CHALLENGE_HOOKS 16
 
 struct config_endpoint {
     char path[128];                       /* "/scep"; also the endpoint's name in the store */
@@ -52,6 +54,27 @@ struct config_endpoint {
     char validate[64];                    /* name of the webhook that says who may have a certificate; "": none */
     char *notify[ENDPOINT_MAX_NOTIFY];    /* names of webhooks that are told; owned */
     size_t notify_n;
+};
+
+enum ndes_encoding { NDES_UTF16, NDES_UTF16LE, NDES_UTF8 }; /* UTF-16LE with a byte order mark; without; UTF-8 */
+
+/* A page that shows a fresh challenge as NDES's mscep_admin does, at the API's listener. */
+struct config_ndes {
+    char path[128];                       /* "/certsrv/mscep_admin" */
+    char endpoint[128];                   /* path of the endpoint that its challenges are for */
+    enum ndes_encoding encoding;
+    int password_length;                  /* octets; twice as many hexadecimal digits */
+    int64_t validity;                     /* seconds */
+    int cache;                            /* challenges that may be open at once */
+    bool single_password;                 /* shows the endpoint's static challenge instead */
+};
+
+/* Where an MDM product asks for a challenge by a webhook, at the API's listener: /hooks/challenge/NAME. */
+struct config_challenge_hook {
+    char name[64];
+    char endpoint[128];
+    int64_t validity;                     /* seconds */
+    int cache;                            /* challenges that may be open at once */
 };
 
 struct config_authority {
@@ -150,6 +173,10 @@ struct config {
     size_t webhook_n;
     struct config_upstream upstream[CONFIG_MAX_UPSTREAMS];
     size_t upstream_n;
+    struct config_ndes ndes[CONFIG_MAX_NDES];
+    size_t ndes_n;
+    struct config_challenge_hook challenge_hook[CONFIG_MAX_CHALLENGE_HOOKS];
+    size_t challenge_hook_n;
 };
 
 /* Called for every mistake: "scepd.conf:31: unknown setting ... (did you mean ...?)". */
@@ -182,6 +209,7 @@ struct config_rooms {
     int64_t due;                                         /* Unix seconds: config_tend has something to do then;
                                                             INT64_MAX: nothing in sight */
     struct challenge_key challenge_key;
+    struct buf ndes_password[CONFIG_MAX_NDES];           /* owned; what a page with single_password shows */
     struct banned_keys banned;                           /* owned; the policies borrow it */
     struct signer_spec *spec;                            /* owned */
     OSSL_PROVIDER *legacy;                               /* owned; NULL: no endpoint takes DES */
