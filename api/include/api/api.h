@@ -220,11 +220,12 @@ int64_t api_now(const struct api_call *c);
 
 /* ---- pages beside /api/v1 ---- */
 
-/* Whole paths that other software dictates (NDES, webhooks), and what people read.  `matches` gets the decoded path.  The page sees the request as it
+/* Whole paths that other software dictates (NDES, webhooks), and what people read.  `matches` gets the decoded path, and the world for
+ * pages whose path the configuration says.  The page sees the request as it
  * came (c->request, with its body) and answers anything; with a role the sign-in is looked at before, and a 401 offers Basic. */
 struct api_page {
     const char *name;                 /* "ndes_admin", in log and audit */
-    bool (*matches)(const char *path);
+    bool (*matches)(const struct api_world *w, const char *path);
     enum account_role role;           /* ROLE_NONE: it looks itself (api_sign_in) */
     bool basic;                       /* user and token by Basic */
     bool changes;                     /* any call is recorded in the audit log */
