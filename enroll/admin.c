@@ -4,9 +4,9 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 
-#include "audit.h"
 #include "base/hex.h"
 #include "base/text.h"
+#include "enroll/audit.h"
 #include "enroll/enroll.h"
 
 /* How long a used up or expired challenge can still be asked about. */
@@ -97,7 +97,7 @@ static bool request_put(struct store_write *w, const struct store_request *r,
            store_request_decide(w, r->id, approve, act->by, note, act->now, err);
 }
 
-static bool request_change_in(struct store_write *w, const char *id, enum enroll_request_verb verb,
+bool enroll_request_change_in(struct store_write *w, const char *id, enum enroll_request_verb verb,
                               const struct enroll_act *act, struct err *err)
 {
     static const char *const events[] = {"request.approved", "request.denied", "request.cancelled"};
@@ -120,7 +120,7 @@ bool enroll_request_change(struct store *s, const char *id, enum enroll_request_
     struct store_request found = {0};
     struct store_write *w = NULL;
     bool ok = store_request_get(s, id, &found, err) && store_write_begin(s, &w, err) &&
-              commit_or_abort(w, request_change_in(w, found.id, verb, act, err), err);
+              commit_or_abort(w, enroll_request_change_in(w, found.id, verb, act, err), err);
     ok = ok && store_request_get(s, found.id, out, err);
     store_request_clear(&found);
     return ok;
@@ -143,7 +143,7 @@ bool enroll_request_cancel(struct store *s, const char *id, const char *by, cons
 
 /* ---- certificates ---- */
 
-static bool cert_change_in(struct store_write *w, uint64_t id, enum crl_reason reason,
+bool enroll_cert_change_in(struct store_write *w, uint64_t id, enum crl_reason reason,
                            const struct enroll_act *act, struct err *err)
 {
     char serial[2 * STORE_SERIAL_MAX + 1];
@@ -170,7 +170,7 @@ bool enroll_cert_change(struct store *s, uint64_t cert_id, enum crl_reason reaso
 {
     struct store_write *w = NULL;
     return store_write_begin(s, &w, err) &&
-           commit_or_abort(w, cert_change_in(w, cert_id, reason, act, err), err);
+           commit_or_abort(w, enroll_cert_change_in(w, cert_id, reason, act, err), err);
 }
 
 bool enroll_cert_revoke(struct store *s, uint64_t cert_id, enum crl_reason reason, const char *by,
@@ -182,7 +182,7 @@ bool enroll_cert_revoke(struct store *s, uint64_t cert_id, enum crl_reason reaso
 
 /* ---- challenges ---- */
 
-static bool revoke_challenge_in(struct store_write *w, const uint8_t hash[STORE_HASH],
+bool enroll_challenge_change_in(struct store_write *w, const uint8_t hash[STORE_HASH],
                                 const struct enroll_act *act, struct err *err)
 {
     struct store_audit audit;
@@ -201,7 +201,7 @@ bool enroll_challenge_change(struct store *s, const char *id, const struct enrol
     struct store_challenge c;
     struct store_write *w = NULL;
     return store_challenge_by_id(s, id, &c, err) && store_write_begin(s, &w, err) &&
-           commit_or_abort(w, revoke_challenge_in(w, c.hash, act, err), err);
+           commit_or_abort(w, enroll_challenge_change_in(w, c.hash, act, err), err);
 }
 
 bool enroll_challenge_revoke(struct store *s, const char *id, const char *by, int64_t now,

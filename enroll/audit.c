@@ -1,4 +1,4 @@
-#include "audit.h"
+#include "enroll/audit.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -15,14 +15,14 @@
 #include "base/hex.h"
 #include "base/text.h"
 #include "ca/keyfile.h"
-#include "audit.h"
+#include "enroll/audit.h"
 #include "binding.h"
-#include "token.h"
+#include "enroll/token.h"
 
 #define SECRET_CHARACTERS \
     16 /* RFC 8894 section 7.3: 80 bits, beyond guessing, short enough to type */
 #define SECRET_GROUP 4
-#define ID_TRIES 16  /* a taken id is drawn again */
+#define ID_TRIES 16 /* a taken id is drawn again */
 
 /* ---- the key ---- */
 

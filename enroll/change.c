@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "audit.h"
+#include "enroll/audit.h"
 #include "base/hex.h"
 #include "base/text.h"
 

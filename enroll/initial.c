@@ -8,7 +8,7 @@
 #include "ca/family.h"
 #include "ca/keycheck.h"
 #include "pkcs7/alg.h"
-#include "token.h"
+#include "enroll/token.h"
 
 /* ---- the plan ---- */
 

@@ -1,4 +1,4 @@
-#include "token.h"
+#include "enroll/token.h"
 
 #include <ctype.h>
 #include <openssl/crypto.h>

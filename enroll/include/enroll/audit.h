@@ -1,4 +1,4 @@
-/* One shape for all audit entries of this room. */
+/* One shape for the audit entries of this room and of those above it. */
 #pragma once
 
 #include "store/store.h"
