@@ -434,6 +434,34 @@ static void next_ca(struct scep_http *s, struct http_request *r, const struct sc
     http_reply_text(r, 404, "there is no next CA certificate");
 }
 
+/* NDES shows a page to whoever opens its address, and administrators look there whether it is
+ * alive. */
+static const char info_page[] =
+    "<HTML><Head><Meta HTTP-Equiv=\"Content-Type\" Content=\"text/html; charset=UTF-8\">"
+    "<Title>Network Device Enrollment Service</Title></Head><Body BgColor=#FFFFFF>"
+    "<H1>Network Device Enrollment Service</H1>"
+    "<P> This is an address of the Simple Certificate Enrollment Protocol (SCEP): devices send "
+    "their "
+    "certificate requests here. "
+    "<P> An enrollment challenge password is to be had from the page <B>mscep_admin</B>, at the "
+    "address of the administration, by those who may. </Body></HTML>\n";
+
+/* Was the endpoint asked for by a name that NDES has for it? */
+static bool named_as_ndes(const struct http_request *r)
+{
+    static const char *const names[] = {"/mscep.dll", "/mscep"};
+    const char *path = http_path(r);
+    size_t n = strlen(path);
+    while (n > 0 && path[n - 1] == '/')
+        n--;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        size_t k = strlen(names[i]);
+        if (n >= k && strncasecmp(path + n - k, names[i], k) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* RFC 8894 sections 3.5.2 and 4.2 */
 static void get_operation(struct scep_http *s, struct http_request *r,
                           const struct scep_endpoint *e, enum operation op, const char *asked)
@@ -456,6 +484,12 @@ static void get_operation(struct scep_http *s, struct http_request *r,
             reply_method(s, r, e->config->post_only ? "POST" : "GET, POST");
         return;
     case OP_NONE:
+        if (http_method(r) != HTTP_POST && !*http_raw_query(r) && named_as_ndes(r)) {
+            reply_memory(s, r, "info", "text/html; charset=utf-8", "no-store", view_str(info_page));
+            return;
+        }
+        refuse_operation(s, r, asked);
+        return;
     case OP_UNKNOWN:
         refuse_operation(s, r, asked);
         return;

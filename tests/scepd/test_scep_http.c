@@ -81,12 +81,16 @@ static void start_pool(size_t queue, int deadline_ms)
     front.pool = pool;
 }
 
+static char alias[] = "/certsrv/mscep/mscep.dll";
+
 static void start_with(size_t queue, int deadline_ms)
 {
     struct http_limits limits = {64, 20, 131072, 262144, 1 << 26};
     struct err err = {0};
     memcpy(config.endpoint[0].path, "/scep", 6);
     memcpy(config.endpoint[0].template_name, "device", 7);
+    config.endpoint[0].alias[0] = alias;
+    config.endpoint[0].alias_n = 1;
     config.endpoint_n = 1;
     memcpy(authority.name, "demo", 5);
     authority.generation = 1;
@@ -264,6 +268,28 @@ START_TEST(refusals)
 }
 END_TEST
 
+/* Administrators and monitors open the address of NDES without anything behind it. */
+START_TEST(addresses_of_ndes_show_a_page)
+{
+    static const char *const shown[] = {"GET /certsrv/mscep/mscep.dll",
+                                        "GET /CertSrv/MSCEP/mscep.DLL/"};
+    static const char *const refused[] = {
+        "GET /certsrv/mscep/mscep.dll?operation=", "GET /certsrv/mscep/mscep.dll?x",
+        "GET /certsrv/mscep/mscep.dll/pkiclient.exe", "POST /certsrv/mscep/mscep.dll"};
+    for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) {
+        ck_assert_int_eq(ask(shown[i], "\r\n"), 200);
+        assert_header("Content-Type: text/html; charset=utf-8\r\n");
+        ck_assert_ptr_nonnull(strstr(got.body, "Network Device Enrollment Service"));
+    }
+    ck_assert_int_eq(ask("HEAD /certsrv/mscep/mscep.dll", "\r\n"), 200);
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
+        ck_assert_int_eq(ask(refused[i], i == 3 ? "Content-Length: 0\r\n\r\n" : "\r\n"), 400);
+    ck_assert_int_eq(ask("GET /certsrv/mscep/mscep.dll?operation=GetCACaps", "\r\n"), 200);
+    ck_assert_str_eq(got.body, "AES\nSHA-256\n");
+    ck_assert_int_eq(prepared, 0);
+}
+END_TEST
+
 START_TEST(post_only)
 {
     config.endpoint[0].post_only = true;
@@ -433,6 +459,7 @@ int main(void)
     tcase_add_test(c, pki_operations);
     tcase_add_test(c, a_fault_asks_to_come_again);
     tcase_add_test(c, refusals);
+    tcase_add_test(c, addresses_of_ndes_show_a_page);
     tcase_add_test(c, post_only);
     tcase_add_test(c, what_was_asked_is_not_repeated_to_the_client);
     suite_add_tcase(s, c);
