@@ -319,6 +319,12 @@ static const struct reason_help helps[REASON_COUNT] = {
          "valid until its clock is right.",
          "Set the device's clock (NTP); a longer backdate in template {template} forgives more.",
          "the certificate arrives and is \"not yet valid\" or is not used"},
+    [REASON_PROFILE_UNFIT] =
+        {"Every kind of profile has things that it has no words for: a key size that the client cannot make, an "
+         "alternative name of a form that it does not know, a character that would end a line of a configuration.",
+         "Change the policy or the device's name as the text says, or take another kind of profile; docs/PROFILES.md "
+         "has what each kind can say.",
+         "no device has shown anything yet: no profile was made"},
     [REASON_NEVER_ARRIVED] = {"Nothing like this has reached the server: name, port, route, "
                               "firewall, a proxy that answers by itself, or a "
                               "device that did not even try.",

@@ -552,6 +552,7 @@ static const struct row {
     {REASON_HTTP_OPERATION, NULL, "tests/scepctl/test_explain.py", "\"http.operation\""},
     {REASON_HTTP_MALFORMED, NULL, "tests/scepctl/test_explain.py", "\"http.malformed\""},
     {REASON_HTTP_TOO_LONG, NULL, "tests/scepctl/test_explain.py", "\"http.too_long\""},
+    {REASON_PROFILE_UNFIT, NULL, "tests/fleet/test_profile.c", "REASON_PROFILE_UNFIT"},
     {REASON_HTTP_TLS, NULL, "tests/scepctl/test_explain.py", "\"http.tls\""},
     {REASON_CA_THUMBPRINT, NULL, "tests/scepd/test_attempts.c", "\"ca.thumbprint\""},
     {REASON_CLOCK_SKEW, NULL, "tests/scepd/test_pkiop_attempts.c", "\"clock.skew\""},

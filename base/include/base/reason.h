@@ -121,6 +121,9 @@ enum fail_info { /* RFC 8894 section 3.2.1.4 */
     X(HTTP_MALFORMED, "http.malformed", FAIL_BAD_REQUEST, 0, true, "the HTTP request is malformed")\
     X(HTTP_TOO_LONG, "http.too_long", FAIL_BAD_REQUEST, 0, true, "the HTTP request is too long")     \
     X(HTTP_TLS, "http.tls", FAIL_BAD_REQUEST, 0, true, "a TLS connection came to a port that speaks plain HTTP") \
+    /* what an administrator asked for, never a device */                                                        \
+    X(PROFILE_UNFIT, "profile.unfit", FAIL_BAD_REQUEST, 0, true,                                   \
+      "a profile of this kind cannot say what the policy asks for")                                \
     /* no refusals of ours: what the attempts of a device, or their absence, let us tell */                     \
     X(CA_THUMBPRINT, "ca.thumbprint", FAIL_BAD_REQUEST, 0, false,                                  \
       "the CA certificate was fetched and no request followed")                                    \
