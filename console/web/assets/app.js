@@ -1,0 +1,221 @@
+// @ts-check
+// The frame: sign-in, entries, search, health, account; and which address shows which page.
+import { html, render, useState, useEffect, useRef } from "./vendor.js";
+import { call, useLive, useAction, onSignedOut, route, href, go, enc, Problem } from "./api.js";
+import { Page, Trouble, Text, Link, Icon, Section, List, Time, Chip, Choice, FormDialog, Confirm, Copy, Mono, Empty, announce } from "./ui.js";
+import { Overview, Health, Activity, Explain } from "./pages_why.js";
+import { Requests, Certificates, Certificate, Challenges, Authority } from "./pages_ca.js";
+import { Devices, Device, Policies, Policy, Group } from "./pages_fleet.js";
+
+const ENTRIES = /** @type {[string, string][]} */ ([["/", "Overview"], ["/devices", "Devices"], ["/requests", "Requests"],
+  ["/certificates", "Certificates"], ["/challenges", "Challenges"], ["/policies", "Policies"], ["/authority", "Authority"], ["/activity", "Activity"]]);
+
+const PAGES = /** @type {Record<string, any>} */ ({ "": Overview, devices: [Devices, Device], requests: [Requests, Requests], certificates: [Certificates, Certificate],
+  challenges: Challenges, policies: [Policies, Policy], groups: [Policies, Group], authority: Authority, activity: Activity, explain: Explain, health: Health, account: Account });
+
+const ROLES = ["none", "auditor", "operator", "administrator"];
+
+/** @param {any} session @param {string} role */
+const can = (session, role) => ROLES.indexOf(session.role) >= ROLES.indexOf(role);
+
+// ---- sign-in ----
+
+/** @param {{onIn: (session: any) => void, code: string}} p */
+function SignIn({ onIn, code }) {
+  const [token, setToken] = useState("");
+  const enter = useAction(async (body) => onIn((await call("POST", "/session", body, { once: false })).data));
+  useEffect(() => {
+    document.title = "Sign in · scepd";
+    if (code) enter.run({ code });
+  }, [code]);
+  const submit = (e) => {
+    e.preventDefault();
+    enter.run({ token: token.trim() });
+  };
+  return html`<main class="signin"><h1>Sign in</h1>
+    ${enter.busy && html`<p role="status">Signing in…</p>`}
+    <${Trouble} error=${enter.error} />
+    <p>On the server, <code>scepctl console</code> prints a link that signs you in: it works once, for five minutes.</p>
+    <form onSubmit=${submit}>
+      <${Text} label="Or a token" type="password" name="token" autocomplete="current-password" value=${token} onText=${setToken}
+        help=${html`It begins with <code>scepd_</code>; <code>scepctl admin token new</code> makes one. Pasting is fine.`} />
+      <button type="submit" class="main" disabled=${!token.trim() || enter.busy}>Sign in</button>
+    </form></main>`;
+}
+
+// ---- search, health, account ----
+
+const PREFIXES = /** @type {[RegExp, string][]} */ ([[/^dev_/, "/devices/"], [/^req_/, "/requests/"], [/^pol_/, "/policies/"], [/^grp_/, "/groups/"]]);
+
+/** The page that a word means, else Explain. @param {string} word */
+async function find(word) {
+  for (const [re, to] of PREFIXES) if (re.test(word)) return go(to + enc(word));
+  const serial = word.replace(/[:\s]/g, "").toLowerCase();
+  if (/^[0-9a-f]{8,}$/.test(serial)) {
+    try {
+      const r = await call("GET", "/certificates/" + serial);
+      return go("/certificates/" + enc(r.data.serial || serial));
+    } catch (e) { /* then it is something else */ }
+  }
+  try {
+    const r = await call("GET", "/devices?limit=2&q=" + enc(word));
+    const same = r.data.items.filter((d) => d.name.toLowerCase() === word.toLowerCase());
+    const hit = same[0] || (r.data.items.length === 1 ? r.data.items[0] : null);
+    if (hit) return go("/devices/" + enc(hit.id));
+    if (r.data.items.length > 1) return go("/devices", { q: word });
+  } catch (e) { /* Explain knows more words */ }
+  return go("/explain", { what: word });
+}
+
+function Search() {
+  const [word, set] = useState("");
+  const box = useRef((null));
+  useEffect(() => {
+    const key = (e) => {
+      const t = (e.target);
+      if (e.key === "/" && !e.ctrlKey && !e.metaKey && !/^(INPUT|TEXTAREA|SELECT)$/.test(t.tagName) && !document.querySelector("dialog[open]")) {
+        e.preventDefault();
+        box.current.focus();
+      }
+    };
+    document.addEventListener("keydown", key);
+    return () => document.removeEventListener("keydown", key);
+  }, []);
+  const submit = async (e) => {
+    e.preventDefault();
+    if (!word.trim()) return;
+    await find(word.trim());
+    set("");
+    const title = document.getElementById("title");
+    if (title) title.focus();
+  };
+  return html`<form role="search" onSubmit=${submit}><label class="hidden" for="search">Search: name, serial, transaction, address</label>
+    <input id="search" ref=${box} type="search" autocomplete="off" placeholder="/  name, serial, transaction, address" value=${word}
+      onInput=${(e) => set(e.target.value)} /></form>`;
+}
+
+function HealthDot() {
+  const { data, error } = useLive("/status");
+  if (error && error.unreachable) return html`<span class="chip bad"><${Icon} name="cross" />no answer</span>`;
+  if (!data) return null;
+  const bad = (data.checks || []).filter((c) => c.status !== "pass").length;
+  return html`<${Link} to="/health" class="health"><${Chip} state=${data.status} text=${
+    bad ? `${bad} of ${data.checks.length} checks` : `ok: ${(data.checks || []).length} checks`} /><//>`;
+}
+
+/** @param {{session: any, onOut: () => void}} p */
+function AccountMenu({ session, onOut }) {
+  const [open, set] = useState(false);
+  const box = useRef((null));
+  useEffect(() => {
+    const away = (e) => {
+      if (e.type === "keydown" ? e.key === "Escape" : !box.current.contains(e.target)) set(false);
+    };
+    document.addEventListener("click", away);
+    document.addEventListener("keydown", away);
+    return () => { document.removeEventListener("click", away); document.removeEventListener("keydown", away); };
+  }, []);
+  return html`<div class="menu" ref=${box}><button type="button" aria-expanded=${open ? "true" : "false"} onClick=${() => set(!open)}>${session.name}</button>
+    ${open && html`<div class="list"><${Link} to="/account" onClick=${() => set(false)}>Account and tokens<//>
+      <button type="button" onClick=${onOut}>Sign out</button></div>`}</div>`;
+}
+
+/** @param {{session: any, can: (role: string) => boolean}} p */
+function Account({ session, can }) {
+  const [dialog, set] = useState((null));
+  const [label, setLabel] = useState(""), [days, setDays] = useState("90");
+  const make = async () => (await call("POST", "/tokens", { label, expires_at: new Date(Date.now() + Number(days) * 86400e3).toISOString().replace(/\.\d+/, "") })).data;
+  return html`<${Page} title="Account" word=${html`<span class="muted">${session.name}, ${session.role}</span>`}
+      actions=${html`<button type="button" class="main" onClick=${() => { setLabel(""); set("new"); }}>New token</button>`}>
+    <p>A token signs a program in, with your role. It is shown once and kept as a hash.</p>
+    <${List} path="/tokens" query=${{ admin: session.admin_id }} caption="Tokens" empty=${html`<${Empty} title="No token yet"><p>Programs and the NDES page sign in with one.</p><//>`} columns=${[
+      { head: "Label", cell: (t) => t.label || t.id }, { head: "Kind", cell: (t) => t.kind },
+      { head: "Created", cell: (t) => html`<${Time} at=${t.created_at} />` }, { head: "Last used", cell: (t) => html`<${Time} at=${t.used_at} />` },
+      { head: "Expires", cell: (t) => html`<${Time} at=${t.expires_at} />` },
+      { head: "", cell: (t) => html`<button type="button" onClick=${() => set(t)}>Revoke<span class="hidden"> ${t.label || t.id}</span>…</button>` }]} />
+    ${dialog === "new" && html`<${FormDialog} title="New token" verb="Make the token" action=${make} onClose=${() => set(null)}
+        onDone=${(t) => set({ shown: t })}>${() => html`
+      <${Text} label="Label" value=${label} onText=${setLabel} help="Which program will use it." />
+      <${Choice} label="Valid for" value=${days} onText=${setDays} choices=${[["30", "30 days"], ["90", "90 days"], ["365", "a year"]]} />`}<//>`}
+    ${dialog && dialog.shown && html`<${Confirmed} title="The token" secret=${dialog.shown.secret} onClose=${() => set(null)} />`}
+    ${dialog && dialog.id && html`<${Confirm} title=${"Revoke " + (dialog.label || dialog.id)} verb="Revoke" onClose=${() => set(null)}
+      action=${() => call("DELETE", "/tokens/" + enc(dialog.id), undefined, { etag: dialog.etag })}><p>Who uses this token is signed out at once. This cannot be undone.</p><//>`}<//>`;
+}
+
+/** @param {{title: string, secret: string, onClose: () => void}} p */
+function Confirmed({ title, secret, onClose }) {
+  return html`<${Confirm} title=${title} verb="I have it" action=${async () => true} onClose=${onClose} done="Closed">
+    <p>It is shown this once.</p><p class="secret"><${Mono} text=${secret} /></p><${Copy} text=${secret} /><//>`;
+}
+
+// ---- frame ----
+
+/** @param {{session: any, onOut: () => void}} p */
+function Frame({ session, onOut }) {
+  const [at, setAt] = useState(route());
+  const first = useRef(true);
+  const pending = useLive("/requests?state=pending&limit=100");
+  useEffect(() => {
+    const moved = () => setAt(route());
+    window.addEventListener("hashchange", moved);
+    return () => window.removeEventListener("hashchange", moved);
+  }, []);
+  useEffect(() => { // another page: its heading is where reading begins
+    if (first.current) { first.current = false; return; }
+    window.scrollTo(0, 0);
+    const title = document.getElementById("title");
+    if (title) title.focus({ preventScroll: true });
+    announce(document.title);
+  }, [at.path]);
+  const waiting = pending.data ? pending.data.items.length + (pending.data.next ? "+" : "") : "";
+  const found = PAGES[at.parts[0] || ""];
+  const View = Array.isArray(found) ? found[at.parts.length > 1 ? 1 : 0] : found;
+  const current = (to) => to === "/" + (at.parts[0] === "groups" ? "policies" : at.parts[0] || "");
+  const skip = (e) => { e.preventDefault(); (document.querySelector("main")).focus(); };
+  return html`<a class="skip" href="#main" onClick=${skip}>Skip to the content</a>
+    <header class="top"><${Link} to="/" class="brand">scepd<//><${Search} /><${HealthDot} /><${AccountMenu} session=${session} onOut=${onOut} /></header>
+    <div class="shell"><nav class="main" aria-label="Pages"><ul>${ENTRIES.map(([to, text]) => html`<li><a href=${href(to)} aria-current=${
+      current(to) ? "page" : undefined}><span>${text}</span>${to === "/requests" && waiting !== "" && waiting !== 0 && html`<b>${waiting}<span class="hidden"> waiting</span></b>`}</a></li>`)}</ul></nav>
+    <main id="main" tabindex="-1">${View ? html`<${View} key=${at.path} at=${at} session=${session} can=${(r) => can(session, r)} id=${at.parts[1] || ""} />`
+      : html`<${Page} title="No such page"><p><${Link} to="/">Overview<//></p><//>`}</main></div>`;
+}
+
+function App() {
+  const [state, set] = useState({ known: false, session: (null), error: (null) });
+  const [code] = useState(() => {
+    const found = /^#c=([^&]+)/.exec(location.hash);
+    if (found) history.replaceState(null, "", href("/")); // no secret stays in the address
+    return found ? decodeURIComponent(found[1]) : "";
+  });
+  const look = async () => {
+    try {
+      const r = await call("GET", "/session");
+      set({ known: true, session: r.data, error: null });
+    } catch (e) {
+      const lost = e instanceof Problem && e.status !== 401;
+      set({ known: true, session: null, error: lost ? e : null });
+    }
+  };
+  useEffect(() => {
+    onSignedOut.push(() => set((s) => (s.session ? { known: true, session: null, error: null } : s)));
+    if (code) set({ known: true, session: null, error: null }); else look();
+  }, []);
+  const out = async () => {
+    try { await call("DELETE", "/session"); } catch (e) { /* it is over here in any case */ }
+    set({ known: true, session: null, error: null });
+  };
+  if (!state.known) return html`<p class="signin" role="status">Loading…</p>`;
+  if (state.error) return html`<main class="signin"><h1>scepd</h1><${Trouble} error=${state.error} onRetry=${look} /></main>`;
+  if (!state.session) return html`<${SignIn} code=${code} onIn=${look} />`;
+  return html`<${Frame} session=${state.session} onOut=${out} />`;
+}
+
+const place = /** @type {HTMLElement} */ (document.getElementById("app"));
+const said = document.createElement("div");
+said.id = "said";
+said.className = "hidden";
+said.setAttribute("aria-live", "polite");
+document.body.append(said);
+render(html`<${App} />`, place);
+
+export { Section };

@@ -1,0 +1,287 @@
+// @ts-check
+// Which device is to have which certificate: devices, groups, policies, and the profiles made from them.
+import { html, useState, useEffect } from "./vendor.js";
+import { call, useLive, useAction, href, go, enc, span } from "./api.js";
+import { Page, Facts, Section, List, Live, Table, Time, Chip, Link, Mono, Icon, Empty, Confirm, FormDialog, Dialog, Text, Choice, Tick, Trouble, FilterChips,
+  FilterText, faultOf, saveFile, fileName, announce } from "./ui.js";
+import { certColumns, Made } from "./pages_ca.js";
+import { EventList } from "./pages_why.js";
+
+const PLATFORMS = /** @type {[string, string][]} */ ([["", "Not told"], ["apple", "Apple"], ["windows", "Windows"], ["android", "Android"], ["chromeos", "ChromeOS"],
+  ["network", "Network gear"], ["linux", "Linux"], ["other", "Other"]]);
+const platformText = (p) => (PLATFORMS.find(([v]) => v === p) || [0, p])[1];
+
+// The members of a device that an administrator says.
+const DEVICE = /** @type {[string, string, string?][]} */ ([["name", "Name", "As people call it; unique."], ["serial_number", "Serial number"], ["udid", "UDID"],
+  ["user", "User", "Login or UPN."], ["email", "E-mail"], ["host", "Host name", "Fully qualified."]]);
+
+// ---- devices ----
+
+export function Devices({ at, can }) {
+  const q = at.query, query = { state: q.state, platform: q.platform, group: q.group, policy: q.policy, q: q.q, cursor: q.cursor };
+  const counts = useLive("/overview");
+  const n = (counts.data && counts.data.devices) || {};
+  const all = ["active", "isolated", "retired"].reduce((sum, s) => sum + (n[s] || 0), 0);
+  const [dialog, set] = useState((q.new ? "new" : null));
+  return html`<${Page} title="Devices" actions=${can("administrator") && html`<button type="button" class="main" onClick=${() => set("new")}>New device</button>`}>
+    <div class="filters"><${FilterChips} label="State" name="state" path="/devices" query=${query} choices=${[["", "All", counts.data && all],
+      ...["active", "isolated", "retired"].map((s) => [s, s[0].toUpperCase() + s.slice(1), n[s]])]} />
+      <${FilterText} label="Search" path="/devices" query=${query} />
+      <label>Platform <select value=${q.platform || ""} onChange=${(e) => go("/devices", { ...query, platform: e.target.value, cursor: "" }, true)}>
+        ${[["", "Any"], ...PLATFORMS.slice(1)].map(([v, t]) => html`<option value=${v} selected=${v === (q.platform || "")}>${t}</option>`)}</select></label></div>
+    <${List} path="/devices" query=${query} caption="Devices" bulk=${can("administrator") && ((ids, clear, rows) => html`
+        <button type="button" onClick=${() => set({ bulk: "isolate", rows, clear })}>Isolate ${ids.length}…</button>
+        <button type="button" onClick=${() => set({ bulk: "retire", rows, clear })}>Retire ${ids.length}…</button>`)} empty=${html`<${Empty} title=${
+        Object.values(query).some(Boolean) ? "No device like that." : "No device yet."}><p>Devices come in three ways:</p><ol><li>one by one, with New device;</li>
+        <li>from a table: <code>scepctl device import devices.csv</code>;</li><li>by your MDM product, through the REST API or the NDES page.</li></ol><//>`} columns=${[
+      { head: "Name", cell: (d) => html`<${Link} to=${"/devices/" + enc(d.id)}>${d.name}<//>` }, { head: "State", cell: (d) => html`<${Chip} state=${d.state} />` },
+      { head: "Platform", cell: (d) => platformText(d.platform) }, { head: "User", cell: (d) => d.user }, { head: "Serial number", cell: (d) => d.serial_number },
+      { head: "Last seen", cell: (d) => html`<${Time} at=${d.seen_at} />` }]} />
+    ${dialog === "new" && html`<${DeviceForm} onClose=${() => set(null)} onDone=${(d) => go("/devices/" + enc(d.id))} />`}
+    ${dialog && dialog.bulk && html`<${Many} ...${dialog} onClose=${() => set(null)} />`}<//>`;
+}
+
+/** One thing done to many, one after another, so that it can say how far it got. */
+function Many({ bulk, rows, clear, onClose }) {
+  const [done, setDone] = useState(0);
+  const n = String(rows.length), verb = bulk === "retire" ? "Retire" : "Isolate";
+  const action = async () => {
+    for (let i = done; i < rows.length; i++) {
+      if (rows[i].state !== "retired" && !(bulk === "isolate" && rows[i].state === "isolated")) {
+        await call("POST", `/devices/${enc(rows[i].id)}/${bulk}`, {}, { etag: rows[i].etag });
+      }
+      setDone(i + 1);
+    }
+    clear();
+    return true;
+  };
+  return html`<${Confirm} title=${`${verb} ${n} devices`} verb=${`${verb} ${n}`} expect=${bulk === "retire" ? n : undefined} action=${action} onClose=${onClose}>
+    <p>${rows.slice(0, 8).map((r) => r.name).join(", ")}${rows.length > 8 ? ` and ${rows.length - 8} more` : ""}.</p>
+    <p>${bulk === "retire" ? "Their certificates are revoked, their requests cancelled, their challenges void, at once. This cannot be undone." : "They may renew what they have and enrol nothing new, until they are released."}</p>
+    <p role="status">${done > 0 && `${done} of ${n} done`}</p><//>`;
+}
+
+function DeviceForm({ device, onClose, onDone }) {
+  const [f, setF] = useState(() => ({ platform: "", ...Object.fromEntries(DEVICE.map(([k]) => [k, ""])), ...(device || {}) }));
+  const put = (k) => (v) => setF((o) => ({ ...o, [k]: v }));
+  const action = async () => {
+    const body = Object.fromEntries([...DEVICE.map(([k]) => [k, String(f[k] || "").trim()]), ["platform", f.platform]].filter(([k, v]) =>
+      (device ? v !== (device[k] || "") : v)));
+    return device ? (await call("PATCH", "/devices/" + enc(device.id), body, { etag: device.etag })).data || true : (await call("POST", "/devices", body)).data;
+  };
+  return html`<${FormDialog} title=${device ? "Edit " + device.name : "New device"} verb=${device ? "Save" : "Make the device"} action=${action} onClose=${onClose} onDone=${onDone}>${(e) => html`
+    <div class="two">${DEVICE.map(([k, label, help]) => html`<${Text} label=${label} help=${help} value=${f[k] || ""} onText=${put(k)} error=${faultOf(e, k)} required=${k === "name"} />`)}
+    <${Choice} label="Platform" value=${f.platform || ""} onText=${put("platform")} choices=${PLATFORMS} error=${faultOf(e, "platform")} /></div>`}<//>`;
+}
+
+export function Device({ id, can }) {
+  const live = useLive("/devices/" + enc(id)), policies = useLive(`/devices/${enc(id)}/policies`), events = useLive(`/devices/${enc(id)}/events?limit=20`);
+  const [dialog, set] = useState((null));
+  const d = live.data, may = can("administrator") && d && d.state !== "retired";
+  const close = () => { set(null); };
+  const post = (verb) => () => call("POST", `/devices/${enc(d.id)}/${verb}`, {}, { etag: d.etag || live.etag });
+  const last = events.data && events.data.items.find((e) => e.result);
+  const refused = last && /refused|failure|failed/.test(last.result) ? last : null;
+  const mine = policies.data ? policies.data.items : [];
+  return html`<${Page} title=${d ? d.name : "Device"} up=${[["/devices", "Devices"]]} word=${d && html`<${Chip} state=${d.state} />`} actions=${html`
+      ${can("operator") && d && d.state === "active" && mine.length > 0 && html`<button type="button" class="main" onClick=${() => set("profile")}>New profile</button>
+        <button type="button" onClick=${() => set("challenge")}>New challenge</button>`}
+      ${may && html`<button type="button" onClick=${() => set("edit")}>Edit</button>`}
+      ${may && d.state === "active" && html`<button type="button" onClick=${() => set("isolate")}>Isolate…</button>`}
+      ${may && d.state === "isolated" && html`<button type="button" onClick=${() => set("release")}>Release</button>`}
+      ${may && html`<button type="button" class="danger" onClick=${() => set("retire")}>Retire…</button>`}`}>
+    <${Live} live=${live}>${() => html`
+    ${refused && html`<div class="note bad"><div class="row"><span><${Icon} name="cross" />Last request refused <${Time} at=${refused.at} />: ${refused.detail || refused.reason || refused.code}</span>
+      <${Link} to="/explain" query=${{ what: refused.attempt || refused.transaction || refused.id }} class="button">Explain<//></div></div>`}
+    <${Facts} rows=${[["Platform", platformText(d.platform)], ...DEVICE.slice(1).map(([k, l]) => /** @type {[string, any]} */ ([l, d[k]])), ["Groups", [].concat(d.groups || []).map((g) => g.name || g).join(", ")],
+      ["Made", html`<${Time} at=${d.created_at} /> by ${d.created_by}`], ["Last seen", html`<${Time} at=${d.seen_at} />`], ["Id", html`<${Mono} text=${d.id} />`]]} />`}<//>
+    <${Section} title="Policies"><${Live} live=${policies}>${(p) => (p.items.length === 0 ? html`<${Empty} title="It has no policy."><p>Assign one to it on the page of a <${Link} to="/policies">policy<//>; then its
+      profile can be made here.</p><//>` : html`<${Table} caption="Policies of this device" rows=${p.items} columns=${[{ head: "Policy", cell: (x) => html`<${Link} to=${"/policies/" + enc(x.id)}>${x.name}<//>` },
+      { head: "Endpoint", cell: (x) => x.endpoint }, { head: "Subject", cell: (x) => x.subject }, { head: "State", cell: (x) => html`<${Chip} state=${x.paused ? "paused" : "active"} />` }]} />`)}<//><//>
+    <${Section} title="Certificates"><${List} path=${`/devices/${enc(id)}/certificates`} caption="Certificates of this device" idOf=${(c) => c.serial} columns=${certColumns}
+      empty=${html`<${Empty} title="Known, never asked."><ol><li>Has it a policy?</li><li>Was its profile installed?</li><li>Does it reach the SCEP URL? <code>scepctl probe</code> tells.</li></ol><//>`} /><//>
+    <${Section} title="Action history"><${EventList} live=${events} /><p><${Link} to="/activity" query=${{ device: id }}>All of it<//></p><//>
+    ${dialog === "edit" && html`<${DeviceForm} device=${{ ...d, etag: d.etag || live.etag }} onClose=${close} onDone=${close} />`}
+    ${dialog === "isolate" && html`<${Confirm} title=${"Isolate " + d.name} verb="Isolate" action=${post("isolate")} onClose=${close}><p>It may renew what it has and enrols nothing new, from now on. Release undoes it.</p><//>`}
+    ${dialog === "release" && html`<${Confirm} title=${"Release " + d.name} verb="Release" action=${post("release")} onClose=${close}><p>It may enrol again, from now on.</p><//>`}
+    ${dialog === "retire" && html`<${Confirm} title=${"Retire " + d.name} verb="Retire" action=${post("retire")} onClose=${close}>
+      <p>Its certificates are revoked, its pending requests cancelled, its open challenges void, at once.</p><p>This cannot be undone.</p><//>`}
+    ${dialog === "profile" && html`<${ProfileForm} device=${d} policies=${mine} onClose=${close} />`}
+    ${dialog === "challenge" && html`<${DeviceChallenge} device=${d} policies=${mine} onClose=${close} onMade=${(c) => set({ made: c })} />`}
+    ${dialog && dialog.made && html`<${Made} challenge=${dialog.made} onClose=${close} />`}<//>`;
+}
+
+function DeviceChallenge({ device, policies, onClose, onMade }) {
+  const [policy, setPolicy] = useState(policies[0].id);
+  return html`<${FormDialog} title=${"New challenge for " + device.name} verb="Make the challenge" onClose=${onClose} onDone=${onMade}
+      action=${async () => ({ device_name: device.name, ...(await call("POST", `/devices/${enc(device.id)}/challenges`, { policy })).data })}>${() => html`
+    <p>One use, bound to this device, the policy and the names that the policy gives.</p>
+    <${Choice} label="Policy" value=${policy} onText=${setPolicy} choices=${policies.map((p) => [p.id, p.name])} />`}<//>`;
+}
+
+const PROFILES = /** @type {[string, string][]} */ ([["apple", "Apple (.mobileconfig)"], ["windows", "Windows (SCEP CSP)"], ["android", "Android (JSON)"], ["chromeos", "ChromeOS (JSON)"],
+  ["cisco", "Cisco IOS"], ["strongswan", "strongSwan"], ["certmonger", "certmonger"]]);
+
+/** The file that a device installs, with a challenge bound to it. */
+function ProfileForm({ device, policies, onClose }) {
+  const [policy, setPolicy] = useState(policies[0].id);
+  const [kind, setKind] = useState({ apple: "apple", windows: "windows", android: "android", chromeos: "chromeos", network: "cisco", linux: "strongswan" }[(device.platform)] || "apple");
+  const action = async () => {
+    const r = await call("POST", "/profiles", { policy, device: device.id, platform: kind }, { accept: "*/*" });
+    saveFile(r.data instanceof Blob ? r.data : new Blob([JSON.stringify(r.data, null, 2)], { type: "application/json" }), fileName(r.response, device.name + "-" + kind));
+    return true;
+  };
+  return html`<${FormDialog} title=${"New profile for " + device.name} verb="Download the profile" action=${action} onClose=${onClose}>${(e) => html`
+    <p>The file holds a fresh challenge, bound to this device and policy, good for one use. Who has the file can enrol: hand it to the device and to nobody else.</p>
+    <${Choice} label="Policy" value=${policy} onText=${setPolicy} choices=${policies.map((p) => [p.id, p.name])} error=${faultOf(e, "policy")} />
+    <${Choice} label="For" value=${kind} onText=${setKind} choices=${PROFILES} error=${faultOf(e, "platform")} />`}<//>`;
+}
+
+// ---- policies and groups ----
+
+// To start from: what fleets usually want.
+const SAMPLES = /** @type {[string, any][]} */ ([
+  ["Wi-Fi or VPN, one certificate per device", { name: "device", subject: "CN=%devicename%", san: "", key_type: "rsa", key_size: 2048 }],
+  ["Wi-Fi or mail, one per user's device", { name: "user", subject: "CN=%user%", san: "email:%email%", key_type: "rsa", key_size: 2048 }],
+  ["Windows machine, by its host name", { name: "windows-machine", subject: "CN=%host%", san: "DNS:%host%", key_type: "rsa", key_size: 2048 }],
+  ["Network gear, IPsec", { name: "network", subject: "CN=%host%", san: "DNS:%host%", key_type: "rsa", key_size: 3072 }],
+  ["Apple device by serial number, elliptic curve", { name: "apple-ec", subject: "CN=%serialnumber%", san: "", key_type: "ec", key_size: 256 }],
+]);
+
+export function Policies({ at, can }) {
+  const q = at.query;
+  const [dialog, set] = useState((null));
+  const samples = html`<ul>${SAMPLES.map(([text, sample]) => html`<li>${can("administrator") ? html`<button type="button" class="plain" onClick=${() => set({ sample })}>${text}</button>` : text}</li>`)}</ul>`;
+  return html`<${Page} title="Policies" actions=${can("administrator") && html`<button type="button" class="main" onClick=${() => set({ sample: SAMPLES[0][1] })}>New policy</button>
+      <button type="button" onClick=${() => set("group")}>New group</button>`}>
+    <p>A policy says which names and keys devices get, and at which endpoint; it is assigned to devices and groups.</p>
+    <${List} path="/policies" query=${{ q: q.q, cursor: q.cursor }} caption="Policies" empty=${html`<${Empty} title="No policy yet. Start from one of these:">${samples}<//>`} columns=${[
+      { head: "Name", cell: (p) => html`<${Link} to=${"/policies/" + enc(p.id)}>${p.name}<//>` }, { head: "State", cell: (p) => html`<${Chip} state=${p.paused ? "paused" : "active"} />` },
+      { head: "Endpoint", cell: (p) => p.endpoint }, { head: "Subject", cell: (p) => p.subject }, { head: "Key", cell: (p) => `${(p.key_type || "").toUpperCase()} ${p.key_size || ""}` },
+      { head: "Challenge", cell: (p) => String(p.challenge || "").replace("_", " ") }, { head: "Changed", cell: (p) => html`<${Time} at=${p.changed_at} />` }]} />
+    <${Section} title="Groups"><${List} path="/groups" query=${{}} caption="Groups" empty=${html`<${Empty} title="No group yet."><p>A group holds devices, or users whose devices count; a policy can be assigned to it.</p><//>`} columns=${[
+      { head: "Name", cell: (g) => html`<${Link} to=${"/groups/" + enc(g.id)}>${g.name}<//>` }, { head: "Of", cell: (g) => (isUsers(g) ? "users" : "devices") }, { head: "Note", cell: (g) => g.note }]} /><//>
+    ${dialog && dialog.sample && html`<${PolicyForm} sample=${dialog.sample} onClose=${() => set(null)} onDone=${(p) => go("/policies/" + enc(p.id))} />`}
+    ${dialog === "group" && html`<${GroupForm} onClose=${() => set(null)} onDone=${(g) => go("/groups/" + enc(g.id))} />`}<//>`;
+}
+
+const isUsers = (g) => g.users === true || g.kind === "users" || g.of === "users";
+
+function GroupForm({ onClose, onDone }) {
+  const [name, setName] = useState(""), [users, setUsers] = useState(false), [note, setNote] = useState("");
+  return html`<${FormDialog} title="New group" verb="Make the group" onClose=${onClose} onDone=${onDone} action=${async () => (await call("POST", "/groups", { name: name.trim(), users, ...(note ? { note } : {}) })).data}>${(e) => html`
+    <${Text} label="Name" value=${name} onText=${setName} error=${faultOf(e, "name")} required /><${Tick} label="Its members are users, whose devices count" value=${users} onTick=${setUsers} />
+    <${Text} label="Note" value=${note} onText=${setNote} error=${faultOf(e, "note")} />`}<//>`;
+}
+
+function PolicyForm({ policy, sample, onClose, onDone }) {
+  const ends = useLive("/endpoints");
+  const [f, setF] = useState(() => ({ name: "", endpoint: "", subject: "", san: "", challenge: "one_time", challenge_ttl_seconds: 3600, key_type: "rsa", key_size: 2048, revoke_on_removal: true, ...(policy || sample || {}) }));
+  const put = (k) => (v) => setF((o) => ({ ...o, [k]: v }));
+  const paths = ends.data ? ends.data.items.map((e) => e.path || e.name) : [];
+  useEffect(() => { if (!f.endpoint && paths.length) put("endpoint")(paths[0]); }, [paths.join()]);
+  const sizes = f.key_type === "ec" ? ["256", "384"] : ["2048", "3072", "4096"];
+  const size = sizes.includes(String(f.key_size)) ? String(f.key_size) : sizes[0];
+  const action = async () => {
+    /** @type {any} */
+    const body = { name: f.name.trim(), endpoint: f.endpoint, subject: f.subject.trim(), san: (f.san || "").trim(), challenge: f.challenge, challenge_ttl_seconds: Number(f.challenge_ttl_seconds),
+      key_type: f.key_type, key_size: Number(size), revoke_on_removal: !!f.revoke_on_removal };
+    if (!policy) return (await call("POST", "/policies", body)).data;
+    for (const k of Object.keys(body)) if (body[k] === policy[k]) delete body[k];
+    return (await call("PATCH", "/policies/" + enc(policy.id), body, { etag: policy.etag })).data || true;
+  };
+  return html`<${FormDialog} title=${policy ? "Edit " + policy.name : "New policy"} verb=${policy ? "Save" : "Make the policy"} action=${action} onClose=${onClose} onDone=${onDone}>${(e) => html`
+    <${Text} label="Name" value=${f.name} onText=${put("name")} error=${faultOf(e, "name")} required />
+    <${Choice} label="Endpoint" value=${f.endpoint} onText=${put("endpoint")} choices=${paths.map((p) => [p, p])} error=${faultOf(e, "endpoint")} help="It says which authority and template." />
+    <${Text} label="Subject" value=${f.subject} onText=${put("subject")} error=${faultOf(e, "subject")} help="Wildcards: %devicename% %serialnumber% %udid% %user% %email% %host% %group% %policy%" />
+    <${Text} label="Alternative names" value=${f.san || ""} onText=${put("san")} error=${faultOf(e, "san")} help="As DNS:%host% or email:%email%, separated by commas." />
+    <div class="two"><${Choice} label="Key" value=${f.key_type} onText=${put("key_type")} choices=${[["rsa", "RSA"], ["ec", "Elliptic curve"]]} error=${faultOf(e, "key_type")} />
+      <${Choice} label="Size" value=${size} onText=${put("key_size")} choices=${sizes.map((s) => [s, s])} error=${faultOf(e, "key_size")} />
+      <${Choice} label="Challenge" value=${f.challenge} onText=${put("challenge")} choices=${[["one_time", "One per profile"], ["static", "The endpoint's static one"], ["upstream", "From the upstream server"], ["none", "None: approval decides"]]} error=${faultOf(e, "challenge")} />
+      <${Choice} label="Challenge good for" value=${String(f.challenge_ttl_seconds)} onText=${put("challenge_ttl_seconds")} error=${faultOf(e, "challenge_ttl_seconds")}
+        choices=${[...new Set(["3600", "14400", "86400", "604800", String(f.challenge_ttl_seconds)])].map((s) => [s, span(Number(s))])} /></div>
+    <${Tick} label="Revoke a device's certificates when it loses the policy" value=${!!f.revoke_on_removal} onTick=${put("revoke_on_removal")} />`}<//>`;
+}
+
+export function Policy({ id, can }) {
+  const live = useLive("/policies/" + enc(id)), events = useLive(`/policies/${enc(id)}/events?limit=20`), given = useLive(`/policies/${enc(id)}/assignments`);
+  const [dialog, set] = useState((null));
+  const p = live.data, may = can("administrator") && p, close = () => set(null), etag = p && (p.etag || live.etag);
+  const pause = useAction(async () => { await call("PATCH", "/policies/" + enc(id), { paused: !p.paused }, { etag }); announce(p.paused ? "Goes on" : "Paused"); });
+  return html`<${Page} title=${p ? p.name : "Policy"} up=${[["/policies", "Policies"]]} word=${p && html`<${Chip} state=${p.paused ? "paused" : "active"} />`} actions=${may && html`
+      <button type="button" class="main" onClick=${() => set("assign")}>Assign</button><button type="button" onClick=${() => set("edit")}>Edit</button>
+      <button type="button" disabled=${pause.busy} onClick=${() => pause.run()}>${p.paused ? "Go on" : "Pause"}</button><button type="button" class="danger" onClick=${() => set("remove")}>Remove…</button>`}>
+    <${Trouble} error=${pause.error} /><${Live} live=${live}>${() => html`${[].concat(p.warnings || []).map((w) => html`<p class="note warn"><${Icon} name="triangle" />${w}</p>`)}
+    <${Facts} rows=${[["Endpoint", p.endpoint], ["Subject", html`<${Mono} text=${p.subject} />`], ["Alternative names", p.san && html`<${Mono} text=${p.san} />`],
+      ["Key", `${(p.key_type || "").toUpperCase()} ${p.key_size || ""}`], ["Challenge", String(p.challenge || "").replace("_", " ")], ["Good for", p.challenge_ttl_seconds && span(p.challenge_ttl_seconds)],
+      ["Key usage", [].concat(p.key_usage || []).join(", ")], ["Extended usage", [].concat(p.eku || p.ext_key_usage || []).join(", ")], ["Revokes on removal", p.revoke_on_removal ? "yes" : "no"],
+      ["Changed", html`<${Time} at=${p.changed_at} /> by ${p.changed_by}`], ["Id", html`<${Mono} text=${p.id} />`]]} />`}<//>
+    <${Section} title="Assigned to"><${Live} live=${given}>${(a) => (a.items.length === 0 ? html`<${Empty} title="To nobody yet."><p>Assign it to a device or a group; then profiles can be made.</p><//>` : html`
+      <${Table} caption="Assigned to" idOf=${targetOf} rows=${a.items} columns=${[{ head: "Target", cell: (t) => html`<${Link} to=${(targetOf(t).startsWith("grp_") ? "/groups/" : "/devices/") + enc(targetOf(t))}>${t.name || targetOf(t)}<//>` },
+      { head: "Kind", cell: (t) => (targetOf(t).startsWith("grp_") ? "group" : "device") }, { head: "", cell: (t) => may && html`<button type="button" onClick=${() => set({ unassign: t })}>Unassign<span class="hidden"> ${t.name || targetOf(t)}</span>…</button>` }]} />`)}<//><//>
+    <${Check} id=${id} /><${Section} title="Action history"><${EventList} live=${events} /><//>
+    ${dialog === "edit" && html`<${PolicyForm} policy=${{ ...p, etag }} onClose=${close} onDone=${close} />`}
+    ${dialog === "assign" && html`<${Assign} policy=${p} etag=${etag} onClose=${close} />`}
+    ${dialog === "remove" && html`<${Confirm} title=${"Remove the policy " + p.name} verb="Remove" expect=${p.name} expectWhat="name" onClose=${close} action=${async () => {
+        await call("DELETE", "/policies/" + enc(id), undefined, { etag }); go("/policies"); return true; }}><${Loses} p=${p} what="All its devices" /><//>`}
+    ${dialog && dialog.unassign && html`<${Confirm} title=${`Take ${p.name} from ${dialog.unassign.name || targetOf(dialog.unassign)}`} verb="Unassign" onClose=${close}
+        action=${() => call("DELETE", `/policies/${enc(id)}/assignments/${enc(targetOf(dialog.unassign))}`, undefined, { etag })}><${Loses} p=${p} what="Devices that have it by no other way" /><//>`}<//>`;
+}
+
+const targetOf = (t) => t.target || t.id || "";
+
+const Loses = ({ p, what }) => html`<p>${what} lose it at once: open challenges are void, pending requests cancelled, renewals refused${
+  p.revoke_on_removal ? ", and their certificates are revoked. That cannot be undone." : ". Certificates stay until they expire."}</p>`;
+
+function Assign({ policy, etag, onClose }) {
+  const [word, setWord] = useState("");
+  const devices = useLive("/devices?state=active&limit=20" + (word.trim() ? "&q=" + enc(word.trim()) : "")), groups = useLive("/groups?limit=200");
+  const put = useAction(async (target) => {
+    await call("PUT", `/policies/${enc(policy.id)}/assignments/${enc(target)}`, {}, { etag });
+    announce("Assigned");
+    onClose();
+  });
+  const match = (items) => items.filter((g) => g.name.toLowerCase().includes(word.trim().toLowerCase()));
+  const row = (x, kind) => html`<li><button type="button" disabled=${put.busy} onClick=${() => put.run(x.id)}>Assign<span class="hidden"> to ${x.name}</span></button><span>${x.name} <span class="muted">${kind}</span></span></li>`;
+  return html`<${Dialog} title=${"Assign " + policy.name} onClose=${onClose}><${Trouble} error=${put.error} />
+    <${Text} label="Device or group" value=${word} onText=${setWord} help="The beginning of its name." />
+    <ul class="steps">${groups.data && match(groups.data.items).slice(0, 10).map((g) => row(g, "group"))}${devices.data && devices.data.items.map((d) => row(d, "device"))}</ul>
+    ${devices.data && devices.data.items.length === 0 && groups.data && match(groups.data.items).length === 0 && html`<p class="muted">No device or group like that.</p>`}
+    <div class="buttons"><button type="button" onClick=${onClose}>Cancel</button></div><//>`;
+}
+
+/** What a device would get, and whether a request fits. */
+function Check({ id }) {
+  const [device, setDevice] = useState(""), [csr, setCsr] = useState(""), [answer, setAnswer] = useState((null));
+  const ask = useAction(async () => setAnswer((await call("POST", `/policies/${enc(id)}/check`, { device: device.trim(), ...(csr.trim() ? { csr: csr.trim() } : {}) }, { once: false })).data));
+  const findings = answer ? answer.findings || answer.checks || [] : [];
+  return html`<${Section} title="Try it"><form onSubmit=${(e) => { e.preventDefault(); ask.run(); }}><${Trouble} error=${ask.error} />
+      <div class="two"><${Text} label="Device" value=${device} onText=${setDevice} help="Its name or id: what would it get?" error=${faultOf(ask.error, "device")} />
+      <${Text} label="Request (PEM)" lines=${3} value=${csr} onText=${setCsr} help="A CSR, if you have one: does it fit? Nothing is issued." error=${faultOf(ask.error, "csr")} /></div>
+      <button type="submit" disabled=${!device.trim() || ask.busy}>Check</button></form>
+    <div role="status">${answer && html`<p><${Chip} state=${answer.ok ? "passed" : "stopped"} text=${answer.ok ? "All fits" : "Does not fit"} /></p>
+      <${Facts} rows=${[["Subject", answer.subject], ["Names", [].concat(answer.san || []).join(", ")]]} />
+      <ul class="steps">${findings.map((c) => html`<li><${Chip} state=${c.ok || c.state === "passed" ? "passed" : "stopped"} text=${c.what || c.check} /><span>${c.text || c.detail}</span></li>`)}</ul>`}</div><//>`;
+}
+
+export function Group({ id, can }) {
+  const live = useLive("/groups/" + enc(id));
+  const [dialog, set] = useState((null)), [word, setWord] = useState("");
+  const g = live.data, may = can("administrator") && g, etag = g && (g.etag || live.etag), close = () => set(null);
+  const add = useAction(async () => { await call("PUT", `/groups/${enc(id)}/members/${enc(word.trim())}`, {}, { etag }); setWord(""); announce("Added"); });
+  const members = g ? g.members || [] : [];
+  const nameOf = (m) => m.name || m.id || m;
+  const idOf = (m) => m.id || m.name || m;
+  return html`<${Page} title=${g ? g.name : "Group"} up=${[["/policies", "Policies"]]} actions=${may && html`<button type="button" class="danger" onClick=${() => set("remove")}>Remove…</button>`}><${Live} live=${live}>${() => html`
+    <${Facts} rows=${[["Its members are", isUsers(g) ? "users, whose devices count" : "devices"], ["Note", g.note], ["Made", html`<${Time} at=${g.created_at} />`], ["Id", html`<${Mono} text=${g.id} />`]]} />
+    <${Section} title="Members">${may && html`<form class="filters" onSubmit=${(e) => { e.preventDefault(); if (word.trim()) add.run(); }}>
+        <${Text} label=${isUsers(g) ? "User" : "Device"} value=${word} onText=${setWord} /><button type="submit" disabled=${add.busy || !word.trim()}>Add</button></form><${Trouble} error=${add.error} />`}
+      ${members.length === 0 ? html`<p class="muted">None yet.</p>` : html`<${Table} caption="Members" idOf=${idOf} rows=${members} columns=${[
+        { head: "Name", cell: (m) => (isUsers(g) ? html`<a href=${href("/devices", { q: nameOf(m) })}>${nameOf(m)}</a>` : html`<${Link} to=${"/devices/" + enc(idOf(m))}>${nameOf(m)}<//>`) },
+        { head: "", cell: (m) => may && html`<button type="button" onClick=${() => set({ member: m })}>Take out<span class="hidden"> ${nameOf(m)}</span>…</button>` }]} />`}
+      <p><a href=${href("/devices", { group: g.id })}>Devices of this group</a></p><//>`}<//>
+    ${dialog === "remove" && html`<${Confirm} title=${"Remove the group " + g.name} verb="Remove" expect=${g.name} expectWhat="name" onClose=${close} action=${async () => {
+        await call("DELETE", "/groups/" + enc(id), undefined, { etag }); go("/policies"); return true; }}><p>Devices that had a policy by this group alone lose it at once.</p><//>`}
+    ${dialog && dialog.member && html`<${Confirm} title=${`Take ${nameOf(dialog.member)} out of ${g.name}`} verb="Take out" onClose=${close}
+        action=${() => call("DELETE", `/groups/${enc(id)}/members/${enc(idOf(dialog.member))}`, undefined, { etag })}><p>What it had by this group alone it loses at once.</p><//>`}<//>`;
+}
