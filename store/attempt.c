@@ -1,9 +1,9 @@
 /* Attempts: what arrived, refused or not.  They only grow at one end and are forgotten at the
- * other, and no index points at them: who asks about one reads them newest first, and recording
- * costs no page of its own. */
+ * other, and only those of a device or a policy have an index: who asks about another reads them
+ * newest first, and recording costs no page of its own. */
 #include "records.h"
 
-#define ATTEMPT_VERSION 1
+#define ATTEMPT_VERSION 2 /* 1: without device and policy */
 /* Forgotten in one write, so that nobody waits long for it. */
 #define PURGE_MAX 1000
 
@@ -40,6 +40,8 @@ static bool attempt_write(const struct store_attempt *a, struct buf *out, struct
     write_u64(&w, a->seq);
     write_i64(&w, a->at);
     write_u8(&w, (uint8_t)a->result);
+    write_text(&w, a->device, sizeof a->device);
+    write_text(&w, a->policy, sizeof a->policy);
     write_text(&w, a->peer, sizeof a->peer);
     write_text(&w, a->agent, sizeof a->agent);
     write_text(&w, a->endpoint, sizeof a->endpoint);
@@ -71,11 +73,16 @@ bool attempt_read(struct view record, struct store_attempt *out, struct err *err
 {
     struct record_reader r;
     struct store_attempt a = {.seq = 0};
-    if (!record_open(&r, record, ATTEMPT_VERSION, what, err))
+    uint8_t version;
+    if (!record_open_any(&r, record, ATTEMPT_VERSION, &version, what, err))
         return false;
     a.seq = read_u64(&r);
     a.at = read_i64(&r);
     a.result = (enum attempt_result)read_u8(&r);
+    if (version >= 2) {
+        read_text(&r, a.device, sizeof a.device);
+        read_text(&r, a.policy, sizeof a.policy);
+    }
     read_text(&r, a.peer, sizeof a.peer);
     read_text(&r, a.agent, sizeof a.agent);
     read_text(&r, a.endpoint, sizeof a.endpoint);
@@ -127,7 +134,8 @@ bool store_attempt_put(struct store_write *w, const struct store_attempt *a, str
     }
     struct key id = key_id(entry.seq);
     bool ok = txn_counter_next(t, key_view(&counter), &entry.seq, err) &&
-              txn_put(t, TABLE_ATTEMPT, PUT_LAST, key_view(&id), buf_view(&record), err);
+              txn_put(t, TABLE_ATTEMPT, PUT_LAST, key_view(&id), buf_view(&record), err) &&
+              links_put(t, entry.device, entry.policy, LINK_ATTEMPT, key_view(&id), err);
     buf_clear(&record);
     return ok;
 }
@@ -171,7 +179,8 @@ static bool too_old(struct view record, int64_t before)
 {
     struct record_reader r;
     struct err ignored;
-    if (!record_open(&r, record, ATTEMPT_VERSION, what, &ignored))
+    uint8_t version;
+    if (!record_open_any(&r, record, ATTEMPT_VERSION, &version, what, &ignored))
         return true; /* damage does not stand in the way for ever */
     read_u64(&r);
     return read_i64(&r) < before;
@@ -200,6 +209,25 @@ static bool purge_find(struct txn *t, int64_t before, uint64_t most, struct purg
     return txn_walk(t, TABLE_ATTEMPT, view_of(NULL, 0), purge_entry, p, err);
 }
 
+/* Device and policy stand at the beginning, behind number, time and result: the rest is not read.
+ */
+static bool links_forget(struct txn *t, struct view key, struct err *err)
+{
+    struct record_reader r;
+    struct view record;
+    struct err ignored;
+    char device[32] = "", policy[32] = "";
+    uint8_t version = 0;
+    if (!txn_get(t, TABLE_ATTEMPT, key, &record, err))
+        return false;
+    if (!record_open_any(&r, record, ATTEMPT_VERSION, &version, what, &ignored) || version < 2)
+        return true;
+    skip_bytes(&r, 8 + 8 + 1);
+    read_text(&r, device, sizeof device);
+    read_text(&r, policy, sizeof policy);
+    return r.bad || links_del(t, device, policy, LINK_ATTEMPT, key, err);
+}
+
 bool store_attempt_purge(struct store_write *w, int64_t before, uint64_t most, uint64_t *purged,
                          struct err *err)
 {
@@ -207,7 +235,8 @@ bool store_attempt_purge(struct store_write *w, int64_t before, uint64_t most, u
     struct purge p = {.n = 0};
     bool ok = txn_usable(t, err) && purge_find(t, before, most, &p, err);
     for (size_t i = 0; ok && i < p.n; i++)
-        ok = txn_del(t, TABLE_ATTEMPT, view_of(p.keys.p + 8 * i, 8), err);
+        ok = links_forget(t, view_of(p.keys.p + 8 * i, 8), err) &&
+             txn_del(t, TABLE_ATTEMPT, view_of(p.keys.p + 8 * i, 8), err);
     buf_clear(&p.keys);
     if (ok)
         *purged = p.n;

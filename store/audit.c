@@ -94,9 +94,12 @@ bool store_audit_put(struct store_write *w, const struct store_audit *a, struct 
         return false;
     struct key id = key_id(entry.seq), head_key = meta_audit_head(), head_value = key_id(entry.seq);
     key_bytes(&head_value, entry.chain, STORE_HASH);
-    bool ok = audit_write(&entry, true, &record, err) &&
-              txn_put(t, TABLE_AUDIT, PUT_LAST, key_view(&id), buf_view(&record), err) &&
-              txn_put(t, TABLE_META, PUT_REPLACE, key_view(&head_key), key_view(&head_value), err);
+    bool ok =
+        audit_write(&entry, true, &record, err) &&
+        txn_put(t, TABLE_AUDIT, PUT_LAST, key_view(&id), buf_view(&record), err) &&
+        txn_put(t, TABLE_META, PUT_REPLACE, key_view(&head_key), key_view(&head_value), err) &&
+        (!link_owner(entry.object) ||
+         links_put(t, entry.object, "", LINK_AUDIT, key_view(&id), err));
     buf_clear(&record);
     return ok;
 }

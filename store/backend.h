@@ -31,12 +31,22 @@ enum table {
     TABLE_CHALLENGE,    /* hash -> challenge */
     TABLE_CHALLENGE_ID, /* id -> hash */
     TABLE_CHALLENGE_END, /* time of its end, hash -> nothing */
+    TABLE_CHALLENGE_MADE, /* time it was made, hash -> nothing */
     TABLE_TX,           /* hash of endpoint and transaction -> transaction */
     TABLE_REQUEST,      /* id -> request */
     TABLE_REQUEST_DATA, /* id -> CSR and signer */
     TABLE_PENDING,      /* expiry, id -> nothing */
+    TABLE_REQUEST_MADE, /* time it was made, id -> nothing */
     TABLE_AUDIT,        /* sequence number -> entry */
     TABLE_ATTEMPT,      /* sequence number -> attempt */
+    TABLE_DEVICE,       /* id -> device */
+    TABLE_GROUP,        /* id -> group */
+    TABLE_POLICY,       /* id -> policy */
+    TABLE_NAME,         /* kind, name in small letters -> id; kind, value, 0, id -> nothing */
+    TABLE_TIE,          /* group or policy, 0, what it holds -> by whom, when */
+    TABLE_TIE_OF,       /* kind, what is held, 0, group or policy -> nothing */
+    TABLE_UNTIED,       /* group or policy, 0, what it held -> by whom it was taken away, when */
+    TABLE_LINK,         /* device, policy or group, 0, kind, number -> nothing: its certificates, attempts ... */
     TABLE_COUNT,
 };
 
@@ -133,6 +143,9 @@ bool txn_counter_less(struct txn *t, struct view key, struct err *err);
 typedef bool (*walk_fn)(void *ctx, struct view key, struct view value, bool *stop, struct err *err);
 /* Calls fn for every entry whose key begins with `prefix`, in order, within `t`. */
 bool txn_walk(struct txn *t, enum table table, struct view prefix, walk_fn fn, void *ctx, struct err *err);
+/* The same on from a key that fn was given, exclusively, upwards or downwards; an empty `at` begins at the end in question. */
+bool txn_walk_on(struct txn *t, enum table table, struct view prefix, struct view at, bool down, walk_fn fn, void *ctx,
+                 struct err *err);
 /* The same from the first key >= `from` to the end of the table. */
 bool txn_walk_from(struct txn *t, enum table table, struct view from, walk_fn fn, void *ctx, struct err *err);
 
@@ -143,7 +156,7 @@ bool table_walk(struct store *s, enum table table, struct view from, bool down, 
 
 /* ---- keys ---- */
 
-#define KEY_MAX 96 /* the longest: serial and authority; LMDB allows 511 */
+#define KEY_MAX 176 /* the longest: a user, and a group that has him; LMDB allows 511 */
 
 struct key {
     uint8_t p[KEY_MAX];
@@ -177,4 +190,5 @@ struct key meta_attempts(void);
 struct key meta_cert_count(void);       /* begins those of counts by state and day */
 struct key meta_revocation_count(void); /* begins those of counts by reason */
 struct key meta_challenges_made(void);
+struct key meta_device_count(unsigned state);
 struct key meta_offline(void);          /* begins those of what was signed elsewhere */

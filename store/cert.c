@@ -5,7 +5,7 @@
 
 #include "base/hex.h"
 
-#define CERT_VERSION 1
+#define CERT_VERSION 2 /* 1: without device and policy */
 /* Four times what any real certificate has; a limit of the store, not of a protocol. */
 #define CERT_DER_MAX (64u << 10)
 
@@ -47,6 +47,8 @@ bool cert_write(const struct store_cert *c, struct buf *out, struct err *err)
     write_u64(&w, c->renews);
     write_u64(&w, c->renewed_by);
     write_u32(&w, c->shard);
+    write_text(&w, c->device, sizeof c->device);
+    write_text(&w, c->policy, sizeof c->policy);
     return record_written(&w, what, err);
 }
 
@@ -54,7 +56,8 @@ bool cert_read(struct view record, struct store_cert *out, struct err *err)
 {
     struct record_reader r;
     struct store_cert c = {0};
-    if (!record_open(&r, record, CERT_VERSION, what, err))
+    uint8_t version;
+    if (!record_open_any(&r, record, CERT_VERSION, &version, what, err))
         return false;
     c.id = read_u64(&r);
     read_bytes(&r, c.authority, sizeof c.authority);
@@ -82,6 +85,10 @@ bool cert_read(struct view record, struct store_cert *out, struct err *err)
     c.renews = read_u64(&r);
     c.renewed_by = read_u64(&r);
     c.shard = read_u32(&r);
+    if (version >= 2) {
+        read_text(&r, c.device, sizeof c.device);
+        read_text(&r, c.policy, sizeof c.policy);
+    }
     if (!record_close(&r, what, err))
         return false;
     if (c.state > CERT_SUPERSEDED)
@@ -96,7 +103,8 @@ static bool status_read(struct view record, struct store_cert_status *out, struc
 {
     struct record_reader r;
     struct store_cert_status c = {.known = true, .stored = true};
-    if (!record_open(&r, record, CERT_VERSION, what, err))
+    uint8_t version;
+    if (!record_open_any(&r, record, CERT_VERSION, &version, what, err))
         return false;
     skip_bytes(&r, sizeof(uint64_t) + 20); /* id, authority */
     skip_bytes(&r, read_u8(&r));           /* serial */
@@ -111,6 +119,8 @@ static bool status_read(struct view record, struct store_cert_status *out, struc
         skip_text(&r);
     skip_bytes(&r, 2 * sizeof(uint64_t)); /* renews, renewed_by */
     c.shard = read_u32(&r);
+    for (int texts = version >= 2 ? 2 : 0; texts > 0; texts--) /* device, policy */
+        skip_text(&r);
     if (!record_close(&r, what, err))
         return false;
     if (c.state > CERT_SUPERSEDED)
@@ -603,6 +613,7 @@ bool store_cert_put(struct store_write *w, struct store_cert *c, struct err *err
               txn_put(t, TABLE_CERT_KEY, PUT_NEW, key_view(&key),
                       view_of(c->subject_hash, STORE_HASH), err) &&
               txn_put(t, TABLE_CERT_SUBJECT, PUT_NEW, key_view(&subject), view_of(NULL, 0), err) &&
+              links_put(t, c->device, c->policy, LINK_CERT, key_view(&id), err) &&
               cert_count_move(t, NULL, &numbered, err);
     buf_clear(&record);
     if (ok) {
@@ -640,8 +651,12 @@ struct listing {
     size_t given;
 };
 
-static bool passes(const struct store_cert_filter *f, const struct store_cert *c)
+bool cert_passes(const struct store_cert_filter *f, const struct store_cert *c)
 {
+    if (f->device && strcmp(f->device, c->device) != 0)
+        return false;
+    if (f->policy && strcmp(f->policy, c->policy) != 0)
+        return false;
     if (f->state >= 0 && (int)c->state != f->state)
         return false;
     if (f->endpoint && strcmp(f->endpoint, c->endpoint) != 0)
@@ -659,7 +674,7 @@ static bool list_entry(void *ctx, struct view key, struct view value, bool *stop
     struct store_cert c;
     if (!cert_read(value, &c, err))
         return false;
-    if (!passes(l->f, &c))
+    if (!cert_passes(l->f, &c))
         return true;
     l->given++;
     *stop = !l->each(l->ctx, &c) || l->given == l->f->limit;

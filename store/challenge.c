@@ -2,7 +2,7 @@
  */
 #include "records.h"
 
-#define CHALLENGE_VERSION 1
+#define CHALLENGE_VERSION 2 /* 1: without device and policy */
 /* Forgotten in one write, so that nobody waits long for it. */
 #define PURGE_MAX 1000
 
@@ -34,6 +34,8 @@ static bool challenge_write(const struct store_challenge *c, struct buf *out, st
     write_u32(&w, c->refused);
     write_i64(&w, c->refused_at);
     write_text(&w, c->refused_peer, sizeof c->refused_peer);
+    write_text(&w, c->device, sizeof c->device);
+    write_text(&w, c->policy, sizeof c->policy);
     return record_written(&w, what, err);
 }
 
@@ -41,7 +43,8 @@ bool challenge_read(struct view record, struct store_challenge *out, struct err 
 {
     struct record_reader r;
     struct store_challenge c = {0};
-    if (!record_open(&r, record, CHALLENGE_VERSION, what, err))
+    uint8_t version;
+    if (!record_open_any(&r, record, CHALLENGE_VERSION, &version, what, err))
         return false;
     read_text(&r, c.id, sizeof c.id);
     read_bytes(&r, c.hash, STORE_HASH);
@@ -64,6 +67,10 @@ bool challenge_read(struct view record, struct store_challenge *out, struct err 
     c.refused = read_u32(&r);
     c.refused_at = read_i64(&r);
     read_text(&r, c.refused_peer, sizeof c.refused_peer);
+    if (version >= 2) {
+        read_text(&r, c.device, sizeof c.device);
+        read_text(&r, c.policy, sizeof c.policy);
+    }
     if (!record_close(&r, what, err))
         return false;
     *out = c;
@@ -91,6 +98,33 @@ struct key challenge_end_key(const struct store_challenge *c)
     key_time(&k, challenge_end(c));
     key_bytes(&k, c->hash, STORE_HASH);
     return k;
+}
+
+struct key challenge_made_key(const struct store_challenge *c)
+{
+    struct key k = {.n = 0};
+    key_time(&k, c->created_at);
+    key_bytes(&k, c->hash, STORE_HASH);
+    return k;
+}
+
+bool challenge_is_open(const struct store_challenge *c)
+{
+    return !c->revoked_at && !used_up(c);
+}
+
+static bool made_entry(void *ctx, struct view key, struct view value, bool *stop, struct err *err)
+{
+    struct store_challenge c;
+    if (!challenge_read(value, &c, err))
+        return false;
+    struct key made = challenge_made_key(&c);
+    return txn_put(ctx, TABLE_CHALLENGE_MADE, PUT_REPLACE, key_view(&made), view_of(NULL, 0), err);
+}
+
+bool challenges_made_fill(struct txn *t, struct err *err)
+{
+    return txn_walk(t, TABLE_CHALLENGE, view_of(NULL, 0), made_entry, t, err);
 }
 
 /* ---- reading ---- */
@@ -151,6 +185,18 @@ bool store_challenge_by_id(struct store *s, const char *id_or_prefix, struct sto
 
 /* ---- writing ---- */
 
+/* Device and policy know those that are open. */
+static bool links_move(struct txn *t, const struct store_challenge *c,
+                       const struct store_challenge *old, struct err *err)
+{
+    bool was = old && challenge_is_open(old), is = challenge_is_open(c);
+    struct key number = challenge_made_key(c);
+    if (was == is)
+        return true;
+    return is ? links_put(t, c->device, c->policy, LINK_CHALLENGE, key_view(&number), err)
+              : links_del(t, c->device, c->policy, LINK_CHALLENGE, key_view(&number), err);
+}
+
 /* Replaces `old` (NULL: new) by `c`, and its place among the ends when that moved. */
 static bool challenge_save(struct txn *t, const struct store_challenge *c,
                            const struct store_challenge *old, struct err *err)
@@ -162,6 +208,7 @@ static bool challenge_save(struct txn *t, const struct store_challenge *c,
               txn_put(t, TABLE_CHALLENGE, PUT_REPLACE, view_of(c->hash, STORE_HASH),
                       buf_view(&record), err);
     buf_clear(&record);
+    ok = ok && links_move(t, c, old, err);
     if (!ok || end == old_end)
         return ok;
     if (old_end) {
@@ -187,9 +234,10 @@ bool store_challenge_put(struct store_write *w, const struct store_challenge *c,
     if (by_hash.p || by_id.p)
         return err_set(err, ERR_EXISTS, "there is a challenge with this %s already",
                        by_id.p ? "id" : "secret");
-    struct key made = meta_challenges_made();
+    struct key made = meta_challenges_made(), at = challenge_made_key(c);
     uint64_t n;
     return challenge_save(t, c, NULL, err) &&
+           txn_put(t, TABLE_CHALLENGE_MADE, PUT_NEW, key_view(&at), view_of(NULL, 0), err) &&
            txn_put(t, TABLE_CHALLENGE_ID, PUT_NEW, view_str(c->id), view_of(c->hash, STORE_HASH),
                    err) &&
            txn_counter_next(t, key_view(&made), &n, err);
@@ -309,7 +357,11 @@ bool challenge_forget(struct txn *t, struct view end_key, struct err *err)
         err_set(err, ERR_STORE, "the store has a damaged index of ended challenges");
         return txn_spoil(t, err); /* the index names it, so it must be there */
     }
+    struct key made = challenge_made_key(&c);
     return txn_del(t, TABLE_CHALLENGE_END, end_key, err) &&
+           txn_del(t, TABLE_CHALLENGE_MADE, key_view(&made), err) &&
+           (!challenge_is_open(&c) ||
+            links_del(t, c.device, c.policy, LINK_CHALLENGE, key_view(&made), err)) &&
            txn_del(t, TABLE_CHALLENGE_ID, view_str(c.id), err) &&
            txn_del(t, TABLE_CHALLENGE, view_of(c.hash, STORE_HASH), err);
 }

@@ -137,6 +137,14 @@ struct key meta_challenges_made(void)
     return meta('H');
 }
 
+struct key meta_device_count(unsigned state)
+{
+    struct key k = meta('D');
+    uint8_t octet = (uint8_t)state;
+    key_bytes(&k, &octet, 1);
+    return k;
+}
+
 struct key meta_attempts(void)
 {
     return meta('E');

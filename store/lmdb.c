@@ -471,6 +471,55 @@ bool txn_walk(struct txn *t, enum table table, struct view prefix, walk_fn fn, v
     return walk(t, table, prefix, prefix, fn, ctx, err);
 }
 
+/* The last key that begins with `prefix` and is below `at` (empty: any). */
+static int cursor_below(MDB_cursor *c, struct view prefix, struct view at, MDB_val *k, MDB_val *v)
+{
+    struct key end = {.n = 0};
+    if (at.n == 0) { /* the first key behind all with the prefix */
+        key_bytes(&end, prefix.p, prefix.n);
+        while (end.n && ++end.p[end.n - 1] == 0)
+            end.n--;
+        at = key_view(&end);
+    }
+    int rc = at.n ? cursor_start(c, at, k, v) : MDB_NOTFOUND;
+    if (rc == 0)
+        return mdb_cursor_get(c, k, v, MDB_PREV);
+    return rc == MDB_NOTFOUND ? mdb_cursor_get(c, k, v, MDB_LAST) : rc;
+}
+
+/* The first key that begins with `prefix` and is above `at`. */
+static int cursor_above(MDB_cursor *c, struct view prefix, struct view at, MDB_val *k, MDB_val *v)
+{
+    int rc = cursor_start(c, at.n ? at : prefix, k, v);
+    if (rc == 0 && at.n && view_eq(view_of_val(*k), at))
+        rc = mdb_cursor_get(c, k, v, MDB_NEXT);
+    return rc;
+}
+
+bool txn_walk_on(struct txn *t, enum table table, struct view prefix, struct view at, bool down,
+                 walk_fn fn, void *ctx, struct err *err)
+{
+    MDB_cursor *c;
+    int rc = mdb_cursor_open(t->mdb, t->s->dbi[table], &c);
+    if (rc != 0)
+        return env_error(t->s, rc, "opening a cursor", err);
+    MDB_val k, v;
+    bool stop = false, ok = true;
+    rc = down ? cursor_below(c, prefix, at, &k, &v) : cursor_above(c, prefix, at, &k, &v);
+    while (rc == 0 && ok && !stop) {
+        struct view key = view_of_val(k);
+        if (key.n < prefix.n || (prefix.n && memcmp(key.p, prefix.p, prefix.n) != 0))
+            break;
+        ok = fn(ctx, key, view_of_val(v), &stop, err);
+        if (ok && !stop)
+            rc = mdb_cursor_get(c, &k, &v, down ? MDB_PREV : MDB_NEXT);
+    }
+    mdb_cursor_close(c);
+    if (ok && rc != 0 && rc != MDB_NOTFOUND)
+        return env_error(t->s, rc, "walking", err);
+    return ok;
+}
+
 bool txn_walk_from(struct txn *t, enum table table, struct view from, walk_fn fn, void *ctx,
                    struct err *err)
 {

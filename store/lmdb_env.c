@@ -32,12 +32,22 @@ static const char *const table_names[TABLE_COUNT] = {
     [TABLE_CHALLENGE] = "challenge",
     [TABLE_CHALLENGE_ID] = "challenge_id",
     [TABLE_CHALLENGE_END] = "challenge_end",
+    [TABLE_CHALLENGE_MADE] = "challenge_made",
     [TABLE_TX] = "tx",
     [TABLE_REQUEST] = "request",
     [TABLE_REQUEST_DATA] = "request_data",
     [TABLE_PENDING] = "pending",
+    [TABLE_REQUEST_MADE] = "request_made",
     [TABLE_AUDIT] = "audit",
     [TABLE_ATTEMPT] = "attempt",
+    [TABLE_DEVICE] = "device",
+    [TABLE_GROUP] = "group",
+    [TABLE_POLICY] = "policy",
+    [TABLE_NAME] = "name",
+    [TABLE_TIE] = "tie",
+    [TABLE_TIE_OF] = "tie_of",
+    [TABLE_UNTIED] = "untied",
+    [TABLE_LINK] = "link",
 };
 
 static bool format_check(struct txn *t, uint64_t *out, struct err *err)
@@ -67,6 +77,18 @@ static const uint64_t table_since[TABLE_COUNT] = {
     [TABLE_ATTEMPT] = 2,
     [TABLE_CERT_SUBJECT] = 3,
     [TABLE_RELEASED] = 5,
+    /* Format 6: devices, groups, policies and what is told by page.  What else came with it stands
+     * here too: a store of an older format gets all of it at once. */
+    [TABLE_CHALLENGE_MADE] = 6,
+    [TABLE_REQUEST_MADE] = 6,
+    [TABLE_DEVICE] = 6,
+    [TABLE_GROUP] = 6,
+    [TABLE_POLICY] = 6,
+    [TABLE_NAME] = 6,
+    [TABLE_TIE] = 6,
+    [TABLE_TIE_OF] = 6,
+    [TABLE_UNTIED] = 6,
+    [TABLE_LINK] = 6,
 };
 
 /* Not tables: entries of meta, and CRLs as files. */
@@ -129,6 +151,9 @@ static bool tables_add(struct txn *t, uint64_t format, struct err *err)
     if (format && format < FORMAT_WITH_COUNTS && !counts_make(t, err))
         return false;
     if (format && format < FORMAT_WITH_CRL_FILES && !crls_move_out(t, err))
+        return false;
+    if (format && format < table_since[TABLE_CHALLENGE_MADE] &&
+        !(challenges_made_fill(t, err) && requests_made_fill(t, err)))
         return false;
     u64_octets(STORE_FORMAT, now);
     return txn_put(t, TABLE_META, PUT_REPLACE, key_view(&k), view_of(now, sizeof now), err);

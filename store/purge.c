@@ -106,7 +106,10 @@ static bool request_forget(struct txn *t, const struct store_request *r, struct 
                       : txn_del(t, TABLE_TX, key_view(&k), err);
     }
     buf_clear(&record);
-    return ok && txn_del(t, TABLE_REQUEST, view_str(r->id), err) &&
+    struct key made = request_made_key(r);
+    return ok && txn_del(t, TABLE_REQUEST_MADE, key_view(&made), err) &&
+           links_del(t, r->device, r->policy, LINK_REQUEST, key_view(&made), err) &&
+           txn_del(t, TABLE_REQUEST, view_str(r->id), err) &&
            txn_del(t, TABLE_REQUEST_DATA, view_str(r->id), err);
 }
 
@@ -128,6 +131,7 @@ static bool cert_forget(struct txn *t, const struct store_cert *c, struct err *e
            released_drop(t, c, err) && txn_del(t, TABLE_CERT_SERIAL, key_view(&serial), err) &&
            txn_del(t, TABLE_CERT_KEY, key_view(&by_key), err) &&
            txn_del(t, TABLE_CERT_SUBJECT, key_view(&by_subject), err) &&
+           links_del(t, c->device, c->policy, LINK_CERT, key_view(&id), err) &&
            txn_del(t, TABLE_CERT_DER, key_view(&id), err) &&
            txn_del(t, TABLE_CERT, key_view(&id), err) && cert_count_move(t, c, NULL, err);
 }

@@ -66,16 +66,31 @@ bool record_written(const struct record_writer *w, const char *what, struct err 
     return !w->memory || err_memory(err);
 }
 
-bool record_open(struct record_reader *r, struct view in, uint8_t version, const char *what,
-                 struct err *err)
+static bool versions_open(struct record_reader *r, struct view in, uint8_t oldest, uint8_t newest,
+                          const char *what, struct err *err)
 {
     if (in.n == 0)
         return err_set(err, ERR_STORE, "the store has an empty %s record", what);
-    if (in.p[0] != version)
+    if (in.p[0] < oldest || in.p[0] > newest)
         return err_set(err, ERR_STORE,
                        "the store has a %s record of version %d and this program knows version %d",
-                       what, in.p[0], version);
+                       what, in.p[0], newest);
     *r = (struct record_reader){.rest = view_of(in.p + 1, in.n - 1)};
+    return true;
+}
+
+bool record_open(struct record_reader *r, struct view in, uint8_t version, const char *what,
+                 struct err *err)
+{
+    return versions_open(r, in, version, version, what, err);
+}
+
+bool record_open_any(struct record_reader *r, struct view in, uint8_t newest, uint8_t *version,
+                     const char *what, struct err *err)
+{
+    if (!versions_open(r, in, 1, newest, what, err))
+        return false;
+    *version = in.p[0];
     return true;
 }
 
@@ -161,6 +176,14 @@ bool record_close(const struct record_reader *r, const char *what, struct err *e
     if (!r->bad && r->rest.n == 0)
         return true;
     return err_set(err, ERR_STORE, "the store has a damaged %s record", what);
+}
+
+void text_small(char *out, size_t cap, const char *s)
+{
+    size_t n = 0;
+    for (; s[n] && n + 1 < cap; n++)
+        out[n] = s[n] >= 'A' && s[n] <= 'Z' ? (char)(s[n] - 'A' + 'a') : s[n];
+    out[n] = '\0';
 }
 
 void text_put(char *out, size_t cap, const char *s)

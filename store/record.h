@@ -33,6 +33,9 @@ struct record_reader {
 
 /* ERR_STORE when the record has another version than this one. */
 bool record_open(struct record_reader *r, struct view in, uint8_t version, const char *what, struct err *err);
+/* Any version from 1 to `newest`; `*version` says which. */
+bool record_open_any(struct record_reader *r, struct view in, uint8_t newest, uint8_t *version, const char *what,
+                     struct err *err);
 uint8_t read_u8(struct record_reader *r);
 uint32_t read_u32(struct record_reader *r);
 uint64_t read_u64(struct record_reader *r);
@@ -47,5 +50,7 @@ struct view read_blob(struct record_reader *r);
 /* Everything was there and nothing is left. */
 bool record_close(const struct record_reader *r, const char *what, struct err *err);
 
+/* Copies a text, A to Z made small; what does not fit is cut. */
+void text_small(char *out, size_t cap, const char *s);
 /* Copies text for people into a field, cut at a whole character if need be; NULL gives "". */
 void text_put(char *out, size_t cap, const char *s);

@@ -13,6 +13,7 @@ bool cert_write(const struct store_cert *c, struct buf *out, struct err *err);
 /* ERR_NOT_FOUND when there is none. */
 bool cert_load(struct txn *t, uint64_t id, struct store_cert *out, struct err *err);
 bool cert_save(struct txn *t, const struct store_cert *c, struct err *err);
+bool cert_passes(const struct store_cert_filter *f, const struct store_cert *c);
 struct key cert_serial_key(struct view serial, const uint8_t authority[20]);
 struct key cert_key_key(const uint8_t key_hash[STORE_HASH], uint64_t id);
 struct key cert_subject_key(const uint8_t subject_hash[STORE_HASH], uint64_t id);
@@ -90,6 +91,12 @@ struct key challenge_end_key(const struct store_challenge *c);
 /* The challenge of an entry of the index of ends. */
 bool challenge_forget(struct txn *t, struct view end_key, struct err *err);
 
+struct key challenge_made_key(const struct store_challenge *c);
+/* Neither used up nor revoked, whatever the time. */
+bool challenge_is_open(const struct store_challenge *c);
+/* For a store made before this index was. */
+bool challenges_made_fill(struct txn *t, struct err *err);
+
 /* ---- transactions ---- */
 
 bool tx_key(const struct store *s, const char *endpoint, const char *transaction, struct key *out, struct err *err);
@@ -105,6 +112,8 @@ bool request_read(struct view record, struct store_request *out, struct err *err
 /* csr and signer, copied. */
 bool request_data_read(struct view record, struct store_request *out, struct err *err);
 struct key request_pending_key(const struct store_request *r);
+struct key request_made_key(const struct store_request *r);
+bool requests_made_fill(struct txn *t, struct err *err);
 
 /* ---- audit ---- */
 
@@ -121,6 +130,29 @@ bool audit_head_load(struct txn *t, struct audit_head *out, struct err *err);
 /* ---- attempts ---- */
 
 bool attempt_read(struct view record, struct store_attempt *out, struct err *err);
+
+/* ---- links: what belongs to a device, a policy or a group ---- */
+
+enum link_kind {
+    LINK_ATTEMPT = 'A',   /* number: seq */
+    LINK_CERT = 'C',      /* id */
+    LINK_CHALLENGE = 'H', /* time it was made, hash; while it is open */
+    LINK_REQUEST = 'Q',   /* time it was made, id */
+    LINK_AUDIT = 'U',     /* seq */
+};
+/* Does a text begin as the id of a device, a policy or a group? */
+bool link_owner(const char *id);
+struct key link_prefix(const char *owner, enum link_kind kind);
+/* With device and policy, each "" if there is none: who has neither pays nothing. */
+bool links_put(struct txn *t, const char *device, const char *policy, enum link_kind kind, struct view number,
+               struct err *err);
+bool links_del(struct txn *t, const char *device, const char *policy, enum link_kind kind, struct view number,
+               struct err *err);
+/* Are they there? */
+bool links_there(struct txn *t, const char *device, const char *policy, enum link_kind kind, struct view number, bool *yes,
+                 struct err *err);
+/* A key of the table taken apart; false: it is damaged.  Views into the key. */
+bool link_parts(struct view key, struct view *owner, enum link_kind *kind, struct view *number);
 
 bool store_sha256(const struct store *s, struct view in, uint8_t out[STORE_HASH], struct err *err);
 

@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-#define REQUEST_VERSION 1
+#define REQUEST_VERSION 2 /* 1: without device and policy */
 #define REQUEST_DATA_VERSION 1
 /* The largest message that a client may send; a limit of the store, not of a protocol. */
 #define REQUEST_BLOB_MAX (256u << 10)
@@ -46,6 +46,8 @@ static bool request_write(const struct store_request *q, struct buf *out, struct
     write_text(&w, q->decided_by, sizeof q->decided_by);
     write_text(&w, q->note, sizeof q->note);
     write_u64(&w, q->cert_id);
+    write_text(&w, q->device, sizeof q->device);
+    write_text(&w, q->policy, sizeof q->policy);
     return record_written(&w, what, err);
 }
 
@@ -53,7 +55,8 @@ bool request_read(struct view record, struct store_request *out, struct err *err
 {
     struct record_reader r;
     struct store_request q = {.id = ""};
-    if (!record_open(&r, record, REQUEST_VERSION, what, err))
+    uint8_t version;
+    if (!record_open_any(&r, record, REQUEST_VERSION, &version, what, err))
         return false;
     read_text(&r, q.id, sizeof q.id);
     q.state = (enum request_state)read_u8(&r);
@@ -74,6 +77,10 @@ bool request_read(struct view record, struct store_request *out, struct err *err
     read_text(&r, q.decided_by, sizeof q.decided_by);
     read_text(&r, q.note, sizeof q.note);
     q.cert_id = read_u64(&r);
+    if (version >= 2) {
+        read_text(&r, q.device, sizeof q.device);
+        read_text(&r, q.policy, sizeof q.policy);
+    }
     if (!record_close(&r, what, err))
         return false;
     if (q.state > REQUEST_EXPIRED)
@@ -118,6 +125,28 @@ struct key request_pending_key(const struct store_request *r)
     key_time(&k, r->expires_at ? r->expires_at : INT64_MAX);
     key_bytes(&k, r->id, strnlen(r->id, sizeof r->id));
     return k;
+}
+
+struct key request_made_key(const struct store_request *r)
+{
+    struct key k = {.n = 0};
+    key_time(&k, r->created_at);
+    key_bytes(&k, r->id, strnlen(r->id, sizeof r->id));
+    return k;
+}
+
+static bool made_entry(void *ctx, struct view key, struct view value, bool *stop, struct err *err)
+{
+    struct store_request r;
+    if (!request_read(value, &r, err))
+        return false;
+    struct key made = request_made_key(&r);
+    return txn_put(ctx, TABLE_REQUEST_MADE, PUT_REPLACE, key_view(&made), view_of(NULL, 0), err);
+}
+
+bool requests_made_fill(struct txn *t, struct err *err)
+{
+    return txn_walk(t, TABLE_REQUEST, view_of(NULL, 0), made_entry, t, err);
 }
 
 /* ---- reading ---- */
@@ -216,7 +245,10 @@ bool store_request_put(struct store_write *w, const struct store_request *r, str
     struct buf data = {0};
     if (!txn_usable(t, err) || !put_checked(t, r, err))
         return false;
+    struct key made = request_made_key(r);
     bool ok = data_write(r, &data, err) && request_save(t, r, err) &&
+              txn_put(t, TABLE_REQUEST_MADE, PUT_NEW, key_view(&made), view_of(NULL, 0), err) &&
+              links_put(t, r->device, r->policy, LINK_REQUEST, key_view(&made), err) &&
               txn_put(t, TABLE_REQUEST_DATA, PUT_NEW, view_str(r->id), buf_view(&data), err) &&
               (r->state != REQUEST_PENDING || queue_add(t, r, err));
     buf_clear(&data);

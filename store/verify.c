@@ -1,25 +1,13 @@
 /* Do records and indexes agree, in both directions, and is the audit chain whole?  All in one
  * snapshot. */
-#include "records.h"
+#include "verify.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 
 #include "base/hex.h"
 
-struct verify {
-    struct txn t;
-    void (*each)(void *ctx, const struct store_problem *p);
-    void *ctx;
-    uint64_t problems;
-    uint64_t pending, counted; /* requests that wait; those at endpoints that have a counter */
-    struct cert_tally *certs;  /* owned; as the records walked so far make it */
-    bool certs_read;           /* all of them could be read */
-    uint64_t attempt;          /* number of the last one */
-    struct audit_head audit;   /* as the entries walked so far make it */
-};
-
-__attribute__((format(printf, 2, 3))) static void problem(struct verify *v, const char *fmt, ...)
+__attribute__((format(printf, 2, 3))) void verify_problem(struct verify *v, const char *fmt, ...)
 {
     struct store_problem p;
     va_list ap;
@@ -30,8 +18,7 @@ __attribute__((format(printf, 2, 3))) static void problem(struct verify *v, cons
     v->each(v->ctx, &p);
 }
 
-/* A reader said no: damage is a problem to report, anything else ends the verification. */
-static bool unreadable(struct verify *v, enum table table, struct view key, const struct err *err)
+bool verify_unreadable(struct verify *v, enum table table, struct view key, const struct err *err)
 {
     static const char *const names[TABLE_COUNT] = {
         [TABLE_CERT] = "certificate",    [TABLE_REVOKED] = "revocation",
@@ -39,16 +26,19 @@ static bool unreadable(struct verify *v, enum table table, struct view key, cons
         [TABLE_CHALLENGE] = "challenge", [TABLE_TX] = "transaction",
         [TABLE_REQUEST] = "request",     [TABLE_REQUEST_DATA] = "request data",
         [TABLE_AUDIT] = "audit entry",   [TABLE_ATTEMPT] = "attempt",
+        [TABLE_DEVICE] = "device",       [TABLE_GROUP] = "group",
+        [TABLE_POLICY] = "policy",       [TABLE_TIE] = "tie",
+        [TABLE_UNTIED] = "tie",
     };
     char hex[2 * KEY_MAX + 1];
     hex_encode(view_of(key.p, key.n < KEY_MAX ? key.n : KEY_MAX), hex);
     if (err->kind != ERR_STORE)
         return false;
-    problem(v, "%s with key %s: %s", names[table] ? names[table] : "record", hex, err->text);
+    verify_problem(v, "%s with key %s: %s", names[table] ? names[table] : "record", hex, err->text);
     return true;
 }
 
-static bool index_has(struct verify *v, enum table table, struct key key, struct view expected,
+bool verify_index_has(struct verify *v, enum table table, struct key key, struct view expected,
                       bool *yes, struct err *err)
 {
     struct view value;
@@ -58,7 +48,7 @@ static bool index_has(struct verify *v, enum table table, struct key key, struct
     return true;
 }
 
-static bool exists(struct verify *v, enum table table, struct view key, bool *yes, struct err *err)
+bool verify_exists(struct verify *v, enum table table, struct view key, bool *yes, struct err *err)
 {
     struct view value;
     if (!txn_get(&v->t, table, key, &value, err))
@@ -77,14 +67,14 @@ static bool cert_der_check(struct verify *v, const struct store_cert *c, struct 
     if (!txn_get(&v->t, TABLE_CERT_DER, key_view(&id), &der, err))
         return false;
     if (!der.p) {
-        problem(v, "certificate %llu has no DER", (unsigned long long)c->id);
+        verify_problem(v, "certificate %llu has no DER", (unsigned long long)c->id);
         return true;
     }
     if (!store_sha256(v->t.s, der, hash, err))
         return false;
     if (memcmp(hash, c->der_hash, STORE_HASH) != 0)
-        problem(v, "certificate %llu: its DER does not have the hash in its record",
-                (unsigned long long)c->id);
+        verify_problem(v, "certificate %llu: its DER does not have the hash in its record",
+                       (unsigned long long)c->id);
     return true;
 }
 
@@ -94,17 +84,19 @@ static bool cert_index_check(struct verify *v, const struct store_cert *c, struc
     struct key serial = cert_serial_key(view_of(c->serial, c->serial_len), c->authority);
     struct view subject = view_of(c->subject_hash, STORE_HASH);
     bool by_serial, by_key, by_subject;
-    if (!index_has(v, TABLE_CERT_SERIAL, serial, key_view(&id), &by_serial, err) ||
-        !index_has(v, TABLE_CERT_KEY, cert_key_key(c->key_hash, c->id), subject, &by_key, err) ||
-        !index_has(v, TABLE_CERT_SUBJECT, cert_subject_key(c->subject_hash, c->id),
-                   view_of(NULL, 0), &by_subject, err))
+    if (!verify_index_has(v, TABLE_CERT_SERIAL, serial, key_view(&id), &by_serial, err) ||
+        !verify_index_has(v, TABLE_CERT_KEY, cert_key_key(c->key_hash, c->id), subject, &by_key,
+                          err) ||
+        !verify_index_has(v, TABLE_CERT_SUBJECT, cert_subject_key(c->subject_hash, c->id),
+                          view_of(NULL, 0), &by_subject, err))
         return false;
     if (!by_serial)
-        problem(v, "certificate %llu is not found by its serial", (unsigned long long)c->id);
+        verify_problem(v, "certificate %llu is not found by its serial", (unsigned long long)c->id);
     if (!by_key)
-        problem(v, "certificate %llu is not found by its key", (unsigned long long)c->id);
+        verify_problem(v, "certificate %llu is not found by its key", (unsigned long long)c->id);
     if (!by_subject)
-        problem(v, "certificate %llu is not found by its subject", (unsigned long long)c->id);
+        verify_problem(v, "certificate %llu is not found by its subject",
+                       (unsigned long long)c->id);
     return true;
 }
 
@@ -117,19 +109,20 @@ static bool cert_revoked_check(struct verify *v, const struct store_cert *c, str
     if (!txn_get(&v->t, TABLE_REVOKED, key_view(&k), &record, err))
         return false;
     if (revoked != (record.p != NULL)) {
-        problem(v, "certificate %llu is %s and %s among the revoked ones",
-                (unsigned long long)c->id, revoked ? "revoked" : "not revoked",
-                record.p ? "stands" : "does not stand");
+        verify_problem(v, "certificate %llu is %s and %s among the revoked ones",
+                       (unsigned long long)c->id, revoked ? "revoked" : "not revoked",
+                       record.p ? "stands" : "does not stand");
         return true;
     }
     if (!record.p)
         return true;
     if (!revoked_read(record, &r, err))
-        return unreadable(v, TABLE_REVOKED, key_view(&k), err);
+        return verify_unreadable(v, TABLE_REVOKED, key_view(&k), err);
     if (!view_eq(view_of(r.serial, r.serial_len), view_of(c->serial, c->serial_len)) ||
         r.revoked_at != c->revoked_at || r.not_after != c->not_after ||
         r.reason != c->revocation_reason || r.shard != c->shard)
-        problem(v, "certificate %llu differs from its revocation", (unsigned long long)c->id);
+        verify_problem(v, "certificate %llu differs from its revocation",
+                       (unsigned long long)c->id);
     return true;
 }
 
@@ -139,19 +132,20 @@ static bool cert_check(void *ctx, struct view key, struct view value, bool *stop
     struct store_cert c;
     if (!cert_read(value, &c, err)) {
         v->certs_read = false;
-        return unreadable(v, TABLE_CERT, key, err);
+        return verify_unreadable(v, TABLE_CERT, key, err);
     }
     cert_tally_add(v->certs, &c);
     struct key id = key_id(c.id), successor = key_id(c.renewed_by);
     if (!view_eq(key, key_view(&id)))
-        problem(v, "certificate %llu stands under another number", (unsigned long long)c.id);
+        verify_problem(v, "certificate %llu stands under another number", (unsigned long long)c.id);
     bool there = true;
-    if (c.renewed_by && !exists(v, TABLE_CERT, key_view(&successor), &there, err))
+    if (c.renewed_by && !verify_exists(v, TABLE_CERT, key_view(&successor), &there, err))
         return false;
     if (!there || (c.state == CERT_SUPERSEDED && !c.renewed_by))
-        problem(v, "certificate %llu was renewed by one that does not exist",
-                (unsigned long long)c.id);
+        verify_problem(v, "certificate %llu was renewed by one that does not exist",
+                       (unsigned long long)c.id);
     return cert_der_check(v, &c, err) && cert_index_check(v, &c, err) &&
+           verify_links(v, c.device, c.policy, LINK_CERT, key, err) &&
            cert_revoked_check(v, &c, err);
 }
 
@@ -169,8 +163,8 @@ static bool cert_entry_check(struct verify *v, uint64_t id, struct view key, enu
     };
     if (!cert_load(&v->t, id, &c, err)) {
         if (err->kind == ERR_NOT_FOUND)
-            problem(v, "a %s belongs to certificate %llu, which does not exist", names[table],
-                    (unsigned long long)id);
+            verify_problem(v, "a %s belongs to certificate %llu, which does not exist",
+                           names[table], (unsigned long long)id);
         return err->kind == ERR_NOT_FOUND || err->kind == ERR_STORE;
     }
     if (table == TABLE_CERT_SERIAL)
@@ -184,7 +178,8 @@ static bool cert_entry_check(struct verify *v, uint64_t id, struct view key, enu
     else
         expected = key_id(id);
     if (!view_eq(key, key_view(&expected)))
-        problem(v, "certificate %llu has a second %s entry", (unsigned long long)id, names[table]);
+        verify_problem(v, "certificate %llu has a second %s entry", (unsigned long long)id,
+                       names[table]);
     return true;
 }
 
@@ -224,17 +219,17 @@ static bool revoked_serial_check(struct verify *v, struct view key, struct view 
     char hex[2 * STORE_SERIAL_MAX + 1];
     bool certificate;
     if (!revoked_read(value, &r, err))
-        return unreadable(v, TABLE_REVOKED, key, err);
+        return verify_unreadable(v, TABLE_REVOKED, key, err);
     struct view serial = view_of(r.serial, r.serial_len);
     struct key expected = revoked_serial_key(key.p, serial),
                of_cert = cert_serial_key(serial, key.p);
     hex_encode(serial, hex);
-    if (!exists(v, TABLE_CERT_SERIAL, key_view(&of_cert), &certificate, err))
+    if (!verify_exists(v, TABLE_CERT_SERIAL, key_view(&of_cert), &certificate, err))
         return false;
     if (!view_eq(key, key_view(&expected)))
-        problem(v, "the revocation of serial %s stands under another serial", hex);
+        verify_problem(v, "the revocation of serial %s stands under another serial", hex);
     if (certificate)
-        problem(v, "serial %s is revoked beside its certificate", hex);
+        verify_problem(v, "serial %s is revoked beside its certificate", hex);
     return true;
 }
 
@@ -252,7 +247,7 @@ static bool released_check(void *ctx, struct view key, struct view value, bool *
     struct verify *v = ctx;
     struct store_revoked r;
     if (!revoked_read(value, &r, err))
-        return unreadable(v, TABLE_RELEASED, key, err);
+        return verify_unreadable(v, TABLE_RELEASED, key, err);
     return cert_entry_check(ctx, id_at_end(key), key, TABLE_RELEASED, err);
 }
 
@@ -265,7 +260,8 @@ static bool crl_octets_check(struct verify *v, const uint8_t authority[20], uint
     bool ok = !crl_file_there(v->t.s, authority, shard, c) ||
               crl_file_map(v->t.s, authority, shard, c, &found, err);
     if (ok && !found)
-        problem(v, "the file of CRL %llu is not what was written", (unsigned long long)c->number);
+        verify_problem(v, "the file of CRL %llu is not what was written",
+                       (unsigned long long)c->number);
     store_crl_clear(c);
     return ok;
 }
@@ -276,14 +272,14 @@ static bool crl_check(void *ctx, struct view key, struct view value, bool *stop,
     struct store_crl c = {0};
     uint64_t newest;
     if (key.n != 24 || !crl_read(value, &c, err))
-        return unreadable(v, TABLE_CRL, key, err);
+        return verify_unreadable(v, TABLE_CRL, key, err);
     uint32_t shard = octets_u32(key.p + 20);
     struct key number = /* a delta is numbered with the complete list */
         meta_crl_number(key.p, shard == STORE_CRL_DELTA ? STORE_CRL_COMPLETE : shard);
     bool ok = txn_counter(&v->t, key_view(&number), &newest, err);
     if (ok && c.number > newest)
-        problem(v, "CRL %llu has a number above %llu, the last one given",
-                (unsigned long long)c.number, (unsigned long long)newest);
+        verify_problem(v, "CRL %llu has a number above %llu, the last one given",
+                       (unsigned long long)c.number, (unsigned long long)newest);
     return ok && crl_octets_check(v, key.p, shard, &c, err);
 }
 
@@ -295,21 +291,26 @@ static bool challenge_check(void *ctx, struct view key, struct view value, bool 
     struct verify *v = ctx;
     struct store_challenge c;
     if (!challenge_read(value, &c, err))
-        return unreadable(v, TABLE_CHALLENGE, key, err);
+        return verify_unreadable(v, TABLE_CHALLENGE, key, err);
     struct key id = {.n = 0};
     key_bytes(&id, c.id, strlen(c.id));
-    bool by_id, ends = true;
-    if (!index_has(v, TABLE_CHALLENGE_ID, id, key, &by_id, err) ||
-        (challenge_end(&c) &&
-         !index_has(v, TABLE_CHALLENGE_END, challenge_end_key(&c), view_of(NULL, 0), &ends, err)))
+    struct key at = challenge_made_key(&c);
+    bool by_id, made, ends = true;
+    if (!verify_index_has(v, TABLE_CHALLENGE_ID, id, key, &by_id, err) ||
+        !verify_index_has(v, TABLE_CHALLENGE_MADE, at, view_of(NULL, 0), &made, err) ||
+        (challenge_end(&c) && !verify_index_has(v, TABLE_CHALLENGE_END, challenge_end_key(&c),
+                                                view_of(NULL, 0), &ends, err)))
         return false;
     if (!view_eq(key, view_of(c.hash, STORE_HASH)))
-        problem(v, "challenge %s stands under another hash", c.id);
+        verify_problem(v, "challenge %s stands under another hash", c.id);
     if (!by_id)
-        problem(v, "challenge %s is not found by its id", c.id);
+        verify_problem(v, "challenge %s is not found by its id", c.id);
     if (!ends)
-        problem(v, "challenge %s is not found by its end", c.id);
-    return true;
+        verify_problem(v, "challenge %s is not found by its end", c.id);
+    if (!made)
+        verify_problem(v, "challenge %s is not found by the time it was made", c.id);
+    return !challenge_is_open(&c) ||
+           verify_links(v, c.device, c.policy, LINK_CHALLENGE, key_view(&at), err);
 }
 
 /* The challenge of an index entry; `*there` is false when it is reported already or damaged. */
@@ -321,7 +322,7 @@ static bool challenge_of(struct verify *v, struct view hash, const char *index,
         return true;
     if (hash.n == STORE_HASH && err->kind != ERR_NOT_FOUND)
         return false;
-    problem(v, "an entry by %s belongs to a challenge that does not exist", index);
+    verify_problem(v, "an entry by %s belongs to a challenge that does not exist", index);
     return true;
 }
 
@@ -334,7 +335,7 @@ static bool challenge_id_entry(void *ctx, struct view key, struct view value, bo
     if (!challenge_of(v, value, "id", &c, &there, err))
         return false;
     if (there && !view_eq(key, view_str(c.id)))
-        problem(v, "challenge %s has a second id", c.id);
+        verify_problem(v, "challenge %s has a second id", c.id);
     return true;
 }
 
@@ -349,7 +350,22 @@ static bool challenge_end_entry(void *ctx, struct view key, struct view value, b
         return false;
     struct key expected;
     if (there && (expected = challenge_end_key(&c), !view_eq(key, key_view(&expected))))
-        problem(v, "challenge %s has a second end", c.id);
+        verify_problem(v, "challenge %s has a second end", c.id);
+    return true;
+}
+
+static bool challenge_made_entry(void *ctx, struct view key, struct view value, bool *stop,
+                                 struct err *err)
+{
+    struct verify *v = ctx;
+    struct store_challenge c;
+    bool there;
+    if (!challenge_of(v, key.n > 8 ? view_of(key.p + 8, key.n - 8) : view_of(NULL, 0),
+                      "time of making", &c, &there, err))
+        return false;
+    struct key expected;
+    if (there && (expected = challenge_made_key(&c), !view_eq(key, key_view(&expected))))
+        verify_problem(v, "challenge %s has a second time of making", c.id);
     return true;
 }
 
@@ -362,21 +378,23 @@ static bool tx_check(void *ctx, struct view key, struct view value, bool *stop, 
     struct key expected, cert;
     bool certificate = true, request = true;
     if (!tx_read(value, &tx, err))
-        return unreadable(v, TABLE_TX, key, err);
+        return verify_unreadable(v, TABLE_TX, key, err);
     if (!tx_key(v->t.s, tx.endpoint, tx.transaction, &expected, err))
         return false;
     cert = key_id(tx.cert_id);
-    if ((tx.state == TX_ISSUED && !exists(v, TABLE_CERT, key_view(&cert), &certificate, err)) ||
-        (tx.request[0] && !exists(v, TABLE_REQUEST, view_str(tx.request), &request, err)))
+    if ((tx.state == TX_ISSUED &&
+         !verify_exists(v, TABLE_CERT, key_view(&cert), &certificate, err)) ||
+        (tx.request[0] && !verify_exists(v, TABLE_REQUEST, view_str(tx.request), &request, err)))
         return false;
     if (!view_eq(key, key_view(&expected)))
-        problem(v, "transaction %.64s stands under another key", tx.transaction);
+        verify_problem(v, "transaction %.64s stands under another key", tx.transaction);
     if (!certificate)
-        problem(v, "transaction %.64s was answered with certificate %llu, which does not exist",
-                tx.transaction, (unsigned long long)tx.cert_id);
+        verify_problem(v,
+                       "transaction %.64s was answered with certificate %llu, which does not exist",
+                       tx.transaction, (unsigned long long)tx.cert_id);
     if (!request)
-        problem(v, "transaction %.64s waits for request %s, which does not exist", tx.transaction,
-                tx.request);
+        verify_problem(v, "transaction %.64s waits for request %s, which does not exist",
+                       tx.transaction, tx.request);
     return true;
 }
 
@@ -390,7 +408,7 @@ static bool request_tx_check(struct verify *v, const struct store_request *r, st
     if (!tx_load(&v->t, key_view(&k), &tx, &found, err))
         return err->kind == ERR_STORE; /* reported by tx_check */
     if (!found || tx.state != TX_PENDING || strcmp(tx.request, r->id) != 0)
-        problem(v, "request %s is pending and its transaction is not", r->id);
+        verify_problem(v, "request %s is pending and its transaction is not", r->id);
     return true;
 }
 
@@ -399,22 +417,28 @@ static bool request_check(void *ctx, struct view key, struct view value, bool *s
 {
     struct verify *v = ctx;
     struct store_request r;
-    bool data, queued, pending;
+    bool data, queued, pending, made;
     if (!request_read(value, &r, err))
-        return unreadable(v, TABLE_REQUEST, key, err);
+        return verify_unreadable(v, TABLE_REQUEST, key, err);
+    struct key at = request_made_key(&r);
     pending = r.state == REQUEST_PENDING;
     v->pending += pending;
-    if (!exists(v, TABLE_REQUEST_DATA, view_str(r.id), &data, err) ||
-        !index_has(v, TABLE_PENDING, request_pending_key(&r), view_of(NULL, 0), &queued, err) ||
+    if (!verify_exists(v, TABLE_REQUEST_DATA, view_str(r.id), &data, err) ||
+        !verify_index_has(v, TABLE_REQUEST_MADE, at, view_of(NULL, 0), &made, err) ||
+        !verify_links(v, r.device, r.policy, LINK_REQUEST, key_view(&at), err) ||
+        !verify_index_has(v, TABLE_PENDING, request_pending_key(&r), view_of(NULL, 0), &queued,
+                          err) ||
         (pending && !request_tx_check(v, &r, err)))
         return false;
     if (!view_eq(key, view_str(r.id)))
-        problem(v, "request %s stands under another id", r.id);
+        verify_problem(v, "request %s stands under another id", r.id);
     if (!data)
-        problem(v, "request %s has no data", r.id);
+        verify_problem(v, "request %s has no data", r.id);
+    if (!made)
+        verify_problem(v, "request %s is not found by the time it was made", r.id);
     if (queued != pending)
-        problem(v, "request %s %s pending and %s in the queue", r.id, pending ? "is" : "is not",
-                queued ? "stands" : "does not stand");
+        verify_problem(v, "request %s %s pending and %s in the queue", r.id,
+                       pending ? "is" : "is not", queued ? "stands" : "does not stand");
     return true;
 }
 
@@ -425,13 +449,13 @@ static bool request_data_check(void *ctx, struct view key, struct view value, bo
     struct store_request r = {.id = ""};
     bool there;
     if (!request_data_read(value, &r, err))
-        return unreadable(v, TABLE_REQUEST_DATA, key, err);
+        return verify_unreadable(v, TABLE_REQUEST_DATA, key, err);
     store_request_clear(&r);
-    if (!exists(v, TABLE_REQUEST, key, &there, err))
+    if (!verify_exists(v, TABLE_REQUEST, key, &there, err))
         return false;
     if (!there)
-        problem(v, "data belong to request %.*s, which does not exist", (int)key.n,
-                (const char *)key.p);
+        verify_problem(v, "data belong to request %.*s, which does not exist", (int)key.n,
+                       (const char *)key.p);
     return true;
 }
 
@@ -447,8 +471,24 @@ static bool pending_entry(void *ctx, struct view key, struct view value, bool *s
         return err->kind == ERR_STORE; /* reported by request_check */
     struct key expected;
     if (!record.p || (expected = request_pending_key(&r), !view_eq(key, key_view(&expected))))
-        problem(v, "the queue of pending requests names %.*s wrongly", (int)id.n,
-                (const char *)id.p);
+        verify_problem(v, "the queue of pending requests names %.*s wrongly", (int)id.n,
+                       (const char *)id.p);
+    return true;
+}
+
+static bool request_made_entry(void *ctx, struct view key, struct view value, bool *stop,
+                               struct err *err)
+{
+    struct verify *v = ctx;
+    struct view record, id = key.n > 8 ? view_of(key.p + 8, key.n - 8) : view_of(NULL, 0);
+    struct store_request r;
+    if (!txn_get(&v->t, TABLE_REQUEST, id, &record, err))
+        return false;
+    if (record.p && !request_read(record, &r, err))
+        return err->kind == ERR_STORE; /* reported by request_check */
+    struct key expected;
+    if (!record.p || (expected = request_made_key(&r), !view_eq(key, key_view(&expected))))
+        verify_problem(v, "the requests by time name %.*s wrongly", (int)id.n, (const char *)id.p);
     return true;
 }
 
@@ -476,16 +516,16 @@ static bool pending_count_check(void *ctx, struct view key, struct view value, b
     uint64_t n;
     if (!txn_counter(&v->t, key, &n, err)) {
         if (err->kind == ERR_STORE)
-            problem(v, "%s", err->text);
+            verify_problem(v, "%s", err->text);
         return err->kind == ERR_STORE;
     }
     if (!txn_walk(&v->t, TABLE_REQUEST, view_of(NULL, 0), count_entry, &c, err))
         return false;
     v->counted += c.n; /* each mistake is reported once */
     if (n != c.n)
-        problem(v, "%llu requests are pending at %.*s and %llu are counted",
-                (unsigned long long)c.n, (int)c.endpoint.n, (const char *)c.endpoint.p,
-                (unsigned long long)n);
+        verify_problem(v, "%llu requests are pending at %.*s and %llu are counted",
+                       (unsigned long long)c.n, (int)c.endpoint.n, (const char *)c.endpoint.p,
+                       (unsigned long long)n);
     return true;
 }
 
@@ -494,8 +534,8 @@ static bool pending_counts_check(struct verify *v, struct err *err)
     if (!txn_walk(&v->t, TABLE_META, view_str("P"), pending_count_check, v, err))
         return false;
     if (v->pending != v->counted)
-        problem(v, "%llu requests are pending, %llu of them at endpoints that count them",
-                (unsigned long long)v->pending, (unsigned long long)v->counted);
+        verify_problem(v, "%llu requests are pending, %llu of them at endpoints that count them",
+                       (unsigned long long)v->pending, (unsigned long long)v->counted);
     return true;
 }
 
@@ -505,7 +545,7 @@ static bool offline_entry(void *ctx, struct view key, struct view value, bool *s
                           struct err *err)
 {
     struct verify *v = ctx;
-    return offline_check(key, value, err) || unreadable(v, TABLE_META, key, err);
+    return offline_check(key, value, err) || verify_unreadable(v, TABLE_META, key, err);
 }
 
 /* ---- audit ---- */
@@ -518,17 +558,18 @@ static bool audit_check(void *ctx, struct view key, struct view value, bool *sto
     struct key expected = key_id(v->audit.seq + 1);
     if (!audit_read(value, &a, err)) {
         v->audit.seq++;
-        return unreadable(v, TABLE_AUDIT, key, err);
+        return verify_unreadable(v, TABLE_AUDIT, key, err);
     }
     if (!view_eq(key, key_view(&expected)))
-        problem(v, "audit entry %llu is missing", (unsigned long long)v->audit.seq + 1);
+        verify_problem(v, "audit entry %llu is missing", (unsigned long long)v->audit.seq + 1);
     if (!audit_chain(v->t.s, &a, v->audit.chain, chain, err))
         return false;
     if (memcmp(chain, a.chain, STORE_HASH) != 0)
-        problem(v, "the audit chain is broken at entry %llu", (unsigned long long)a.seq);
+        verify_problem(v, "the audit chain is broken at entry %llu", (unsigned long long)a.seq);
     v->audit.seq = key.n == 8 ? octets_u64(key.p) : v->audit.seq + 1;
     memcpy(v->audit.chain, a.chain, STORE_HASH);
-    return true;
+    return v->chain_only || !link_owner(a.object) ||
+           verify_links(v, a.object, "", LINK_AUDIT, key, err);
 }
 
 static bool audit_end_check(struct verify *v, struct err *err)
@@ -536,12 +577,12 @@ static bool audit_end_check(struct verify *v, struct err *err)
     struct audit_head head;
     if (!audit_head_load(&v->t, &head, err)) {
         if (err->kind == ERR_STORE)
-            problem(v, "%s", err->text);
+            verify_problem(v, "%s", err->text);
         return err->kind == ERR_STORE;
     }
     if (head.seq != v->audit.seq || memcmp(head.chain, v->audit.chain, STORE_HASH) != 0)
-        problem(v, "the audit log ends at entry %llu and should end at %llu",
-                (unsigned long long)v->audit.seq, (unsigned long long)head.seq);
+        verify_problem(v, "the audit log ends at entry %llu and should end at %llu",
+                       (unsigned long long)v->audit.seq, (unsigned long long)head.seq);
     return true;
 }
 
@@ -553,12 +594,12 @@ static bool attempt_check(void *ctx, struct view key, struct view value, bool *s
     struct verify *v = ctx;
     struct store_attempt a;
     if (!attempt_read(value, &a, err))
-        return unreadable(v, TABLE_ATTEMPT, key, err);
+        return verify_unreadable(v, TABLE_ATTEMPT, key, err);
     struct key expected = key_id(a.seq);
     if (!view_eq(key, key_view(&expected)))
-        problem(v, "attempt %llu stands under another number", (unsigned long long)a.seq);
+        verify_problem(v, "attempt %llu stands under another number", (unsigned long long)a.seq);
     v->attempt = a.seq;
-    return true;
+    return verify_links(v, a.device, a.policy, LINK_ATTEMPT, key, err);
 }
 
 /* Records that cannot be read would make any count wrong: they are told already. */
@@ -570,7 +611,7 @@ static bool cert_counts_check(struct verify *v, uint64_t problems, struct err *e
     if (!cert_tally_same(&v->t, v->certs, &same, err))
         return false;
     if (!same)
-        problem(v, "the counts of certificates are not those of the certificates");
+        verify_problem(v, "the counts of certificates are not those of the certificates");
     return true;
 }
 
@@ -581,19 +622,19 @@ static bool attempt_end_check(struct verify *v, struct err *err)
     uint64_t newest;
     if (!txn_counter(&v->t, key_view(&k), &newest, err)) {
         if (err->kind == ERR_STORE)
-            problem(v, "%s", err->text);
+            verify_problem(v, "%s", err->text);
         return err->kind == ERR_STORE;
     }
     if (v->attempt > newest)
-        problem(v, "attempts end at %llu and are counted to %llu", (unsigned long long)v->attempt,
-                (unsigned long long)newest);
+        verify_problem(v, "attempts end at %llu and are counted to %llu",
+                       (unsigned long long)v->attempt, (unsigned long long)newest);
     return true;
 }
 
 bool store_audit_verify(struct store *s, void (*each)(void *ctx, const struct store_problem *p),
                         void *ctx, uint64_t *problems, struct err *err)
 {
-    struct verify v = {.each = each, .ctx = ctx};
+    struct verify v = {.each = each, .ctx = ctx, .chain_only = true};
     if (!txn_read(s, &v.t, err))
         return false;
     bool ok = txn_walk(&v.t, TABLE_AUDIT, view_of(NULL, 0), audit_check, &v, err) &&
@@ -622,10 +663,12 @@ bool store_verify(struct store *s, void (*each)(void *ctx, const struct store_pr
         {TABLE_CHALLENGE, challenge_check},
         {TABLE_CHALLENGE_ID, challenge_id_entry},
         {TABLE_CHALLENGE_END, challenge_end_entry},
+        {TABLE_CHALLENGE_MADE, challenge_made_entry},
         {TABLE_TX, tx_check},
         {TABLE_REQUEST, request_check},
         {TABLE_REQUEST_DATA, request_data_check},
         {TABLE_PENDING, pending_entry},
+        {TABLE_REQUEST_MADE, request_made_entry},
         {TABLE_AUDIT, audit_check},
         {TABLE_ATTEMPT, attempt_check},
     };
@@ -646,7 +689,7 @@ bool store_verify(struct store *s, void (*each)(void *ctx, const struct store_pr
     const struct key offline = meta_offline();
     ok = ok && txn_walk(&v.t, TABLE_META, key_view(&offline), offline_entry, &v, err) &&
          cert_counts_check(&v, of_certs, err) && pending_counts_check(&v, err) &&
-         audit_end_check(&v, err) && attempt_end_check(&v, err);
+         audit_end_check(&v, err) && attempt_end_check(&v, err) && verify_fleet(&v, err);
     txn_read_end(&v.t);
     cert_tally_free(v.certs);
     if (ok)

@@ -2,6 +2,7 @@
 #include <sys/wait.h>
 
 #include "backend.h"
+#include "store/page.h"
 #include "record.h" /* white box: a format number and a record of the future */
 #include "check_main.h"
 #include "fixture.h"
@@ -181,8 +182,8 @@ START_TEST(newer_format)
     struct store_options o = {.path = dir, .map_size = MAP_SMALL};
     ck_assert(!store_open(&o, &st, &err));
     ck_assert_int_eq(err.kind, ERR_STORE);
-    ck_assert_ptr_nonnull(strstr(err.text, "format 11"));
-    ck_assert_ptr_nonnull(strstr(err.text, "up to 5"));
+    ck_assert_ptr_nonnull(strstr(err.text, "format 12"));
+    ck_assert_ptr_nonnull(strstr(err.text, "up to 6"));
     expect_open(ERR_STORE, true);
 }
 END_TEST
@@ -227,6 +228,79 @@ START_TEST(format_1_is_migrated)
     ck_assert_uint_eq(generation(), before);
     ok(store_stats(st, &stats, &err));
     ck_assert_uint_eq(stats.attempts, 1);
+    verify_clean();
+}
+END_TEST
+
+struct seen {
+    char ids[256];
+};
+
+static void challenge_seen(void *ctx, const struct store_challenge *c)
+{
+    struct seen *s = ctx;
+    strcat(strcat(s->ids, c->id), " ");
+    ck_assert_str_eq(c->device, "");
+}
+
+static void request_seen(void *ctx, const struct store_request *r)
+{
+    struct seen *s = ctx;
+    strcat(strcat(s->ids, r->id), " ");
+    ck_assert_str_eq(r->policy, "");
+}
+
+static void attempt_seen(void *ctx, const struct store_attempt *a)
+{
+    struct seen *s = ctx;
+    snprintf(s->ids + strlen(s->ids), 16, "%u ", (unsigned)a->seq);
+    ck_assert_str_eq(a->trail.step[0].text, "arrived");
+}
+
+/* A store as the last version before devices left it: three certificates (2 revoked), three
+ * challenges, two requests, attempts. */
+START_TEST(format_5_is_migrated)
+{
+    char file[512];
+    snprintf(file, sizeof file, "%s/data.mdb", dir);
+    copy_file(VECTORS "/format-5.mdb", file);
+    struct store_options o = {.path = dir, .map_size = MAP_SMALL};
+    ok(store_open(&o, &st, &err));
+    verify_clean();
+    struct seen s = {.ids = ""};
+    struct store_page page = {.limit = 10};
+    ok(store_challenge_page(st, &(struct store_challenge_filter){.open = false}, &page,
+                            challenge_seen, &s, &err));
+    ck_assert_str_eq(s.ids, "chl_bbbbbb chl_cccccc chl_aaaaaa "); /* the newest first */
+    s.ids[0] = '\0';
+    ok(store_request_page(st, &(struct store_request_filter){.state = -1}, &page, request_seen, &s,
+                          &err));
+    ck_assert_str_eq(s.ids, "req_aaaaaa req_bbbbbb ");
+    s.ids[0] = '\0';
+    ok(store_attempt_page(st, &(struct store_attempt_filter){.result = -1}, &page, attempt_seen, &s,
+                          &err));
+    ck_assert_str_eq(s.ids, "3 2 1 ");
+    struct store_cert c = {0};
+    ok(store_cert_by_id(st, 2, &c, &err));
+    ck_assert_int_eq(c.state, CERT_REVOKED);
+    ck_assert_str_eq(c.device, "");
+    store_cert_clear(&c);
+    struct store_cert_status status;
+    hash_of(3, 's', c.serial);
+    c.serial[0] = 0x12;
+    ok(store_cert_status(st, authority_a, view_of(c.serial, 16), &status, &err));
+    ck_assert(status.stored);
+    /* old records change and go as new ones do */
+    struct store_write *w = begin();
+    uint64_t purged = 0;
+    ok(store_cert_revoke(w, 3, CRL_SUPERSEDED, 1700, &err));
+    ok(store_challenge_revoke(w, "chl_cccccc", 1700, &err));
+    ok(store_request_polled(w, "req_aaaaaa", 1700, &err));
+    ok(store_attempt_purge(w, 1302, 0, &purged, &err));
+    ck_assert_uint_eq(purged, 2);
+    ok(store_challenge_purge(w, 9001, &purged, &err));
+    ck_assert_uint_eq(purged, 2);
+    commit(w);
     verify_clean();
 }
 END_TEST
@@ -279,12 +353,12 @@ START_TEST(newer_record)
     put_n(1);
     struct key id = key_id(1);
     struct store_write *w = begin();
-    ok(txn_put(&w->txn, TABLE_CERT, PUT_REPLACE, key_view(&id), view_str("\x02rest"), &err));
+    ok(txn_put(&w->txn, TABLE_CERT, PUT_REPLACE, key_view(&id), view_str("\x03rest"), &err));
     commit(w);
     struct store_cert c = {0};
     ck_assert(!store_cert_by_id(st, 1, &c, &err));
     ck_assert_int_eq(err.kind, ERR_STORE);
-    ck_assert_ptr_nonnull(strstr(err.text, "version 2"));
+    ck_assert_ptr_nonnull(strstr(err.text, "version 3"));
     struct store_cert_filter f = {.state = -1};
     fails(store_cert_list(st, &f, NULL, NULL, &err), ERR_STORE);
 }
@@ -449,6 +523,7 @@ int main(void)
     tcase_add_test(c, not_across_fork);
     tcase_add_test(c, newer_format);
     tcase_add_test(c, format_1_is_migrated);
+    tcase_add_test(c, format_5_is_migrated);
     tcase_add_test(c, crls_become_files);
     tcase_add_test(c, newer_record);
     tcase_add_test(c, root_hands_over);

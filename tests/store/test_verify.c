@@ -316,7 +316,7 @@ START_TEST(challenges)
     }
     case 5:
         lose(TABLE_CHALLENGE, view_of(a, STORE_HASH));
-        expect(2, "an entry by end belongs to a challenge that does not exist");
+        expect(3, "an entry by end belongs to a challenge that does not exist");
         break;
     case 6:
         plant(TABLE_CHALLENGE, view_of(a, STORE_HASH), view_str("\1no challenge"));
@@ -359,7 +359,7 @@ START_TEST(transactions)
         break;
     case 5:
         lose(TABLE_REQUEST, view_str("req_1"));
-        expect(4, "transaction T2 waits for request req_1, which does not exist");
+        expect(5, "transaction T2 waits for request req_1, which does not exist");
         break;
     case 6: {
         struct key k = {.n = 0};

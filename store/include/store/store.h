@@ -20,7 +20,7 @@
 struct store;
 struct store_write;
 
-#define STORE_FORMAT 5
+#define STORE_FORMAT 6
 #define STORE_HASH 32          /* SHA-256 */
 #define STORE_SERIAL_MAX 40
 #define STORE_TEXT_MAX 512
