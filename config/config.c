@@ -674,6 +674,7 @@ static void load_root(struct loader *l, const config_setting_t *root)
     load_single(l, root, "admin");
     load_single(l, root, "signer");
     load_single(l, root, "ocsp");
+    load_single(l, root, "profiles");
     load_single(l, root, "store");
     load_single(l, root, "challenges");
     load_single(l, root, "attempts");

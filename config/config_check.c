@@ -442,4 +442,5 @@ void config_check(struct loader *l)
         if (config_setting_is_group(l->endpoint[i]))
             check_endpoint(l, i);
     config_check_ndes(l);
+    config_check_profiles(l);
 }

@@ -44,6 +44,5 @@ void config_check_ndes(struct loader *l);
 /* Is it what the path of a URL may be, as endpoints have it, in fewer than `cap` octets?  Complains otherwise. */
 bool config_check_url_path(struct loader *l, const config_setting_t *at, const char *path, size_t cap);
 
-/* The first line of the static challenge's file: owned, to be wiped.  Refuses a file that others can
- * read and a challenge that is too short. */
-bool config_static_challenge(const char *path, struct buf *out, struct err *err);
+/* profiles */
+void config_check_profiles(struct loader *l);

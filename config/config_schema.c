@@ -146,6 +146,7 @@ const struct setting config_schema[] = {
     {"", "authorities", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, SETTING_REQUIRED, "List of certificate authorities."},
     {"", "templates", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, SETTING_REQUIRED, "List of certificate templates."},
     {"", "endpoints", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, SETTING_REQUIRED, "List of URL paths at which devices enrol."},
+    {"", "profiles", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, 0, "What stands in the profiles that are made for devices."},
     {"", "ndes", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, 0, "List of pages from which MDM products fetch challenges, as from NDES's mscep_admin."},
     {"", "challenge_hooks", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, 0, "List of webhooks that answer with a challenge, at /hooks/challenge/NAME."},
 
@@ -216,6 +217,17 @@ const struct setting config_schema[] = {
      "Lines above this level are not written."},
     {"log", "format", SETTING_CHOICE, AT(config, log_json), 0, 0, format_words, "\"logfmt\"", 0,
      "How a line is written."},
+
+    {"profiles", "organization", SETTING_TEXT, AT(config, profiles.organization), 0, 0, NULL, "\"\"", 0,
+     "Name of the organization that a device's user is shown."},
+    {"profiles", "identifier", SETTING_TEXT, AT(config, profiles.identifier), 1, 0, NULL, "\"scepd\"", 0,
+     "What identifiers of Apple's profiles begin with, usually a domain backwards, \"org.example.scep\"; letters, digits, '-' and '.'."},
+    {"profiles", "certificate", SETTING_FILE, AT(config, profiles.certificate), 0, 0, NULL, NULL, 0,
+     "PEM certificate by which Apple's profiles are signed, its chain behind it; without one they are not signed."},
+    {"profiles", "key", SETTING_FILE, AT(config, profiles.key), 0, 0, NULL, NULL, 0,
+     "Its private key, PEM, mode 0600; never one of an authority."},
+    {"profiles", "passphrase_file", SETTING_FILE, AT(config, profiles.passphrase_file), 0, 0, NULL, NULL, 0,
+     "File whose first line is the passphrase of that key."},
 
     {"authorities", "name", SETTING_TEXT, AT(config_authority, name), 1, 0, NULL, NULL, SETTING_REQUIRED,
      "Name by which endpoints refer to it."},

@@ -31,36 +31,20 @@ static bool read_certificates(struct view pem, struct profile_signer *s)
     return ok;
 }
 
-static int give_passphrase(char *out, int cap, int writing, void *ctx)
+bool profile_signer_load(struct view certificates, EVP_PKEY *key, struct profile_signer *out,
+                         struct err *err)
 {
-    const struct view *p = ctx;
-    if (p->n > (size_t)cap)
-        return -1;
-    memcpy(out, p->p, p->n);
-    return (int)p->n;
-}
-
-bool profile_signer_load(struct view certificates, struct view key, struct view passphrase,
-                         struct profile_signer *out, struct err *err)
-{
-    struct profile_signer s = {0};
-    BIO *bio = key.n > INT32_MAX ? NULL : BIO_new_mem_buf(key.p, (int)key.n);
+    struct profile_signer s = {.key = key};
     const char *wrong = "there is no certificate in PEM form";
     bool ok = read_certificates(certificates, &s);
-    if (ok) {
-        wrong = "there is no private key in PEM form, or its passphrase is another";
-        s.key = bio ? PEM_read_bio_PrivateKey(bio, NULL, give_passphrase, &passphrase) : NULL;
-        ok = s.key != NULL;
-    }
     if (ok) {
         wrong = "the key is not that of the first certificate";
         ok = X509_check_private_key(s.certificate, s.key) == 1;
     }
     ERR_clear_error();
-    BIO_free(bio);
     if (!ok) {
         profile_signer_clear(&s);
-        return err_set(err, ERR_CONFIG, "signing profiles: %s", wrong);
+        return err_set(err, ERR_CONFIG, "%s", wrong);
     }
     *out = s;
     return true;

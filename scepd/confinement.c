@@ -154,6 +154,9 @@ bool confinement_may_hand_over(const struct config *c, const char *path)
         return false;
     bool named =
         is(path, c->file) || is(path, c->challenge_key_file) || is(path, c->banned_keys_file);
+    /* no key of an authority: whoever has the main process may sign profiles */
+    named = named || is(path, c->profiles.certificate) || is(path, c->profiles.key) ||
+            is(path, c->profiles.passphrase_file);
     for (size_t i = 0; !named && i < c->endpoint_n; i++)
         named = is(path, c->endpoint[i].static_challenge_file);
     for (size_t i = 0; !named && i < c->authority_n; i++)

@@ -23,6 +23,7 @@ TITLES = {
     "challenges": "challenges",
     "attempts": "attempts",
     "ocsp": "ocsp",
+    "profiles": "profiles",
     "log": "log",
     "authorities": "authorities",
     "authorities.crl": "authorities.crl",

@@ -485,6 +485,29 @@ START_TEST(ndes_pages)
 }
 END_TEST
 
+START_TEST(profiles)
+{
+    struct config *c = behind_accepted("profiles: { };");
+    ck_assert_str_eq(c->profiles.identifier, "scepd");
+    ck_assert_str_eq(c->profiles.organization, "");
+    config_free(c);
+    c = behind_accepted("profiles: { organization = \"Example & Co\"; identifier = \"org.example.scep\"; "
+                        "certificate = \"ca/ra.pem\"; key = \"keys/static-challenge\"; };");
+    ck_assert_str_eq(c->profiles.organization, "Example & Co");
+    config_free(c);
+    behind_refused("profiles: { identifier = \"org example\"; };",
+                   "25: profiles.identifier may have letters, digits, '-' and '.' only\n");
+    behind_refused("profiles: { certificate = \"ca/ra.pem\"; };",
+                   "25: profiles.certificate needs profiles.key\n");
+    behind_refused("profiles: { key = \"keys/static-challenge\"; };",
+                   "25: profiles.key needs profiles.certificate\n");
+    behind_refused("profiles: { passphrase_file = \"keys/static-challenge\"; };",
+                   "25: profiles.passphrase_file needs profiles.key\n");
+    behind_refused("profiles: { certificate = \"ca/ca.pem\"; key = \"keys/ca.key\"; };",
+                   "25: profiles.key is a key of an authority: a key of its own is needed\n");
+}
+END_TEST
+
 /* Programs cut it out between tags and blanks. */
 START_TEST(what_no_page_can_show)
 {
@@ -608,6 +631,7 @@ int main(void)
         tcase_add_test(c, tests[i]);
     tcase_add_test(c, places_of_later_generations);
     tcase_add_test(c, ndes_pages);
+    tcase_add_test(c, profiles);
     tcase_add_test(c, what_no_page_can_show);
     tcase_add_test(c, challenge_hooks);
     suite_add_tcase(s, c);

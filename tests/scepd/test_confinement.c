@@ -204,6 +204,9 @@ START_TEST(handed_over)
     ck_assert(confinement_may_hand_over(c, a->certificate));
     ck_assert(!confinement_may_hand_over(c, a->key));
     ck_assert(!confinement_may_hand_over(c, a->ra_key));
+    snprintf(c->profiles.key, sizeof c->profiles.key, "%s/profiles.key", f.directory);
+    ck_assert(confinement_may_hand_over(c, c->profiles.key)); /* signs profiles, never certificates */
+    c->profiles.key[0] = '\0';
     ck_assert(!confinement_may_hand_over(c, ""));
     ck_assert(!confinement_may_hand_over(c, "/"));
     ck_assert(!confinement_may_hand_over(c, a->directory));

@@ -128,6 +128,13 @@ struct config_upstream {
     bool insecure;
 };
 
+/* Of the files that tell devices what to ask for (fleet/profile.h). */
+struct config_profiles {
+    char organization[128];               /* "": none is shown */
+    char identifier[128];                 /* what Apple's identifiers begin with */
+    char certificate[512], key[512], passphrase_file[512]; /* "": profiles are not signed; no passphrase */
+};
+
 struct config_ocsp {
     struct ocsp_rules rules;
     int max_age, per_second;              /* seconds; signatures, 0: any number */
@@ -160,6 +167,7 @@ struct config {
     enum confine_mode confinement;
     int certificates_per_minute;          /* of all authorities; 0: any number */
     struct config_ocsp ocsp;
+    struct config_profiles profiles;
     enum log_level log_level;
     bool log_json;
     char url[256];                        /* base URL that devices use, for texts */
@@ -193,6 +201,9 @@ const char *config_find(const char *from_option, char buf[512]);
 bool config_key_file(const struct config *c, const char *path);
 bool config_keys_beneath(const struct config *c, const char *directory);
 const struct config_endpoint *config_endpoint_by_path(const struct config *c, const char *path);
+/* The first line of the static challenge's file: owned, to be wiped.  Refuses a file that others can read and a challenge that
+ * is too short. */
+bool config_static_challenge(const char *path, struct buf *out, struct err *err);
 /* NULL: there is none of this name. */
 const struct config_webhook *config_webhook_by_name(const struct config *c, const char *name);
 const struct config_upstream *config_upstream_by_name(const struct config *c, const char *name);

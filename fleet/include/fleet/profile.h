@@ -67,10 +67,9 @@ struct profile_signer {
     EVP_PKEY *key;
     STACK_OF(X509) *chain;
 };
-/* From PEM: the first certificate of `certificates` is the signer's, the others its chain.  The key must be the
- * certificate's (ERR_CONFIG).  `passphrase` may be empty. */
-bool profile_signer_load(struct view certificates, struct view key, struct view passphrase, struct profile_signer *out,
-                         struct err *err);
+/* From PEM: the first certificate of `certificates` is the signer's, the others its chain.  Takes the key, also when it fails,
+ * which must be the certificate's (ERR_CONFIG). */
+bool profile_signer_load(struct view certificates, EVP_PKEY *key, struct profile_signer *out, struct err *err);
 void profile_signer_clear(struct profile_signer *s);
 
 /* `signer` NULL: not signed.  Only Apple's kinds can be.  *out is to be cleared by the caller; untouched on failure. */
