@@ -47,6 +47,12 @@ enum table {
     TABLE_TIE_OF,       /* kind, what is held, 0, group or policy -> nothing */
     TABLE_UNTIED,       /* group or policy, 0, what it held -> by whom it was taken away, when */
     TABLE_LINK,         /* device, policy or group, 0, kind, number -> nothing: its certificates, attempts ... */
+    TABLE_ADMIN,        /* id -> administrator */
+    TABLE_ADMIN_INDEX,  /* 'n' and name, or 'c' and hash of certificate -> id */
+    TABLE_TOKEN,        /* id -> token */
+    TABLE_TOKEN_END,    /* time of its end, id -> nothing */
+    TABLE_KEPT,         /* hash -> answer kept for a repeated question */
+    TABLE_KEPT_END,     /* time it was asked, hash -> nothing */
     TABLE_COUNT,
 };
 

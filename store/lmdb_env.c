@@ -48,6 +48,12 @@ static const char *const table_names[TABLE_COUNT] = {
     [TABLE_TIE_OF] = "tie_of",
     [TABLE_UNTIED] = "untied",
     [TABLE_LINK] = "link",
+    [TABLE_ADMIN] = "admin",
+    [TABLE_ADMIN_INDEX] = "admin_index",
+    [TABLE_TOKEN] = "token",
+    [TABLE_TOKEN_END] = "token_end",
+    [TABLE_KEPT] = "kept",
+    [TABLE_KEPT_END] = "kept_end",
 };
 
 static bool format_check(struct txn *t, uint64_t *out, struct err *err)
@@ -89,6 +95,12 @@ static const uint64_t table_since[TABLE_COUNT] = {
     [TABLE_TIE_OF] = 6,
     [TABLE_UNTIED] = 6,
     [TABLE_LINK] = 6,
+    [TABLE_ADMIN] = 6,
+    [TABLE_ADMIN_INDEX] = 6,
+    [TABLE_TOKEN] = 6,
+    [TABLE_TOKEN_END] = 6,
+    [TABLE_KEPT] = 6,
+    [TABLE_KEPT_END] = 6,
 };
 
 /* Not tables: entries of meta, and CRLs as files. */

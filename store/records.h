@@ -154,6 +154,19 @@ bool links_there(struct txn *t, const char *device, const char *policy, enum lin
 /* A key of the table taken apart; false: it is damaged.  Views into the key. */
 bool link_parts(struct view key, struct view *owner, enum link_kind *kind, struct view *number);
 
+/* ---- accounts ---- */
+
+struct store_admin;
+struct store_token;
+struct store_kept;
+bool admin_read(struct view record, struct store_admin *out, struct err *err);
+struct key admin_name_key(const char *name);
+struct key admin_certificate_key(const uint8_t sha256[STORE_HASH]);
+bool token_read(struct view record, struct store_token *out, struct err *err);
+struct key token_end_key(const struct store_token *k);
+bool kept_read(struct view key, struct view record, struct store_kept *out, struct err *err);
+struct key kept_end_key(const struct store_kept *k);
+
 bool store_sha256(const struct store *s, struct view in, uint8_t out[STORE_HASH], struct err *err);
 
 /* Finds the one record whose text id is `id` or begins with it, in a table with text ids as keys; an exact match

@@ -30,3 +30,7 @@ bool verify_links(struct verify *v, const char *device, const char *policy, enum
                   struct err *err);
 /* Devices, groups, policies, their names and ties, and all links. */
 bool verify_fleet(struct verify *v, struct err *err);
+/* ---- verify_account.c ---- */
+
+/* Administrators, tokens and kept answers. */
+bool verify_accounts(struct verify *v, struct err *err);
