@@ -45,9 +45,8 @@ static bool kept_save(struct txn *t, const struct store_kept *k, struct view ans
     write_i64(&w, k->at);
     write_u8(&w, k->answered);
     write_blob(&w, answer);
-    bool ok =
-        record_written(&w, "kept answer", err) &&
-        txn_put(t, TABLE_KEPT, mode, view_of(k->key, STORE_HASH), buf_view(&record), err);
+    bool ok = record_written(&w, "kept answer", err) &&
+              txn_put(t, TABLE_KEPT, mode, view_of(k->key, STORE_HASH), buf_view(&record), err);
     buf_clear(&record);
     return ok;
 }
@@ -76,8 +75,7 @@ bool store_kept_put(struct store_write *w, const struct store_kept *k, struct er
     struct txn *t = &w->txn;
     struct view there;
     struct key end = kept_end_key(k);
-    if (!txn_usable(t, err) ||
-        !txn_get(t, TABLE_KEPT, view_of(k->key, STORE_HASH), &there, err))
+    if (!txn_usable(t, err) || !txn_get(t, TABLE_KEPT, view_of(k->key, STORE_HASH), &there, err))
         return false;
     if (there.p)
         return err_set(err, ERR_EXISTS, "this question was asked before");

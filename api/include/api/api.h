@@ -206,6 +206,8 @@ bool api_faulty(const struct api_call *c); /* was there any?  Then return true: 
 
 /* Lists: for each item in the order of its cursor.  Takes the item (NULL: out of memory).  False: the page is full, stop. */
 bool api_list_add(struct api_call *c, json_t *item, const char *cursor);
+/* Where the next page begins, for lists whose store tells it; "" for the last page.  In place of what api_list_add would find out. */
+void api_list_next(struct api_call *c, const char *next);
 /* Answers it; also when none was added. */
 void api_list_reply(struct api_call *c);
 
@@ -231,4 +233,7 @@ struct api_page {
     bool changes;                     /* any call is recorded in the audit log */
     api_handler handle;
 };
+/* For a page that looks itself.  Finds out who calls: true, and c->actor tells (ROLE_NONE: nobody presented anything); false: a problem was
+ * answered.  `basic`: a 401 offers Basic. */
+bool api_sign_in(struct api_call *c, bool basic);
 extern const struct api_page *const api_pages[]; /* in api/routes.c */

@@ -1,0 +1,108 @@
+/* What the files of this room share. */
+#pragma once
+
+#include <pthread.h>
+
+#include "api/account.h"
+#include "api/api.h"
+#include "base/network.h"
+#include "base/text.h"
+
+#define API_SEGMENTS 8
+#define API_SEGMENT_MAX 512
+#define API_QUERY_MAX 32
+#define API_FAULTS 32          /* told of one request; others are counted out */
+#define API_TOKEN_TEXT 64      /* "scepd_" id "_" secret */
+
+struct api_pair { const char *name; char *value; }; /* name static or of `value`'s owner */
+
+struct api_call_private {
+    struct api_reply *out;
+    /* the path, split and decoded; `owned` holds all of it */
+    char *owned;
+    const char *segment[API_SEGMENTS];
+    size_t segment_n;
+    struct { char *name, *value; bool used; } query[API_QUERY_MAX]; /* owned, decoded */
+    size_t query_n;
+    bool bad_query;
+    struct api_actor actor;
+    json_t *faults;            /* owned array; NULL: none yet */
+    json_t *items;             /* owned array of a list */
+    char last[512], next[512]; /* cursors */
+    bool more;
+    bool replied;
+    bool mismatch;             /* api_match said no */
+    unsigned tries;
+};
+
+/* ---- answer.c ---- */
+
+/* Splits and decodes `path`; false when a segment is empty, a dot or two, or holds what no path of ours does. */
+bool api_path_split(struct api_call_private *p, const char *path);
+bool api_query_split(struct api_call_private *p, const char *query);
+
+/* ---- router.c ---- */
+
+/* NULL: no such path, or, with *allow not empty, not by this method. */
+const struct api_route *api_route_find(const char *const *segment, size_t n, enum http_method method, char allow[64]);
+
+/* ---- check.c ---- */
+
+void api_check_query(struct api_call *c);
+/* Reads and checks the body; *body is owned by the caller.  False: a problem was answered. */
+bool api_check_body(struct api_call *c, json_t **body);
+/* "2026-11-26T01:40:00Z", with a fraction or an offset (RFC 3339 section 5.6). */
+bool api_time_parse(const char *s, int64_t *out);
+
+/* ---- sign_in.c ---- */
+
+/* 401 with what may be presented. */
+void api_ask_sign_in(struct api_call *c, bool basic, const char *code, const char *text);
+const char *api_cookie_name(const struct api_call *c);
+
+/* ---- guard.c ---- */
+
+struct api_guard;
+/* Seconds to wait; 0: may try. */
+int api_guard_wait(struct api_state *s, const char *peer, int64_t now);
+/* A sign-in with wrong words; `name` may be "".  True: this name was tried too often lately. */
+bool api_guard_failed(struct api_state *s, const char *peer, const char *name, int64_t now);
+/* May one more refused call be recorded?  *more: those left out since the last that was. */
+bool api_guard_record(struct api_state *s, const char *peer, int64_t now, uint64_t *more);
+
+/* ---- repeat.c ---- */
+
+/* For a POST with an Idempotency-Key.  True: go on, and call api_repeat_done; false: answered. */
+struct api_repeat { bool on; uint8_t key[STORE_HASH], question[STORE_HASH]; };
+bool api_repeat_begin(struct api_call *c, struct api_repeat *r);
+void api_repeat_done(struct api_call *c, struct api_repeat *r);
+
+#define API_RUNNING 64
+struct api_state {
+    pthread_mutex_t lock;
+    struct api_guard *guard;                /* owned */
+    uint8_t running[API_RUNNING][STORE_HASH]; /* questions under way */
+    size_t running_n;
+};
+struct api_guard *api_guard_new(void);
+void api_guard_free(struct api_guard *g);
+
+/* ---- problem.c ---- */
+
+struct api_problem_info { const char *code; const char *title, *fix; };
+const struct api_problem_info *api_problem_by_code(const char *code); /* NULL */
+/* The answer for an error of a handler. */
+void api_problem_of(struct api_call *c, const struct err *err);
+/* Answers with all faults noted so far. */
+void api_problem_faults(struct api_call *c);
+extern const struct api_page api_page_problems;
+
+/* ---- reply.c ---- */
+
+void api_reply_reset(struct api_reply *r);
+/* "*" or a list of tags: does it name this one?  `weak`: weak comparison (RFC 9110 section 8.8.3.2). */
+bool api_etag_matches(const char *header, const char *tag, bool weak);
+/* The list's or overview's tag; false: 304 was answered. */
+bool api_reply_live(struct api_call *c);
+
+extern const struct api_route api_routes_accounts[], api_routes_document[];
