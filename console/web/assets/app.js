@@ -124,12 +124,12 @@ function AccountMenu({ session, onOut }) {
 function Account({ session, can }) {
   const [dialog, set] = useState((null));
   const [label, setLabel] = useState(""), [days, setDays] = useState("90");
-  const make = async () => (await call("POST", "/tokens", { label, expires_at: new Date(Date.now() + Number(days) * 86400e3).toISOString().replace(/\.\d+/, "") })).data;
+  const make = async () => (await call("POST", "/tokens", { label: label.trim(), valid_seconds: Number(days) * 86400 })).data;
   return html`<${Page} title="Account" word=${html`<span class="muted">${session.name}, ${session.role}</span>`}
       actions=${html`<button type="button" class="main" onClick=${() => { setLabel(""); set("new"); }}>New token</button>`}>
     <p>A token signs a program in, with your role. It is shown once and kept as a hash.</p>
-    <${List} path="/tokens" query=${{ admin: session.admin_id }} caption="Tokens" empty=${html`<${Empty} title="No token yet"><p>Programs and the NDES page sign in with one.</p><//>`} columns=${[
-      { head: "Label", cell: (t) => t.label || t.id }, { head: "Kind", cell: (t) => t.kind },
+    <${List} path="/tokens" query=${{ admin: session.admin }} caption="Tokens" empty=${html`<${Empty} title="No token yet"><p>Programs and the NDES page sign in with one.</p><//>`} columns=${[
+      { head: "Label", cell: (t) => t.label || t.id }, { head: "Kind", cell: (t) => ({ api: "program", link: "sign-in link", session: "browser" }[t.kind] || t.kind) },
       { head: "Created", cell: (t) => html`<${Time} at=${t.created_at} />` }, { head: "Last used", cell: (t) => html`<${Time} at=${t.used_at} />` },
       { head: "Expires", cell: (t) => html`<${Time} at=${t.expires_at} />` },
       { head: "", cell: (t) => html`<button type="button" onClick=${() => set(t)}>Revoke<span class="hidden"> ${t.label || t.id}</span>…</button>` }]} />
@@ -154,7 +154,7 @@ function Confirmed({ title, secret, onClose }) {
 function Frame({ session, onOut }) {
   const [at, setAt] = useState(route());
   const first = useRef(true);
-  const pending = useLive("/requests?state=pending&limit=100");
+  const counts = useLive("/overview");
   useEffect(() => {
     const moved = () => setAt(route());
     window.addEventListener("hashchange", moved);
@@ -167,7 +167,7 @@ function Frame({ session, onOut }) {
     if (title) title.focus({ preventScroll: true });
     announce(document.title);
   }, [at.path]);
-  const waiting = pending.data ? pending.data.items.length + (pending.data.next ? "+" : "") : "";
+  const waiting = counts.data ? counts.data.requests.pending : 0;
   const found = PAGES[at.parts[0] || ""];
   const View = Array.isArray(found) ? found[at.parts.length > 1 ? 1 : 0] : found;
   const current = (to) => to === "/" + (at.parts[0] === "groups" ? "policies" : at.parts[0] || "");
@@ -175,7 +175,7 @@ function Frame({ session, onOut }) {
   return html`<a class="skip" href="#main" onClick=${skip}>Skip to the content</a>
     <header class="top"><${Link} to="/" class="brand">scepd<//><${Search} /><${HealthDot} /><${AccountMenu} session=${session} onOut=${onOut} /></header>
     <div class="shell"><nav class="main" aria-label="Pages"><ul>${ENTRIES.map(([to, text]) => html`<li><a href=${href(to)} aria-current=${
-      current(to) ? "page" : undefined}><span>${text}</span>${to === "/requests" && waiting !== "" && waiting !== 0 && html`<b>${waiting}<span class="hidden"> waiting</span></b>`}</a></li>`)}</ul></nav>
+      current(to) ? "page" : undefined}><span>${text}</span>${to === "/requests" && waiting > 0 && html`<b>${waiting}<span class="hidden"> waiting</span></b>`}</a></li>`)}</ul></nav>
     <main id="main" tabindex="-1">${View ? html`<${View} key=${at.path} at=${at} session=${session} can=${(r) => can(session, r)} id=${at.parts[1] || ""} />`
       : html`<${Page} title="No such page"><p><${Link} to="/">Overview<//></p><//>`}</main></div>`;
 }

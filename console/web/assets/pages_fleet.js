@@ -81,7 +81,7 @@ export function Device({ id, can }) {
   const close = () => { set(null); };
   const post = (verb) => () => call("POST", `/devices/${enc(d.id)}/${verb}`, {}, { etag: d.etag || live.etag });
   const last = events.data && events.data.items.find((e) => e.result);
-  const refused = last && /refused|failure|failed/.test(last.result) ? last : null;
+  const refused = last && /^(refused|failed|counted)$/.test(last.result) ? last : null;
   const mine = policies.data ? policies.data.items : [];
   return html`<${Page} title=${d ? d.name : "Device"} up=${[["/devices", "Devices"]]} word=${d && html`<${Chip} state=${d.state} />`} actions=${html`
       ${can("operator") && d && d.state === "active" && mine.length > 0 && html`<button type="button" class="main" onClick=${() => set("profile")}>New profile</button>
@@ -91,8 +91,8 @@ export function Device({ id, can }) {
       ${may && d.state === "isolated" && html`<button type="button" onClick=${() => set("release")}>Release</button>`}
       ${may && html`<button type="button" class="danger" onClick=${() => set("retire")}>Retire…</button>`}`}>
     <${Live} live=${live}>${() => html`
-    ${refused && html`<div class="note bad"><div class="row"><span><${Icon} name="cross" />Last request refused <${Time} at=${refused.at} />: ${refused.detail || refused.reason || refused.code}</span>
-      <${Link} to="/explain" query=${{ what: refused.attempt || refused.transaction || refused.id }} class="button">Explain<//></div></div>`}
+    ${refused && html`<div class="note bad"><div class="row"><span><${Icon} name="cross" />Last request refused <${Time} at=${refused.at} />: ${refused.reason_text || refused.reason}${refused.detail && html`: ${refused.detail}`}</span>
+      <${Link} to="/explain" query=${{ what: refused.transaction || refused.subject || refused.reason }} class="button">Explain<//></div></div>`}
     <${Facts} rows=${[["Platform", platformText(d.platform)], ...DEVICE.slice(1).map(([k, l]) => /** @type {[string, any]} */ ([l, d[k]])), ["Groups", [].concat(d.groups || []).map((g) => g.name || g).join(", ")],
       ["Made", html`<${Time} at=${d.created_at} /> by ${d.created_by}`], ["Last seen", html`<${Time} at=${d.seen_at} />`], ["Id", html`<${Mono} text=${d.id} />`]]} />`}<//>
     <${Section} title="Policies"><${Live} live=${policies}>${(p) => (p.items.length === 0 ? html`<${Empty} title="It has no policy."><p>Assign one to it on the page of a <${Link} to="/policies">policy<//>; then its

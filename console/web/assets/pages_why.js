@@ -9,66 +9,53 @@ import { Page, Facts, Section, List, Live, Table, Time, Chip, Link, Mono, Icon, 
 export function Overview({ can }) {
   const live = useLive("/overview");
   return html`<${Page} title="Overview"><${Live} live=${live}>${(o) => html`
-    <${Attention} items=${o.attention || []} />
+    <${Attention} items=${o.attention} />
     <${Numbers} o=${o} />
     ${total(o.devices) === 0 && total(o.certificates) === 0 && html`<${Empty} title="Nothing enrolled yet. Three ways to the first certificate:"><ol>
       <li>Make a <a href=${href("/devices", { new: 1 })}>device</a> and a <${Link} to="/policies">policy<//>, assign it, download the profile.</li>
       <li>Make a <a href=${href("/challenges", { new: 1 })}>challenge</a> and give it to any SCEP client.</li><li>Point your MDM product at the SCEP URL of an <${Link} to="/authority">endpoint<//>.</li></ol>
       <p>This page tells when it arrives.</p><//>`}
-    <${Day} hours=${o.last_24h || o.hours || []} /><${Dates} o=${o} />`}<//><//>`;
+    <${Day} o=${o} /><${Dates} o=${o} />`}<//><//>`;
 }
 
-const total = (counts) => Object.values(counts || {}).reduce((sum, n) => sum + (typeof n === "number" ? n : 0), 0);
+const total = (counts) => Object.values(counts).reduce((sum, n) => sum + n, 0);
 
-/** The page that something of the API is seen on. @param {string} link */
-const pageOf = (link) => (link || "/health").replace(/^\/api\/v1/, "").replace(/^\/(status|healthz)$/, "/health").replace(/^\/authorities.*/, "/authority").replace(/^\/events/, "/activity").replace(/^#/, "");
+/** Of an address below the API, the page that shows it. @param {string | null} link */
+const pageOf = (link) => (link || "/health").replace(/^\/status$/, "/health").replace(/^\/authorities.*/, "/authority").replace(/^\/events/, "/activity");
 
 function Attention({ items }) {
   if (items.length === 0) return html`<p class="note good"><${Icon} name="tick" />Nothing needs you.</p>`;
-  return html`<${Section} title=${`Attention (${items.length})`}>${items.map((a) => html`<div class=${"note " + (/^(fail|bad|error)/.test(a.status || a.level || "") ? "bad" : "warn")}>
-    <div class="row"><span><${Icon} name=${/^(fail|bad|error)/.test(a.status || a.level || "") ? "cross" : "triangle"} />${a.text}</span>
-    <a class="button" href=${"#" + pageOf(a.link || (a.code ? "/explain?what=" + enc(a.code) : ""))}>${a.code && !a.link ? "Explain" : "Show"}<span class="hidden">: ${a.text}</span></a></div>
+  return html`<${Section} title=${`Attention (${items.length})`}>${items.map((a) => html`<div class=${"note " + (a.status === "fail" ? "bad" : "warn")}>
+    <div class="row"><span><${Icon} name=${a.status === "fail" ? "cross" : "triangle"} />${a.text}</span>
+    <a class="button" href=${"#" + pageOf(a.link)}>${/^.explain/.test(a.link || "") ? "Explain" : "Show"}<span class="hidden">: ${a.text}</span></a></div>
     ${a.fix && html`<p>What to do: ${a.fix}</p>`}</div>`)}<//>`;
 }
 
 function Numbers({ o }) {
-  const d = o.devices || {}, c = o.certificates || {}, e = o.expiring || {};
-  const one = (n, text, to, q) => n !== undefined && n !== null && html`<li><a href=${href(to, q)}><b>${n.toLocaleString()}</b>${text}</a></li>`;
-  return html`<ul class="numbers">${one(total(d), total(d) === 1 ? "device" : "devices", "/devices", {})}${one(c.active || c.valid || 0, "active certificates", "/certificates", { state: "active" })}
-    ${one(c.expiring_30d ?? e.within_30d ?? e["30d"], "expire in 30 days", "/certificates", { state: "expiring" })}${one(c.revoked || 0, "revoked", "/certificates", { state: "revoked" })}
-    ${one(pendingOf(o), "requests wait", "/requests", {})}</ul>`;
+  const c = o.certificates, one = (n, text, many, to, q) => html`<li><a href=${href(to, q)}><b>${n.toLocaleString()}</b>${n === 1 ? text : many}</a></li>`;
+  return html`<ul class="numbers">${one(total(o.devices) - o.devices.retired, "device", "devices", "/devices", {})}${one(c.active, "active certificate", "active certificates", "/certificates", { state: "active" })}
+    ${one(c.expiring_30d, "expires in 30 days", "expire in 30 days", "/certificates", { state: "expiring" })}${one(c.revoked, "revoked", "revoked", "/certificates", { state: "revoked" })}
+    ${one(o.requests.pending, "request waits", "requests wait", "/requests", {})}</ul>`;
 }
 
-const pendingOf = (o) => o.requests_pending ?? (o.requests && o.requests.pending) ?? o.pending ?? 0;
-
 /** Issued and refused of 24 hours: small bars, and the same as a table. */
-function Day({ hours }) {
-  const [table, set] = useState(false);
-  if (!hours.length) return null;
-  const sum = (k) => hours.reduce((n, h) => n + (h[k] || 0), 0);
-  const most = Math.max(1, ...hours.map((h) => Math.max(h.issued || 0, h.refused || 0)));
+function Day({ o }) {
+  const [table, set] = useState(false), hours = o.last_24h;
+  const most = Math.max(1, ...hours.map((h) => Math.max(h.issued, h.refused)));
   const bar = (k, tone) => html`<svg class="bars" viewBox="0 0 240 56" preserveAspectRatio="none" aria-hidden="true"><line x1="0" y1="55.500" x2="240" y2="55.500" />
-    ${hours.map((h, i) => { const y = Math.round((54 * (h[k] || 0)) / most); return html`<rect class=${tone} x=${i * 10 + 1} width="8" y=${55 - y} height=${y} />`; })}</svg>`;
+    ${hours.map((h, i) => { const y = Math.ceil((54 * h[k]) / most); return html`<rect class=${tone} x=${i * 10 + 1} width="8" y=${55 - y} height=${y} />`; })}</svg>`;
   return html`<${Section} title="Last 24 hours" actions=${html`<button type="button" aria-expanded=${table ? "true" : "false"} onClick=${() => set(!table)}>${table ? "As bars" : "As a table"}</button>`}>
-    ${table ? html`<${Table} caption="Issued and refused by hour" idOf=${(h) => h.at || h.hour || h.since} rows=${hours} columns=${[{ head: "Hour", cell: (h) => html`<${Time} at=${h.at || h.hour || h.since} />` },
-      { head: "Issued", cell: (h) => h.issued }, { head: "Refused", cell: (h) => h.refused }]} />` : html`<div class="two"><div><p><a href=${href("/activity", { result: "issued" })}>${sum("issued")} issued</a></p>${bar("issued", "y")}</div>
-      <div><p><a href=${href("/activity", { result: "refused" })}>${sum("refused")} refused</a></p>${bar("refused", "n")}</div></div>`}<//>`;
+    ${table ? html`<${Table} caption="Issued and refused by hour" idOf=${(h) => h.at} rows=${hours} columns=${[{ head: "Hour", cell: (h) => html`<${Time} at=${h.at} />` },
+      { head: "Issued", cell: (h) => h.issued }, { head: "Refused", cell: (h) => h.refused }]} />` : html`<div class="two"><div><p><a href=${href("/activity", { result: "issued" })}>${o.issued_24h} issued</a></p>${bar("issued", "y")}</div>
+      <div><p><a href=${href("/activity", { result: "refused" })}>${o.refused_24h} refused</a></p>${bar("refused", "n")}</div></div>`}
+    ${o.reasons_24h.length > 0 && html`<ul>${o.reasons_24h.map((r) => html`<li>${r.count} × <${Link} to="/explain" query=${{ what: r.code }}>${r.text}<//></li>`)}</ul>`}<//>`;
 }
 
 /** What runs out, and when. */
 function Dates({ o }) {
-  const rows = /** @type {[string, any][]} */ ([]);
-  for (const a of o.authorities || []) {
-    for (const [k, what] of [["not_after", "CA"], ["ra_not_after", "RA"], ["ocsp_not_after", "OCSP responder"], ["crl_next_update", "next revocation list"]]) {
-      if (a[k]) rows.push([`${a.name || a.authority}: ${what}`, html`<${Time} at=${a[k]} />`]);
-    }
-  }
-  if (o.tls_not_after) rows.push(["TLS certificate of this page", html`<${Time} at=${o.tls_not_after} />`]);
-  const q = o.queue && typeof o.queue === "object" ? o.queue : null;
-  if (q) rows.push(["Queue", `${q.jobs ?? q.waiting ?? 0} of ${q.capacity ?? q.capacity_jobs ?? "?"}`]);
-  const b = o.backup && typeof o.backup === "object" ? o.backup.last_success || o.backup.at : o.backup_last_success || o.backup;
-  rows.push(["Last backup", html`<${Time} at=${b} none="none yet" />`]);
-  return html`<${Section} title="Dates"><${Facts} rows=${rows} /><//>`;
+  const rows = o.authorities.flatMap((a) => [["not_after", "CA"], ["ra_not_after", "RA"], ["ocsp_not_after", "OCSP responder"], ["crl_next_update", "next revocation list by"]].map(
+    ([k, what]) => [`${a.name}: ${what}`, a[k] && html`<${Time} at=${a[k]} />`]));
+  return html`<${Section} title="Dates"><${Facts} rows=${[...rows, ["Last backup", html`<${Time} at=${o.backup_last_success} none="none yet" />`]]} /><//>`;
 }
 
 // ---- health ----
@@ -83,18 +70,18 @@ export function Health() {
 // ---- activity ----
 
 /** An event is an attempt of a device or what an administrator did. @param {any} e */
-const isAttempt = (e) => !!(e.attempt || e.result || (e.kind || "").startsWith("att"));
+const isAttempt = (e) => e.kind === "attempt";
 
 const eventColumns = [
   { head: "When", cell: (e) => html`<${Time} at=${e.at} />` },
   { head: "What", cell: (e) => (isAttempt(e) ? html`<${Chip} state=${e.result} />` : e.event) },
-  { head: "Told", cell: (e) => (isAttempt(e) ? [e.reason || e.code, e.detail].filter(Boolean).join(": ") || e.operation : e.text) },
-  { head: "Subject", cell: (e) => (isAttempt(e) ? e.subject : e.object) },
-  { head: "Who", cell: (e) => (isAttempt(e) ? e.peer : e.actor) },
-  { head: "", cell: (e) => isAttempt(e) && html`<${Link} to="/explain" query=${{ what: e.attempt || e.transaction || e.id }}>Why<span class="hidden">: ${e.subject} ${e.at}</span><//>` },
+  { head: "Told", cell: (e) => (isAttempt(e) ? (e.reason ? html`${e.reason_text || e.reason}${e.detail ? html`: ${e.detail}` : ""} <span class="muted">(${e.reason})</span>` : e.operation) : e.text) },
+  { head: "Subject", cell: (e) => (isAttempt(e) ? e.subject || e.who : e.object) },
+  { head: "Who", cell: (e) => html`<span class="nowrap">${isAttempt(e) ? e.peer : e.actor}</span>` },
+  { head: "", cell: (e) => isAttempt(e) && html`<${Link} to="/explain" query=${{ what: e.transaction || e.serial || e.subject || e.peer }}>Why<span class="hidden">: ${e.subject} ${e.at}</span><//>` },
 ];
 
-const eventId = (e) => String(e.id || e.attempt || e.seq || e.at);
+const eventId = (e) => e.id;
 
 /** @param {{live: any}} p */
 export const EventList = ({ live }) => html`<${Live} live=${live}>${(d) => (d.items.length === 0 ? html`<p class="muted">Nothing yet.</p>`
@@ -111,8 +98,8 @@ export function Activity({ at }) {
   });
   return html`<${Page} title="Activity" actions=${html`<button type="button" disabled=${save.busy} onClick=${() => save.run()}>Export</button><${Link} to="/explain" class="button">Explain<//>`}><${Trouble} error=${save.error} />
     <div class="filters"><${FilterChips} label="Of whom" name="show" path="/activity" query=${{ show: q.show }} choices=${[["", "Devices"], ["audit", "Administrators (audit log)"]]} />
-    ${!audit && html`<${FilterChips} label="Result" name="result" path="/activity" query=${keep} choices=${[["", "All"], ["issued", "Issued"], ["pending", "Pending"], ["refused", "Refused"]]} />
-      <${FilterText} label="Reason" name="code" path="/activity" query=${keep} /><${FilterText} label="Address" name="peer" path="/activity" query=${keep} />`}
+    ${!audit && html`<${FilterChips} label="Result" name="result" path="/activity" query=${keep} choices=${[["", "All"], ["issued", "Issued"], ["renewed", "Renewed"], ["pending", "Pending"], ["refused", "Refused"], ["failed", "Failed"]]} />
+      <${FilterText} label="Reason code" name="code" path="/activity" query=${keep} /><${FilterText} label="Address" name="peer" path="/activity" query=${keep} />`}
     ${audit && html`<${FilterText} label="Who" name="actor" path="/activity" query=${keep} /><${FilterText} label="Object" name="object" path="/activity" query=${keep} />`}</div>
     <${List} key=${path} path=${path} query=${query} idOf=${eventId} caption="Activity, newest first" columns=${eventColumns} empty=${html`<${Empty} title="Nothing like that happened."><p>Every request that arrives,
       and everything an administrator does, stands here. If a device says that it asked: <code>scepctl probe</code> from its network.</p><//>`} /><//>`;
@@ -134,24 +121,30 @@ export function Explain({ at }) {
 }
 
 function Explained({ x, what }) {
-  const all = x.attempts || [], first = all[0], r = x.reason && typeof x.reason === "object" ? x.reason : x.code ? x : null;
-  const lines = () => [`${what}: ${x.kind || ""} ${x.value || ""}`, ...(r ? [`${r.code}: ${r.text}`, `Why: ${r.cause}`, `Do: ${r.fix}`] : []), ...(first ? (first.checks || []).map((c) =>
-    `${c.state} ${c.check}: ${c.detail || ""}`) : [])].join("\n");
-  return html`<${Section} title=${first ? (r ? r.text : "What happened") : r ? r.text || r.code : "Nothing is known of that"} actions=${html`<${Copy} text=${lines()} label="Copy as text" />`}>
-    ${first && html`<p><${Chip} state=${first.result} /> ${first.subject} <span class="muted"><${Time} at=${first.at} /></span></p>`}
-    ${r && html`<div class=${first ? "note bad" : "note off"}><p><strong>${r.code}</strong></p><${Facts} rows=${[["Why", r.cause], ["What to do", r.fix], ["The device shows", [].concat(r.device_shows || []).join("; ")], ["HRESULT", r.hresult], ["failInfo", r.fail_info]]} />
-      ${x.same_reason_24h !== undefined && html`<p>Same reason in 24 hours: <a href=${href("/activity", { code: r.code })}>${x.same_reason_24h}</a>${x.same_reason_24h_addresses ? `, from ${x.same_reason_24h_addresses} addresses` : ""}</p>`}</div>`}
-    ${first && html`<${Checks} a=${first} />`}
-    ${!first && !r && html`<p>No attempt, certificate, challenge or reason matches “${what}”. If a device says that it asked: <code>scepctl probe</code> from its network.</p>`}<//>
-    ${all.length > 1 && html`<${Section} title=${`All ${x.matched || all.length}`}><${Table} caption="Attempts, newest first" idOf=${eventId} rows=${all} columns=${eventColumns.slice(0, 5)} /><//>`}`;
+  const all = x.attempts || [], first = all[0], r = x.reason;
+  const lines = () => [`${what}: ${x.kind || "several things"} ${x.value || ""}`, ...(first ? [`${first.at} ${first.result} ${first.who || ""}`] : []), ...(r ? [`${r.code}: ${r.text}`, `Why: ${r.cause}`, `Do: ${r.fix}`] : []),
+    ...(first ? first.checks.map((c) => `${c.state}: ${c.check}${c.detail ? ": " + c.detail : ""}`) : [])].join("\n");
+  const linked = [["Certificate", x.certificate && html`<${Link} to=${"/certificates/" + enc(x.certificate.serial)}>${x.certificate.subject}<//> <${Chip} state=${x.certificate.state} />`],
+    ["Request", x.request && html`<${Link} to=${"/requests/" + enc(x.request.id)}>${x.request.id}<//> <${Chip} state=${x.request.state} />`],
+    ["Challenge", x.challenge && html`${x.challenge.id} <${Chip} state=${x.challenge.state} /> by ${x.challenge.created_by}`]];
+  if (x.candidates && x.candidates.length) {
+    return html`<${Section} title="It may be one of these"><ul>${x.candidates.map((c) => html`<li><a href=${href("/explain", { what: c.value })}>${c.value}</a> <span class="muted">${c.kind}, ${c.attempts} attempts</span></li>`)}</ul><//>`;
+  }
+  return html`<${Section} title=${r ? r.text : first ? "It went well" : "No attempt is known of it"} actions=${html`<${Copy} text=${lines()} label="Copy as text" />`}>
+    ${first && html`<p><${Chip} state=${first.result} /> ${first.who || first.subject} <span class="muted"><${Time} at=${first.at} /></span></p>${first.detail && html`<p><strong>${first.detail}</strong></p>`}`}
+    ${r && html`<div class=${"note " + (first ? "bad" : "off")}><p><strong>${r.code}</strong></p><${Facts} rows=${[["Why", r.cause], ["What to do", (first && first.fix) || r.fix], ["The device shows", r.device_shows && html`<span class="lines">${r.device_shows}</span>`],
+      ["HRESULT", r.hresult], ["failInfo", r.fail_info]]} />
+      ${x.same_reason_24h !== null && html`<p>Same reason in 24 hours: <a href=${href("/activity", { code: r.code })}>${x.same_reason_24h}</a>, from ${x.same_reason_24h_addresses} address${x.same_reason_24h_addresses === 1 ? "" : "es"}</p>`}</div>`}
+    <${Facts} rows=${linked} />${first && html`<${Checks} a=${first} />`}<//>
+    ${all.length > 1 && html`<${Section} title=${`All ${x.matched}`}><${Table} caption="Attempts, newest first" idOf=${eventId} rows=${all} columns=${eventColumns.slice(0, 5)} /><//>`}`;
 }
 
 /** The checks in their order, and the one that stopped. */
 function Checks({ a }) {
   return html`<ol class="steps">${(a.checks || []).map((c) => html`<li><${Chip} state=${{ ok: "passed", stop: "stopped", passed: "passed", stopped: "stopped" }[(c.state)] || c.state} /><b>${c.check}</b><span>${c.detail}</span></li>`)}</ol>
     <${Facts} rows=${[["From", a.peer], ["Client", a.agent], ["Endpoint", a.endpoint], ["Template", a.template], ["Operation", a.operation], ["Transaction", a.transaction && html`<${Mono} text=${a.transaction} />`], ["Key", a.key],
-      ["Device", a.device && html`<${Link} to=${"/devices/" + enc(a.device)}>${a.device_name || a.device}<//>`], ["Challenge", a.challenge], ["Request", a.request && html`<${Link} to=${"/requests/" + enc(a.request)}>${a.request}<//>`],
-      ["Certificate", a.serial && html`<${Link} to=${"/certificates/" + enc(a.serial)}><${Mono} text=${a.serial} /><//>`], ["Answered", a.status], ["Took", a.ms !== undefined && a.ms + " ms"]]} />`;
+      ["Device", a.device && html`<${Link} to=${"/devices/" + enc(a.device)}>${a.device}<//>`], ["Challenge", a.challenge],
+      ["Not reached", a.not_reached], ["Sent back", a.sent], ["Took", a.ms + " ms"]]} />`;
 }
 
 export { span, clock };

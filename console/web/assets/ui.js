@@ -16,15 +16,15 @@ export const Icon = ({ name }) => html`<svg class="icon" viewBox="0 0 16 16" ari
 
 // A state: its colours, its picture, its word.
 const STATES = /** @type {Record<string, [string, string, string]>} */ ({
-  active: ["good", "tick", "Active"], valid: ["good", "tick", "Active"], issued: ["good", "tick", "Issued"], pass: ["good", "tick", "Ok"],
-  ok: ["good", "tick", "Ok"], approved: ["good", "tick", "Approved"], open: ["good", "tick", "Open"], granted: ["good", "tick", "Issued"],
+  active: ["good", "tick", "Active"], issued: ["good", "tick", "Issued"], renewed: ["good", "tick", "Renewed"], repeated: ["good", "tick", "Repeated"],
+  pass: ["good", "tick", "Ok"], approved: ["good", "tick", "Approved"],
   current: ["good", "tick", "Current"], passed: ["good", "tick", "Passed"],
   pending: ["wait", "hourglass", "Pending"], next: ["wait", "hourglass", "Next"], expiring: ["warn", "triangle", "Expiring"],
-  warn: ["warn", "triangle", "Attention"], hold: ["warn", "triangle", "On hold"], held: ["warn", "triangle", "On hold"],
-  paused: ["warn", "triangle", "Paused"], failed: ["bad", "cross", "Failed"], failure: ["bad", "cross", "Failed"],
+  warn: ["warn", "triangle", "Attention"], held: ["warn", "triangle", "On hold"],
+  paused: ["warn", "triangle", "Paused"], failed: ["bad", "cross", "Failed"], counted: ["bad", "cross", "Refused, many"],
   revoked: ["bad", "cross", "Revoked"], refused: ["bad", "cross", "Refused"], denied: ["bad", "cross", "Denied"], fail: ["bad", "cross", "Failing"],
-  stopped: ["bad", "cross", "Stopped here"], isolated: ["bad", "bar", "Isolated"], expired: ["off", "ring", "Expired"],
-  retired: ["off", "ring", "Retired"], used: ["off", "ring", "Used"], cancelled: ["off", "ring", "Cancelled"], ended: ["off", "ring", "Ended"],
+  stopped: ["bad", "cross", "Stopped here"], "passed over": ["off", "dot", "Passed over"], isolated: ["bad", "bar", "Isolated"], expired: ["off", "ring", "Expired"],
+  retired: ["off", "ring", "Retired"], used: ["off", "ring", "Used"], ended: ["off", "ring", "Ended"],
   former: ["off", "ring", "Former"], superseded: ["off", "ring", "Superseded"], disabled: ["off", "ring", "Disabled"],
 });
 
@@ -168,11 +168,11 @@ export function Table({ caption, columns, rows, idOf = (r) => r.id, picked, onPi
 }
 
 /** One page of a list, live: what is shown stays where it is, what is new waits to be asked for.
- * @param {{path: string, query?: Record<string, any>, caption: string, columns: Column[], idOf?: (r: any) => string, empty: any, at?: string,
+ * @param {{path: string, query?: Record<string, any>, asked?: Record<string, any>, caption: string, columns: Column[], idOf?: (r: any) => string, empty: any, at?: string,
  *   bulk?: (ids: string[], clear: () => void, rows: any[]) => any, onRows?: (rows: any[]) => void, cursorName?: string, noun?: string}} p */
-export function List({ path, query = {}, caption, columns, idOf = (r) => r.id, empty, bulk, onRows, at, cursorName = "cursor", noun = "new" }) {
-  const here = path + "?" + queryText(query);
-  const live = useLive(queryText(query) ? here : path);
+export function List({ path, query = {}, asked = query, caption, columns, idOf = (r) => r.id, empty, bulk, onRows, at, cursorName = "cursor", noun = "new" }) {
+  const here = path + "?" + queryText(asked);
+  const live = useLive(queryText(asked) ? here : path);
   const [shown, setShown] = useState({ here: "", ids: ([]) });
   const [picked, setPicked] = useState(new Set());
   const items = live.data ? live.data.items : null;
