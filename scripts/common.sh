@@ -10,7 +10,7 @@ PACKAGE_PACKAGES=(dpkg-dev debhelper lintian systemd)
 TEST_PACKAGES=(check python3 curl gnutls-bin strongswan-pki libstrongswan-extra-plugins certmonger scep
     clang libclang-rt-14-dev llvm-14 mandoc systemd python3-seccomp util-linux faketime prometheus
     zsh fish strace nginx apache2-bin freeradius eapoltest libnss3-tools
-    libstrongswan-standard-plugins wrk)
+    libstrongswan-standard-plugins wrk chromium nodejs)
 
 die()
 {
@@ -91,4 +91,22 @@ need_build()
         tail -n 40 "$dir.log" >&2
         die "the build in $dir failed."
     }
+}
+
+# The modules of the browser tests, as tests/console/package-lock.json names them, in a cache outside of the tree; prints one line.
+# An npm that came with node is good; Debian's has some hundred packages of its own.
+need_browser()
+{
+    local lock=tests/console/package-lock.json dir
+    dir=${XDG_CACHE_HOME:-$HOME/.cache}/scepd/browser-$(sha256sum "$lock" | cut -c1-16)
+    if [ -d "$dir/node_modules/playwright-core" ] && [ -d "$dir/node_modules/axe-core" ]; then
+        echo "already in $dir"
+        return
+    fi
+    command -v npm >/dev/null || need_packages npm >/dev/null
+    mkdir -p "$dir"
+    cp tests/console/package.json "$lock" "$dir/"
+    (cd "$dir" && npm ci --ignore-scripts --no-audit --no-fund --silent >&2) || die "npm could not install the modules of $lock." \
+        "fix: check the network and npm's configuration."
+    echo "installed in $dir"
 }

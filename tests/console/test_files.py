@@ -88,6 +88,15 @@ class Files(unittest.TestCase):
         self.assertNotIn("<style", page)
         self.assertEqual(re.findall(r"\s(on\w+|style)=", page), [])
 
+    def test_every_import_is_used(self):
+        for name in sorted(os.listdir(os.path.join(WEB, "assets"))):
+            if name.endswith(".js") and name != "vendor.js":
+                text = read(WEB, "assets", name)
+                for names in re.findall(r"import \{([^}]*)\}", text):
+                    rest = text.replace(names, "", 1)
+                    for one in (n.strip() for n in names.split(",")):
+                        self.assertRegex(rest, rf"(?<![\w.]){one}\b", f"{name} imports {one}")
+
     def test_every_module_is_preloaded(self):
         page = read(WEB, "index.html")
         for name in os.listdir(os.path.join(WEB, "assets")):

@@ -2,7 +2,7 @@
 // The frame: sign-in, entries, search, health, account; and which address shows which page.
 import { html, render, useState, useEffect, useRef } from "./vendor.js";
 import { call, useLive, useAction, onSignedOut, route, href, go, enc, Problem } from "./api.js";
-import { Page, Trouble, Text, Link, Icon, Section, List, Time, Chip, Choice, FormDialog, Confirm, Copy, Mono, Empty, announce } from "./ui.js";
+import { Page, Trouble, Text, Link, Icon, List, Time, Chip, Choice, FormDialog, Confirm, Copy, Mono, Empty, announce } from "./ui.js";
 import { Overview, Health, Activity, Explain } from "./pages_why.js";
 import { Requests, Certificates, Certificate, Challenges, Authority } from "./pages_ca.js";
 import { Devices, Device, Policies, Policy, Group } from "./pages_fleet.js";
@@ -217,5 +217,3 @@ said.className = "hidden";
 said.setAttribute("aria-live", "polite");
 document.body.append(said);
 render(html`<${App} />`, place);
-
-export { Section };

@@ -1,7 +1,7 @@
 // @ts-check
 // Is anything wrong, what happened, and why: overview, health, activity, explain.
 import { html, useState, useEffect } from "./vendor.js";
-import { call, useLive, useAction, href, go, enc, span, clock } from "./api.js";
+import { call, useLive, useAction, href, go, enc } from "./api.js";
 import { Page, Facts, Section, List, Live, Table, Time, Chip, Link, Mono, Icon, Empty, Text, Trouble, Copy, FilterChips, FilterText, saveFile } from "./ui.js";
 
 // ---- overview ----
@@ -146,5 +146,3 @@ function Checks({ a }) {
       ["Device", a.device && html`<${Link} to=${"/devices/" + enc(a.device)}>${a.device}<//>`], ["Challenge", a.challenge],
       ["Not reached", a.not_reached], ["Sent back", a.sent], ["Took", a.ms + " ms"]]} />`;
 }
-
-export { span, clock };

@@ -257,9 +257,9 @@ export function Dialog({ title, onClose, children }) {
   const box = useRef((null));
   const id = useId();
   useEffect(() => {
-    const before = (document.activeElement);
+    const before = document.activeElement;
     box.current.showModal();
-    return () => { if (before && before.isConnected) before.focus(); };
+    return () => { if (before instanceof HTMLElement && before.isConnected) before.focus(); };
   }, []);
   return html`<dialog ref=${box} aria-labelledby=${id} onCancel=${(e) => { e.preventDefault(); onClose(); }}>
     <h2 id=${id}>${title}</h2>${children}</dialog>`;
@@ -303,5 +303,3 @@ export function FormDialog({ title, verb, action, onClose, onDone, children }) {
     <div class="buttons"><button type="button" onClick=${onClose}>Cancel</button>
       <button type="submit" class="main" disabled=${busy}>${busy ? "…" : verb}</button></div></form><//>`;
 }
-
-export { span };
