@@ -369,9 +369,16 @@ static bool session_create(struct api_call *c, struct err *err)
     return true;
 }
 
+/* Nobody is no fault: a page that asks whether it has to show its sign-in gets a plain answer. */
 static bool session_get(struct api_call *c, struct err *err)
 {
     struct store_token t = {.expires_at = 0};
+    if (!api_sign_in(c, false))
+        return true;
+    if (c->actor->role == ROLE_NONE) {
+        api_reply_none(c);
+        return true;
+    }
     if (c->actor->kind == TOKEN_SESSION &&
         !store_token_get(c->world->store, c->actor->token, &t, err))
         return false;
@@ -400,8 +407,9 @@ const struct api_route api_routes_accounts[] = {
     {HTTP_POST, "/session", ROLE_NONE, "session_create",
      "Sign in: a link's code or a token for a session's cookie.", NULL, session_body,
      session_answer, API_CREATES | API_SECRETS, NULL, session_create},
-    {HTTP_GET, "/session", ROLE_AUDITOR, "session_get", "Who is signed in.", NULL, NULL,
-     session_answer, 0, NULL, session_get},
+    {HTTP_GET, "/session", ROLE_NONE, "session_get",
+     "Who is signed in; 204 when nobody is and nothing was presented.", NULL, NULL, session_answer,
+     API_OR_NONE, NULL, session_get},
     {HTTP_DELETE, "/session", ROLE_AUDITOR, "session_end", "Sign out.", NULL, NULL, NULL, 0, NULL,
      session_end},
 

@@ -36,6 +36,17 @@ START_TEST(nobody_is_asked_to_sign_in)
 }
 END_TEST
 
+START_TEST(who_asks_whether_somebody_is_signed_in_is_told)
+{
+    *bearer = '\0';
+    call(HTTP_GET, "/api/v1/session", NULL);
+    is(204);
+    strcpy(bearer, "Bearer scepd_tok_000000_wrong");
+    call(HTTP_GET, "/api/v1/session", NULL);
+    is_problem(401, "sign_in.refused");
+}
+END_TEST
+
 START_TEST(roles)
 {
     become("anna", ROLE_AUDITOR);
@@ -340,6 +351,7 @@ int main(void)
     TCase *c = tcase_create("sign_in");
     tcase_add_checked_fixture(c, setup, api_teardown);
     tcase_add_test(c, nobody_is_asked_to_sign_in);
+    tcase_add_test(c, who_asks_whether_somebody_is_signed_in_is_told);
     tcase_add_test(c, roles);
     tcase_add_test(c, tokens_end);
     tcase_add_test(c, a_disabled_one_is_out_at_once);

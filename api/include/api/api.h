@@ -131,6 +131,7 @@ enum { /* flags of a route */
     API_OPTIONAL_BODY = 32, /* no body is an empty one */
     API_UNRECORDED = 64,   /* a POST that changes nothing (../check): no audit entry, and an auditor may be its role */
     API_SECRETS = 128,     /* the answer holds a secret */
+    API_OR_NONE = 256,     /* may also answer 204: there is nothing to tell */
 };
 struct api_route {
     enum http_method method;

@@ -190,7 +190,7 @@ function App() {
   const look = async () => {
     try {
       const r = await call("GET", "/session");
-      set({ known: true, session: r.data, error: null });
+      set({ known: true, session: r.data || null, error: null }); // nobody: no content
     } catch (e) {
       const lost = e instanceof Problem && e.status !== 401;
       set({ known: true, session: null, error: lost ? e : null });
