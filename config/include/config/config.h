@@ -60,7 +60,7 @@ enum ndes_encoding { NDES_UTF16, NDES_UTF16LE, NDES_UTF8 }; /* UTF-16LE with a b
 
 /* A page that shows a fresh challenge as NDES's mscep_admin does, at the API's listener. */
 struct config_ndes {
-    char path[128];                       /* "/certsrv/mscep_admin" */
+    char path[56];                        /* "/certsrv/mscep_admin" */
     char endpoint[128];                   /* path of the endpoint that its challenges are for */
     enum ndes_encoding encoding;
     int password_length;                  /* octets; twice as many hexadecimal digits */
@@ -71,7 +71,7 @@ struct config_ndes {
 
 /* Where an MDM product asks for a challenge by a webhook, at the API's listener: /hooks/challenge/NAME. */
 struct config_challenge_hook {
-    char name[64];
+    char name[48];
     char endpoint[128];
     int64_t validity;                     /* seconds */
     int cache;                            /* challenges that may be open at once */
