@@ -211,7 +211,8 @@ static bool fill(struct store_challenge *c, const struct challenge_wish *w, stru
                      err) &&
            keep_text(c->subject, sizeof c->subject, "the subject", w->subject, err) &&
            keep_text(c->san, sizeof c->san, "the alternative name", w->san, err) &&
-           keep_text(c->label, sizeof c->label, "the label", w->label, err);
+           keep_text(c->label, sizeof c->label, "the label", w->label, err) &&
+           keep_text(c->pool, sizeof c->pool, "the pool", w->pool, err);
 }
 
 bool challenge_add(struct store_write *write, const struct challenge_key *k,

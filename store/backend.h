@@ -32,6 +32,7 @@ enum table {
     TABLE_CHALLENGE_ID, /* id -> hash */
     TABLE_CHALLENGE_END, /* time of its end, hash -> nothing */
     TABLE_CHALLENGE_MADE, /* time it was made, hash -> nothing */
+    TABLE_CHALLENGE_POOL, /* pool, 0, expiry, hash -> nothing; while it is open */
     TABLE_TX,           /* hash of endpoint and transaction -> transaction */
     TABLE_REQUEST,      /* id -> request */
     TABLE_REQUEST_DATA, /* id -> CSR and signer */
@@ -196,5 +197,6 @@ struct key meta_attempts(void);
 struct key meta_cert_count(void);       /* begins those of counts by state and day */
 struct key meta_revocation_count(void); /* begins those of counts by reason */
 struct key meta_challenges_made(void);
+struct key meta_pool(const char *pool); /* of "": begins those of all */
 struct key meta_device_count(unsigned state);
 struct key meta_offline(void);          /* begins those of what was signed elsewhere */

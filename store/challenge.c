@@ -2,7 +2,7 @@
  */
 #include "records.h"
 
-#define CHALLENGE_VERSION 2 /* 1: without device and policy */
+#define CHALLENGE_VERSION 2 /* 1: without device, policy and pool */
 /* Forgotten in one write, so that nobody waits long for it. */
 #define PURGE_MAX 1000
 
@@ -36,6 +36,7 @@ static bool challenge_write(const struct store_challenge *c, struct buf *out, st
     write_text(&w, c->refused_peer, sizeof c->refused_peer);
     write_text(&w, c->device, sizeof c->device);
     write_text(&w, c->policy, sizeof c->policy);
+    write_text(&w, c->pool, sizeof c->pool);
     return record_written(&w, what, err);
 }
 
@@ -70,6 +71,7 @@ bool challenge_read(struct view record, struct store_challenge *out, struct err 
     if (version >= 2) {
         read_text(&r, c.device, sizeof c.device);
         read_text(&r, c.policy, sizeof c.policy);
+        read_text(&r, c.pool, sizeof c.pool);
     }
     if (!record_close(&r, what, err))
         return false;
@@ -185,7 +187,7 @@ bool store_challenge_by_id(struct store *s, const char *id_or_prefix, struct sto
 
 /* ---- writing ---- */
 
-/* Device and policy know those that are open. */
+/* Device, policy and pool know those that are open. */
 static bool links_move(struct txn *t, const struct store_challenge *c,
                        const struct store_challenge *old, struct err *err)
 {
@@ -193,8 +195,10 @@ static bool links_move(struct txn *t, const struct store_challenge *c,
     struct key number = challenge_made_key(c);
     if (was == is)
         return true;
-    return is ? links_put(t, c->device, c->policy, LINK_CHALLENGE, key_view(&number), err)
-              : links_del(t, c->device, c->policy, LINK_CHALLENGE, key_view(&number), err);
+    return is ? links_put(t, c->device, c->policy, LINK_CHALLENGE, key_view(&number), err) &&
+                    pool_enter(t, c, err)
+              : links_del(t, c->device, c->policy, LINK_CHALLENGE, key_view(&number), err) &&
+                    pool_leave(t, c, err);
 }
 
 /* Replaces `old` (NULL: new) by `c`, and its place among the ends when that moved. */
@@ -361,7 +365,8 @@ bool challenge_forget(struct txn *t, struct view end_key, struct err *err)
     return txn_del(t, TABLE_CHALLENGE_END, end_key, err) &&
            txn_del(t, TABLE_CHALLENGE_MADE, key_view(&made), err) &&
            (!challenge_is_open(&c) ||
-            links_del(t, c.device, c.policy, LINK_CHALLENGE, key_view(&made), err)) &&
+            (links_del(t, c.device, c.policy, LINK_CHALLENGE, key_view(&made), err) &&
+             pool_leave(t, &c, err))) &&
            txn_del(t, TABLE_CHALLENGE_ID, view_str(c.id), err) &&
            txn_del(t, TABLE_CHALLENGE, view_of(c.hash, STORE_HASH), err);
 }

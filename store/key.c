@@ -137,6 +137,13 @@ struct key meta_challenges_made(void)
     return meta('H');
 }
 
+struct key meta_pool(const char *pool)
+{
+    struct key k = meta('O');
+    key_bytes(&k, pool, strlen(pool));
+    return k;
+}
+
 struct key meta_device_count(unsigned state)
 {
     struct key k = meta('D');

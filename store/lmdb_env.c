@@ -33,6 +33,7 @@ static const char *const table_names[TABLE_COUNT] = {
     [TABLE_CHALLENGE_ID] = "challenge_id",
     [TABLE_CHALLENGE_END] = "challenge_end",
     [TABLE_CHALLENGE_MADE] = "challenge_made",
+    [TABLE_CHALLENGE_POOL] = "challenge_pool",
     [TABLE_TX] = "tx",
     [TABLE_REQUEST] = "request",
     [TABLE_REQUEST_DATA] = "request_data",
@@ -86,6 +87,7 @@ static const uint64_t table_since[TABLE_COUNT] = {
     /* Format 6: devices, groups, policies and what is told by page.  What else came with it stands
      * here too: a store of an older format gets all of it at once. */
     [TABLE_CHALLENGE_MADE] = 6,
+    [TABLE_CHALLENGE_POOL] = 6,
     [TABLE_REQUEST_MADE] = 6,
     [TABLE_DEVICE] = 6,
     [TABLE_GROUP] = 6,

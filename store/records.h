@@ -88,6 +88,14 @@ bool challenge_load(struct txn *t, const uint8_t hash[STORE_HASH], struct store_
  * its revocation; 0 while there is none. */
 int64_t challenge_end(const struct store_challenge *c);
 struct key challenge_end_key(const struct store_challenge *c);
+/* ---- challenge_pool.c: both do nothing for one without a pool ---- */
+
+bool pool_enter(struct txn *t, const struct store_challenge *c, struct err *err);
+bool pool_leave(struct txn *t, const struct store_challenge *c, struct err *err);
+struct key pool_key(const struct store_challenge *c);
+/* Takes such a key apart; false when it is none. */
+bool pool_parts(struct view key, char pool[64], const uint8_t **hash);
+
 /* The challenge of an entry of the index of ends. */
 bool challenge_forget(struct txn *t, struct view end_key, struct err *err);
 

@@ -691,8 +691,8 @@ bool store_verify(struct store *s, void (*each)(void *ctx, const struct store_pr
     const struct key offline = meta_offline();
     ok = ok && txn_walk(&v.t, TABLE_META, key_view(&offline), offline_entry, &v, err) &&
          cert_counts_check(&v, of_certs, err) && pending_counts_check(&v, err) &&
-         audit_end_check(&v, err) && attempt_end_check(&v, err) && verify_fleet(&v, err) &&
-         verify_accounts(&v, err);
+         audit_end_check(&v, err) && attempt_end_check(&v, err) && verify_pools(&v, err) &&
+         verify_fleet(&v, err) && verify_accounts(&v, err);
     txn_read_end(&v.t);
     cert_tally_free(v.certs);
     if (ok)

@@ -23,6 +23,10 @@ bool verify_index_has(struct verify *v, enum table table, struct key key, struct
                       struct err *err);
 bool verify_exists(struct verify *v, enum table table, struct view key, bool *yes, struct err *err);
 
+/* ---- challenge_pool.c ---- */
+
+bool verify_pools(struct verify *v, struct err *err);
+
 /* ---- verify_fleet.c ---- */
 
 /* Do device and policy of a record know it? */

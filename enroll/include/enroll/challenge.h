@@ -16,6 +16,7 @@ struct challenge_wish {
     int64_t ttl;               /* seconds; 0: never expires */
     uint32_t uses;             /* 0: unlimited */
     const char *endpoint, *template_name, *subject, *san, *label, *created_by; /* NULL: none */
+    const char *pool;          /* counted in it while it is open (store_challenge_pool_count); NULL: none */
     unsigned hex;              /* octets, as twice as many hexadecimal digits: 8 as NDES has them; 0: four groups of four */
     int64_t now;
 };

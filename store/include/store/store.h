@@ -275,6 +275,7 @@ struct store_challenge {
     char san[STORE_SUBJECT_MAX];       /* binding: "DNS:host", "" any */
     char label[128];
     char device[32], policy[32];       /* ids (fleet.h): what is enrolled with it is theirs; "" none */
+    char pool[64];                     /* name of those among which it is counted while it is open; "" none */
     /* the last use and the refused ones, for people */
     int64_t used_at;
     char used_by_transaction[260], used_by_subject[STORE_SUBJECT_MAX], used_by_peer[64];
@@ -300,6 +301,9 @@ bool store_challenge_refused(struct store_write *w, const uint8_t hash[STORE_HAS
 bool store_challenge_revoke(struct store_write *w, const char *id, int64_t at, struct err *err);
 bool store_challenge_list(struct store *s, bool (*each)(void *ctx, const struct store_challenge *c), void *ctx,
                           struct err *err);
+/* How many challenges of a pool are open at `now`: neither used up nor revoked nor expired.  Takes as long for a million as for one, but
+ * for those that have expired since it was asked last, which are put away. */
+bool store_challenge_pool_count(struct store_write *w, const char *pool, int64_t now, uint64_t *open, struct err *err);
 /* Forgets challenges that expired before `before`, or that never expire and were used up or revoked before it: at
  * most 1000 a call, so that nobody waits long.  Returns how many. */
 bool store_challenge_purge(struct store_write *w, int64_t before, uint64_t *purged, struct err *err);
