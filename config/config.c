@@ -672,6 +672,7 @@ static void load_root(struct loader *l, const config_setting_t *root)
         memcpy(l->dir, c->home, sizeof l->dir);
     load_single(l, root, "listen");
     load_single(l, root, "admin");
+    load_single(l, root, "api");
     load_single(l, root, "signer");
     load_single(l, root, "ocsp");
     load_single(l, root, "profiles");

@@ -413,6 +413,27 @@ static void check_admin(struct loader *l)
                        c->admin_port);
 }
 
+/* Tokens and challenges pass there: nobody between may read them. */
+static void check_api(struct loader *l)
+{
+    const struct config *c = l->c;
+    const config_setting_t *api = config_setting_get_member(l->root, "api");
+    if (!c->api_port || !check_address(l, "api", c->api_address))
+        return;
+    if (!c->api_certificate[0] != !c->api_key[0])
+        config_mistake(l, config_at(api, c->api_key[0] ? "key" : "certificate"),
+                       "api: certificate and key are set together");
+    if (!c->api_certificate[0] && !network_is_loopback(c->api_address))
+        config_mistake(l, config_at(api, "address"),
+                       "api: address = \"%s\" is not loopback: it needs certificate and key "
+                       "(scepctl ca tls makes them)",
+                       c->api_address);
+    if ((c->api_port == c->port && strcmp(c->api_address, c->address) == 0) ||
+        (c->api_port == c->admin_port && strcmp(c->api_address, c->admin_address) == 0))
+        config_mistake(l, config_at(api, "port"), "api: port = %d is taken by listen or admin",
+                       c->api_port);
+}
+
 /* It is opened before the daemon gives up what it does not need (confinement). */
 static void check_crl_directory(struct loader *l)
 {
@@ -428,6 +449,7 @@ void config_check(struct loader *l)
     check_crl_directory(l);
     check_address(l, "listen", l->c->address);
     check_admin(l);
+    check_api(l);
     default_directories(l);
     for (size_t i = 0; i < l->c->authority_n; i++)
         if (config_setting_is_group(l->authority[i])) {

@@ -137,6 +137,7 @@ const struct setting config_schema[] = {
      "File with keys that get no certificate: the SHA-256 of each SubjectPublicKeyInfo in hex, one a line."},
     {"", "listen", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, 0, "Where devices reach the daemon."},
     {"", "admin", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, 0, "Where administrators and Prometheus ask how the daemon is."},
+    {"", "api", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, 0, "Where administrators and MDM products reach the REST API and the console."},
     {"", "signer", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, 0, "What the process with the private keys does at most."},
     {"", "store", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, 0, "What the authority remembers."},
     {"", "challenges", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, 0, "How challenge passwords are kept."},
@@ -173,6 +174,15 @@ const struct setting config_schema[] = {
      "Its TCP port; 0: there is no admin listener."},
     {"admin", "allow", SETTING_STRINGS, LIST(config, admin_allow), 0, 0, NULL, "[\"127.0.0.0/8\", \"::1\"]", 0,
      "Addresses and networks that may ask there; all others get 403. Must be set when address is not loopback."},
+
+    {"api", "address", SETTING_TEXT, AT(config, api_address), 1, 0, NULL, "\"127.0.0.1\"", SETTING_FIXED,
+     "Address of the listener for the REST API (/api/v1), the console (/ui) and the pages of ndes and challenge_hooks."},
+    {"api", "port", SETTING_INT, AT(config, api_port), 0, 65535, NULL, "0", SETTING_FIXED,
+     "Its TCP port; 0: there is no such listener."},
+    {"api", "certificate", SETTING_FILE, AT(config, api_certificate), 0, 0, NULL, NULL, 0,
+     "PEM certificate of the listener, those of its issuers behind it; without it plain HTTP is spoken, which takes a loopback address."},
+    {"api", "key", SETTING_FILE, AT(config, api_key), 0, 0, NULL, NULL, 0,
+     "Its private key in PEM, mode 0600."},
 
     {"signer", "certificates_per_minute", SETTING_INT, AT(config, certificates_per_minute), 0, 1000000, NULL, "0", 0,
      "Certificates that the signer process signs in a minute at most, whoever asks; above it clients are told to come back later (503). 0: any number."},

@@ -1,4 +1,4 @@
-#include "http/http.h"
+#include "http/http_tls.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
@@ -32,7 +32,7 @@ struct http_server {
     http_first first; /* NULL: none */
     void *first_ctx;
     bool draining;
-    unsigned methods;     /* HTTP_METHOD_BITs */
+    unsigned methods;            /* HTTP_METHOD_BITs */
     char allow[64], refusal[96]; /* the same in words */
     struct http_conns conns;
     size_t max_header; /* octets of request line and headers */
@@ -95,10 +95,11 @@ static void release_body(const void *p, size_t n, void *request_reply)
     free(kept);
 }
 
-/* NULL for HEAD and for 304, with which evhttp would send the whole body. */
+/* NULL for HEAD, 204 and 304, with which evhttp would send the whole body. */
 static struct evbuffer *body_of(enum http_method method, const struct http_reply *reply)
 {
-    struct evbuffer *b = method == HTTP_HEAD || reply->status == 304 ? NULL : evbuffer_new();
+    struct evbuffer *b =
+        method == HTTP_HEAD || reply->status == 304 || reply->status == 204 ? NULL : evbuffer_new();
     if (b && reply->release) {
         struct http_reply *kept = malloc(sizeof *kept);
         if (kept) {
@@ -141,7 +142,7 @@ static bool reply_lines(const struct http_reply *reply, struct buf *b)
     char digits[24];
     const char *length = decimal(reply->body.n, digits);
     bool ok = true;
-    if (reply->status != 304) /* RFC 9110 section 15.4.5 */
+    if (reply->status != 304 && reply->status != 204) /* RFC 9110 sections 15.4.5, 15.3.5 */
         /* Always: clients that speak HTTP/1.0 read by it, and HEAD gets no body to count. */
         ok = add_line(b, "Content-Length", length) &&
              add_line(b, "Content-Type", reply->content_type);
@@ -315,7 +316,10 @@ void http_server_methods(struct http_server *s, unsigned bits)
         snprintf(s->allow + strlen(s->allow), sizeof s->allow - strlen(s->allow), "%s%s",
                  methods[i].name, left ? ", " : "");
         snprintf(s->refusal + strlen(s->refusal), sizeof s->refusal - strlen(s->refusal), "%s%s",
-                 methods[i].name, left > 1 ? ", " : left ? " and " : "");
+                 methods[i].name,
+                 left > 1 ? ", "
+                 : left   ? " and "
+                          : "");
     }
 }
 
@@ -518,6 +522,19 @@ void http_server_drain(struct http_server *s)
     http_conns_drain(&s->conns);
 }
 
+void http_server_tls(struct http_server *s, SSL_CTX *ctx)
+{
+    if (ctx)
+        SSL_CTX_up_ref(ctx);
+    SSL_CTX_free(s->conns.tls);
+    s->conns.tls = ctx;
+}
+
+bool http_peer_certificate(const struct http_request *r, struct buf *der)
+{
+    return !r->conn->tls || http_tls_peer(r->conn->bev, der);
+}
+
 void http_server_free(struct http_server *s)
 {
     if (!s)
@@ -526,5 +543,6 @@ void http_server_free(struct http_server *s)
     if (s->evhttp)
         evhttp_free(s->evhttp);
     http_conns_clear(&s->conns);
+    SSL_CTX_free(s->conns.tls);
     free(s);
 }

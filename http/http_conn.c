@@ -434,7 +434,7 @@ static void on_input(struct evbuffer *buffer, const struct evbuffer_cb_info *inf
     if (c->phase == HTTP_IDLE) {
         http_conn_phase(c, HTTP_READING);
         c->silent = false;
-        if (is_tls_hello(buffer))
+        if (!c->tls && is_tls_hello(buffer))
             refuse_tls(c);
     }
     if (c->owner->held > c->owner->max_held && c->owner->held > c->owner->look_again)
@@ -479,7 +479,9 @@ static void on_output(struct evbuffer *buffer, const struct evbuffer_cb_info *in
 struct bufferevent *http_conn_new(struct event_base *base, void *conns)
 {
     struct http_conns *owner = conns;
-    struct bufferevent *bev = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
+    struct bufferevent *bev = owner->tls
+                                  ? http_tls_bufferevent(base, owner->tls)
+                                  : bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
     struct http_conn *c = calloc(1, sizeof *c);
     if (!bev || !c || !evbuffer_add_cb(bufferevent_get_input(bev), on_input, c) ||
         !evbuffer_add_cb(bufferevent_get_output(bev), on_output, c)) {
@@ -493,6 +495,7 @@ struct bufferevent *http_conn_new(struct event_base *base, void *conns)
     c->owner = owner;
     c->bev = bev;
     c->silent = true;
+    c->tls = owner->tls != NULL;
     TAILQ_INSERT_TAIL(&owner->all, c, all);
     LIST_INSERT_HEAD(&owner->bucket[bucket_of(bev)], c, bucket);
     http_conn_phase(c, HTTP_IDLE);

@@ -36,6 +36,7 @@ struct http_conn {
     bool cut;      /* shut down by us */
     bool leaving;  /* of those that make room */
     bool last;     /* ends after this reply, also where evhttp would keep it (CONNECT) */
+    bool tls;      /* it speaks TLS */
     bool silent;   /* nothing has come since it was accepted */
     size_t held;   /* octets of its requests that are kept: not yet read by evhttp, or of a request without reply */
     char peer[64]; /* address of the other end, without its port; known once something came, or others wait */
@@ -46,6 +47,7 @@ LIST_HEAD(http_conn_bucket, http_conn);
 
 struct http_conns {
     struct event_base *base;
+    struct ssl_ctx_st *tls; /* one reference; NULL: plain */
     const struct log *log;
     int max, timeout_ms;
     size_t max_header, max_input; /* octets; kept of a connection */
@@ -79,6 +81,12 @@ void http_conns_drain(struct http_conns *c);
 struct bufferevent *http_conn_new(struct event_base *base, void *conns);
 struct http_conn *http_conn_find(struct http_conns *c, const struct bufferevent *bev);
 void http_conn_phase(struct http_conn *c, enum http_phase phase);
+/* ---- http_tls.c ---- */
+
+struct bufferevent *http_tls_bufferevent(struct event_base *base, struct ssl_ctx_st *ctx);
+/* The client's certificate as DER, appended; nothing when it sent none. */
+bool http_tls_peer(struct bufferevent *bev, struct buf *der);
+
 /* The reply has left. */
 void http_conn_replied(struct http_conn *c);
 /* Should its next reply close it?  Others wait for a connection, and its party has more than an equal share of them. */

@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "scepd/api_http.h"
 #include "scepd/logger.h"
 #include "base/network.h"
 
@@ -129,13 +130,15 @@ static void reply_metrics(struct admin *a, struct http_request *r)
         .authorities = a->sources.authorities,
         .authority_n = a->sources.authority_n,
         .connections = {http_server_connections(a->sources.scep),
-                        http_server_connections(a->server)},
+                        http_server_connections(a->server),
+                        a->sources.api ? api_http_connections(a->sources.api) : 0},
         .queue = service_pool_waiting(a->sources.pool),
         .queue_capacity = (uint64_t)a->sources.config->queue,
         .ocsp_queue = ocsp_pool_waiting(a->sources.ocsp),
         .ocsp_queue_capacity = (uint64_t)a->sources.config->queue,
         .ocsp_cache_capacity = (uint64_t)a->sources.config->ocsp.cache,
         .admin = true,
+        .api = a->sources.api != NULL,
     };
     admin_survey(a, &survey);
     if (metrics_write(a->options.metrics, &g, &out))

@@ -10,6 +10,8 @@
 
 #define ADMIN_DEFAULT_PORT 8081 /* what scepctl init writes */
 
+struct api_http;
+
 /* What runs now; a reload hands over other ones.  All borrowed. */
 struct admin_sources {
     const struct config *config;
@@ -18,6 +20,7 @@ struct admin_sources {
     struct service_pool *pool;
     struct ocsp_pool *ocsp;
     const struct http_server *scep;
+    const struct api_http *api; /* NULL: there is none */
 };
 
 struct admin_options {

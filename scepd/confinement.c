@@ -153,7 +153,8 @@ bool confinement_may_hand_over(const struct config *c, const char *path)
     if (config_key_file(c, path))
         return false;
     bool named =
-        is(path, c->file) || is(path, c->challenge_key_file) || is(path, c->banned_keys_file);
+        is(path, c->file) || is(path, c->challenge_key_file) || is(path, c->banned_keys_file) ||
+        is(path, c->api_certificate) || is(path, c->api_key);
     /* no key of an authority: whoever has the main process may sign profiles */
     named = named || is(path, c->profiles.certificate) || is(path, c->profiles.key) ||
             is(path, c->profiles.passphrase_file);

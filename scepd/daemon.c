@@ -13,6 +13,7 @@
 
 #include "ca/keyfile.h"
 #include "config/config_live.h"
+#include "console/console.h"
 #include "scepd/confinement.h"
 #include "scepd/daemon_internal.h"
 #include "scepd/notify.h"
@@ -135,7 +136,21 @@ static bool start_admin(struct daemon *d, const struct service *s, struct err *e
     const struct admin_sources sources = daemon_admin_sources(d, s);
     int fd = d->admin_fd;
     d->admin_fd = -1;
-    return fd < 0 || admin_new(&o, &sources, fd, &d->admin, err);
+    return (fd < 0 && d->api_fd < 0) || admin_new(&o, &sources, fd, &d->admin, err);
+}
+
+static bool start_api(struct daemon *d, struct err *err)
+{
+    const struct api_http_options o = {.base = d->base,
+                                       .store = d->store,
+                                       .metrics = d->metrics,
+                                       .log = &d->logger.log,
+                                       .version = d->options.version,
+                                       .admin = d->admin,
+                                       .console = console_bundled()};
+    int fd = d->api_fd;
+    d->api_fd = -1;
+    return fd < 0 || api_http_new(&o, fd, &d->api, err);
 }
 
 /* ---- stopping ---- */
@@ -155,6 +170,8 @@ static void begin_drain(struct daemon *d, const char *why)
     http_server_drain(d->server);
     if (d->admin)
         admin_drain(d->admin);
+    if (d->api)
+        api_http_drain(d->api);
     event_add(d->event[ON_DRAIN], &look);
 }
 
@@ -223,7 +240,7 @@ static void on_tick(evutil_socket_t fd, short what, void *daemon)
 static void on_drain(evutil_socket_t fd, short what, void *daemon)
 {
     struct daemon *d = daemon;
-    unsigned left = http_server_in_flight(d->server);
+    unsigned left = http_server_in_flight(d->server) + (d->api ? api_http_in_flight(d->api) : 0);
     d->cut_short = left > 0 && daemon_monotonic() >= d->drain_until;
     if (left == 0 || d->cut_short)
         event_base_loopbreak(d->base);
@@ -250,6 +267,7 @@ static bool watch(struct daemon *d, struct err *err)
 static void stop(struct daemon *d)
 {
     errands_free(d->errands);
+    api_http_free(d->api);
     admin_free(d->admin);
     if (d->service)
         service_end(d->service);
@@ -275,6 +293,8 @@ static void stop(struct daemon *d)
         close(d->fd);
     if (d->admin_fd >= 0)
         close(d->admin_fd);
+    if (d->api_fd >= 0)
+        close(d->api_fd);
     metrics_free(d->metrics);
 }
 
@@ -317,6 +337,10 @@ static bool start(struct daemon *d, struct config *c, const char **fix, struct e
         *fix = "\"ss -ltnp\" shows who has the port; or set another admin.port, 0 for none";
         ok = http_bind(c->admin_address, c->admin_port, &d->admin_fd, err);
     }
+    if (ok && c->api_port) {
+        *fix = "\"ss -ltnp\" shows who has the port; or set another api.port, 0 for none";
+        ok = http_bind(c->api_address, c->api_port, &d->api_fd, err);
+    }
     if (ok) {
         *fix = "set user to one that exists, or start as that user";
         ok = drop_privileges(c, err) && keeper_start(c, &d->keeper, err);
@@ -344,7 +368,8 @@ static bool start(struct daemon *d, struct config *c, const char **fix, struct e
     }
     if (!service_new(&d->needs, setup, &signer, &service, err))
         return false;
-    if (!start_admin(d, service, err) || !watch(d, err) || !keeper_keep(d->keeper, err)) {
+    if (!start_admin(d, service, err) || !start_api(d, err) || !watch(d, err) ||
+        !keeper_keep(d->keeper, err)) {
         service_end(service);
         service_free(service);
         return false;
@@ -355,10 +380,11 @@ static bool start(struct daemon *d, struct config *c, const char **fix, struct e
     return http_server_listen_fd(d->server, fd, err);
 }
 
-static void address_text(const char *address, int port, char out[128])
+static void address_text(const char *address, int port, bool tls, char out[128])
 {
     bool v6 = strchr(address, ':') != NULL;
-    snprintf(out, 128, "http://%s%s%s:%d", v6 ? "[" : "", address, v6 ? "]" : "", port);
+    snprintf(out, 128, "http%s://%s%s%s:%d", tls ? "s" : "", v6 ? "[" : "", address, v6 ? "]" : "",
+             port);
 }
 
 static void tell_started(const struct daemon *d)
@@ -366,15 +392,19 @@ static void tell_started(const struct daemon *d)
     struct log_line l;
     struct buf paths = {0};
     const struct config *c = d->service->setup->config;
-    char address[128], admin_address[128];
-    address_text(c->address, http_server_port(d->server), address);
-    address_text(c->admin_address, d->admin ? admin_port(d->admin) : 0, admin_address);
+    char address[128], admin_address[128], api_address[128];
+    address_text(c->address, http_server_port(d->server), false, address);
+    address_text(c->admin_address, d->admin ? admin_port(d->admin) : 0, false, admin_address);
+    address_text(c->api_address, d->api ? api_http_port(d->api) : 0,
+                 d->service->setup->api_tls != NULL, api_address);
     for (size_t i = 0; i < c->endpoint_n; i++)
         buf_printf(&paths, "%s%s", i ? " " : "", c->endpoint[i].path);
     log_begin(&l, &d->logger.log, LOG_LEVEL_NOTICE, "daemon.started");
     log_str(&l, "address", address);
-    if (d->admin)
+    if (d->admin && admin_port(d->admin) >= 0)
         log_str(&l, "admin", admin_address);
+    if (d->api)
+        log_str(&l, "api", api_address);
     log_view(&l, "endpoints", buf_view(&paths));
     log_str(&l, "version", d->options.version);
     log_int(&l, "workers", d->service->workers);
@@ -415,7 +445,7 @@ int daemon_run(struct config *c, const struct daemon_options *options)
         return code;
     }
     d->options = *options;
-    d->fd = d->admin_fd = -1;
+    d->fd = d->admin_fd = d->api_fd = -1;
     snprintf(d->file, sizeof d->file, "%s", c->file);
     logger_init(&d->logger, STDERR_FILENO, c->log_level, c->log_json);
     signal(SIGPIPE, SIG_IGN);

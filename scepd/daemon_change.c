@@ -17,7 +17,7 @@
 #define SIGNER_STABLE 60
 #define RESTART_MAX 30
 /* Descriptors beside connections and lanes: store, log, what libraries open. */
-#define OTHER_DESCRIPTORS 128
+#define OTHER_DESCRIPTORS 512 /* those of the API are 256 */
 
 struct change {
     struct errand errand;
@@ -184,7 +184,7 @@ struct admin_sources daemon_admin_sources(const struct daemon *d, const struct s
 {
     return (struct admin_sources){
         s->setup->config, s->setup->rooms.member, s->setup->rooms.member_n, s->pool, s->ocsp,
-        d->server};
+        d->server,         d->api};
 }
 
 /* It goes on without: devices enrol, and the CRL is there. */
@@ -232,6 +232,9 @@ void daemon_serve(struct daemon *d, struct service *s)
         const struct admin_sources sources = daemon_admin_sources(d, s);
         admin_use(d->admin, &sources);
     }
+    if (d->api && !api_http_use(d->api, s->setup))
+        log_event(&d->logger.log, LOG_LEVEL_WARNING, "api.stays",
+                  "out of memory: the API goes on with the configuration before");
     attempts_limits(d->attempts, c->attempts_keep, (uint64_t)c->attempts_max);
     logger_set(&d->logger, c->log_level, c->log_json);
     watch_signer(d);

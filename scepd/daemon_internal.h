@@ -2,6 +2,7 @@
 #pragma once
 
 #include "scepd/admin_http.h"
+#include "scepd/api_http.h"
 #include "scepd/daemon.h"
 #include "scepd/errands.h"
 #include "scepd/ocsp_http.h"
@@ -14,7 +15,7 @@ struct daemon {
     struct daemon_options options;
     char file[512];             /* the configuration's */
     struct logger logger;
-    int fd, admin_fd;           /* bound, until the servers have them */
+    int fd, admin_fd, api_fd;   /* bound, until the servers have them */
     struct metrics *metrics;
     struct keeper *keeper;
     unsigned lacks;             /* of this process's confinement: enum confine_lack bits */
@@ -24,7 +25,8 @@ struct daemon {
     struct scep_http http;
     struct ocsp_http ocsp;
     struct http_server *server;
-    struct admin *admin;        /* NULL: no admin listener */
+    struct admin *admin;        /* NULL: neither an admin listener nor an API */
+    struct api_http *api;       /* NULL: no API */
     struct errands *errands;
     struct service_needs needs;
     struct service *service;    /* the one that serves */

@@ -15,8 +15,9 @@ static const double signer_bounds[] = {0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0
                                        0.01,   0.025,   0.1,    0.5,   2.5,    0};
 static const double record_bounds[] = {1, 2, 4, 8, 16, 32, 64, 0};
 
-const int metric_statuses[METRIC_STATUSES] = {200, 400, 403, 404, 405, 408, 411, 413,
-                                              414, 417, 431, 500, 501, 503, 505, 0};
+const int metric_statuses[METRIC_STATUSES] = {
+    200, 201, 202, 204, 304, 400, 401, 403, 404, 405, 408, 409, 411,
+    412, 413, 414, 415, 417, 422, 428, 429, 431, 500, 503, 505, 0};
 const char *const metric_operation_names[METRIC_OPERATIONS] = {
     "none",   "PKCSReq",   "RenewalReq", "CertPoll",      "GetCert",
     "GetCRL", "GetCACaps", "GetCACert",  "GetNextCACert",
@@ -200,6 +201,12 @@ void metrics_ocsp_cached(struct metrics *m, size_t answers)
 {
     if (m)
         m->ocsp_cached = answers;
+}
+
+void metrics_sign_in_refused(struct metrics *m, bool refused)
+{
+    if (m && refused)
+        add(&m->sign_ins_refused, 1);
 }
 
 void metrics_log_dropped(struct metrics *m, unsigned lines)

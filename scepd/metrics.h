@@ -12,7 +12,7 @@
 #include "ca/signer.h"
 #include "pkcs7/ocsp.h"
 
-enum metric_listener { METRIC_SCEP, METRIC_ADMIN, METRIC_LISTENERS };
+enum metric_listener { METRIC_SCEP, METRIC_ADMIN, METRIC_API, METRIC_LISTENERS };
 
 enum metric_operation {
     METRIC_NO_OPERATION, /* not readable, or not SCEP */
@@ -74,6 +74,8 @@ void metrics_ocsp_later(struct metrics *m, enum metric_ocsp_later why);
 /* `seconds` from the request to its signed answer. */
 void metrics_ocsp_signed(struct metrics *m, double seconds);
 void metrics_ocsp_cached(struct metrics *m, size_t answers);
+/* Somebody presented at the API what nobody may sign in with. */
+void metrics_sign_in_refused(struct metrics *m, bool refused);
 void metrics_log_dropped(struct metrics *m, unsigned lines);
 /* It is known to be gone, until metrics_watch_signer gets a lane of another. */
 void metrics_signer_lost(struct metrics *m);
@@ -99,7 +101,7 @@ struct metrics_gauges {
     uint64_t connections[METRIC_LISTENERS];
     uint64_t queue, queue_capacity;
     uint64_t ocsp_queue, ocsp_queue_capacity, ocsp_cache_capacity;
-    bool admin; /* there is an admin listener */
+    bool admin, api; /* there are such listeners */
 };
 /* False when out of memory. */
 bool metrics_write(const struct metrics *m, const struct metrics_gauges *g, struct buf *out);

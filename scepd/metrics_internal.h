@@ -8,7 +8,7 @@
 #define METRIC_NAMES 80     /* endpoints and templates of a configuration, with room for reloads; the last is "other" */
 #define METRIC_NAME_SIZE 128
 #define METRIC_BUCKETS 12   /* at most */
-#define METRIC_STATUSES 16  /* HTTP codes that are told apart; the last is "other" */
+#define METRIC_STATUSES 26  /* HTTP codes that are told apart; the last is "other" */
 #define METRIC_SIGNER_OPS 5 /* enum signer_op, from 0 */
 
 typedef _Atomic uint64_t counter;
@@ -47,7 +47,7 @@ struct metrics {
     counter commits, commits_failed;
     _Atomic int64_t commit_failed_us; /* monotonic, of the last one if none was done since; 0: it is done */
     struct histogram commit_duration, commit_records;
-    counter crl_failures, log_dropped;
+    counter crl_failures, log_dropped, sign_ins_refused;
     counter ocsp_requests[2][METRIC_OCSP_HASHES]; /* GET, POST */
     counter ocsp_responses[METRIC_OCSP_STATUSES], ocsp_cache[METRIC_OCSP_CACHES], ocsp_later[METRIC_OCSP_LATERS];
     counter ocsp_cached; /* answers in the cache now */

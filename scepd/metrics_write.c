@@ -129,22 +129,23 @@ static void write_requests(struct writer *w, const struct metrics *m)
 
 static void write_http(struct writer *w, const struct metrics *m, const struct metrics_gauges *g)
 {
-    static const char *const listeners[METRIC_LISTENERS] = {"scep", "admin"};
-    int n = g->admin ? METRIC_LISTENERS : METRIC_ADMIN;
+    static const char *const listeners[METRIC_LISTENERS] = {"scep", "admin", "api"};
+    const bool there[METRIC_LISTENERS] = {true, g->admin, g->api};
     family(w, "scepd_http_requests_total", "counter", "HTTP replies by status code.");
-    for (int l = 0; l < n; l++)
+    for (int l = 0; l < METRIC_LISTENERS; l++)
         for (int s = 0; s < METRIC_STATUSES; s++) {
             char code[16] = "other";
             uint64_t count = read_counter(&m->http[l][s]);
             if (metric_statuses[s])
                 snprintf(code, sizeof code, "%d", metric_statuses[s]);
-            if (count || metric_statuses[s] == 200)
+            if (there[l] && (count || metric_statuses[s] == 200))
                 put(w, "%s{listener=\"%s\",code=\"%s\"} %llu\n", w->family, listeners[l], code,
                     (unsigned long long)count);
         }
     family(w, "scepd_http_connections", "gauge", "Open connections.");
-    for (int l = 0; l < n; l++)
-        labelled(w, "listener", listeners[l], g->connections[l]);
+    for (int l = 0; l < METRIC_LISTENERS; l++)
+        if (there[l])
+            labelled(w, "listener", listeners[l], g->connections[l]);
     family(w, "scepd_http_limited_total", "counter",
            "Requests that a limit of the SCEP listener ended.");
     for (int i = 0; i < METRIC_LIMITS; i++)
@@ -430,6 +431,9 @@ static void write_build(struct writer *w, const struct metrics *m)
     family(w, "scepd_config_last_reload_timestamp_seconds", "gauge",
            "When the configuration in use was read.");
     number(w, "", m->reloaded_at);
+    family(w, "scepd_sign_ins_refused_total", "counter",
+           "Calls of the API with a token, session or certificate that nobody may sign in with.");
+    plain(w, read_counter(&m->sign_ins_refused));
     family(w, "scepd_log_dropped_total", "counter",
            "Log lines about requests that were left out because there were too many.");
     plain(w, read_counter(&m->log_dropped));

@@ -1,6 +1,9 @@
 #include "scepd/setup.h"
 
+#include <openssl/ssl.h>
 #include <stdlib.h>
+
+#include "scepd/api_tls.h"
 
 /* One configuration, which several setups may stand on. */
 struct setup_config {
@@ -20,7 +23,8 @@ static bool load(struct setup *s, struct err *err)
 {
     const struct config *c = s->config;
     if (!config_rooms_load(c, &s->rooms, err) ||
-        !routes_new(c, s->rooms.member, s->rooms.member_n, &s->routes, err))
+        !routes_new(c, s->rooms.member, s->rooms.member_n, &s->routes, err) ||
+        !api_tls_load(c, &s->rooms, &s->api_tls, err))
         return false;
     for (size_t i = 0; i < c->endpoint_n; i++)
         if (!scep_endpoint_init(&s->endpoint[i], &c->endpoint[i], &s->rooms.policy[i], err))
@@ -76,6 +80,7 @@ void setup_release(struct setup *s)
     if (!s || atomic_fetch_sub(&s->references, 1) > 1)
         return;
     routes_free(s->routes);
+    SSL_CTX_free(s->api_tls);
     for (size_t i = 0; i < s->config->endpoint_n; i++)
         scep_endpoint_clear(&s->endpoint[i]);
     config_rooms_clear(s->config, &s->rooms);

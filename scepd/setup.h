@@ -12,6 +12,7 @@ struct setup {
     struct config_rooms rooms;
     struct scep_endpoint endpoint[CONFIG_MAX_ENDPOINTS]; /* same order as in the configuration */
     struct routes *routes;
+    struct ssl_ctx_st *api_tls;                          /* owned; NULL: the API speaks plain HTTP */
     uint8_t digest[SIGNER_DIGEST];                       /* of what the signer must have been started with */
     /* private */
     struct setup_config *shared;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "api/api.h"
 #include "base/text.h"
 #include "enroll/enroll.h"
 #include "scepd/crl_directory.h"
@@ -297,7 +298,9 @@ static void housekeep(struct upkeep *u, int64_t now)
 {
     struct err err = {0};
     u->housekept = now;
-    if (!store_housekeep(u->options.store, &err) || !enroll_housekeep(u->options.store, now, &err))
+    if (!store_housekeep(u->options.store, &err) ||
+        !enroll_housekeep(u->options.store, now, &err) ||
+        !api_housekeep(u->options.store, now, &err))
         log_event(u->options.log, LOG_LEVEL_ERROR, "store.housekeep", "%s", err.text);
 }
 

@@ -18,6 +18,7 @@ TITLES = {
     "": "Top of the file",
     "listen": "listen",
     "admin": "admin",
+    "api": "api",
     "signer": "signer",
     "store": "store",
     "challenges": "challenges",

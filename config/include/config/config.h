@@ -156,6 +156,9 @@ struct config {
     int admin_port;                       /* 0: no admin listener */
     char *admin_allow[CONFIG_MAX_ALLOW];  /* networks that may ask there; owned */
     size_t admin_allow_n;
+    char api_address[64];
+    int api_port;                         /* 0: no listener for API and console */
+    char api_certificate[512], api_key[512]; /* of its TLS; "": plain HTTP, on loopback only */
     char store_path[512];
     char crl_directory[512];              /* where CRLs are written too; "": nowhere */
     uint64_t map_size;

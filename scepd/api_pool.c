@@ -1,0 +1,178 @@
+#include "scepd/api_pool.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "scepd/thread.h"
+
+struct api_pool {
+    struct api_pool_options options;
+    struct fair_queue queue;
+    pthread_t threads[API_POOL_THREADS];
+    unsigned started;
+    pthread_mutex_t lock;
+    pthread_cond_t idle;
+    size_t pending; /* submitted and not yet given back */
+    bool stopping;
+};
+
+static int64_t now_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+/* ---- what is served ---- */
+
+struct api_serving *api_serving_new(struct setup *setup)
+{
+    struct api_serving *s = calloc(1, sizeof *s);
+    if (!s) {
+        setup_release(setup);
+        return NULL;
+    }
+    s->setup = setup;
+    atomic_init(&s->references, 1);
+    return s;
+}
+
+struct api_serving *api_serving_get1(struct api_serving *s)
+{
+    atomic_fetch_add(&s->references, 1);
+    return s;
+}
+
+void api_serving_release(struct api_serving *s)
+{
+    if (!s || atomic_fetch_sub(&s->references, 1) > 1)
+        return;
+    setup_release(s->setup);
+    free(s);
+}
+
+/* ---- jobs ---- */
+
+struct api_job *api_job_new(struct api_serving *s, const char *peer)
+{
+    struct api_job *job = calloc(1, sizeof *job);
+    if (!job)
+        return NULL;
+    job->serving = api_serving_get1(s);
+    snprintf(job->peer, sizeof job->peer, "%s", peer);
+    job->place.peer = job->peer;
+    return job;
+}
+
+void api_job_free(struct api_job *job)
+{
+    if (!job)
+        return;
+    api_reply_clear(&job->reply);
+    buf_wipe(&job->text);
+    buf_wipe(&job->body);
+    buf_clear(&job->certificate);
+    api_serving_release(job->serving);
+    free(job);
+}
+
+static void give_back(struct api_pool *p, struct api_job *job)
+{
+    p->options.done(p->options.ctx, job);
+    pthread_mutex_lock(&p->lock);
+    if (--p->pending == 0)
+        pthread_cond_signal(&p->idle);
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* The health that the loop has seen: what it is made of belongs to the loop. */
+static json_t *health_of(void *api_job)
+{
+    const struct api_job *job = api_job;
+    return job->has_health ? health_json(&job->health, job->serving->world.version) : NULL;
+}
+
+static void answer(struct api_job *job)
+{
+    struct api_world world = job->serving->world;
+    if (job->has_health) {
+        world.ops.health = health_of;
+        world.ops.ctx = job;
+    }
+    job->request.now = time(NULL);
+    api_answer(&world, &job->request, &job->reply);
+}
+
+static void *work(void *pool)
+{
+    struct api_pool *p = pool;
+    struct fair_job *taken;
+    while ((taken = fair_queue_take(&p->queue))) {
+        struct api_job *job = (struct api_job *)taken;
+        answer(job);
+        give_back(p, job);
+    }
+    return NULL;
+}
+
+/* ---- the pool ---- */
+
+bool api_pool_submit(struct api_pool *p, struct api_job *job)
+{
+    struct fair_job *displaced = NULL;
+    job->submitted_us = now_us();
+    pthread_mutex_lock(&p->lock);
+    bool taken = !p->stopping && fair_queue_push(&p->queue, &job->place, &displaced);
+    p->pending += taken;
+    pthread_mutex_unlock(&p->lock);
+    if (displaced) {
+        struct api_job *left = (struct api_job *)displaced;
+        left->undone = true;
+        give_back(p, left);
+    }
+    return taken;
+}
+
+size_t api_pool_waiting(struct api_pool *p)
+{
+    return fair_queue_waiting(&p->queue);
+}
+
+bool api_pool_new(const struct api_pool_options *o, struct api_pool **out, struct err *err)
+{
+    struct api_pool *p = calloc(1, sizeof *p);
+    if (!p)
+        return err_memory(err);
+    p->options = *o;
+    fair_queue_init(&p->queue, API_POOL_QUEUE);
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_cond_init(&p->idle, NULL);
+    while (p->started < API_POOL_THREADS && thread_start(&p->threads[p->started], "api", work, p))
+        p->started++;
+    if (p->started < API_POOL_THREADS) {
+        api_pool_free(p);
+        return err_set(err, ERR_MEMORY, "cannot start threads for the API");
+    }
+    *out = p;
+    return true;
+}
+
+void api_pool_free(struct api_pool *p)
+{
+    if (!p)
+        return;
+    pthread_mutex_lock(&p->lock);
+    p->stopping = true;
+    while (p->pending > 0 && p->started > 0)
+        pthread_cond_wait(&p->idle, &p->lock);
+    pthread_mutex_unlock(&p->lock);
+    fair_queue_close(&p->queue);
+    for (unsigned i = 0; i < p->started; i++)
+        pthread_join(p->threads[i], NULL);
+    fair_queue_clear(&p->queue);
+    pthread_cond_destroy(&p->idle);
+    pthread_mutex_destroy(&p->lock);
+    free(p);
+}
