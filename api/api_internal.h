@@ -78,7 +78,11 @@ bool api_repeat_begin(struct api_call *c, struct api_repeat *r);
 void api_repeat_done(struct api_call *c, struct api_repeat *r);
 
 #define API_RUNNING 64
+struct activity;
+struct activity *api_activity(const struct api_state *s); /* activity.h */
+
 struct api_state {
+    struct activity *activity;              /* owned */
     pthread_mutex_t lock;
     struct api_guard *guard;                /* owned */
     uint8_t running[API_RUNNING][STORE_HASH]; /* questions under way */
@@ -98,6 +102,9 @@ void api_problem_faults(struct api_call *c);
 extern const struct api_page api_page_problems;
 
 /* ---- reply.c ---- */
+
+/* The header that leads to the next page. */
+void api_list_link(struct api_call *c, const char *next);
 
 void api_reply_reset(struct api_reply *r);
 /* "*" or a list of tags: does it name this one?  `weak`: weak comparison (RFC 9110 section 8.8.3.2). */

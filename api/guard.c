@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "activity.h"
 #include "api_internal.h"
 
 #define BUCKETS 1024
@@ -141,7 +142,9 @@ bool api_guard_record(struct api_state *s, const char *peer, int64_t now, uint64
 struct api_state *api_state_new(void)
 {
     struct api_state *s = calloc(1, sizeof *s);
-    if (!s || !(s->guard = api_guard_new())) {
+    if (!s || !(s->guard = api_guard_new()) || !(s->activity = activity_new())) {
+        if (s)
+            api_guard_free(s->guard);
         free(s);
         return NULL;
     }
@@ -155,5 +158,11 @@ void api_state_free(struct api_state *s)
         return;
     pthread_mutex_destroy(&s->lock);
     api_guard_free(s->guard);
+    activity_free(s->activity);
     free(s);
+}
+
+struct activity *api_activity(const struct api_state *s)
+{
+    return s->activity;
 }

@@ -242,7 +242,7 @@ void api_list_next(struct api_call *c, const char *next)
     snprintf(p->last, sizeof p->last, "%s", next);
 }
 
-static void add_link(struct api_call *c, const char *next)
+void api_list_link(struct api_call *c, const char *next)
 {
     struct buf query = {0};
     for (const char *p = c->request->query; *p;) {
@@ -267,7 +267,7 @@ void api_list_reply(struct api_call *c)
     json_t *items = p->items ? p->items : json_array();
     p->items = NULL;
     if (p->more)
-        add_link(c, p->last);
+        api_list_link(c, p->last);
     api_reply_json(c, 200,
                    json_pack("{s:o,s:o}", "items", items, "next",
                              p->more ? json_string(p->last) : json_null()));

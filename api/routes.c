@@ -1,8 +1,17 @@
 /* All that can be asked. */
 #include "api_internal.h"
+#include "resources.h"
 
 const struct api_route *const api_routes[] = {
     api_routes_accounts,
+    api_routes_overview,
+    api_routes_certificates,
+    api_routes_requests,
+    api_routes_challenges,
+    api_routes_templates,
+    api_routes_authorities,
+    api_routes_events,
+    api_routes_explain,
     api_routes_document,
     NULL,
 };

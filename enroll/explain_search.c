@@ -59,6 +59,8 @@ static bool consider(void *ctx, const struct store_attempt *a)
 {
     struct explain_search *s = ctx;
     bool exact;
+    if (s->left-- == 0)
+        return false;
     s->oldest = a->at;
     if (*a->transaction && prefix_of(s->what, a->transaction, &exact))
         offer(s, EXPLAIN_TRANSACTION, a->transaction, exact);
@@ -159,6 +161,7 @@ static bool is_meant(const struct explain_candidate *c, const struct store_attem
 
 struct collecting {
     const struct explain_candidate *meant;
+    uint64_t left;
     size_t limit;
     struct explain_found found;
 };
@@ -166,6 +169,8 @@ struct collecting {
 static bool collect(void *ctx, const struct store_attempt *a)
 {
     struct collecting *c = ctx;
+    if (c->left-- == 0)
+        return false;
     if (!is_meant(c->meant, a))
         return true;
     c->found.matched += a->result == ATTEMPT_COUNTED && a->more ? a->more : 1;
@@ -174,10 +179,10 @@ static bool collect(void *ctx, const struct store_attempt *a)
     return true;
 }
 
-bool explain_attempts(struct store *store, const struct explain_candidate *meant, size_t limit,
-                      struct explain_found *out, struct err *err)
+bool explain_attempts(struct store *store, const struct explain_candidate *meant, uint64_t most,
+                      size_t limit, struct explain_found *out, struct err *err)
 {
-    struct collecting c = {.meant = meant, .limit = limit};
+    struct collecting c = {.meant = meant, .left = most ? most : UINT64_MAX, .limit = limit};
     if (!(c.found.attempt = calloc(limit ? limit : 1, sizeof *c.found.attempt)))
         return err_memory(err);
     if (!store_attempt_list(store, 0, collect, &c, err)) {
@@ -222,10 +227,10 @@ bool explain_same(struct store *store, const char *code, int64_t from, struct ex
 
 /* ---- the whole ---- */
 
-bool explain_search(struct store *store, const char *what, struct explain_search *out,
-                    struct err *err)
+bool explain_search(struct store *store, const char *what, uint64_t most,
+                    struct explain_search *out, struct err *err)
 {
-    *out = (struct explain_search){.store = store, .what = what};
+    *out = (struct explain_search){.store = store, .what = what, .left = most ? most : UINT64_MAX};
     read_what(out);
     if (!store_attempt_list(store, 0, consider, out, err))
         return false;

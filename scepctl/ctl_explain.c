@@ -321,7 +321,7 @@ static int show(struct search *s, const struct explain_candidate *meant, int64_t
 {
     struct err err = {0};
     s->meant = *meant;
-    if (!explain_attempts(s->ctl->store, meant, (size_t)limit + 1, &s->shown, &err))
+    if (!explain_attempts(s->ctl->store, meant, 0, (size_t)limit + 1, &s->shown, &err))
         return ctl_fail_err(s->ctl, &err, NULL);
     enum reason reason = meant->kind == EXPLAIN_REASON ? reason_by_code(meant->value)
                          : s->shown.n                  ? explain_reason(s->shown.attempt)
@@ -433,7 +433,7 @@ static int ambiguous(struct search *s)
 
 static bool look(struct search *s, struct err *err)
 {
-    return explain_search(s->ctl->store, s->what, &s->look, err);
+    return explain_search(s->ctl->store, s->what, 0, &s->look, err);
 }
 
 /* The daemon writes attempts once a second, and who asks does so right after the device has failed.

@@ -54,6 +54,8 @@ enum table {
     TABLE_TOKEN_END,    /* time of its end, id -> nothing */
     TABLE_KEPT,         /* hash -> answer kept for a repeated question */
     TABLE_KEPT_END,     /* time it was asked, hash -> nothing */
+    TABLE_JOB,          /* id -> job */
+    TABLE_JOB_ITEMS,    /* id, portion -> names of its items */
     TABLE_COUNT,
 };
 

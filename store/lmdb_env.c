@@ -55,6 +55,8 @@ static const char *const table_names[TABLE_COUNT] = {
     [TABLE_TOKEN_END] = "token_end",
     [TABLE_KEPT] = "kept",
     [TABLE_KEPT_END] = "kept_end",
+    [TABLE_JOB] = "job",
+    [TABLE_JOB_ITEMS] = "job_items",
 };
 
 static bool format_check(struct txn *t, uint64_t *out, struct err *err)
@@ -103,6 +105,8 @@ static const uint64_t table_since[TABLE_COUNT] = {
     [TABLE_TOKEN_END] = 6,
     [TABLE_KEPT] = 6,
     [TABLE_KEPT_END] = 6,
+    [TABLE_JOB] = 6,
+    [TABLE_JOB_ITEMS] = 6,
 };
 
 /* Not tables: entries of meta, and CRLs as files. */

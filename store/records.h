@@ -175,6 +175,15 @@ struct key token_end_key(const struct store_token *k);
 bool kept_read(struct view key, struct view record, struct store_kept *out, struct err *err);
 struct key kept_end_key(const struct store_kept *k);
 
+/* ---- jobs ---- */
+
+struct store_job;
+bool job_read(struct view record, struct store_job *out, struct err *err);
+struct key job_items_key(const char *id, uint64_t portion);
+uint64_t job_portions(const struct store_job *j);
+/* How many names a portion holds; false: it is damaged. */
+bool job_portion_count(struct view record, uint64_t *n);
+
 bool store_sha256(const struct store *s, struct view in, uint8_t out[STORE_HASH], struct err *err);
 
 /* Finds the one record whose text id is `id` or begins with it, in a table with text ids as keys; an exact match

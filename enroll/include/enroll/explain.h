@@ -54,10 +54,11 @@ struct explain_search {
     size_t found_n;
     bool more;                 /* candidates than there is room for */
     int64_t oldest;            /* when the oldest attempt that was looked at came; 0: there is none */
+    uint64_t left;             /* attempts that may still be looked at */
 };
-/* Looks through all attempts and then the records: what may `what` mean?  None found is no error.  The newest attempts
- * reach the store up to EXPLAIN_LATE_MS after the answer. */
-bool explain_search(struct store *store, const char *what, struct explain_search *out, struct err *err);
+/* Looks through the newest `most` attempts (0: all) and then the records: what may `what` mean?  None found is no error.  The
+ * newest attempts reach the store up to EXPLAIN_LATE_MS after the answer. */
+bool explain_search(struct store *store, const char *what, uint64_t most, struct explain_search *out, struct err *err);
 #define EXPLAIN_LATE_MS 2000
 
 struct explain_found {         /* of the one that was meant */
@@ -65,8 +66,9 @@ struct explain_found {         /* of the one that was meant */
     size_t n;
     uint64_t matched;          /* how many there are */
 };
-bool explain_attempts(struct store *store, const struct explain_candidate *meant, size_t limit, struct explain_found *out,
-                      struct err *err);
+/* Among the newest `most` (0: all), the newest `limit` of those that are of `meant`. */
+bool explain_attempts(struct store *store, const struct explain_candidate *meant, uint64_t most, size_t limit,
+                      struct explain_found *out, struct err *err);
 void explain_found_clear(struct explain_found *f);
 
 #define EXPLAIN_PEERS 64

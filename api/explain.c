@@ -1,0 +1,258 @@
+/* /explain: anything that somebody has in hand, and what became of it.  /reasons: the one list. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "resources.h"
+
+#define MOST_ATTEMPTS 200000 /* looked at: some tenths of a second */
+#define DAY 86400
+#define SHOWN_MAX 50
+
+/* ---- reasons ---- */
+
+static json_t *reason_json(enum reason reason, const struct store_attempt *a)
+{
+    json_t *o = explain_reason_json(reason, a);
+    return api_made(o, o && api_set_text(o, "id", reason_info(reason)->code));
+}
+
+#define REASON_MEMBERS                                                                   \
+    TEXT("id", API_REQUIRED, "Its code."), TEXT("code", API_REQUIRED, "Never renamed."), \
+        TEXT("text", API_REQUIRED, "One sentence."),                                     \
+        TEXT("cause", API_REQUIRED, "What is behind it, most of the time."),             \
+        TEXT("fix", API_REQUIRED, "What to do."),                                        \
+        {"device_shows", API_STRING, API_REQUIRED | API_LINES,          0, EXPLAIN_TEXT, \
+         NULL,           NULL,       "What is on the device's screen.", 0},              \
+        TEXT("hresult", 0, "What Windows gets."), TEXT("fail_info", 0, "What the CertRep says.")
+
+static const struct api_member reason_members[] = {REASON_MEMBERS, {0}};
+
+static json_t *reason_at(const struct api_call *c, size_t i)
+{
+    return reason_json((enum reason)(i + 1), NULL);
+}
+
+static bool reason_list(struct api_call *c, struct err *err)
+{
+    api_page_whole(c, REASON_COUNT - 1, reason_at);
+    return true;
+}
+
+static bool reason_show(struct api_call *c, struct err *err)
+{
+    enum reason reason = reason_by_code(api_param(c, "code"));
+    if (reason == REASON_NONE)
+        return err_set(err, ERR_NOT_FOUND, "there is no reason with this code");
+    api_reply_json(c, 200, reason_json(reason, NULL));
+    return true;
+}
+
+/* ---- explain ---- */
+
+static const struct api_member explain_query[] = {
+    {"what", API_STRING, API_REQUIRED, 1, 256, NULL, NULL,
+     "A transaction, a part of a subject, a serial number, an address, an id, or the code of a "
+     "reason.",
+     0},
+    {0},
+};
+
+static const struct api_member candidate_members[] = {
+    TEXT("kind", API_REQUIRED, "What the word may be."),
+    TEXT("value", API_REQUIRED, "The whole of it."),
+    NUMBER("attempts", API_REQUIRED, "How many it has."),
+    {0},
+};
+
+static const struct api_member explain_members[] = {
+    TEXT("query", API_REQUIRED, "What was asked."),
+    TEXT("kind", NULLABLE, "What it was taken for; null: it may be several things."),
+    TEXT("value", NULLABLE, "The whole of it."),
+    NUMBER("matched", API_REQUIRED, "How many attempts there are."),
+    THING("reason", NULLABLE, reason_members, "Of the newest, when it was refused."),
+    NUMBER("same_reason_24h", NULLABLE, "How often this reason was met in the last 24 hours."),
+    NUMBER("same_reason_24h_addresses", NULLABLE, "From how many addresses."),
+    THING("attempts", API_REQUIRED | API_ARRAY, api_event_members, "The newest, newest first."),
+    THING("candidates", API_REQUIRED | API_ARRAY, candidate_members,
+          "What it may mean, when that is not clear."),
+    THING("certificate", NULLABLE, api_certificate_members,
+          "That it is, or that the subject holds."),
+    THING("challenge", NULLABLE, api_challenge_members,
+          "That it is, or that came with the newest attempt."),
+    THING("request", NULLABLE, api_request_members,
+          "That it is, or that the newest attempt became."),
+    TIME("searched_since", NULLABLE, "The oldest attempt that was looked at."),
+    {0},
+};
+
+static void first_cert(void *ctx, const struct store_cert *cert)
+{
+    struct store_cert *out = ctx;
+    if (!out->id) {
+        *out = *cert;
+        out->der = (struct buf){0};
+    }
+}
+
+static json_t *certificate_of(const struct api_call *c, const struct explain_candidate *meant)
+{
+    struct store_cert cert = {0};
+    struct err ignored = {0};
+    struct store_page page = {.limit = 1};
+    struct store_cert_filter f = {.text = meant->value, .state = CERT_ACTIVE};
+    if (meant->kind == EXPLAIN_SERIAL)
+        store_cert_by_prefix(c->world->store, meant->value, &cert, &ignored);
+    else if (meant->kind == EXPLAIN_SUBJECT)
+        store_cert_page(c->world->store, &f, &page, first_cert, &cert, &ignored);
+    json_t *o = cert.id ? api_certificate_json(c, &cert) : json_null();
+    store_cert_clear(&cert);
+    return o;
+}
+
+static json_t *challenge_of(const struct api_call *c, const struct explain_candidate *meant,
+                            const struct store_attempt *newest)
+{
+    struct store_challenge ch;
+    struct err ignored = {0};
+    const char *id = meant->kind == EXPLAIN_CHALLENGE ? meant->value
+                     : newest                         ? newest->challenge
+                                                      : "";
+    if (strncmp(id, "chl_", 4) != 0 || !store_challenge_by_id(c->world->store, id, &ch, &ignored))
+        return json_null();
+    return api_challenge_json(c, &ch);
+}
+
+static json_t *request_of(const struct api_call *c, const struct explain_candidate *meant,
+                          const struct store_attempt *newest)
+{
+    struct store_request r = {.id = ""};
+    struct err ignored = {0};
+    const char *id = meant->kind == EXPLAIN_REQUEST ? meant->value : newest ? newest->request : "";
+    if (!id[0] || !store_request_get(c->world->store, id, &r, &ignored))
+        return json_null();
+    json_t *o = api_request_json(c, &r);
+    store_request_clear(&r);
+    return o;
+}
+
+static bool add_reason(struct api_call *c, json_t *o, const struct explain_candidate *meant,
+                       const struct store_attempt *newest, struct err *err)
+{
+    struct explain_same *same = NULL;
+    enum reason reason = meant->kind == EXPLAIN_REASON ? reason_by_code(meant->value)
+                         : newest                      ? explain_reason(newest)
+                                                       : REASON_NONE;
+    if (reason == REASON_NONE)
+        return (api_set(o, "reason", json_null()) && api_set(o, "same_reason_24h", json_null()) &&
+                api_set(o, "same_reason_24h_addresses", json_null())) ||
+               err_memory(err);
+    if (!(same = calloc(1, sizeof *same)))
+        return err_memory(err);
+    bool ok =
+        explain_same(c->world->store, reason_info(reason)->code, api_now(c) - DAY, same, err) &&
+        ((api_set(o, "reason",
+                  reason_json(reason, meant->kind == EXPLAIN_REASON ? NULL : newest)) &&
+          api_set_int(o, "same_reason_24h", (int64_t)same->n) &&
+          api_set_int(o, "same_reason_24h_addresses", (int64_t)same->peers)) ||
+         err_memory(err));
+    free(same);
+    return ok;
+}
+
+static json_t *attempts_json(const struct explain_found *f)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < f->n; i++)
+        json_array_append_new(list, api_attempt_json(&f->attempt[i]));
+    return list;
+}
+
+static bool add_meant(struct api_call *c, json_t *o, const struct explain_candidate *meant,
+                      struct err *err)
+{
+    struct explain_found found = {.n = 0};
+    if (!explain_attempts(c->world->store, meant, MOST_ATTEMPTS, SHOWN_MAX, &found, err))
+        return false;
+    const struct store_attempt *newest = found.n ? found.attempt : NULL;
+    bool ok =
+        (api_set_text(o, "kind", explain_kind_name(meant->kind)) &&
+         api_set_text(o, "value", meant->value) &&
+         api_set_int(o, "matched", (int64_t)found.matched) &&
+         api_set(o, "attempts", attempts_json(&found)) && api_set(o, "candidates", json_array()) &&
+         api_set(o, "certificate", certificate_of(c, meant)) &&
+         api_set(o, "challenge", challenge_of(c, meant, newest)) &&
+         api_set(o, "request", request_of(c, meant, newest))) ||
+        err_memory(err);
+    ok = ok && add_reason(c, o, meant, newest, err);
+    explain_found_clear(&found);
+    return ok;
+}
+
+static bool add_candidates(json_t *o, const struct explain_search *s, struct err *err)
+{
+    static const char *const none[] = {
+        "kind",        "value",     "reason", "same_reason_24h", "same_reason_24h_addresses",
+        "certificate", "challenge", "request"};
+    json_t *list = json_array();
+    uint64_t all = 0;
+    bool ok = true;
+    for (size_t i = 0; i < s->found_n; i++) {
+        json_t *one = json_object();
+        all += s->found[i].n;
+        ok = api_set_text(one, "kind", explain_kind_name(s->found[i].kind)) &&
+             api_set_text(one, "value", s->found[i].value) &&
+             api_set_int(one, "attempts", (int64_t)s->found[i].n) &&
+             json_array_append_new(list, one) == 0 && ok;
+    }
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        ok = api_set(o, none[i], json_null()) && ok;
+    ok = api_set(o, "candidates", list) && api_set(o, "attempts", json_array()) &&
+         api_set_int(o, "matched", (int64_t)all) && ok;
+    return ok || err_memory(err);
+}
+
+static bool nothing(struct err *err, const struct explain_search *s)
+{
+    char oldest[32] = "the store was made";
+    if (s->oldest)
+        text_time(s->oldest, oldest);
+    return err_set(err, ERR_NOT_FOUND, "nothing is known of this since %s%s", oldest,
+                   s->address[0] ? " (never.arrived)" : "");
+}
+
+static bool explain(struct api_call *c, struct err *err)
+{
+    const char *what = api_query(c, "what");
+    enum reason reason = reason_by_code(what);
+    struct explain_search *s = calloc(1, sizeof *s);
+    json_t *o = json_object();
+    bool ok = (s && o && api_set_text(o, "query", what)) || err_memory(err);
+    if (ok && reason != REASON_NONE) {
+        struct explain_candidate meant = {.kind = EXPLAIN_REASON};
+        snprintf(meant.value, sizeof meant.value, "%s", reason_info(reason)->code);
+        ok = add_meant(c, o, &meant, err);
+    } else if (ok) {
+        ok = explain_search(c->world->store, what, MOST_ATTEMPTS, s, err) &&
+             (s->found_n || nothing(err, s)) &&
+             (s->found_n == 1 ? add_meant(c, o, &s->found[0], err) : add_candidates(o, s, err));
+    }
+    if (ok)
+        ok = api_set_time(o, "searched_since", s->oldest) || err_memory(err);
+    if (ok)
+        api_reply_json(c, 200, json_incref(o));
+    json_decref(o);
+    free(s);
+    return ok;
+}
+
+const struct api_route api_routes_explain[] = {
+    {HTTP_GET, "/explain", ROLE_AUDITOR, "explain", "What became of it, why, and what to do.",
+     explain_query, NULL, explain_members, 0, NULL, explain},
+    {HTTP_GET, "/reasons", ROLE_AUDITOR, "reason_list", "The one list of reasons.", NULL, NULL,
+     reason_members, API_LIST, NULL, reason_list},
+    {HTTP_GET, "/reasons/{code}", ROLE_AUDITOR, "reason_show", "One reason.", NULL, NULL,
+     reason_members, 0, NULL, reason_show},
+    {0},
+};
