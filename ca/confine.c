@@ -111,6 +111,8 @@ bool confine_files(const struct confine_paths *paths, unsigned *lacks, struct er
     struct ruleset handled = handled_by(abi, &size);
     if (paths->any_socket)
         handled.scoped = 0;
+    if (paths->connects)
+        handled.net &= ~NET_CONNECT_TCP;
     if (abi == 0) {
         *lacks |= CONFINE_LACKS_FILES;
         return true;

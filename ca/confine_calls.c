@@ -99,7 +99,7 @@ static const int signer_tries[] = {CALL(open),
 
 static const int front_calls[] = {
     /* connections */
-    CALL(accept), CALL(accept4), CALL(listen), CALL(shutdown), CALL(recvfrom), CALL(sendto),
+    CALL(shutdown), CALL(recvfrom), CALL(sendto),
     CALL(recvmmsg), CALL(sendmmsg), CALL(getsockname), CALL(getpeername), CALL(getsockopt),
     CALL(setsockopt), CALL(socketpair), CALL(read), CALL(readv), CALL(write), CALL(writev),
     CALL(sendfile), CALL(epoll_create), CALL(epoll_create1), CALL(epoll_ctl), CALL(epoll_wait),
@@ -123,6 +123,9 @@ static const int front_calls[] = {
     CALL(pidfd_open), CALL(rt_sigtimedwait), CALL(rt_sigpending), CALL(rt_sigsuspend),
     CALL(setitimer), CALL(alarm), CALL(pause), CALL(set_tid_address), CALL(arch_prctl),
     CALL(clock_adjtime), END};
+
+/* Of sockets that others connect to. */
+static const int serving_calls[] = {CALL(accept), CALL(accept4), CALL(listen), END};
 
 /* Not what types into the terminal that scepd may have been started from. */
 static const unsigned long front_ioctls[] = {FIONBIO, FIONREAD, FIOCLEX, TCGETS};
@@ -252,24 +255,53 @@ static void signer_rules(struct building *b, int also)
 
 /* Threads, but no processes.  What clone3 is asked for cannot be seen from here: with ENOSYS libc
  * takes clone. */
-static void front_rules(struct building *b, int also)
+static void worker_rules(struct building *b)
 {
-    rules(b, SCMP_ACT_ALLOW, basic_calls);
-    rules(b, SCMP_ACT_ALLOW, front_calls);
     memory_rules(b, true);
     when(b, SCMP_ACT_ALLOW, CALL(clone), SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
-    /* for telling the service manager; such a socket connects to nothing */
-    const struct scmp_arg_cmp datagrams[] = {SCMP_A0(SCMP_CMP_EQ, AF_UNIX),
-                                             SCMP_A1(SCMP_CMP_MASKED_EQ, SOCKET_TYPE, SOCK_DGRAM)};
-    rule(b, SCMP_ACT_ALLOW, CALL(socket), 2, datagrams);
     when(b, SCMP_ACT_ALLOW, CALL(prctl), SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
     when(b, SCMP_ACT_ALLOW, CALL(prlimit64), SCMP_A0(SCMP_CMP_EQ, 0)); /* its own limits */
     for (size_t i = 0; i < sizeof front_ioctls / sizeof *front_ioctls; i++)
         when(b, SCMP_ACT_ALLOW, CALL(ioctl), SCMP_A1(SCMP_CMP_EQ, front_ioctls[i]));
     signals_to(b, CALL(tgkill), getpid());
     signals_to(b, CALL(kill), getpid());
+}
+
+static void front_rules(struct building *b, int also)
+{
+    rules(b, SCMP_ACT_ALLOW, basic_calls);
+    rules(b, SCMP_ACT_ALLOW, front_calls);
+    rules(b, SCMP_ACT_ALLOW, serving_calls);
+    worker_rules(b);
+    /* for telling the service manager; such a socket connects to nothing */
+    const struct scmp_arg_cmp datagrams[] = {SCMP_A0(SCMP_CMP_EQ, AF_UNIX),
+                                             SCMP_A1(SCMP_CMP_MASKED_EQ, SOCKET_TYPE, SOCK_DGRAM)};
+    rule(b, SCMP_ACT_ALLOW, CALL(socket), 2, datagrams);
     if (also > 0)
         signals_to(b, CALL(kill), also);
+}
+
+/* TCP to servers, UDP to those that know names, and what libc asks the kernel about addresses. */
+static void outside_rules(struct building *b)
+{
+    static const unsigned families[] = {AF_INET, AF_INET6, AF_UNIX, AF_NETLINK};
+    rules(b, SCMP_ACT_ALLOW, basic_calls);
+    rules(b, SCMP_ACT_ALLOW, front_calls);
+    worker_rules(b);
+    for (size_t i = 0; i < sizeof families / sizeof *families; i++)
+        when(b, SCMP_ACT_ALLOW, CALL(socket), SCMP_A0(SCMP_CMP_EQ, families[i]));
+    rule(b, SCMP_ACT_ALLOW, CALL(connect), 0, NULL);
+    rule(b, SCMP_ACT_ALLOW, CALL(bind), 0, NULL); /* libc's netlink socket */
+}
+
+/* It forks what connects, and that inherits what it cannot do. */
+static void outsider_rules(struct building *b)
+{
+    rules(b, SCMP_ACT_ERRNO(EPERM), serving_calls);
+    when(b, SCMP_ACT_ERRNO(EPERM), CALL(mmap),
+         SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC | PROT_WRITE, PROT_EXEC | PROT_WRITE));
+    when(b, SCMP_ACT_ERRNO(EPERM), CALL(mprotect),
+         SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, PROT_EXEC));
 }
 
 /* It forks and reads whatever the configuration names: here it is easier to say what it may not. */
@@ -327,7 +359,9 @@ static uint32_t otherwise(enum confine_role role)
     case CONFINE_SIGNER:
         return SCMP_ACT_KILL_PROCESS;
     case CONFINE_KEEPER:
+    case CONFINE_OUTSIDER:
         return SCMP_ACT_ALLOW;
+    case CONFINE_OUTSIDE:
     case CONFINE_FRONT:
         return SCMP_ACT_ERRNO(ENOSYS);
     }
@@ -341,12 +375,16 @@ static int build(struct building *b, enum confine_role role, int also)
         if (!SANITIZED)
             rule(b, SCMP_ACT_KILL_PROCESS, CALL(ptrace), 0, NULL);
     }
-    if (SANITIZED && role != CONFINE_KEEPER)
+    if (SANITIZED && otherwise(role) != SCMP_ACT_ALLOW)
         sanitizer_rules(b);
     if (role == CONFINE_SIGNER)
         signer_rules(b, also);
     else if (role == CONFINE_FRONT)
         front_rules(b, also);
+    else if (role == CONFINE_OUTSIDE)
+        outside_rules(b);
+    else if (role == CONFINE_OUTSIDER)
+        outsider_rules(b);
     else
         keeper_rules(b);
     return b->rc;

@@ -127,6 +127,60 @@ bool confinement_keeper(enum confine_mode mode, const struct confine_paths *path
             confine_settle(mode, lacks, "the keeper process", log, err));
 }
 
+/* ---- the outsider, and what asks servers elsewhere ---- */
+
+static bool confine_role(enum confine_mode mode, enum confine_role role,
+                         const struct confine_paths *p, const char *who, const struct log *log,
+                         struct err *err)
+{
+    unsigned lacks = 0;
+    return confine_files(p, &lacks, err) && confine_calls(role, 0, &lacks, err) &&
+           confine_settle(mode, lacks, who, log, err);
+}
+
+bool confinement_outsider(enum confine_mode mode, const struct log *log, struct err *err)
+{
+    if (mode == CONFINE_OFF)
+        return true;
+    struct confine_paths *p = calloc(1, sizeof *p);
+    if (!p)
+        return err_memory(err);
+    p->connects = true; /* it hands that on */
+    bool ok = confine_add(p, CONFINE_READ, "/", err) &&
+              confine_add(p, CONFINE_WRITE, "/dev/null", err) &&
+              confine_role(mode, CONFINE_OUTSIDER, p, "the outsider process", log, err);
+    free(p);
+    return ok;
+}
+
+/* What libc looks at to find a server by its name.  Some are links into these directories. */
+static const char *const for_names[] = {"/etc/resolv.conf",       "/etc/hosts",
+                                        "/etc/nsswitch.conf",     "/etc/gai.conf",
+                                        "/etc/host.conf",         "/etc/services",
+                                        "/etc/protocols",         "/run/systemd/resolve",
+                                        "/run/resolvconf",        "/run/NetworkManager",
+                                        "/usr/share/ca-certificates"};
+
+bool confinement_outside(enum confine_mode mode, const struct log *log, struct err *err)
+{
+    if (mode == CONFINE_OFF)
+        return true;
+    bool ok = true;
+    struct confine_paths *p = calloc(1, sizeof *p);
+    if (!p)
+        return err_memory(err);
+    p->connects = true;
+    for (size_t i = 0; ok && i < sizeof for_libraries / sizeof *for_libraries; i++)
+        if (strcmp(for_libraries[i].path, "/proc") != 0)
+            ok = confine_add(p, for_libraries[i].access, for_libraries[i].path, err);
+    for (size_t i = 0; ok && i < sizeof for_names / sizeof *for_names; i++)
+        ok = confine_add(p, CONFINE_READ, for_names[i], err);
+    ok = ok && confine_role(mode, CONFINE_OUTSIDE, p, "the process that asks servers elsewhere",
+                            log, err);
+    free(p);
+    return ok;
+}
+
 /* ---- what the keeper hands over ---- */
 
 static bool is(const char *path, const char *named)

@@ -14,6 +14,8 @@ enum confine_mode { CONFINE_AUTO, CONFINE_OFF, CONFINE_REQUIRED };
 enum confine_role {
     CONFINE_SIGNER, /* receives, signs, answers; maps sealed memory files; every other call is its end */
     CONFINE_KEEPER, /* reads files, forks signers; no program, no network */
+    CONFINE_OUTSIDER, /* forks what asks servers elsewhere; no program, no socket that listens */
+    CONFINE_OUTSIDE,  /* connects to servers elsewhere; no process, no program, no socket that listens */
     CONFINE_FRONT,  /* serves connections of sockets that listen already; no process, no program, no new socket but AF_UNIX */
 };
 
@@ -28,6 +30,7 @@ struct confine_path {
     enum confine_access access;
 };
 struct confine_paths {
+    bool connects;   /* TCP connections to elsewhere stay possible */
     bool any_socket; /* also AF_UNIX sockets without a path, which Landlock denies otherwise (Linux 6.12) */
     size_t n;
     struct confine_path at[CONFINE_MAX_PATHS];
