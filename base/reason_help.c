@@ -256,6 +256,21 @@ static const struct reason_help helps[REASON_COUNT] = {
                            "scepctl store stats; free space on that disk, or raise "
                            "store.map_size_gib. No restart is needed.",
                            busy_screen},
+    [REASON_WEBHOOK_DENIED] =
+        {"The endpoint asks another server about each request (validate in scepd.conf), and that "
+         "said "
+         "no; what it said stands in the detail. With Intune it is the code of its API: "
+         "ChallengeExpired, SubjectNameMismatch ...",
+         "Ask whoever runs that server. docs/WEBHOOKS.md and, for Intune's codes, docs/INTUNE.md "
+         "say what each means.",
+         NULL},
+    [REASON_WEBHOOK_UNREACHABLE] = {"The endpoint asks another server about each request (validate "
+                                    "in scepd.conf), and that gave "
+                                    "no answer that can be read; nothing was used up.",
+                                    "The log of scepd tells what came (event webhook.answer), "
+                                    "scepctl status how often. "
+                                    "Devices that come again are served when it is back.",
+                                    busy_screen},
     [REASON_SIGNER_UNAVAILABLE] =
         {"The process that holds the keys does not answer, or refused to sign.",
          "The log of scepd tells why (event signer.ended); restart scepd if it does not do so by "

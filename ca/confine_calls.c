@@ -99,13 +99,13 @@ static const int signer_tries[] = {CALL(open),
 
 static const int front_calls[] = {
     /* connections */
-    CALL(shutdown), CALL(recvfrom), CALL(sendto),
-    CALL(recvmmsg), CALL(sendmmsg), CALL(getsockname), CALL(getpeername), CALL(getsockopt),
-    CALL(setsockopt), CALL(socketpair), CALL(read), CALL(readv), CALL(write), CALL(writev),
-    CALL(sendfile), CALL(epoll_create), CALL(epoll_create1), CALL(epoll_ctl), CALL(epoll_wait),
-    CALL(epoll_pwait), CALL(epoll_pwait2), CALL(eventfd), CALL(eventfd2), CALL(pipe), CALL(pipe2),
-    CALL(select), CALL(pselect6), CALL(timerfd_create), CALL(timerfd_settime), CALL(signalfd4),
-    CALL(dup), CALL(dup2), CALL(dup3), CALL(fcntl), CALL(close_range),
+    CALL(shutdown), CALL(recvfrom), CALL(sendto), CALL(recvmmsg), CALL(sendmmsg), CALL(getsockname),
+    CALL(getpeername), CALL(getsockopt), CALL(setsockopt), CALL(socketpair), CALL(read),
+    CALL(readv), CALL(write), CALL(writev), CALL(sendfile), CALL(epoll_create), CALL(epoll_create1),
+    CALL(epoll_ctl), CALL(epoll_wait), CALL(epoll_pwait), CALL(epoll_pwait2), CALL(eventfd),
+    CALL(eventfd2), CALL(pipe), CALL(pipe2), CALL(select), CALL(pselect6), CALL(timerfd_create),
+    CALL(timerfd_settime), CALL(signalfd4), CALL(dup), CALL(dup2), CALL(dup3), CALL(fcntl),
+    CALL(close_range),
     /* files; which ones is Landlock's affair */
     CALL(open), CALL(openat), CALL(stat), CALL(lstat), CALL(newfstatat), CALL(statx), CALL(statfs),
     CALL(access), CALL(faccessat), CALL(faccessat2), CALL(readlink), CALL(readlinkat), CALL(lseek),

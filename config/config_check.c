@@ -160,11 +160,12 @@ static void check_challenge(struct loader *l, const struct config_endpoint *e,
         config_mistake(l, config_at(at, "static_challenge_file"), "endpoint \"%s\": %s", e->path,
                        err.text);
     buf_wipe(&secret);
-    if (e->challenges == CHALLENGE_NONE && !e->manual && !e->anonymous)
+    if (e->challenges == CHALLENGE_NONE && !e->manual && !e->anonymous && !e->validate[0])
         config_mistake(l, config_at(at, "challenge"),
                        "endpoint \"%s\" would give a certificate to whoever reaches it: challenge "
                        "= \"none\" needs "
-                       "approval = \"manual\", or issue_to_anyone_without_a_challenge = true",
+                       "approval = \"manual\", a webhook (validate), or "
+                       "issue_to_anyone_without_a_challenge = true",
                        e->path);
 }
 
@@ -465,4 +466,5 @@ void config_check(struct loader *l)
             check_endpoint(l, i);
     config_check_ndes(l);
     config_check_profiles(l);
+    config_check_outside(l);
 }

@@ -185,6 +185,9 @@ static bool load_policy(const struct config *c, const struct config_endpoint *e,
     p->banned = r->banned;
     p->duplicates = e->duplicates;
     p->any_signer_key = e->any_signer_key;
+    const struct config_webhook *w = config_webhook_by_name(c, e->validate);
+    memcpy(p->validate, e->validate, sizeof p->validate);
+    p->validate_refuses = w && w->refuse_on_failure;
     return !(e->challenges & CHALLENGE_STATIC) ||
            static_hash(e, &r->challenge_key, p->static_hash, err);
 }

@@ -150,6 +150,8 @@ const struct setting config_schema[] = {
     {"", "profiles", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, 0, "What stands in the profiles that are made for devices."},
     {"", "ndes", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, 0, "List of pages from which MDM products fetch challenges, as from NDES's mscep_admin."},
     {"", "challenge_hooks", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, 0, "List of webhooks that answer with a challenge, at /hooks/challenge/NAME."},
+    {"", "webhooks", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, 0, "List of servers elsewhere that say who may have a certificate, or are told what happened."},
+    {"", "upstreams", SETTING_GROUP, 0, 0, 0, 0, 0, NULL, NULL, 0, "List of other SCEP servers."},
 
     {"listen", "address", SETTING_TEXT, AT(config, address), 1, 0, NULL, "\"127.0.0.1\"", SETTING_FIXED,
      "Address to listen on; \"0.0.0.0\" or \"::\" for all."},
@@ -414,6 +416,8 @@ const struct setting config_schema[] = {
      "Takes a certification request of another version than 0, or of none."},
     {"endpoints", "absent_content", SETTING_BOOL, AT(config_endpoint, absent_content), 0, 0, NULL, "false", 0,
      "Sends PENDING and FAILURE without any content, for clients that stumble over an empty one."},
+    {"endpoints", "validate", SETTING_TEXT, AT(config_endpoint, validate), 1, 0, NULL, NULL, 0,
+     "Name of the webhook, of kind validate or intune, that is asked before a certificate is given."},
 
     {"webhooks", "name", SETTING_TEXT, AT(config_webhook, name), 1, 0, NULL, NULL, SETTING_REQUIRED,
      "Name by which endpoints refer to it."},

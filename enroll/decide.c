@@ -281,7 +281,7 @@ bool enroll_decide(const struct enroll_context *ctx, const struct enroll_policy 
         reject(&a, &why);
         ok = true;
     }
-    if (!ok || out->verdict != ENROLL_ISSUE) {
+    if (!ok || (out->verdict != ENROLL_ISSUE && out->verdict != ENROLL_ASK)) {
         cert_plan_clear(plan);
         *plan = (struct cert_plan){0};
         csr_free(*stored_csr);

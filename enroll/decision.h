@@ -81,6 +81,8 @@ bool ask_challenge(struct ask *a, const struct presented *p, int64_t when, struc
 /* Another valid certificate of the subject, as the endpoint has it.  After the challenge: a stranger is not told who has
  * a certificate. */
 bool ask_duplicates(struct ask *a, struct err *err);
+/* elsewhere.c: what the policy's webhook says.  *go_on false: it has to be asked first, and that is the verdict. */
+bool ask_elsewhere(struct ask *a, bool *go_on, struct err *err);
 /* Takes the challenge over into what the change will burn. */
 void ask_take_challenge(struct ask *a, int64_t burn_at);
 

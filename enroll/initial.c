@@ -198,6 +198,11 @@ bool decide_initial(struct ask *a, struct err *err)
         return false;
     if (!ask_duplicates(a, err))
         return false;
+    bool go_on;
+    if (!ask_elsewhere(a, &go_on, err))
+        return false;
+    if (!go_on)
+        return true;
     ask_take_challenge(a, a->now);
     if (policy->manual)
         return pend(a, err);

@@ -7,8 +7,9 @@
 #include "base/text.h"
 #include "ca/family.h"
 
-/* The old certificate: issued by this authority, by whichever of its generations, for this endpoint or by this template (or a holder
- * of one kind of certificate could turn it into another kind), and still good. */
+/* The old certificate: issued by this authority, by whichever of its generations, for this endpoint
+ * or by this template (or a holder of one kind of certificate could turn it into another kind), and
+ * still good. */
 static bool signer_good(const struct ask *a, struct err *err)
 {
     const struct store_cert *old = &a->signer;
@@ -47,8 +48,8 @@ static bool window_open(const struct ask *a, struct err *err)
 {
     int64_t before = a->policy->template->renew_before;
     int64_t opens = a->signer.not_after - before;
-    bool moves = memcmp(a->signer.authority, a->policy->authority->key_id,
-                        sizeof a->signer.authority) != 0;
+    bool moves =
+        memcmp(a->signer.authority, a->policy->authority->key_id, sizeof a->signer.authority) != 0;
     if (before == 0 || moves || a->now >= opens)
         return true;
     char then[32];
@@ -114,6 +115,11 @@ bool decide_renewal(struct ask *a, struct err *err)
     trail_pass(a->trail, "the same names");
     if (!ask_key_unused(a, err) || !challenge_good(a, err))
         return false;
+    bool go_on;
+    if (!ask_elsewhere(a, &go_on, err))
+        return false;
+    if (!go_on)
+        return true;
     p->renews = a->signer.id;
     p->renewed_before = a->signer.renewed_by;
     if (!p->one_time) {

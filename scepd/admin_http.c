@@ -83,12 +83,18 @@ void admin_survey(struct admin *a, struct survey *out)
 
 static struct health_live live_now(const struct admin *a)
 {
+    const struct config *c = a->sources.config;
+    unsigned failed;
+    const char *failing = metrics_webhook_failing(a->options.metrics, &failed);
     return (struct health_live){
+        .webhooks = c->webhook_n + c->upstream_n > 0,
+        .webhook_failing = failing,
+        .webhook_failed = failed,
         .signer_reached = metrics_signer_reached(a->options.metrics),
         .commit_failed_us = metrics_commit_failed_us(a->options.metrics),
         .reloaded_well = metrics_reloaded_well(a->options.metrics),
         .stopping = a->draining,
-        .unconfined = a->sources.config->confinement == CONFINE_OFF,
+        .unconfined = c->confinement == CONFINE_OFF,
         .lacks = a->options.lacks,
         .queue = service_pool_waiting(a->sources.pool),
         .queue_capacity = (uint64_t)a->sources.config->queue,

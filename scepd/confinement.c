@@ -154,11 +154,16 @@ bool confinement_outsider(enum confine_mode mode, const struct log *log, struct 
 }
 
 /* What libc looks at to find a server by its name.  Some are links into these directories. */
-static const char *const for_names[] = {"/etc/resolv.conf",       "/etc/hosts",
-                                        "/etc/nsswitch.conf",     "/etc/gai.conf",
-                                        "/etc/host.conf",         "/etc/services",
-                                        "/etc/protocols",         "/run/systemd/resolve",
-                                        "/run/resolvconf",        "/run/NetworkManager",
+static const char *const for_names[] = {"/etc/resolv.conf",
+                                        "/etc/hosts",
+                                        "/etc/nsswitch.conf",
+                                        "/etc/gai.conf",
+                                        "/etc/host.conf",
+                                        "/etc/services",
+                                        "/etc/protocols",
+                                        "/run/systemd/resolve",
+                                        "/run/resolvconf",
+                                        "/run/NetworkManager",
                                         "/usr/share/ca-certificates"};
 
 bool confinement_outside(enum confine_mode mode, const struct log *log, struct err *err)

@@ -100,6 +100,26 @@ static struct event_base *make_base(void)
     return base;
 }
 
+static void on_outside_answer(void *daemon, enum outside_kind kind, const char *name,
+                              const struct outside_answer *a)
+{
+    const struct daemon *d = daemon;
+    metrics_webhook(d->metrics, name, a->result, a->status, a->seconds);
+}
+
+static bool connect_outside(void *daemon, int *socket, struct err *err)
+{
+    return outsider_connect(((struct daemon *)daemon)->outsider, socket, err);
+}
+
+static bool start_outside(struct daemon *d, struct err *err)
+{
+    struct outside_options o = {
+        .connect = connect_outside, .watch = on_outside_answer, .ctx = d, .log = &d->logger.log};
+    return (!d->outsider || outside_new(&o, &d->outside, err)) &&
+           asking_new(d->outside, &d->logger.log, &d->asking, err);
+}
+
 static bool start_http(struct daemon *d, const struct config *c, struct err *err)
 {
     struct http_limits limits = {c->max_connections, c->request_timeout, c->max_header, c->max_body,
@@ -116,6 +136,8 @@ static bool start_http(struct daemon *d, const struct config *c, struct err *err
                                       .metrics = d->metrics,
                                       .done = scep_http_done,
                                       .ctx = &d->http,
+                                      .ask = asking_ask,
+                                      .ask_ctx = d->asking,
                                       .ocsp_done = ocsp_http_done,
                                       .ocsp_ctx = &d->ocsp};
     d->ocsp.log = &d->logger.log;
@@ -185,18 +207,29 @@ static void on_reload(evutil_socket_t signal, short what, void *daemon)
     daemon_reload(daemon);
 }
 
-/* Without its keeper the daemon gets no signer any more; whoever started it starts all anew. */
+static bool has_ended(int pid, siginfo_t *info)
+{
+    *info = (siginfo_t){0};
+    return waitid(P_PID, (id_t)pid, info, WEXITED | WNOHANG | WNOWAIT) == 0 && info->si_pid != 0;
+}
+
+/* Without its keeper the daemon gets no signer any more, without its outsider nobody to ask;
+ * whoever started it starts all anew. */
 static void on_child(evutil_socket_t signal, short what, void *daemon)
 {
     struct daemon *d = daemon;
-    siginfo_t info = {0};
-    if (waitid(P_PID, (id_t)keeper_pid(d->keeper), &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
-        info.si_pid == 0 || d->drain_until)
+    siginfo_t info;
+    const char *who = has_ended(keeper_pid(d->keeper), &info)                      ? "keeper"
+                      : d->outsider && has_ended(outsider_pid(d->outsider), &info) ? "outsider"
+                                                                                   : NULL;
+    if (!who || d->drain_until)
         return;
+    char event[32];
     d->failed = true;
-    log_event(&d->logger.log, LOG_LEVEL_ERROR, "keeper.ended", "the keeper process ended (%s %d)",
+    snprintf(event, sizeof event, "%s.ended", who);
+    log_event(&d->logger.log, LOG_LEVEL_ERROR, event, "the %s process ended (%s %d)", who,
               info.si_code == CLD_EXITED ? "exit code" : "signal", info.si_status);
-    begin_drain(d, "no keeper");
+    begin_drain(d, who);
 }
 
 static void tell_status(struct daemon *d, int64_t now)
@@ -282,12 +315,15 @@ static void stop(struct daemon *d)
     if (d->ocsp.woken)
         ocsp_http_clear(&d->ocsp);
     service_free(d->service);
+    outside_free(d->outside);
+    asking_free(d->asking);
     attempts_free(d->attempts);
     log_take_libevent(NULL);
     if (d->base)
         event_base_free(d->base);
     store_close(d->store);
     file_open_through(NULL, NULL);
+    outsider_stop(d->outsider);
     keeper_stop(d->keeper);
     if (d->fd >= 0)
         close(d->fd);
@@ -345,6 +381,11 @@ static bool start(struct daemon *d, struct config *c, const char **fix, struct e
         *fix = "set user to one that exists, or start as that user";
         ok = drop_privileges(c, err) && keeper_start(c, &d->keeper, err);
     }
+    if (ok) {
+        *fix = "the secrets of webhooks and upstreams belong to the user that scepd runs as, with "
+               "mode 0600";
+        ok = outsider_start(c, &d->outsider, err);
+    }
     if (!ok) {
         config_free(c);
         return false;
@@ -361,7 +402,8 @@ static bool start(struct daemon *d, struct config *c, const char **fix, struct e
     }
     *fix = NULL;
     if (!metrics_new(d->options.version, time(NULL), &d->metrics, err) ||
-        !start_attempts(d, setup->config, err) || !start_http(d, setup->config, err)) {
+        !start_attempts(d, setup->config, err) || !start_outside(d, err) ||
+        !start_http(d, setup->config, err)) {
         keeper_signer_clear(&signer);
         setup_release(setup);
         return false;

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "config/config_live.h"
+#include "outside/outside_child.h"
 #include "scepd/daemon_internal.h"
 #include "scepd/notify.h"
 
@@ -26,6 +27,7 @@ struct change {
     struct service *service; /* the result; NULL: it failed, and `err` says why */
     unsigned problems;
     bool tended; /* the keeper has done something */
+    bool anew;   /* the configuration was read again */
     struct err err;
 };
 
@@ -291,6 +293,12 @@ static bool read_anew(struct change *ch, struct setup **setup, struct keeper_sig
     if (d->options.listen)
         config_set_listen(c, d->options.listen);
     config_keep_fixed(ch->of->config, c, tell_stays, ch);
+    if (outside_needed(c) && !d->outsider) {
+        config_free(c);
+        return err_set(err, ERR_CONFIG,
+                       "the first webhook or upstream needs a restart: the process that asks them "
+                       "is made at start");
+    }
     return daemon_prepare(d, c, setup, signer, err);
 }
 
@@ -298,6 +306,11 @@ static bool read_anew(struct change *ch, struct setup **setup, struct keeper_sig
 static void serve_kept(struct change *ch, struct setup *setup, struct keeper_signer *signer)
 {
     struct daemon *d = ch->daemon;
+    if (ch->anew && d->outsider && !outsider_reload(d->outsider, &ch->err)) {
+        keeper_signer_clear(signer);
+        setup_release(setup);
+        return;
+    }
     if (!service_new(&d->needs, setup, signer, &ch->service, &ch->err))
         return;
     if (!keeper_keep(d->keeper, &ch->err)) {
@@ -319,6 +332,7 @@ static void run_reload(struct errand *e)
         if (!ok && ch->err.kind != ERR_CONFLICT)
             return;
     }
+    ch->anew = true;
     if (ok)
         serve_kept(ch, setup, &signer);
 }
@@ -353,6 +367,8 @@ static void reload_done(struct errand *e)
         discard(ch);
     } else if (ch->service) {
         daemon_descriptors(d, ch->service->setup->config);
+        if (d->outside)
+            outside_reconnect(d->outside);
         daemon_serve(d, ch->service);
         tell_reloaded(d);
     } else {

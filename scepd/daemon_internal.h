@@ -3,9 +3,11 @@
 
 #include "scepd/admin_http.h"
 #include "scepd/api_http.h"
+#include "scepd/asking.h"
 #include "scepd/daemon.h"
 #include "scepd/errands.h"
 #include "scepd/ocsp_http.h"
+#include "scepd/outsider.h"
 #include "scepd/scep_http.h"
 #include "scepd/service.h"
 
@@ -18,6 +20,9 @@ struct daemon {
     int fd, admin_fd, api_fd;   /* bound, until the servers have them */
     struct metrics *metrics;
     struct keeper *keeper;
+    struct outsider *outsider;  /* NULL: the configuration named nobody to ask when scepd started */
+    struct outside *outside;    /* NULL as well then */
+    struct asking *asking;
     unsigned lacks;             /* of this process's confinement: enum confine_lack bits */
     struct store *store;
     struct attempts *attempts;

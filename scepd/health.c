@@ -22,6 +22,7 @@
 #define LOOK_SECONDS 30
 #define MAP_WARN_PERCENT 80
 #define QUEUE_WARN_PERCENT 80
+#define WEBHOOK_WARN_TIMES 3
 #define DISK_WARN_MIB 256
 #define DISK_FAIL_MIB 16
 #define BACKUP_HOURS 26
@@ -427,6 +428,20 @@ static void check_queue(struct health *h, const struct health_live *l)
     serving(h, c);
 }
 
+static void check_webhooks(struct health *h, const struct health_live *l)
+{
+    bool failing = l->webhook_failing && l->webhook_failed >= WEBHOOK_WARN_TIMES;
+    struct health_check *c =
+        failing
+            ? health_add(h, "webhooks", HEALTH_WARN,
+                         "the log has the details: event webhook.answer; then look at that server",
+                         "\"%.64s\" has not answered %u times in a row", l->webhook_failing,
+                         l->webhook_failed)
+            : health_add(h, "webhooks", HEALTH_PASS, "",
+                         "servers elsewhere answer, or were not asked");
+    measure(c, failing ? l->webhook_failed : 0, "failures", WEBHOOK_WARN_TIMES);
+}
+
 static void check_confinement(struct health *h, const struct health_live *l)
 {
     char text[CONFINE_LACKS_TEXT];
@@ -448,6 +463,8 @@ static void check_live(struct health *h, const struct health_live *l)
     check_commit(h, l);
     check_queue(h, l);
     check_confinement(h, l);
+    if (l->webhooks)
+        check_webhooks(h, l);
     if (l->reloaded_well)
         health_add(h, "config", HEALTH_PASS, "", "the configuration that was read last is in use");
     else

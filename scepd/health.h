@@ -36,6 +36,9 @@ struct health_live {
     bool unconfined;         /* as configured */
     unsigned lacks;          /* enum confine_lack bits of the main process */
     uint64_t queue, queue_capacity;
+    bool webhooks;           /* there are servers elsewhere to ask */
+    const char *webhook_failing; /* NULL: none */
+    unsigned webhook_failed; /* times in a row */
 };
 
 struct health_sources {

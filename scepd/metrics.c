@@ -13,6 +13,7 @@ static const double request_bounds[] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
                                         0.1,   0.25,   0.5,   1,    2.5,   0};
 static const double signer_bounds[] = {0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005,
                                        0.01,   0.025,   0.1,    0.5,   2.5,    0};
+static const double webhook_bounds[] = {0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 0};
 static const double record_bounds[] = {1, 2, 4, 8, 16, 32, 64, 0};
 
 const int metric_statuses[METRIC_STATUSES] = {
@@ -48,6 +49,43 @@ static void observe_seconds(struct histogram *h, double seconds)
     observe(h, seconds, (uint64_t)(seconds * 1e9));
 }
 
+/* ---- servers elsewhere ---- */
+
+void metrics_webhook(struct metrics *m, const char *name, enum outside_result result, int status,
+                     double seconds)
+{
+    if (!m)
+        return;
+    size_t i = 0, n = atomic_load(&m->webhook_n);
+    while (i < n && strcmp(m->webhook_name[i], name) != 0)
+        i++;
+    if (i == METRIC_WEBHOOKS)
+        return;
+    if (i == n) {
+        snprintf(m->webhook_name[i], sizeof m->webhook_name[i], "%s", name);
+        atomic_store(&m->webhook_n, n + 1);
+    }
+    bool error = result == OUTSIDE_ANSWERED && status >= 500;
+    add(&m->webhooks[i][error ? METRIC_OUTSIDE_RESULTS - 1 : (int)result], 1);
+    observe_seconds(&m->webhook_duration, seconds);
+    if (result == OUTSIDE_ANSWERED && !error)
+        atomic_store(&m->webhook_failed[i], 0);
+    else
+        atomic_fetch_add(&m->webhook_failed[i], 1);
+}
+
+const char *metrics_webhook_failing(const struct metrics *m, unsigned *times)
+{
+    const char *worst = NULL;
+    *times = 1;
+    for (size_t i = 0; m && i < atomic_load(&m->webhook_n); i++)
+        if (atomic_load(&m->webhook_failed[i]) > *times) {
+            *times = atomic_load(&m->webhook_failed[i]);
+            worst = m->webhook_name[i];
+        }
+    return worst;
+}
+
 bool metrics_new(const char *version, int64_t now, struct metrics **out, struct err *err)
 {
     struct metrics *m = calloc(1, sizeof *m);
@@ -60,6 +98,7 @@ bool metrics_new(const char *version, int64_t now, struct metrics **out, struct 
     for (int i = 0; i < METRIC_SIGNER_OPS; i++)
         m->signer_duration[i].bounds = signer_bounds;
     m->queue_wait.bounds = request_bounds;
+    m->webhook_duration.bounds = webhook_bounds;
     m->ocsp_signed.bounds = signer_bounds;
     m->commit_duration.bounds = request_bounds;
     m->commit_records.bounds = record_bounds;

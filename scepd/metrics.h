@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "ca/signer.h"
+#include "outside/outside.h"
 #include "pkcs7/ocsp.h"
 
 enum metric_listener { METRIC_SCEP, METRIC_ADMIN, METRIC_API, METRIC_LISTENERS };
@@ -76,6 +77,10 @@ void metrics_ocsp_signed(struct metrics *m, double seconds);
 void metrics_ocsp_cached(struct metrics *m, size_t answers);
 /* Somebody presented at the API what nobody may sign in with. */
 void metrics_sign_in_refused(struct metrics *m, bool refused);
+/* One answer of a webhook or an upstream; one thread at a time. */
+void metrics_webhook(struct metrics *m, const char *name, enum outside_result result, int status, double seconds);
+/* Who has failed so often in a row, the worst; NULL: nobody twice. */
+const char *metrics_webhook_failing(const struct metrics *m, unsigned *times);
 void metrics_log_dropped(struct metrics *m, unsigned lines);
 /* It is known to be gone, until metrics_watch_signer gets a lane of another. */
 void metrics_signer_lost(struct metrics *m);

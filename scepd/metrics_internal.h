@@ -26,6 +26,9 @@ struct metric_names {
 
 enum metric_signer_result { METRIC_SIGNED, METRIC_SIGNER_REFUSED, METRIC_SIGNER_FAILED, METRIC_SIGNER_CAPPED, METRIC_SIGNER_RESULTS };
 
+#define METRIC_WEBHOOKS (CONFIG_MAX_WEBHOOKS + CONFIG_MAX_UPSTREAMS) /* names; what a reload brings beyond it is not counted */
+#define METRIC_OUTSIDE_RESULTS (OUTSIDE_LOST + 2)                    /* the last: answered, with a status of 500 or more */
+
 #define METRIC_OCSP_STATUSES 7 /* three that a certificate has, and the errors */
 
 struct metrics {
@@ -48,6 +51,11 @@ struct metrics {
     _Atomic int64_t commit_failed_us; /* monotonic, of the last one if none was done since; 0: it is done */
     struct histogram commit_duration, commit_records;
     counter crl_failures, log_dropped, sign_ins_refused;
+    atomic_size_t webhook_n; /* of these names: written before it is */
+    char webhook_name[METRIC_WEBHOOKS][64];
+    counter webhooks[METRIC_WEBHOOKS][METRIC_OUTSIDE_RESULTS];
+    atomic_uint webhook_failed[METRIC_WEBHOOKS]; /* in a row */
+    struct histogram webhook_duration;
     counter ocsp_requests[2][METRIC_OCSP_HASHES]; /* GET, POST */
     counter ocsp_responses[METRIC_OCSP_STATUSES], ocsp_cache[METRIC_OCSP_CACHES], ocsp_later[METRIC_OCSP_LATERS];
     counter ocsp_cached; /* answers in the cache now */

@@ -420,6 +420,29 @@ static void write_crls(struct writer *w, const struct metrics *m, const struct s
 
 /* ---- the process ---- */
 
+/* ---- servers elsewhere ---- */
+
+static void write_outside(struct writer *w, const struct metrics *m)
+{
+    char q[2 * METRIC_NAME_SIZE + 1];
+    size_t n = atomic_load(&m->webhook_n);
+    family(w, "scepd_webhook_requests_total", "counter",
+           "Questions to webhooks and upstreams by what came of them.");
+    for (size_t i = 0; i < n; i++)
+        for (int r = 0; r < METRIC_OUTSIDE_RESULTS; r++) {
+            uint64_t count = read_counter(&m->webhooks[i][r]);
+            const char *name = r == METRIC_OUTSIDE_RESULTS - 1
+                                   ? "error"
+                                   : outside_result_name((enum outside_result)r);
+            if (count)
+                put(w, "%s{webhook=\"%s\",result=\"%s\"} %llu\n", w->family,
+                    quoted(m->webhook_name[i], q), name, (unsigned long long)count);
+        }
+    family(w, "scepd_webhook_duration_seconds", "histogram",
+           "From a question to its answer, all tries together.");
+    histogram(w, "", &m->webhook_duration);
+}
+
 static void write_build(struct writer *w, const struct metrics *m)
 {
     family(w, "scepd_build_info", "gauge", "Always 1; what runs.");
@@ -507,6 +530,7 @@ bool metrics_write(const struct metrics *m, const struct metrics_gauges *g, stru
     write_waiting(&w, g->survey);
     write_authorities(&w, g);
     write_crls(&w, m, g->survey);
+    write_outside(&w, m);
     write_process(&w, m);
     return !w.failed;
 }

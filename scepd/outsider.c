@@ -303,9 +303,7 @@ bool outsider_start(const struct config *c, struct outsider **out, struct err *e
 {
     int pair[2];
     struct timeval limit = {.tv_sec = REPLY_SECONDS};
-    struct outsiding child = {.file = c->file,
-                              .parent = getpid(),
-                              .confinement = c->confinement};
+    struct outsiding child = {.file = c->file, .parent = getpid(), .confinement = c->confinement};
     *out = NULL;
     if (!outside_needed(c))
         return true;

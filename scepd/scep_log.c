@@ -15,6 +15,7 @@ static const char *result_name(const struct scep_answer *a)
         return "pending";
     case ENROLL_REPEAT:
         return "repeated";
+    case ENROLL_ASK:
     case ENROLL_REJECT:
         return "refused";
     }
@@ -69,6 +70,7 @@ static enum attempt_result attempt_result(const struct scep_answer *a)
         return ATTEMPT_PENDING;
     case ENROLL_REPEAT:
         return ATTEMPT_REPEATED;
+    case ENROLL_ASK:
     case ENROLL_REJECT:
         break;
     }

@@ -10,6 +10,7 @@
 #include "ca/family.h"
 #include "scepd/memory.h"
 #include "scepd/scep_check.h"
+#include "scepd/scep_question.h"
 
 /* How often a decision is taken anew because another request changed the store in between. */
 #define MAX_ATTEMPTS 4
@@ -21,6 +22,7 @@ static const char type_pki_message[] = "application/x-pki-message";
 void scep_answer_clear(struct scep_answer *a)
 {
     buf_clear(&a->body);
+    buf_wipe(&a->question);
     enroll_change_free(a->change);
     *a = (struct scep_answer){0};
 }
@@ -48,6 +50,16 @@ static void answer_fault(struct scep_answer *out, const struct err *why)
     out->change = NULL;
     out->recorded = out->certrep = false;
     answer_text(out, 503, reason_info(out->reason)->text);
+}
+
+/* Nothing was decided, and it is no fault of ours: the device is asked to come again. */
+static void answer_later(struct scep_answer *out, enum reason reason, const char *detail)
+{
+    struct err why = {0};
+    err_set(&why, ERR_BUSY, "%s", detail);
+    answer_fault(out, &why);
+    out->reason = reason;
+    answer_text(out, 503, reason_info(reason)->text);
 }
 
 /* ---- generations ---- */
@@ -226,9 +238,11 @@ static bool enrol(const struct scep_call *call, const struct scep_message *m,
     struct issued issued = {0};
     const struct issued *new_certificate = NULL;
     bool ok = false;
+    struct enroll_context ctx = *call->enroll;
+    ctx.asked = call->asked;
     policy.authority = issuer_for(call, m);
-    bool decided = enroll_decide(call->enroll, &policy, m, &call->peer, call->now, &d, &plan,
-                                 &stored_csr, err);
+    bool decided =
+        enroll_decide(&ctx, &policy, m, &call->peer, call->now, &d, &plan, &stored_csr, err);
     trail_append(&out->trail, &d.trail);
     if (!decided)
         goto out;
@@ -256,8 +270,16 @@ static bool enrol(const struct scep_call *call, const struct scep_message *m,
         break;
     }
     case ENROLL_REJECT:
+        if (d.reason == REASON_WEBHOOK_UNREACHABLE && !policy.validate_refuses) {
+            answer_later(out, d.reason, d.detail);
+            ok = true;
+            goto out;
+        }
         ok = reply_failure(call, m, d.reason, d.detail, out, err);
         break;
+    case ENROLL_ASK:
+        ok = scep_question(call, m, &policy, &d, &plan, out, err);
+        goto out;
     }
     ok = ok && enroll_change_new(&policy, m, &call->peer, &d, new_certificate, call->now,
                                  &out->change, err);
@@ -465,11 +487,19 @@ void scep_pki_commit_failed(const struct scep_call *call, const struct err *why,
     answer_fault(out, &busy);
 }
 
-void scep_pki_operation(const struct scep_call *call, struct scep_answer *out)
+void scep_pki_operation(const struct scep_call *caller, struct scep_answer *out)
 {
+    struct scep_call with = *caller;
+    const struct scep_call *call = &with;
+    const struct enroll_asked nobody = {ENROLL_NO_ANSWER, "nobody is there to ask it"};
     for (int attempt = 1;; attempt++) {
         scep_pki_prepare(call, out);
         struct err result = {0}, err = {0};
+        if (out->verdict == ENROLL_ASK && !out->fault) {
+            scep_answer_clear(out);
+            with.asked = &nobody;
+            continue;
+        }
         if (!out->change)
             return;
         if (enroll_commit(call->enroll->store, &out->change, &result, 1, &err) &&

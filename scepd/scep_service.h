@@ -10,6 +10,7 @@
 struct scep_endpoint {
     const struct config_endpoint *config;
     const struct enroll_policy *policy;
+    const struct config_webhook *validate; /* what is asked before a certificate is given; NULL: nobody */
     struct buf caps;              /* the GetCACaps body */
     struct buf ca_cert;           /* the GetCACert body */
     const char *ca_cert_type;     /* its media type */
@@ -25,6 +26,7 @@ struct scep_call {
     struct signer *signer;        /* the calling thread's lane */
     struct view message;          /* the pkiMessage, after base64 of a GET */
     struct enroll_peer peer;
+    const struct enroll_asked *asked; /* what a webhook said of it; NULL: nobody was asked yet */
     int64_t now;
     int64_t started_us;           /* monotonic; when the request came; 0: not known */
     const char *method;           /* HTTP, static; NULL: not known */
@@ -52,11 +54,14 @@ struct scep_answer {
     uint8_t key_hash[STORE_HASH];
     bool certrep;                 /* the body is a CertRep */
     bool clock_behind;            /* the message was signed before its certificate begins */
+    struct buf question;          /* ENROLL_ASK: what its webhook is to be asked; there is no body then */
+    uint8_t question_key[32];     /* the same for the same question */
     bool recorded;                /* the attempt is stored with the change, or not worth it */
 };
 void scep_answer_clear(struct scep_answer *a);
 
-/* Everything but the commit: read, decide, issue, answer.  Always fills `out`. */
+/* Everything but the commit: read, decide, issue, answer.  Always fills `out`.  With the verdict ENROLL_ASK there is no
+ * answer yet: the webhook is to be asked `question`, and all is prepared anew with call->asked. */
 void scep_pki_prepare(const struct scep_call *call, struct scep_answer *out);
 /* What is sent instead when the change could not be committed for good. */
 void scep_pki_commit_failed(const struct scep_call *call, const struct err *why, struct scep_answer *out);

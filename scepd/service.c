@@ -53,6 +53,8 @@ static bool start_pool(struct service *s, const struct service_needs *n, struct 
                                 .deadline_ms = s->setup->config->request_timeout * 1000,
                                 .done = n->done,
                                 .ctx = n->ctx,
+                                .ask = n->ask,
+                                .ask_ctx = n->ask_ctx,
                                 .metrics = n->metrics};
     bool ok = service_pool_new(&o, &s->pool, err);
     free(lanes);

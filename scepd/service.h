@@ -29,6 +29,8 @@ struct service_needs {               /* all borrowed for the life of the service
     struct metrics *metrics;
     void (*done)(void *ctx, struct service_job *job); /* see service_options */
     void *ctx;
+    bool (*ask)(void *ask_ctx, struct service_job *job); /* see service_options; NULL: nobody can be asked */
+    void *ask_ctx;
     void (*ocsp_done)(void *ctx, struct ocsp_job *jobs); /* see ocsp_pool_options */
     void *ocsp_ctx;
 };

@@ -70,6 +70,7 @@ bool service_pool_submit(struct service_pool *p, struct service_job *job)
 {
     struct fair_job *displaced = NULL;
     job->call.message = buf_view(&job->message);
+    job->pool = p;
     job->submitted_us = job->call.started_us = service_now_us();
     pthread_mutex_lock(&p->lock);
     bool taken = !p->stopping && fair_queue_push(&p->work, &job->place, &displaced);
@@ -81,6 +82,14 @@ bool service_pool_submit(struct service_pool *p, struct service_job *job)
         service_finish(p, left);
     }
     return taken;
+}
+
+void service_pool_return(struct service_job *job)
+{
+    struct service_pool *p = job->pool;
+    p->options.ops->clear(&job->answer);
+    job->call.asked = &job->asked;
+    fair_queue_push_front(&p->work, &job->place);
 }
 
 static int64_t busy_us(int64_t since_us, int64_t now_us, int64_t most)

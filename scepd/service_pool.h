@@ -21,6 +21,9 @@ struct service_job {
     char peer[64], agent[160]; /* cut if longer */
     struct scep_call call;     /* points into this job */
     struct scep_answer answer; /* of a job that is done */
+    struct enroll_asked asked; /* what a webhook said; NOT_ASKED at first */
+    struct service_pool *pool; /* that it was submitted to */
+    void *asking;              /* whoever has it while it is parked */
     unsigned attempts;
     bool expired;              /* waited too long; nothing was done, `answer` is empty */
     bool displaced;            /* made room for a job of another address; as above */
@@ -51,6 +54,10 @@ struct service_options {
     /* Gives the job back; called on threads of the pool and in service_pool_submit, exactly once for each submitted job. */
     void (*done)(void *ctx, struct service_job *job);
     void *ctx;
+    /* Takes a job whose verdict is ENROLL_ASK, and gives it back by service_pool_return, with `asked` filled in; false: it has
+     * filled that in at once.  NULL: nobody can be asked. */
+    bool (*ask)(void *ask_ctx, struct service_job *job);
+    void *ask_ctx;
     struct metrics *metrics;        /* borrowed; NULL: nothing is counted */
 };
 
@@ -60,6 +67,8 @@ bool service_pool_new(const struct service_options *o, struct service_pool **out
 /* Takes the job.  False, and the job stays the caller's, when the queue is full or the pool stops.  Of a full queue a job
  * of an address that has more of them there may be given back, displaced, before this returns: see fair_queue.h. */
 bool service_pool_submit(struct service_pool *p, struct service_job *job);
+/* A job that was taken by `ask`: it is prepared anew, before the others.  Any thread. */
+void service_pool_return(struct service_job *job);
 /* Jobs that wait for a worker now. */
 size_t service_pool_waiting(struct service_pool *p);
 /* How long the thread that has been longest at its job, or at its commit, is at it, in microseconds: above what any job

@@ -29,6 +29,8 @@ static bool load(struct setup *s, struct err *err)
     for (size_t i = 0; i < c->endpoint_n; i++)
         if (!scep_endpoint_init(&s->endpoint[i], &c->endpoint[i], &s->rooms.policy[i], err))
             return err_prefix(err, "endpoint \"%s\"", c->endpoint[i].path);
+        else if (c->endpoint[i].validate[0])
+            s->endpoint[i].validate = config_webhook_by_name(c, c->endpoint[i].validate);
     return signer_spec_digest(s->rooms.spec, s->digest, err);
 }
 

@@ -10,6 +10,16 @@ static bool too_old(const struct service_pool *p, const struct service_job *job)
            service_now_us() - job->submitted_us > (int64_t)p->options.deadline_ms * 1000;
 }
 
+/* A webhook has to be asked first: the job is parked, or goes on at once with what is known. */
+static void ask(struct service_pool *p, struct service_job *job)
+{
+    if (p->options.ask && p->options.ask(p->options.ask_ctx, job))
+        return; /* and may be back already: it is not ours any more */
+    if (job->asked.state == ENROLL_NOT_ASKED)
+        job->asked.state = ENROLL_NO_ANSWER;
+    service_pool_return(job);
+}
+
 void *service_work(void *worker)
 {
     struct service_worker *w = worker;
@@ -28,7 +38,9 @@ void *service_work(void *worker)
         job->call.signer = w->lane;
         job->call.now = time(NULL);
         p->options.ops->prepare(&job->call, &job->answer);
-        if (!job->answer.change)
+        if (job->answer.verdict == ENROLL_ASK && !job->answer.fault)
+            ask(p, job);
+        else if (!job->answer.change)
             service_finish(p, job);
         else if (service_pending(p) == 1) /* alone in the house: nobody to share a commit with */
             service_commit_now(p, &job, 1);

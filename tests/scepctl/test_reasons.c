@@ -18,6 +18,7 @@ static struct enroll_policy *policy;
 static struct template *template;
 static struct scep_answer got;
 static struct scep_call call;
+static const struct enroll_asked *asked; /* what a webhook said; NULL: nothing */
 static unsigned number;
 
 #define must(expression)                             \
@@ -99,6 +100,7 @@ static void fire(struct shot s)
         s.spoil(&message);
     call = (struct scep_call){.endpoint = service_fixture_endpoint(&f, s.path),
                               .enroll = &f.enroll,
+                              .asked = asked,
                               .signer = f.signer,
                               .message = buf_view(&message),
                               .peer = {"192.0.2.7", "test"},
@@ -465,6 +467,34 @@ static void commit_fails(enum err_kind kind, const char *text)
     scep_pki_commit_failed(&call, &err, &got);
 }
 
+static void webhook_denied(void)
+{
+    static const struct enroll_asked denied = {ENROLL_DENIED, "not in the inventory"};
+    strcpy(policy->validate, "inventory");
+    asked = &denied;
+    const char *challenge = one_time((struct challenge_wish){0});
+    fire((struct shot){.challenge = challenge});
+    ck_assert_str_eq(got.detail, "inventory: not in the inventory");
+}
+
+static void webhook_unreachable(void)
+{
+    strcpy(policy->validate, "inventory");
+    const char *challenge = one_time((struct challenge_wish){0});
+    fire((struct shot){.challenge = challenge, .subject = "CN=patient", .transaction = "PATIENT"});
+    ck_assert(got.fault && got.status == 503 && got.reason == REASON_WEBHOOK_UNREACHABLE);
+    /* nothing was used up: the same request is granted when there is an answer */
+    static const struct enroll_asked allowed = {ENROLL_ALLOWED, ""};
+    asked = &allowed;
+    issued((struct shot){.challenge = challenge, .subject = "CN=patient", .transaction = "PATIENT"});
+    asked = NULL;
+    policy->validate_refuses = true;
+    fire((struct shot){.key = 1, .challenge = one_time((struct challenge_wish){0})});
+    ck_assert(!got.fault && got.status == 200 && got.reason == REASON_WEBHOOK_UNREACHABLE);
+    policy->validate_refuses = false;
+    fire((struct shot){.key = 1, .challenge = one_time((struct challenge_wish){0})});
+}
+
 static void store_full(void)
 {
     commit_fails(ERR_FULL, "the disk is full");
@@ -543,6 +573,8 @@ static const struct row {
     {REASON_REQUEST_TOO_MANY, request_too_many, NULL, NULL},
     {REASON_CERTIFICATE_UNKNOWN, certificate_unknown, NULL, NULL},
     {REASON_AUTHORITY_EXPIRED, authority_expired, NULL, NULL},
+    {REASON_WEBHOOK_DENIED, webhook_denied, NULL, NULL},
+    {REASON_WEBHOOK_UNREACHABLE, webhook_unreachable, NULL, NULL},
     {REASON_STORE_FULL, store_full, NULL, NULL},
     {REASON_SIGNER_UNAVAILABLE, signer_unavailable, NULL, NULL},
     {REASON_BUSY, busy, NULL, NULL},
@@ -622,6 +654,7 @@ START_TEST(each_is_provoked)
         must(service_fixture_fresh_store(&f, &err));
         rows[i].provoke();
         expect_explained(rows[i].reason);
+        asked = NULL;
         *policy = policy_before;
         *manual = manual_before;
         *template = template_before;

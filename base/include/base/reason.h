@@ -109,6 +109,10 @@ enum fail_info { /* RFC 8894 section 3.2.1.4 */
       "no such certificate or CRL is known here")                                                  \
     X(AUTHORITY_EXPIRED, "authority.expired", FAIL_BAD_REQUEST, 0x800B0101, false,                 \
       "the authority's own certificate leaves too little time to issue")                           \
+    X(WEBHOOK_DENIED, "webhook.denied", FAIL_BAD_REQUEST, 0x80094012, false,                       \
+      "the server that validates requests has denied this one")                                    \
+    X(WEBHOOK_UNREACHABLE, "webhook.unreachable", FAIL_BAD_REQUEST, 0x800700AA, false,             \
+      "the server that validates requests has given no answer: try again later")                   \
     X(STORE_FULL, "store.full", FAIL_BAD_REQUEST, 0x80070070, false,                               \
       "the server cannot store more at the moment")                                                \
     X(SIGNER_UNAVAILABLE, "signer.unavailable", FAIL_BAD_REQUEST, 0x8009000D, false,               \

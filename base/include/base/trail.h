@@ -21,7 +21,8 @@
     X(LOOKUP, 11, "lookup")                                                  \
     X(SIGNING, 12, "signing")                                                \
     X(STORING, 13, "storing")                                                 \
-    X(DUPLICATE, 14, "other certificates of the subject") /* before APPROVAL */
+    X(DUPLICATE, 14, "other certificates of the subject") /* before APPROVAL */ \
+    X(WEBHOOK, 16, "validation elsewhere")               /* before APPROVAL */
 
 enum check {
     CHECK_NONE = 0,

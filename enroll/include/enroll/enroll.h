@@ -33,17 +33,30 @@ struct enroll_policy {
     struct banned_keys banned;       /* borrowed: the policy's owner frees them */
     enum duplicates duplicates;      /* REPLACE revokes the old ones (superseded).  Renewals are no duplicates, and an
                                         empty subject is nobody's */
+    char validate[64];               /* the webhook that must allow what the checks let through; "": none */
+    bool validate_refuses;           /* no answer of it is a refusal; else the device is asked to come again */
     bool any_signer_key;             /* proxies sign with an ephemeral key: do not compare with the CSR's */
+};
+
+/* What a webhook has said about a request. */
+enum enroll_asked_state { ENROLL_NOT_ASKED, ENROLL_ALLOWED, ENROLL_DENIED, ENROLL_NO_ANSWER };
+struct enroll_asked {
+    enum enroll_asked_state state;
+    char text[256];                  /* why, printable */
 };
 
 struct enroll_context {
     struct store *store;
     const struct challenge_key *challenge_key;
+    const struct enroll_asked *asked; /* NULL: nobody was asked yet */
 };
 
 struct enroll_peer { const char *address; const char *agent; };
 
-enum enroll_verdict { ENROLL_ISSUE, ENROLL_PEND, ENROLL_REPEAT, ENROLL_REJECT };
+enum enroll_verdict {
+    ENROLL_ISSUE, ENROLL_PEND, ENROLL_REPEAT, ENROLL_REJECT,
+    ENROLL_ASK,                      /* all else is good: ask the policy's webhook, and decide anew with what it says */
+};
 
 struct enroll_decision {
     enum enroll_verdict verdict;
@@ -65,7 +78,7 @@ void enroll_decision_clear(struct enroll_decision *d);
 /* In this order, and whatever refuses first, nothing is burnt: the transaction (a lost reply is repeated), who signed (a
  * certificate of ours renews, whatever the messageType; when it may not, a PKCSReq may still enrol by its challenge), the
  * template, the key's other uses, the challenge, an administrator.
- * PKCSReq, RenewalReq and CertPoll.  Returns false only for faults of ours; a refusal is a verdict.  For ISSUE `plan` is
+ * PKCSReq, RenewalReq and CertPoll.  Returns false only for faults of ours; a refusal is a verdict.  For ISSUE and ASK `plan` is
  * filled; for a poll or a repeated request that was approved, the CSR is the stored one and `*stored_csr` (owned) gets it,
  * since the plan borrows from it. */
 bool enroll_decide(const struct enroll_context *ctx, const struct enroll_policy *policy, const struct scep_message *m,
