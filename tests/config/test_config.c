@@ -382,7 +382,7 @@ START_TEST(safety)
     refused("challenge = \"one-time\"", "challenge = \"none\"",
             "19: endpoint \"/scep\" would give a certificate to whoever reaches it: challenge = "
             "\"none\" needs approval = "
-            "\"manual\", or issue_to_anyone_without_a_challenge = true\n");
+            "\"manual\", a webhook (validate), or issue_to_anyone_without_a_challenge = true\n");
     refused("url = \"http://127.0.0.1/crl\"", "url = \"https://127.0.0.1/crl\"",
             "8: url = \"https://127.0.0.1/crl\" must begin with http://: the list and the "
             "certificate are signed "
@@ -491,8 +491,9 @@ START_TEST(profiles)
     ck_assert_str_eq(c->profiles.identifier, "scepd");
     ck_assert_str_eq(c->profiles.organization, "");
     config_free(c);
-    c = behind_accepted("profiles: { organization = \"Example & Co\"; identifier = \"org.example.scep\"; "
-                        "certificate = \"ca/ra.pem\"; key = \"keys/static-challenge\"; };");
+    c = behind_accepted(
+        "profiles: { organization = \"Example & Co\"; identifier = \"org.example.scep\"; "
+        "certificate = \"ca/ra.pem\"; key = \"keys/static-challenge\"; };");
     ck_assert_str_eq(c->profiles.organization, "Example & Co");
     config_free(c);
     behind_refused("profiles: { identifier = \"org example\"; };",
@@ -618,6 +619,97 @@ START_TEST(places_of_later_generations)
 }
 END_TEST
 
+/* A list that stands behind the last endpoint, on line 25. */
+#define WEBHOOK(more) "webhooks = ( { name = \"inventory\"; " more " } );\n"
+#define UPSTREAM(more) "upstreams = ( { name = \"ndes\"; " more " } );\n"
+
+static void refused_list(const char *list, const char *expected)
+{
+    char *text = NULL;
+    ck_assert_int_ge(asprintf(&text, "%s%s", base, list), 0);
+    told_n = 0;
+    told[0] = '\0';
+    struct config *c = load(text);
+    ck_assert_str_eq(told, expected);
+    ck_assert_ptr_null(c);
+    free(text);
+}
+
+START_TEST(webhooks)
+{
+    char *text = NULL, *named;
+    ck_assert_int_ge(
+        asprintf(&text, "%s%s", base, WEBHOOK("url = \"https://inventory.example.org/\";")), 0);
+    named = replaced(text, "challenge = \"one-time\"",
+                     "challenge = \"none\"; validate = \"inventory\"");
+    struct config *c = load(named);
+    ck_assert_str_eq(told, "");
+    ck_assert_ptr_nonnull(c);
+    const struct config_webhook *w = config_webhook_by_name(c, c->endpoint[0].validate);
+    ck_assert_ptr_nonnull(w);
+    ck_assert_int_eq(w->timeout, 10);
+    ck_assert_int_eq(w->retries, 2);
+    ck_assert(!w->insecure && !w->pass_challenge && !w->refuse_on_failure);
+    ck_assert_int_eq(w->remember, 60);
+    config_free(c);
+    free(named);
+    named = replaced(text, "challenge = \"one-time\"", "validate = \"inventry\"");
+    told_n = 0;
+    ck_assert_ptr_null(load(named));
+    ck_assert_str_eq(told, "19: endpoint \"/scep\": there is no webhook \"inventry\" (did you mean "
+                           "\"inventory\"?)\n");
+    free(named);
+    free(text);
+    refused_list(WEBHOOK(""), "25: webhook \"inventory\" needs url\n");
+    refused_list(WEBHOOK("url = \"http://10.0.0.1/\";"),
+                 "25: webhook \"inventory\": url is not https and not on this machine: whoever is "
+                 "between reads and forges what is said. If it must be, set insecure = true\n");
+    refused_list(WEBHOOK("url = \"http://127.0.0.1.example.org/\";"),
+                 "25: webhook \"inventory\": url is not https and not on this machine: whoever is "
+                 "between reads and forges what is said. If it must be, set insecure = true\n");
+    refused_list(WEBHOOK("url = \"https://user:secret@inventory/\";"),
+                 "25: webhook \"inventory\": url has a user or a password in it: secrets stand in "
+                 "files\n");
+    refused_list(WEBHOOK("url = \"https://inventory/#a\";"),
+                 "25: webhook \"inventory\": url has a fragment (#), which is not sent\n");
+    refused_list(WEBHOOK("kind = \"intune\"; tenant = \"t\";"),
+                 "25: webhook \"inventory\": kind = \"intune\" needs client_id\n"
+                 "25: webhook \"inventory\": kind = \"intune\" needs secret_file\n");
+    refused_list(WEBHOOK("url = \"https://inventory/\"; tenant = \"t\";"),
+                 "25: webhook \"inventory\": tenant is only for kind = \"intune\"\n");
+    refused_list("webhooks = ( { name = \"a\"; url = \"https://a/\"; }, { name = \"a\"; url = "
+                 "\"https://b/\"; } );\n",
+                 "25: webhook \"a\" stands twice\n");
+}
+END_TEST
+
+START_TEST(upstreams)
+{
+    refused_list(
+        UPSTREAM("url = \"http://ndes/scep\"; admin_url = \"http://ndes/admin/\";"),
+        "25: upstream \"ndes\": admin_url is not https and not on this machine: whoever is "
+        "between reads and forges what is said. If it must be, set insecure = true\n");
+    refused_list(UPSTREAM("url = \"http://ndes/scep\"; user = \"u\";"),
+                 "25: upstream \"ndes\": user and password_file go together\n");
+    char *text = NULL;
+    ck_assert_int_ge(
+        asprintf(&text, "%s%s", base,
+                 UPSTREAM("url = \"http://ndes/scep\"; user = \"u\"; password_file = "
+                          "\"keys/static-challenge\"; admin_url = \"https://ndes/\";")),
+        0);
+    told_n = 0;
+    told[0] = '\0';
+    struct config *c = load(text);
+    ck_assert_str_eq(told, "");
+    const struct config_upstream *u = config_upstream_by_name(c, "ndes");
+    ck_assert_ptr_nonnull(u);
+    ck_assert(config_key_file(c, u->password_file)); /* the keeper never hands it over */
+    ck_assert_ptr_null(config_upstream_by_name(c, "nde"));
+    config_free(c);
+    free(text);
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {sample_loads, defaults,         other_forms, unknown_settings,
@@ -634,6 +726,8 @@ int main(void)
     tcase_add_test(c, profiles);
     tcase_add_test(c, what_no_page_can_show);
     tcase_add_test(c, challenge_hooks);
+    tcase_add_test(c, webhooks);
+    tcase_add_test(c, upstreams);
     suite_add_tcase(s, c);
     return check_main(s);
 }
