@@ -2,7 +2,7 @@
 // The frame: sign-in, entries, search, health, account; and which address shows which page.
 import { html, render, useState, useEffect, useRef } from "./vendor.js";
 import { call, useLive, useAction, onSignedOut, route, href, go, enc, Problem } from "./api.js";
-import { Page, Trouble, Text, Link, Icon, List, Time, Chip, Choice, FormDialog, Confirm, Copy, Mono, Empty, announce } from "./ui.js";
+import { Page, Trouble, Text, Link, Icon, List, Time, Chip, Choice, FormDialog, Confirm, Copy, Mono, Empty, Dialog, faultOf, announce } from "./ui.js";
 import { Overview, Health, Activity, Explain } from "./pages_why.js";
 import { Requests, Certificates, Certificate, Challenges, Authority } from "./pages_ca.js";
 import { Devices, Device, Policies, Policy, Group } from "./pages_fleet.js";
@@ -11,7 +11,7 @@ const ENTRIES = /** @type {[string, string][]} */ ([["/", "Overview"], ["/device
   ["/certificates", "Certificates"], ["/challenges", "Challenges"], ["/policies", "Policies"], ["/authority", "Authority"], ["/activity", "Activity"]]);
 
 const PAGES = /** @type {Record<string, any>} */ ({ "": Overview, devices: [Devices, Device], requests: [Requests, Requests], certificates: [Certificates, Certificate],
-  challenges: Challenges, policies: [Policies, Policy], groups: [Policies, Group], authority: Authority, activity: Activity, explain: Explain, health: Health, account: Account });
+  challenges: Challenges, policies: [Policies, Policy], groups: [Policies, Group], authority: Authority, activity: Activity, explain: Explain, health: Health, account: Account, admins: Admins });
 
 const ROLES = ["none", "auditor", "operator", "administrator"];
 
@@ -117,35 +117,54 @@ function AccountMenu({ session, onOut }) {
   }, []);
   return html`<div class="menu" ref=${box}><button type="button" aria-expanded=${open ? "true" : "false"} onClick=${() => set(!open)}>${session.name}</button>
     ${open && html`<div class="list"><${Link} to="/account" onClick=${() => set(false)}>Account and tokens<//>
+      ${session.role === "administrator" && html`<${Link} to="/admins" onClick=${() => set(false)}>Administrators<//>`}
       <button type="button" onClick=${onOut}>Sign out</button></div>`}</div>`;
 }
 
 /** @param {{session: any, can: (role: string) => boolean}} p */
-function Account({ session, can }) {
-  const [dialog, set] = useState((null));
-  const [label, setLabel] = useState(""), [days, setDays] = useState("90");
-  const make = async () => (await call("POST", "/tokens", { label: label.trim(), valid_seconds: Number(days) * 86400 })).data;
+function Account({ session }) {
+  const [dialog, set] = useState(/** @type {any} */ (null));
   return html`<${Page} title="Account" word=${html`<span class="muted">${session.name}, ${session.role}</span>`}
-      actions=${html`<button type="button" class="main" onClick=${() => { setLabel(""); set("new"); }}>New token</button>`}>
+      actions=${html`<button type="button" class="main" onClick=${() => set("new")}>New token</button>`}>
     <p>A token signs a program in, with your role. It is shown once and kept as a hash.</p>
     <${List} path="/tokens" query=${{ admin: session.admin }} caption="Tokens" empty=${html`<${Empty} title="No token yet"><p>Programs and the NDES page sign in with one.</p><//>`} columns=${[
-      { head: "Label", cell: (t) => t.label || t.id }, { head: "Kind", cell: (t) => ({ api: "program", link: "sign-in link", session: "browser" }[t.kind] || t.kind) },
+      { head: "Label", cell: (t) => t.label || t.id }, { head: "Kind", cell: (t) => ({ api: "program", link: "sign-in link", session: "browser" }[t.kind]) },
       { head: "Created", cell: (t) => html`<${Time} at=${t.created_at} />` }, { head: "Last used", cell: (t) => html`<${Time} at=${t.used_at} />` },
       { head: "Expires", cell: (t) => html`<${Time} at=${t.expires_at} />` },
       { head: "", cell: (t) => html`<button type="button" onClick=${() => set(t)}>Revoke<span class="hidden"> ${t.label || t.id}</span>…</button>` }]} />
-    ${dialog === "new" && html`<${FormDialog} title="New token" verb="Make the token" action=${make} onClose=${() => set(null)}
-        onDone=${(t) => set({ shown: t })}>${() => html`
-      <${Text} label="Label" value=${label} onText=${setLabel} help="Which program will use it." />
-      <${Choice} label="Valid for" value=${days} onText=${setDays} choices=${[["30", "30 days"], ["90", "90 days"], ["365", "a year"]]} />`}<//>`}
-    ${dialog && dialog.shown && html`<${Confirmed} title="The token" secret=${dialog.shown.secret} onClose=${() => set(null)} />`}
+    ${dialog === "new" && html`<${NewToken} onClose=${() => set(null)} />`}
     ${dialog && dialog.id && html`<${Confirm} title=${"Revoke " + (dialog.label || dialog.id)} verb="Revoke" onClose=${() => set(null)}
-      action=${() => call("DELETE", "/tokens/" + enc(dialog.id), undefined, { etag: dialog.etag })}><p>Who uses this token is signed out at once. This cannot be undone.</p><//>`}<//>`;
+      action=${() => call("DELETE", "/tokens/" + enc(dialog.id), undefined, { etag: dialog.etag })}><p>Who uses it is signed out at once. This cannot be undone.</p><//>`}<//>`;
 }
 
-/** @param {{title: string, secret: string, onClose: () => void}} p */
-function Confirmed({ title, secret, onClose }) {
-  return html`<${Confirm} title=${title} verb="I have it" action=${async () => true} onClose=${onClose} done="Closed">
-    <p>It is shown this once.</p><p class="secret"><${Mono} text=${secret} /></p><${Copy} text=${secret} /><//>`;
+/** For oneself, or for another. */
+function NewToken({ admin, onClose }) {
+  const [label, setLabel] = useState(""), [days, setDays] = useState("90"), [made, setMade] = useState(/** @type {any} */ (null));
+  if (made) {
+    return html`<${Dialog} title="The token" onClose=${onClose}><p>It is shown this once.</p><p class="secret"><${Mono} text=${made.secret} /></p><p><${Copy} text=${made.secret} label="Copy the token" /></p>
+      <div class="buttons"><button type="button" class="main" onClick=${onClose}>Done</button></div><//>`;
+  }
+  const make = async () => (await call("POST", "/tokens", { label: label.trim(), valid_seconds: Number(days) * 86400, ...(admin ? { admin: admin.id } : {}) })).data;
+  return html`<${FormDialog} title=${admin ? "New token for " + admin.name : "New token"} verb="Make the token" action=${make} onClose=${onClose} onDone=${setMade}>${() => html`
+    <${Text} label="Label" value=${label} onText=${setLabel} help="Which program will use it." />
+    <${Choice} label="Valid for" value=${days} onText=${setDays} choices=${[["30", "30 days"], ["90", "90 days"], ["365", "a year"]]} />`}<//>`;
+}
+
+function Admins() {
+  const [dialog, set] = useState(/** @type {any} */ (null)), [name, setName] = useState(""), [role, setRole] = useState("operator");
+  const close = () => set(null);
+  return html`<${Page} title="Administrators" actions=${html`<button type="button" class="main" onClick=${() => { setName(""); set("new"); }}>New administrator</button>`}>
+    <${List} path="/admins" caption="Administrators" empty="" columns=${[{ head: "Name", cell: (a) => a.name }, { head: "Role", cell: (a) => a.role },
+      { head: "State", cell: (a) => html`<${Chip} state=${a.disabled ? "disabled" : "active"} />` }, { head: "Last seen", cell: (a) => html`<${Time} at=${a.seen_at} />` },
+      { head: "", cell: (a) => html`<span class="actions"><button type="button" onClick=${() => set({ token: a })}>New token<span class="hidden"> for ${a.name}</span></button>
+        <button type="button" onClick=${() => set({ change: a })}>${a.disabled ? "Enable" : "Disable"}<span class="hidden"> ${a.name}</span>…</button></span>` }]} />
+    ${dialog === "new" && html`<${FormDialog} title="New administrator" verb="Make" onClose=${close} action=${async () => (await call("POST", "/admins", { name: name.trim(), role })).data}>${(error) => html`
+      <${Text} label="Name" value=${name} onText=${setName} error=${faultOf(error, "name")} required />
+      <${Choice} label="Role" value=${role} onText=${setRole} choices=${[["auditor", "auditor: sees everything"], ["operator", "operator: also challenges, profiles, approvals"], ["administrator", "administrator: all"]]} />
+      <p>To sign in: <code>scepctl console --admin NAME</code>, or a token made here.</p>`}<//>`}
+    ${dialog && dialog.token && html`<${NewToken} admin=${dialog.token} onClose=${close} />`}
+    ${dialog && dialog.change && html`<${Confirm} title=${(dialog.change.disabled ? "Enable " : "Disable ") + dialog.change.name} verb=${dialog.change.disabled ? "Enable" : "Disable"} onClose=${close}
+      action=${() => call("PATCH", "/admins/" + enc(dialog.change.id), { disabled: !dialog.change.disabled }, { etag: dialog.change.etag })}><p>${dialog.change.disabled ? "May sign in again" : "Signed out at once, with all tokens; can be undone"}.</p><//>`}<//>`;
 }
 
 // ---- frame ----
