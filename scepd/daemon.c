@@ -169,7 +169,8 @@ static bool start_api(struct daemon *d, struct err *err)
                                        .log = &d->logger.log,
                                        .version = d->options.version,
                                        .admin = d->admin,
-                                       .console = console_bundled()};
+                                       .console = d->options.console ? d->options.console
+                                                                     : console_bundled()};
     int fd = d->api_fd;
     d->api_fd = -1;
     return fd < 0 || api_http_new(&o, fd, &d->api, err);

@@ -8,9 +8,12 @@
  * private keys; starts nothing. */
 void daemon_check(const struct config *c, config_complain complain, config_complain warn, void *ctx);
 
+struct console;
+
 struct daemon_options {
     const char *listen;  /* in place of what the configuration says, see config_set_listen; NULL: as it says */
     const char *version;
+    const struct console *console; /* borrowed; NULL: the one that was built in */
 };
 /* Runs in the foreground until SIGTERM or SIGINT; SIGHUP reads the configuration anew.  Takes `c`, in which
  * `options->listen` stands already.  Returns the exit code: 0 after an orderly end.  A failed start is told on stderr

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "config/config_live.h"
+#include "console/console.h"
 #include "scepd/daemon.h"
 #include "scepd/memory.h"
 
@@ -12,7 +13,7 @@
 enum { EXIT_USAGE = 2, EXIT_PROBLEMS = 7 };
 
 struct arguments {
-    const char *config, *listen;
+    const char *config, *listen, *console;
     bool check;
 };
 
@@ -25,6 +26,7 @@ static const char help[] =
     "  -c, --config FILE       the configuration; else $SCEPD_CONF, $SCEPD_HOME/scepd.conf,\n"
     "                          /etc/scepd/scepd.conf\n"
     "      --listen ADDR:PORT  instead of listen.address and listen.port\n"
+    "      --console-dir DIR   the console's files from there, as they are now: for work on them\n"
     "      --check-config      tells every mistake in the configuration; exit code 7 if there is "
     "one\n"
     "      --version\n"
@@ -34,9 +36,13 @@ static const char help[] =
 static int parse(int argc, char **argv, struct arguments *out)
 {
     static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'}, {"listen", required_argument, NULL, 'l'},
-        {"check-config", no_argument, NULL, 'k'}, {"version", no_argument, NULL, 'v'},
-        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
+        {"config", required_argument, NULL, 'c'},
+        {"listen", required_argument, NULL, 'l'},
+        {"check-config", no_argument, NULL, 'k'},
+        {"version", no_argument, NULL, 'v'},
+        {"help", no_argument, NULL, 'h'},
+        {"console-dir", required_argument, NULL, 'd'},
+        {NULL, 0, NULL, 0},
     };
     int c;
     while ((c = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
@@ -46,6 +52,9 @@ static int parse(int argc, char **argv, struct arguments *out)
             break;
         case 'l':
             out->listen = optarg;
+            break;
+        case 'd':
+            out->console = optarg;
             break;
         case 'k':
             out->check = true;
@@ -93,6 +102,25 @@ static int check(const struct config *c, const char *file, unsigned problems)
     return EXIT_SUCCESS;
 }
 
+/* Takes the configuration. */
+static int run(struct config *c, const struct arguments *arguments)
+{
+    struct daemon_options o = {.listen = arguments->listen, .version = SCEPD_VERSION};
+    struct console *console = NULL;
+    struct err err = {0};
+    if (arguments->console && !console_load(arguments->console, &console, &err)) {
+        fprintf(stderr,
+                "scepd: --console-dir: %s\nfix: name a directory like console/web of the source\n",
+                err.text);
+        config_free(c);
+        return EXIT_USAGE;
+    }
+    o.console = console;
+    int code = daemon_run(c, &o);
+    console_free(console);
+    return code;
+}
+
 int main(int argc, char **argv)
 {
     struct arguments arguments = {0};
@@ -118,8 +146,7 @@ int main(int argc, char **argv)
                 arguments.listen);
         code = EXIT_USAGE;
     } else {
-        struct daemon_options o = {.listen = arguments.listen, .version = SCEPD_VERSION};
-        code = daemon_run(c, &o);
+        code = run(c, &arguments);
         c = NULL;
     }
     config_free(c);

@@ -36,7 +36,7 @@ function SignIn({ onIn, code }) {
     ${enter.busy && html`<p role="status">Signing in…</p>`}
     <${Trouble} error=${enter.error} />
     <p>On the server, <code>scepctl console</code> prints a link that signs you in: it works once, for five minutes.</p>
-    <form onSubmit=${submit}>
+    <form onSubmit=${submit}><input type="text" hidden autocomplete="username" value="token" />
       <${Text} label="Or a token" type="password" name="token" autocomplete="current-password" value=${token} onText=${setToken}
         help=${html`It begins with <code>scepd_</code>; <code>scepctl admin token new</code> makes one. Pasting is fine.`} />
       <button type="submit" class="main" disabled=${!token.trim() || enter.busy}>Sign in</button>
