@@ -1,5 +1,6 @@
 /* All that can be asked. */
 #include "api_internal.h"
+#include "ndes.h"
 #include "resources.h"
 
 const struct api_route *const api_routes[] = {
@@ -18,5 +19,7 @@ const struct api_route *const api_routes[] = {
 
 const struct api_page *const api_pages[] = {
     &api_page_problems,
+    &api_page_ndes,
+    &api_page_challenge_hook,
     NULL,
 };
