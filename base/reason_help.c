@@ -224,6 +224,37 @@ static const struct reason_help helps[REASON_COUNT] = {
         {"A renewal keeps its names, and this one asks for others: the device was renamed, or its "
          "profile changed.",
          "New names need a new challenge: scepctl challenge new --subject {subject}.", NULL},
+    [REASON_RENEWAL_UNASSIGNED] =
+        {"The certificate was made by a policy that the device does not have any more: the policy, "
+         "a group, or the device in a group was taken away, or the policy was removed.",
+         "scepctl policy history {policy} tells who did it; if the device is to have it again: "
+         "scepctl policy assign {policy} {device}. The device may try again then.",
+         NULL},
+    [REASON_DEVICE_UNKNOWN] =
+        {"The device was retired and forgotten since its challenge or certificate was made.",
+         "scepctl device new, then scepctl profile new: the device needs a new profile.", NULL},
+    [REASON_DEVICE_RETIRED] =
+        {"An administrator retired the device: it is to have no certificates any more.",
+         "scepctl device history {device} tells who did it. A device that comes back is a new one: "
+         "scepctl device new.",
+         NULL},
+    [REASON_DEVICE_ISOLATED] =
+        {"An administrator isolated the device: it may renew what it has and enrols nothing new.",
+         "scepctl device history {device} tells who did it and why; scepctl device release "
+         "{device} "
+         "ends it.",
+         NULL},
+    [REASON_POLICY_PAUSED] =
+        {"An administrator paused the policy: no device enrols or renews by it meanwhile.",
+         "scepctl policy history {policy} tells who did it; scepctl policy edit {policy} --resume "
+         "ends it, and devices may try again.",
+         NULL},
+    [REASON_POLICY_UNASSIGNED] =
+        {"A challenge was made for this device and policy, and the policy was taken away from the "
+         "device, or from its group, before the device came.",
+         "scepctl device show {device} lists what it has; scepctl policy assign {policy} {device} "
+         "gives it back, and the device needs a profile with a new challenge.",
+         NULL},
     [REASON_RENEWAL_TOO_EARLY] = {"The device renews before the window that the template opens.",
                                   "Wait, or widen renew_before of template {template}.", NULL},
     [REASON_REQUEST_UNKNOWN] =
@@ -334,12 +365,14 @@ static const struct reason_help helps[REASON_COUNT] = {
          "valid until its clock is right.",
          "Set the device's clock (NTP); a longer backdate in template {template} forgives more.",
          "the certificate arrives and is \"not yet valid\" or is not used"},
-    [REASON_PROFILE_UNFIT] =
-        {"Every kind of profile has things that it has no words for: a key size that the client cannot make, an "
-         "alternative name of a form that it does not know, a character that would end a line of a configuration.",
-         "Change the policy or the device's name as the text says, or take another kind of profile; docs/PROFILES.md "
-         "has what each kind can say.",
-         "no device has shown anything yet: no profile was made"},
+    [REASON_PROFILE_UNFIT] = {"Every kind of profile has things that it has no words for: a key "
+                              "size that the client cannot make, an "
+                              "alternative name of a form that it does not know, a character that "
+                              "would end a line of a configuration.",
+                              "Change the policy or the device's name as the text says, or take "
+                              "another kind of profile; docs/PROFILES.md "
+                              "has what each kind can say.",
+                              "no device has shown anything yet: no profile was made"},
     [REASON_NEVER_ARRIVED] = {"Nothing like this has reached the server: name, port, route, "
                               "firewall, a proxy that answers by itself, or a "
                               "device that did not even try.",

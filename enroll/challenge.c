@@ -212,7 +212,9 @@ static bool fill(struct store_challenge *c, const struct challenge_wish *w, stru
            keep_text(c->subject, sizeof c->subject, "the subject", w->subject, err) &&
            keep_text(c->san, sizeof c->san, "the alternative name", w->san, err) &&
            keep_text(c->label, sizeof c->label, "the label", w->label, err) &&
-           keep_text(c->pool, sizeof c->pool, "the pool", w->pool, err);
+           keep_text(c->pool, sizeof c->pool, "the pool", w->pool, err) &&
+           keep_text(c->device, sizeof c->device, "the device", w->device, err) &&
+           keep_text(c->policy, sizeof c->policy, "the policy", w->policy, err);
 }
 
 bool challenge_add(struct store_write *write, const struct challenge_key *k,
@@ -240,9 +242,10 @@ bool challenge_add(struct store_write *write, const struct challenge_key *k,
     if (!put)
         return err_set(err, ERR_BUSY, "no free id for a challenge after %d tries", ID_TRIES);
     struct store_audit audit;
-    audit_fill(&audit, w->now, "challenge.created", c.created_by, c.id, "%s%s%s%s%s uses=%u",
-               c.endpoint, *c.subject ? " subject=" : "", c.subject, *c.label ? " label=" : "",
-               c.label, c.uses);
+    audit_fill(&audit, w->now, "challenge.created", c.created_by, c.id,
+               "%s%s%.250s%s%s uses=%u%s%s%s%s", c.endpoint, *c.subject ? " subject=" : "",
+               c.subject, *c.label ? " label=" : "", c.label, c.uses, *c.device ? " device=" : "",
+               c.device, *c.policy ? " policy=" : "", c.policy);
     if (!store_audit_put(write, &audit, err)) {
         OPENSSL_cleanse(text, sizeof text);
         return false;

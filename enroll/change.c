@@ -81,6 +81,8 @@ static bool fill_cert(struct enroll_change *c, const struct enroll_policy *polic
     snprintf(k->challenge_label, sizeof k->challenge_label, "%s", p->challenge_label);
     memcpy(k->transaction, c->transaction, sizeof k->transaction);
     k->renews = p->renews;
+    memcpy(k->device, p->device, sizeof k->device);
+    memcpy(k->policy, p->policy, sizeof k->policy);
     return buf_append(&k->der, issued->der.p, issued->der.n) || err_memory(err);
 }
 
@@ -100,6 +102,8 @@ static bool fill_waiting(struct enroll_change *c, const struct enroll_policy *po
     memcpy(r->peer, c->peer, sizeof r->peer);
     memcpy(r->challenge, c->challenge, sizeof r->challenge);
     memcpy(r->challenge_hash, p->challenge_hash, STORE_HASH);
+    memcpy(r->device, p->device, sizeof r->device);
+    memcpy(r->policy, p->policy, sizeof r->policy);
     r->created_at = c->now;
     r->expires_at = policy->pending_ttl ? c->now + policy->pending_ttl : 0;
     r->csr = p->csr;
@@ -118,10 +122,12 @@ static void audit_issued(struct enroll_change *c)
                  (unsigned long long)p->renewed_before);
     audit_fill(&c->audit, c->now, p->renews ? "certificate.renewed" : "certificate.issued",
                c->endpoint, serial,
-               "%.200s%s%.60s transaction=%.80s template=%s challenge=%s peer=%s%s%s%s%s%s",
+               "%.200s%s%.60s transaction=%.80s template=%s challenge=%s peer=%s%s%s%s%s%s%s%s%s%s",
                k->subject, *k->san ? " " : "", k->san, c->transaction, k->template_name,
                *c->challenge ? c->challenge : "-", c->peer, *c->request ? " request=" : "",
-               c->request, again, *p->unknown ? " not_issued=" : "", p->unknown);
+               c->request, again, *p->device ? " device=" : "", p->device,
+               *p->policy ? " policy=" : "", p->policy, *p->unknown ? " not_issued=" : "",
+               p->unknown);
 }
 
 static void audit_refused(struct enroll_change *c, const char *event, const char *object,
@@ -278,7 +284,24 @@ static bool duplicates_settled(const struct enroll_change *c, struct store_write
            changed(err, "the subject got a certificate");
 }
 
+/* A device that was retired, or a policy that was taken away since the decision, wins. */
+static bool still_assigned(const struct enroll_change *c, struct store_write *w, struct err *err)
+{
+    const struct enroll_private *p = c->p;
+    struct assigned found;
+    struct err why = {0};
+    if ((!*p->device && !*p->policy) ||
+        assigned_check_in(w, p->device, p->policy, p->assigned_for, &found, &why))
+        return true;
+    return why.kind == ERR_REFUSED ? changed(err, "device or policy changed") : err_pass(err, &why);
+}
+
 /* ---- writing ---- */
+
+static bool seen(const struct enroll_change *c, struct store_write *w, struct err *err)
+{
+    return !*c->p->device || store_device_seen(w, c->p->device, c->now, err);
+}
 
 static bool put_tx(struct enroll_change *c, struct store_write *w, struct err *err)
 {
@@ -326,7 +349,8 @@ static bool replace_duplicates(const struct enroll_change *c, struct store_write
 static bool apply_issue(struct enroll_change *c, struct store_write *w, struct err *err)
 {
     if (!transaction_unchanged(c, w, err) || !challenge_unused(c, w, err) ||
-        !renewed_still_good(c, w, err) || !key_still_unused(c, w, err))
+        !renewed_still_good(c, w, err) || !key_still_unused(c, w, err) ||
+        !still_assigned(c, w, err))
         return false;
     c->cert.id = 0;
     struct err why = {0};
@@ -340,14 +364,14 @@ static bool apply_issue(struct enroll_change *c, struct store_write *w, struct e
     return burn(c, w, err) && put_tx(c, w, err) && replace_duplicates(c, w, err) &&
            (!c->p->renews || store_cert_renewed(w, c->p->renews, c->cert.id, err)) &&
            (!*c->request || store_request_issued(w, c->request, c->cert.id, err)) &&
-           store_audit_put(w, &c->audit, err);
+           seen(c, w, err) && store_audit_put(w, &c->audit, err);
 }
 
 static bool apply_pend(struct enroll_change *c, struct store_write *w, struct err *err)
 {
     struct err why = {0};
     uint64_t waiting;
-    if (!transaction_unchanged(c, w, err) ||
+    if (!transaction_unchanged(c, w, err) || !still_assigned(c, w, err) ||
         !store_write_request_pending(w, c->endpoint, &waiting, err))
         return false;
     if (c->p->max_pending && waiting >= c->p->max_pending)
@@ -356,7 +380,7 @@ static bool apply_pend(struct enroll_change *c, struct store_write *w, struct er
         return why.kind == ERR_EXISTS ? changed(err, "the request's id was given")
                                       : err_pass(err, &why);
     c->dirty = true;
-    return put_tx(c, w, err) && store_audit_put(w, &c->audit, err);
+    return put_tx(c, w, err) && seen(c, w, err) && store_audit_put(w, &c->audit, err);
 }
 
 /* Counts one more refusal; `before`: how many there were. */
@@ -403,8 +427,11 @@ static bool apply_refused(struct enroll_change *c, struct store_write *w, struct
 
 static bool apply_poll(struct enroll_change *c, struct store_write *w, struct err *err)
 {
-    return store_request_polled(w, c->request, c->now, err) ||
-           missing(err, "the request was forgotten");
+    if (!still_assigned(c, w, err))
+        return false;
+    return store_request_polled(w, c->request, c->now, err)
+               ? seen(c, w, err)
+               : missing(err, "the request was forgotten");
 }
 
 static bool apply(struct enroll_change *c, struct store_write *w, struct err *err)

@@ -177,9 +177,14 @@ static bool decide_transaction(struct ask *a, bool *answered, struct err *err)
 
 /* Without a valid certificate of ours the challenge may still speak for the device, but never for a
  * second certificate under a transaction ID that has one. */
-static bool may_fall_back(const struct ask *a)
+static bool may_fall_back(const struct ask *a, enum reason why)
 {
-    if (a->m->type != SCEP_PKCS_REQ || a->answered)
+    /* What an administrator took from a device it gets back by a challenge of its own alone. */
+    bool taken = why == REASON_DEVICE_UNKNOWN || why == REASON_DEVICE_RETIRED ||
+                 why == REASON_DEVICE_ISOLATED || why == REASON_POLICY_PAUSED ||
+                 why == REASON_RENEWAL_UNASSIGNED;
+    if (a->m->type != SCEP_PKCS_REQ || a->answered ||
+        (taken && a->presented.kind != PRESENTED_ONE_TIME))
         return false;
     if (!a->policy->challenges)
         return !a->policy->manual;
@@ -202,12 +207,13 @@ static bool decide_new(struct ask *a, struct err *err)
     struct err why = {0};
     if (decide_renewal(a, &why))
         return true;
-    if (why.kind == ERR_REFUSED && may_fall_back(a)) {
+    if (why.kind == ERR_REFUSED && may_fall_back(a, why.reason)) {
         trail_pass_over(a->trail, "%s", why.text);
         cert_plan_clear(a->plan);
         *a->plan = (struct cert_plan){0};
         a->d->renewal = false;
         a->p->renews = a->p->renewed_before = 0;
+        a->p->device[0] = a->p->policy[0] = '\0';
         return decide_initial(a, err);
     }
     return err_pass(err, &why);
@@ -251,6 +257,29 @@ static void reject(struct ask *a, const struct err *why)
     }
 }
 
+/* For the attempt: what was decided, else what can be told. */
+static void whose(const struct ask *a)
+{
+    const struct store_challenge *c = &a->presented.challenge;
+    const struct {
+        const char *device, *policy;
+    } told[] = {
+        {a->d->device, a->d->policy}, /* of the request that waits */
+        {a->p->device, a->p->policy},
+        {a->d->repeated.device, a->d->repeated.policy},
+        {a->d->renewal ? a->signer.device : c->device,
+         a->d->renewal ? a->signer.policy : c->policy},
+        {a->signer.device, a->signer.policy},
+    };
+    size_t i = 0, last = sizeof told / sizeof told[0] - 1;
+    while (i < last && !*told[i].device && !*told[i].policy)
+        i++;
+    if (i > 0) {
+        snprintf(a->d->device, sizeof a->d->device, "%s", told[i].device);
+        snprintf(a->d->policy, sizeof a->d->policy, "%s", told[i].policy);
+    }
+}
+
 bool enroll_decide(const struct enroll_context *ctx, const struct enroll_policy *policy,
                    const struct scep_message *m, const struct enroll_peer *peer, int64_t now,
                    struct enroll_decision *out, struct cert_plan *plan, struct csr **stored_csr,
@@ -277,6 +306,7 @@ bool enroll_decide(const struct enroll_context *ctx, const struct enroll_policy 
     if (!ok)
         trail_stop(a.trail, "%s", why.text);
     snprintf(out->challenge, sizeof out->challenge, "%s", presented_id(&a.presented));
+    whose(&a);
     if (!ok && why.kind == ERR_REFUSED) {
         reject(&a, &why);
         ok = true;

@@ -1,6 +1,7 @@
 /* Shared by the files that decide: the question being decided, and what a decision leaves for the change. */
 #pragma once
 
+#include "enroll/assigned.h"
 #include "enroll/enroll.h"
 #include "presented.h"
 
@@ -34,6 +35,8 @@ struct enroll_private {
     enum duplicates duplicates;          /* of this subject, to be looked at again */
     uint64_t renews, renewed_before;     /* ids: the old certificate, and what had renewed it already */
     char original_challenge[32];         /* of the old certificate */
+    char device[32], policy[32];         /* whose it is, "" none: looked at again, as `assigned_for` */
+    enum assigned_for assigned_for;
     uint64_t max_pending;                /* CHANGE_PEND: 0: no limit */
     struct buf csr;                      /* CHANGE_PEND: owned, without its challenge */
 };
@@ -83,6 +86,10 @@ bool ask_challenge(struct ask *a, const struct presented *p, int64_t when, struc
 bool ask_duplicates(struct ask *a, struct err *err);
 /* elsewhere.c: what the policy's webhook says.  *go_on false: it has to be asked first, and that is the verdict. */
 bool ask_elsewhere(struct ask *a, bool *go_on, struct err *err);
+/* assigned.c: device and policy, each "" if there is none: of the challenge, of the certificate that is renewed, or of the
+ * request that waits.  `key` NULL: it is not asked for. */
+bool ask_assigned(struct ask *a, const char *device, const char *policy, enum assigned_for what, const struct pubkey *key,
+                  struct err *err);
 /* Takes the challenge over into what the change will burn. */
 void ask_take_challenge(struct ask *a, int64_t burn_at);
 

@@ -64,6 +64,8 @@ static const char *value_of(const struct store_attempt *a, const char *name, siz
         {"signer", "SERIAL", a ? a->signer : ""},
         {"key", "the key", a ? a->key : ""},
         {"template", "the template", a ? a->template_name : ""},
+        {"device", "DEVICE", a ? a->device : ""},
+        {"policy", "POLICY", a ? a->policy : ""},
     };
     for (size_t i = 0; i < sizeof values / sizeof *values; i++)
         if (strlen(values[i].name) == n && strncmp(values[i].name, name, n) == 0) {
@@ -151,10 +153,11 @@ void explain_not_reached(const struct store_attempt *a, char *out, size_t cap)
     static const struct {
         enum check check;
         bool always;
-    } path[] = {{CHECK_MESSAGE, true},   {CHECK_OPEN, true},      {CHECK_TRANSACTION, true},
-                {CHECK_SIGNER, true},    {CHECK_RENEWAL, false},  {CHECK_TEMPLATE, true},
-                {CHECK_KEY, true},       {CHECK_CHALLENGE, true}, {CHECK_DUPLICATE, false},
-                {CHECK_APPROVAL, false}, {CHECK_SIGNING, true},   {CHECK_STORING, true}};
+    } path[] = {{CHECK_MESSAGE, true},    {CHECK_OPEN, true},      {CHECK_TRANSACTION, true},
+                {CHECK_SIGNER, true},     {CHECK_RENEWAL, false},  {CHECK_TEMPLATE, true},
+                {CHECK_KEY, true},        {CHECK_CHALLENGE, true}, {CHECK_ASSIGNMENT, false},
+                {CHECK_DUPLICATE, false}, {CHECK_APPROVAL, false}, {CHECK_SIGNING, true},
+                {CHECK_STORING, true}};
     size_t used = 0, n = sizeof path / sizeof *path, at = 0;
     const struct trail_step *last = a->trail.n ? &a->trail.step[a->trail.n - 1] : NULL;
     *out = '\0';

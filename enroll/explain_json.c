@@ -83,6 +83,8 @@ json_t *explain_json(const struct store_attempt *a)
                  {"signer", a->signer},
                  {"challenge", a->challenge},
                  {"request", a->request},
+                 {"device", a->device},
+                 {"policy", a->policy},
                  {"serial", a->serial},
                  {"reason", a->reason},
                  {"detail", a->detail}};

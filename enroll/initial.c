@@ -196,7 +196,9 @@ bool decide_initial(struct ask *a, struct err *err)
         return false;
     if (policy->challenges && !ask_challenge(a, &a->presented, a->now, err))
         return false;
-    if (!ask_duplicates(a, err))
+    const struct store_challenge *c = &a->presented.challenge; /* zeros if there is none */
+    if (!ask_assigned(a, c->device, c->policy, ASSIGNED_ENROL, &a->csr->key, err) ||
+        !ask_duplicates(a, err))
         return false;
     bool go_on;
     if (!ask_elsewhere(a, &go_on, err))

@@ -96,6 +96,16 @@ static bool challenge_good(struct ask *a, struct err *err)
     return true;
 }
 
+/* Renewal goes on as long as the policy stays assigned.  A challenge that was wanted and made for a
+ * device or a policy says so anew. */
+static bool still_assigned(struct ask *a, struct err *err)
+{
+    const struct store_challenge *c = &a->presented.challenge;
+    bool anew = a->p->one_time && (*c->device || *c->policy);
+    return ask_assigned(a, anew ? c->device : a->signer.device, anew ? c->policy : a->signer.policy,
+                        ASSIGNED_RENEW, &a->csr->key, err);
+}
+
 /* RFC 8894 section 2.5 */
 bool decide_renewal(struct ask *a, struct err *err)
 {
@@ -113,7 +123,7 @@ bool decide_renewal(struct ask *a, struct err *err)
     if (!same_names(a, err))
         return false;
     trail_pass(a->trail, "the same names");
-    if (!ask_key_unused(a, err) || !challenge_good(a, err))
+    if (!ask_key_unused(a, err) || !challenge_good(a, err) || !still_assigned(a, err))
         return false;
     bool go_on;
     if (!ask_elsewhere(a, &go_on, err))

@@ -74,11 +74,25 @@ static bool issue_approved(struct ask *a, const struct store_request *r, struct 
         return false;
     if (kept.kind != PRESENTED_NONE && !ask_challenge(a, &kept, r->created_at, err))
         return false;
-    if (!ask_duplicates(a, err))
+    if (!ask_assigned(a, r->device, r->policy, ASSIGNED_ENROL, &a->csr->key, err) ||
+        !ask_duplicates(a, err))
         return false;
     ask_take_challenge(a, r->created_at);
     a->p->kind = CHANGE_ISSUE;
     a->d->verdict = ENROLL_ISSUE;
+    return true;
+}
+
+/* Whoever lost device or policy waits in vain; what was only stopped for a while may go on. */
+static bool may_wait(struct ask *a, const struct store_request *r, struct err *err)
+{
+    struct err why = {0};
+    if (ask_assigned(a, r->device, r->policy, ASSIGNED_ENROL, NULL, &why))
+        return true;
+    if (why.kind != ERR_REFUSED ||
+        (why.reason != REASON_DEVICE_ISOLATED && why.reason != REASON_POLICY_PAUSED))
+        return err_pass(err, &why);
+    trail_pass_over(a->trail, "%s", why.text);
     return true;
 }
 
@@ -92,6 +106,9 @@ static bool decide_request(struct ask *a, const struct store_request *r, struct 
         /* also before housekeeping has marked it */
         if (r->expires_at && a->now >= r->expires_at)
             break;
+        if (!may_wait(a, r, err))
+            return false;
+        trail_begin(a->trail, CHECK_APPROVAL);
         trail_pass(a->trail, "%s waits since its first message, poll %u", r->id, r->polls + 1);
         a->d->polls = r->polls + 1;
         a->p->kind = CHANGE_POLL;
@@ -124,6 +141,8 @@ bool decide_waiting(struct ask *a, struct err *err)
                    ? err_set(err, ERR_STORE, "request %s of a transaction is missing", tx->request)
                    : err_pass(err, &why);
     snprintf(a->d->request, sizeof a->d->request, "%s", r.id);
+    memcpy(a->d->device, r.device, sizeof a->d->device);
+    memcpy(a->d->policy, r.policy, sizeof a->d->policy);
     bool ok = decide_request(a, &r, err);
     store_request_clear(&r);
     return ok;

@@ -44,6 +44,8 @@ void scep_answer_log(const struct scep_answer *a, const struct scep_call *call,
     log_str(&l, "serial", a->serial);
     log_str(&l, "challenge", a->challenge);
     log_str(&l, "request", a->request);
+    log_str(&l, "device", a->device);
+    log_str(&l, "policy", a->policy);
     log_str(&l, "template", call->endpoint->config->template_name);
     log_str(&l, "authority", call->endpoint->config->authority);
     log_str(&l, "peer", call->peer.address);
@@ -115,6 +117,8 @@ void scep_answer_attempt(const struct scep_answer *a, const struct scep_call *ca
     PUT(signer, a->signer);
     PUT(challenge, a->challenge);
     PUT(request, a->request);
+    PUT(device, a->device);
+    PUT(policy, a->policy);
     PUT(serial, a->serial);
     PUT(template_name, call->endpoint->config->template_name);
     PUT(detail, a->detail);

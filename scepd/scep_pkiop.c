@@ -250,6 +250,8 @@ static bool enrol(const struct scep_call *call, const struct scep_message *m,
     memcpy(out->signer, d.signer, sizeof out->signer);
     snprintf(out->challenge, sizeof out->challenge, "%s", d.challenge);
     snprintf(out->request, sizeof out->request, "%s", d.request);
+    memcpy(out->device, d.device, sizeof out->device);
+    memcpy(out->policy, d.policy, sizeof out->policy);
     switch (d.verdict) {
     case ENROLL_ISSUE:
         trail_begin(&out->trail, CHECK_SIGNING);

@@ -43,7 +43,7 @@ struct scep_answer {
     char detail[320];
     const char *operation;        /* "PKCSReq"; "" before it is known */
     char transaction[SCEP_MAX_TRANSACTION_ID + 1];
-    char subject[256], serial[41], challenge[32], request[32];
+    char subject[256], serial[41], challenge[32], request[32], device[32], policy[32];
     bool renewal;                 /* ENROLL_ISSUE: by a certificate of ours */
     bool odd_message_digest;      /* accepted only by the endpoint's setting of that name */
     bool fault;                   /* ours: log as error */

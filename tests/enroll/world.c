@@ -309,6 +309,8 @@ struct half decide_only(struct world *w, const struct scep_message *m)
     memcpy(h.outcome.detail, d.detail, sizeof d.detail);
     memcpy(h.outcome.request, d.request, sizeof d.request);
     memcpy(h.outcome.challenge, d.challenge, sizeof d.challenge);
+    memcpy(h.outcome.device, d.device, sizeof d.device);
+    memcpy(h.outcome.policy, d.policy, sizeof d.policy);
     if (d.verdict == ENROLL_ISSUE) {
         issued = issue(w, &plan);
         ck_assert(buf_append(&h.outcome.certificate, issued.der.p, issued.der.n));

@@ -50,7 +50,7 @@ const char *challenge_make(struct world *w, const struct challenge_wish *wish);
 struct outcome {
     enum enroll_verdict verdict;
     enum reason reason;
-    char detail[320], request[32], challenge[32];
+    char detail[320], request[32], challenge[32], device[32], policy[32];
     bool renewal;
     bool stored;            /* there was a change */
     struct buf certificate; /* issued or repeated */

@@ -95,8 +95,20 @@ enum fail_info { /* RFC 8894 section 3.2.1.4 */
       "the certificate that signed the renewal was not issued here")                               \
     X(RENEWAL_SUBJECT, "renewal.subject", FAIL_BAD_REQUEST, 0x80094001, true,                      \
       "a renewal must ask for the same names as the certificate that signed it")                   \
+    X(RENEWAL_UNASSIGNED, "renewal.unassigned", FAIL_BAD_REQUEST, 0x80094012, false,               \
+      "the device does not have the policy of its certificate any more")                           \
     X(RENEWAL_TOO_EARLY, "renewal.too_early", FAIL_BAD_TIME, 0x80094012, true,                     \
       "the renewal window of the certificate is not open yet")                                     \
+    X(DEVICE_UNKNOWN, "device.unknown", FAIL_BAD_REQUEST, 0x80094011, false,                       \
+      "the device for which this was made is not known any more")                                  \
+    X(DEVICE_RETIRED, "device.retired", FAIL_BAD_REQUEST, 0x80094011, false,                       \
+      "the device is retired and gets no certificates")                                            \
+    X(DEVICE_ISOLATED, "device.isolated", FAIL_BAD_REQUEST, 0x80094011, false,                     \
+      "the device is isolated: it may renew what it has and enrols nothing new")                   \
+    X(POLICY_PAUSED, "policy.paused", FAIL_BAD_REQUEST, 0x80094012, false,                         \
+      "the policy is paused: nothing is issued by it")                                             \
+    X(POLICY_UNASSIGNED, "policy.unassigned", FAIL_BAD_REQUEST, 0x80094012, false,                 \
+      "the policy is not assigned to the device")                                                  \
     X(REQUEST_UNKNOWN, "request.unknown", FAIL_BAD_CERT_ID, 0x80094012, false,                     \
       "there is no request with this transaction ID")                                              \
     X(REQUEST_DENIED, "request.denied", FAIL_BAD_REQUEST, 0x80094014, false,                       \

@@ -9,7 +9,7 @@
 struct reason_help {
     const char *cause; /* what is behind it, most of the time */
     /* What to do, with a command where there is one.  {subject}, {endpoint}, {peer}, {transaction}, {challenge}, {request},
-     * {signer}, {key} and {template} stand for the values of an attempt. */
+     * {signer}, {key}, {template}, {device} and {policy} stand for the values of an attempt. */
     const char *fix;
     /* What the device shows; NULL: as for every CertRep with this reason's failInfo and HRESULT (reason_screen). */
     const char *screen;

@@ -22,6 +22,7 @@
     X(SIGNING, 12, "signing")                                                \
     X(STORING, 13, "storing")                                                 \
     X(DUPLICATE, 14, "other certificates of the subject") /* before APPROVAL */ \
+    X(ASSIGNMENT, 15, "device and policy")                   /* before DUPLICATE */ \
     X(WEBHOOK, 16, "validation elsewhere")               /* before APPROVAL */
 
 enum check {

@@ -17,6 +17,7 @@ struct challenge_wish {
     uint32_t uses;             /* 0: unlimited */
     const char *endpoint, *template_name, *subject, *san, *label, *created_by; /* NULL: none */
     const char *pool;          /* counted in it while it is open (store_challenge_pool_count); NULL: none */
+    const char *device, *policy; /* ids: what is enrolled with it is theirs; NULL: none */
     unsigned hex;              /* octets, as twice as many hexadecimal digits: 8 as NDES has them; 0: four groups of four */
     int64_t now;
 };

@@ -63,6 +63,7 @@ struct enroll_decision {
     enum reason reason;              /* REJECT */
     char detail[320];                /* REJECT: rule, value, limit; for log and store */
     char request[32];                /* PEND, or ISSUE after approval: id of the request */
+    char device[32], policy[32];     /* ids, known even when refused: of the challenge, the signer or the request; "" none */
     char challenge[32];              /* id of the challenge that came with it, known even when refused; "static" */
     struct buf certificate;          /* REPEAT: the one issued before */
     struct store_cert repeated;      /* REPEAT: its record (der moved to `certificate`) */
