@@ -156,8 +156,8 @@ void explain_not_reached(const struct store_attempt *a, char *out, size_t cap)
     } path[] = {{CHECK_MESSAGE, true},    {CHECK_OPEN, true},      {CHECK_TRANSACTION, true},
                 {CHECK_SIGNER, true},     {CHECK_RENEWAL, false},  {CHECK_TEMPLATE, true},
                 {CHECK_KEY, true},        {CHECK_CHALLENGE, true}, {CHECK_ASSIGNMENT, false},
-                {CHECK_DUPLICATE, false}, {CHECK_APPROVAL, false}, {CHECK_SIGNING, true},
-                {CHECK_STORING, true}};
+                {CHECK_DUPLICATE, false}, {CHECK_WEBHOOK, false},  {CHECK_APPROVAL, false},
+                {CHECK_SIGNING, true},    {CHECK_STORING, true}};
     size_t used = 0, n = sizeof path / sizeof *path, at = 0;
     const struct trail_step *last = a->trail.n ? &a->trail.step[a->trail.n - 1] : NULL;
     *out = '\0';
