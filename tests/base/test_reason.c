@@ -52,7 +52,8 @@ START_TEST(each_placeholder_is_known)
 {
     static const char *const known[] = {"{subject}",     "{endpoint}",  "{peer}",
                                         "{transaction}", "{challenge}", "{request}",
-                                        "{signer}",      "{key}",       "{template}"};
+                                        "{signer}",      "{key}",       "{template}",
+                                        "{device}",      "{policy}"};
     const struct reason_help *help = reason_help((enum reason)_i);
     const char *texts[] = {help->cause, help->fix};
     for (size_t t = 0; t < 2; t++)
