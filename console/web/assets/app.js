@@ -172,7 +172,7 @@ function Admins() {
 /** @param {{session: any, onOut: () => void}} p */
 function Frame({ session, onOut }) {
   const [at, setAt] = useState(route());
-  const first = useRef(true);
+  const first = useRef(true), place = at.parts[0] === "requests" ? "requests" : at.path; // there the list stays while one is looked at
   const counts = useLive("/overview");
   useEffect(() => {
     const moved = () => setAt(route());
@@ -185,7 +185,7 @@ function Frame({ session, onOut }) {
     const title = document.getElementById("title");
     if (title) title.focus({ preventScroll: true });
     announce(document.title);
-  }, [at.path]);
+  }, [place]);
   const waiting = counts.data ? counts.data.requests.pending : 0;
   const found = PAGES[at.parts[0] || ""];
   const View = Array.isArray(found) ? found[at.parts.length > 1 ? 1 : 0] : found;
@@ -195,17 +195,20 @@ function Frame({ session, onOut }) {
     <header class="top"><${Link} to="/" class="brand">scepd<//><${Search} /><${HealthDot} /><${AccountMenu} session=${session} onOut=${onOut} /></header>
     <div class="shell"><nav class="main" aria-label="Pages"><ul>${ENTRIES.map(([to, text]) => html`<li><a href=${href(to)} aria-current=${
       current(to) ? "page" : undefined}><span>${text}</span>${to === "/requests" && waiting > 0 && html`<b>${waiting}<span class="hidden"> waiting</span></b>`}</a></li>`)}</ul></nav>
-    <main id="main" tabindex="-1">${View ? html`<${View} key=${at.path} at=${at} session=${session} can=${(r) => can(session, r)} id=${at.parts[1] || ""} />`
+    <main id="main" tabindex="-1">${View ? html`<${View} key=${place} at=${at} session=${session} can=${(r) => can(session, r)} id=${at.parts[1] || ""} />`
       : html`<${Page} title="No such page"><p><${Link} to="/">Overview<//></p><//>`}</main></div>`;
+}
+
+/** The code of a sign-in link; no secret stays in the address. */
+function takeCode() {
+  const found = /^#c=([^&]+)/.exec(location.hash);
+  if (found) history.replaceState(null, "", href("/"));
+  return found ? decodeURIComponent(found[1]) : "";
 }
 
 function App() {
   const [state, set] = useState({ known: false, session: (null), error: (null) });
-  const [code] = useState(() => {
-    const found = /^#c=([^&]+)/.exec(location.hash);
-    if (found) history.replaceState(null, "", href("/")); // no secret stays in the address
-    return found ? decodeURIComponent(found[1]) : "";
-  });
+  const [code, setCode] = useState(takeCode);
   const look = async () => {
     try {
       const r = await call("GET", "/session");
@@ -218,6 +221,14 @@ function App() {
   useEffect(() => {
     onSignedOut.push(() => set((s) => (s.session ? { known: true, session: null, error: null } : s)));
     if (code) set({ known: true, session: null, error: null }); else look();
+    const again = () => { // a link that is opened where the console is open already
+      const fresh = takeCode();
+      if (!fresh) return;
+      set({ known: true, session: null, error: null });
+      setCode(fresh);
+    };
+    window.addEventListener("hashchange", again);
+    return () => window.removeEventListener("hashchange", again);
   }, []);
   const out = async () => {
     try { await call("DELETE", "/session"); } catch (e) { /* it is over here in any case */ }
