@@ -18,7 +18,7 @@ static const char *const wildcard_names[FLEET_WILDCARDS] = {
     [FLEET_POLICY] = "policy",
 };
 
-#define OF_ONE_DEVICE                                                                        \
+#define OF_ONE_DEVICE \
     (1u << FLEET_DEVICENAME | 1u << FLEET_SERIALNUMBER | 1u << FLEET_UDID | 1u << FLEET_HOST)
 
 /* What a value is put into: an attribute of the subject, or a kind of alternative name. */
@@ -108,8 +108,8 @@ static bool value_uses(const char *pattern, unsigned *uses, struct err *err)
 
 static bool unreserved(char c)
 {
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-           c == '-' || c == '.' || c == '_' || c == '~';
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '.' || c == '_' || c == '~';
 }
 
 /* RFC 3986 section 2.1: a value stays one piece of data, whatever characters it has. */
@@ -310,7 +310,8 @@ static bool san_uses(const char *pattern, unsigned *uses, struct err *err)
     return ok || as_value("san", err);
 }
 
-/* What is wrong for any device is told when the policy is made: with a value of the plainest kind everywhere. */
+/* What is wrong for any device is told when the policy is made: with a value of the plainest kind
+ * everywhere. */
 static bool fills_for_anybody(const char *subject, const char *san, struct err *err)
 {
     static const struct fleet_values plain = {
@@ -370,8 +371,8 @@ static bool subject_binding(const struct name *n, char out[FLEET_NAMES_MAX], str
     for (size_t i = 0; ok && i < n->n; i++) {
         struct buf b = {0};
         ok = (append_literal(&b, n->attr[i].value) && buf_append(&b, "", 1)) || err_memory(err);
-        ok = ok && name_add(&patterns, n->attr[i].type, (const char *)b.p, REASON_SUBJECT_FORBIDDEN,
-                            err);
+        ok = ok &&
+             name_add(&patterns, n->attr[i].type, (const char *)b.p, REASON_SUBJECT_FORBIDDEN, err);
         buf_clear(&b);
     }
     if (ok)
@@ -427,8 +428,8 @@ bool fleet_names_fill(const char *subject, const char *san, const struct fleet_v
         return false;
     name_text(&n, made.subject, sizeof made.subject);
     san_text(&s, made.san, sizeof made.san);
-    bool ok = subject_binding(&n, made.subject_binding, err) &&
-              san_binding(&s, made.san_binding, err);
+    bool ok =
+        subject_binding(&n, made.subject_binding, err) && san_binding(&s, made.san_binding, err);
     name_clear(&n);
     san_clear(&s);
     if (ok)

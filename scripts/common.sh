@@ -5,7 +5,7 @@
 LIBEVENT_VERSION=2.1.12-stable-8+deb12u1
 
 BUILD_PACKAGES=(gcc openssl libc6-dev meson ninja-build pkg-config libssl-dev libevent-dev liblmdb-dev libconfig-dev
-    libjansson-dev libutf8proc-dev libcurl4-openssl-dev libsystemd-dev libseccomp-dev libxml2-dev zlib1g-dev)
+    libcsv-dev libjansson-dev libutf8proc-dev libcurl4-openssl-dev libsystemd-dev libseccomp-dev libxml2-dev zlib1g-dev)
 PACKAGE_PACKAGES=(dpkg-dev debhelper lintian systemd)
 TEST_PACKAGES=(check python3 curl gnutls-bin strongswan-pki libstrongswan-extra-plugins certmonger scep
     clang libclang-rt-14-dev llvm-14 mandoc systemd python3-seccomp util-linux faketime prometheus

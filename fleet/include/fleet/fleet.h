@@ -73,6 +73,7 @@ bool fleet_device_retire(const struct fleet *f, const char *which, uint64_t vers
 
 bool fleet_group_get(const struct fleet *f, const char *which, struct store_group *out, struct err *err);
 bool fleet_group_new(const struct fleet *f, struct store_group *g, struct err *err);          /* in: name, users, note */
+bool fleet_group_add(const struct fleet *f, struct store_write *w, struct store_group *g, struct err *err);
 bool fleet_group_edit(const struct fleet *f, uint64_t version, struct store_group *g, struct err *err); /* name, note */
 /* Devices that had a policy by this group alone lose it. */
 bool fleet_group_remove(const struct fleet *f, const char *which, uint64_t version, struct fleet_effects *e, struct err *err);
@@ -112,6 +113,10 @@ bool fleet_policy_unassign(const struct fleet *f, const char *policy, uint64_t v
 /* The names that a policy gives a device, as text for people and as bindings of a challenge. */
 bool fleet_names(const struct fleet *f, const struct store_policy *p, const struct store_device *d, struct fleet_names *out,
                  struct err *err);
+
+/* The same as structures, for those who write them into profiles.  Owned by the caller: name_clear, san_clear. */
+bool fleet_names_parts(const struct fleet *f, const struct store_policy *p, const struct store_device *d, struct name *subject,
+                       struct san *san, struct err *err);
 
 /* A policy held against a device, and against a request if there is one. */
 #define FLEET_FINDINGS 12

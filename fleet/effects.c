@@ -1,0 +1,179 @@
+/* What goes with a device or a policy: looked through in pages, each one write. */
+#include <string.h>
+
+#include "enroll/enroll.h"
+#include "fleet_internal.h"
+
+struct sweeping {
+    const struct fleet *f;
+    const struct fleet_sweep *what;
+    struct fleet_effects *e;
+    struct store_write *w; /* of the page */
+    struct enroll_act act;
+    char device[32];  /* the one that was asked about last, */
+    bool lost;        /* and whether it has the policy no more */
+    uint64_t changed; /* in this write */
+    struct err err;   /* of the first that failed */
+};
+
+/* Does it go?  Asked inside the write, after the tie is gone. */
+static bool goes(struct sweeping *s, const char *device)
+{
+    struct store_reach reach;
+    if (s->err.kind != ERR_NONE)
+        return false;
+    if (!s->what->policy)
+        return true;
+    if (!*device)
+        return false;
+    if (strcmp(s->device, device) != 0) {
+        if (!fleet_reach_in(s->f, s->w, s->what->policy, device, &reach, &s->err))
+            return false;
+        memcpy(s->device, device, strnlen(device, sizeof s->device - 1) + 1);
+        s->lost = reach.way == WAY_NONE;
+    }
+    return s->lost;
+}
+
+/* Somebody else was quicker: it is gone, which is all that was wanted. */
+static void count(struct sweeping *s, bool done, const struct err *why, uint64_t *n)
+{
+    if (done) {
+        (*n)++;
+        s->changed++;
+    } else if (why->kind != ERR_CONFLICT && why->kind != ERR_NOT_FOUND) {
+        s->err = *why;
+    }
+}
+
+static void one_challenge(void *ctx, const struct store_challenge *c)
+{
+    struct sweeping *s = ctx;
+    struct err why = {0};
+    if (goes(s, c->device))
+        count(s, s->e->dry_run || enroll_challenge_change_in(s->w, c->hash, &s->act, &why), &why,
+              &s->e->challenges);
+}
+
+static void one_request(void *ctx, const struct store_request *r)
+{
+    struct sweeping *s = ctx;
+    struct err why = {0};
+    if (goes(s, r->device))
+        count(s,
+              s->e->dry_run || enroll_request_change_in(s->w, r->id, ENROLL_CANCEL, &s->act, &why),
+              &why, &s->e->requests);
+}
+
+static void one_certificate(void *ctx, const struct store_cert *c)
+{
+    struct sweeping *s = ctx;
+    struct err why = {0};
+    if (c->state != CERT_REVOKED && c->not_after > s->f->now && goes(s, c->device))
+        count(s, s->e->dry_run || enroll_cert_change_in(s->w, c->id, CRL_CESSATION, &s->act, &why),
+              &why, &s->e->certificates);
+}
+
+enum kind { CHALLENGES, REQUESTS, CERTIFICATES, KINDS };
+
+static bool look(struct sweeping *s, enum kind kind, struct store_page *page, struct err *err)
+{
+    const struct store_challenge_filter challenges = {
+        .device = s->what->device, .policy = s->what->policy, .open = true, .now = s->f->now};
+    const struct store_request_filter requests = {
+        .state = REQUEST_PENDING, .device = s->what->device, .policy = s->what->policy};
+    const struct store_cert_filter certs = {
+        .state = -1, .device = s->what->device, .policy = s->what->policy};
+    switch (kind) {
+    case CHALLENGES:
+        return store_challenge_page(s->f->store, &challenges, page, one_challenge, s, err);
+    case REQUESTS:
+        return store_request_page(s->f->store, &requests, page, one_request, s, err);
+    case CERTIFICATES:
+    case KINDS:
+        break;
+    }
+    return store_cert_page(s->f->store, &certs, page, one_certificate, s, err);
+}
+
+static bool page_in(struct sweeping *s, enum kind kind, char cursor[STORE_CURSOR_MAX],
+                    struct err *err)
+{
+    struct store_page page = {.after = cursor, .limit = FLEET_BATCH, .in = s->w};
+    if (!look(s, kind, &page, err))
+        return false;
+    if (s->err.kind != ERR_NONE) {
+        *err = s->err;
+        return false;
+    }
+    memcpy(cursor, page.next, sizeof page.next);
+    return true;
+}
+
+/* One page in a write of its own. */
+static bool page_alone(struct sweeping *s, enum kind kind, char cursor[STORE_CURSOR_MAX],
+                       struct err *err)
+{
+    struct fleet_effects before = *s->e;
+    s->changed = 0;
+    s->device[0] = '\0'; /* what was known of it may have changed since */
+    if (!store_write_begin(s->f->store, &s->w, err))
+        return false;
+    bool ok = page_in(s, kind, cursor, err);
+    if (ok && !s->changed)
+        store_write_abort(s->w);
+    else
+        ok = fleet_finish(s->w, ok, err);
+    if (!ok)
+        *s->e = before;
+    if (ok && s->changed && s->e->step)
+        s->e->stopped = !s->e->step(s->e->ctx, s->e);
+    return ok;
+}
+
+bool fleet_sweep(const struct fleet *f, struct store_write *w, const struct fleet_sweep *what,
+                 struct fleet_effects *e, struct err *err)
+{
+    struct sweeping s = {.f = f,
+                         .what = what,
+                         .e = e,
+                         .w = w,
+                         .act = {.by = f->actor, .note = what->why, .now = f->now}};
+    for (int kind = 0; kind < KINDS; kind++) {
+        char cursor[STORE_CURSOR_MAX] = "";
+        if (kind == CERTIFICATES && !what->revoke)
+            continue;
+        do {
+            if (!(e->dry_run ? page_in(&s, (enum kind)kind, cursor, err)
+                             : page_alone(&s, (enum kind)kind, cursor, err)))
+                return false;
+        } while (*cursor && !e->stopped);
+        if (e->stopped)
+            return true;
+    }
+    return true;
+}
+
+bool fleet_void_challenges(const struct fleet *f, struct store_write *w, const char *device,
+                           const char *policy, uint64_t *n, struct err *err)
+{
+    const struct store_challenge_filter filter = {
+        .device = device, .policy = policy, .open = true, .now = f->now};
+    const struct fleet_sweep what = {.device = device};
+    struct fleet_effects e = {0};
+    struct sweeping s = {
+        .f = f, .what = &what, .e = &e, .w = w, .act = {.by = f->actor, .now = f->now}};
+    char cursor[STORE_CURSOR_MAX] = "";
+    do {
+        struct store_page page = {.after = cursor, .limit = STORE_PAGE_MAX, .in = w};
+        if (!store_challenge_page(f->store, &filter, &page, one_challenge, &s, err))
+            return false;
+        if (s.err.kind != ERR_NONE) {
+            *err = s.err;
+            return false;
+        }
+        memcpy(cursor, page.next, sizeof page.next);
+    } while (*cursor);
+    *n = e.challenges;
+    return true;
+}

@@ -1,0 +1,79 @@
+/* What the files of this room share. */
+#pragma once
+
+#include "fleet/fleet.h"
+
+#define FLEET_BATCH 250 /* records that one write takes away: some milliseconds, so that enrolments hardly wait */
+
+/* ---- writes (common.c) ---- */
+
+/* Ends the write: committed when `ok`. */
+bool fleet_finish(struct store_write *w, bool ok, struct err *err);
+bool fleet_audit(const struct fleet *f, struct store_write *w, const char *event, const char *object, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
+/* ERR_CONFLICT unless `expected` is 0 or `have`. */
+bool fleet_version(const char *what, const char *name, uint64_t have, uint64_t expected, struct err *err);
+/* ERR_NOT_FOUND and ERR_CONFLICT of the store, with the thing's kind and what was asked for; returns false. */
+bool fleet_missing(const char *kind, const char *which, struct err *err);
+/* A text as the store shall keep it: UTF-8 in NFC without control characters, marks of direction or blanks at its ends. */
+bool fleet_text(const char *member, char *value, size_t cap, bool required, struct err *err);
+/* A name by which things are found: such a text, that no id looks like. */
+bool fleet_name(char *value, size_t cap, struct err *err);
+/* Puts a record under a fresh id: `put` is called until the id is free. */
+bool fleet_fresh_id(const char *prefix, char id[32], struct err *err);
+/* Is every member what it may be?  Names are put into NFC.  (device.c) */
+bool fleet_device_check(struct store_device *d, struct err *err);
+void fleet_warn(struct fleet_warnings *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Reads inside `w`, or by themselves when it is NULL. */
+bool fleet_device_in(const struct fleet *f, struct store_write *w, const char *which, struct store_device *out,
+                     struct err *err);
+bool fleet_group_in(const struct fleet *f, struct store_write *w, const char *which, struct store_group *out, struct err *err);
+bool fleet_policy_in(const struct fleet *f, struct store_write *w, const char *which, struct store_policy *out,
+                     struct err *err);
+bool fleet_reach_in(const struct fleet *f, struct store_write *w, const char *policy, const char *device,
+                    struct store_reach *out, struct err *err);
+const struct config_endpoint *fleet_endpoint(const struct fleet *f, const struct store_policy *p);
+const struct template *fleet_template(const struct fleet *f, const struct store_policy *p);
+
+/* ---- what goes with a device or a policy (effects.c) ---- */
+
+/* What is looked through: all of a device, all that was made by a policy, or both.  With a policy only what belongs to devices
+ * that have it no more is taken away. */
+struct fleet_sweep {
+    const char *device;            /* id or NULL */
+    const char *policy;            /* id or NULL */
+    bool revoke;                   /* certificates too */
+    const char *why;               /* for requests: the note that their device is told by */
+};
+/* In writes of its own of bounded size, or, when e->dry_run, inside `w` and without changing anything. */
+bool fleet_sweep(const struct fleet *f, struct store_write *w, const struct fleet_sweep *s, struct fleet_effects *e,
+                 struct err *err);
+/* Open challenges of a device, or made by a policy, inside a write. */
+bool fleet_void_challenges(const struct fleet *f, struct store_write *w, const char *device, const char *policy,
+                           uint64_t *n, struct err *err);
+
+/* ---- names of a device (challenge.c) ---- */
+
+/* As fleet_names, with the group by which the device has the policy, or would have it. */
+bool fleet_names_by(const struct fleet *f, struct store_write *w, const struct store_policy *p, const struct store_device *d,
+                    const char *group, struct fleet_names *out, struct err *err);
+/* The group by which it has the policy, or the only one it is in; "" none.  Only looked for where a pattern names it. */
+bool fleet_group_of(const struct fleet *f, struct store_write *w, const struct store_policy *p, const struct store_device *d,
+                    char group[64], struct err *err);
+
+/* ---- subjects that no two devices may share (unique.c) ---- */
+
+/* Are the subjects of a pattern different for any two devices, since their names are? */
+bool fleet_subject_certain(const char *subject);
+struct fleet_subjects;
+struct fleet_subjects *fleet_subjects_new(void);
+void fleet_subjects_free(struct fleet_subjects *s);
+/* Remembers who has this subject; *other: who had it before, "" nobody (then `id` is kept). */
+bool fleet_subjects_add(struct fleet_subjects *s, const char *subject, const char *id, char other[32], struct err *err);
+bool fleet_subjects_has(const struct fleet_subjects *s, const char *subject);
+/* Those of all devices that have the policy; what cannot be made is left out. */
+bool fleet_subjects_seed(const struct fleet *f, const struct store_policy *p, struct fleet_subjects *s, struct err *err);
+/* May `target`, a device or a group, have the policy beside those that have it?  ERR_EXISTS, ERR_CONFIG. */
+bool fleet_target_fits(const struct fleet *f, const struct store_policy *p, const struct store_device *device,
+                       const struct store_group *group, struct err *err);

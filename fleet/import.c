@@ -1,0 +1,318 @@
+#include "fleet/import.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "import_internal.h"
+
+#define BATCH 1000 /* devices of one write */
+#define PROGRESS 500
+
+/* ---- one reading of the file ---- */
+
+/* What is done with a row that is right. */
+typedef bool (*row_verb)(struct importing *i, struct import_row *r, struct err *err);
+
+struct pass {
+    struct importing *i;
+    row_verb verb;
+    uint64_t rows, of;
+    bool telling;          /* mistakes are told: the first reading */
+    struct import_row row; /* too large for the stack of a callback */
+};
+
+static void mistake(struct pass *p, uint64_t line, const char *text)
+{
+    if (!p->telling)
+        return;
+    p->i->n.bad++;
+    if (p->i->o->problem)
+        p->i->o->problem(p->i->o->ctx, line, text);
+}
+
+static bool one_row(void *ctx, const struct table_row *row)
+{
+    struct pass *p = ctx;
+    struct importing *i = p->i;
+    struct err err = {0};
+    if (!i->header) {
+        i->header = true;
+        if (import_header(i, row, &err))
+            return true;
+        err_prefix(&err, "line %llu", (unsigned long long)row->line);
+        i->err = err;
+        return false;
+    }
+    p->rows++;
+    bool good = import_row_read(i, row, &p->row, &err);
+    if (!good && err.kind == ERR_CONFIG) {
+        mistake(p, row->line, err.text);
+    } else if (!good || !p->verb(i, &p->row, &err)) {
+        i->err = err;
+        return false;
+    }
+    if (p->rows % PROGRESS == 0 && i->o->progress)
+        i->n.stopped = !i->o->progress(i->o->ctx, p->rows, p->of);
+    return !i->n.stopped;
+}
+
+static bool forget(struct importing *i, struct err *err)
+{
+    fleet_subjects_free(i->names);
+    fleet_subjects_free(i->subjects);
+    i->names = i->subjects = NULL;
+    i->header = false;
+    if (!(i->names = fleet_subjects_new()))
+        return err_memory(err);
+    if (!i->o->policy || fleet_subject_certain(i->policy.subject))
+        return true;
+    return ((i->subjects = fleet_subjects_new()) || err_memory(err)) &&
+           fleet_subjects_seed(i->f, &i->policy, i->subjects, err);
+}
+
+static bool read_file(struct pass *p, struct err *err)
+{
+    struct importing *i = p->i;
+    struct err why = {0};
+    i->err = (struct err){0};
+    rewind(i->o->in);
+    if (!forget(i, err))
+        return false;
+    bool ok = table_read(i->o->in, one_row, p, &why);
+    if (i->err.kind != ERR_NONE) {
+        *err = i->err;
+        return false;
+    }
+    if (!ok) {
+        *err = why;
+        return false;
+    }
+    return i->header || i->n.stopped ||
+           err_set(err, ERR_CONFIG, "the file is empty: its first line names the columns");
+}
+
+/* ---- the first: what would be done ---- */
+
+static bool plan_row(struct importing *i, struct import_row *r, struct err *err)
+{
+    struct store_reach reach;
+    i->n.rows++;
+    if (r->same)
+        i->n.same++;
+    else if (r->exists)
+        i->n.updated++;
+    else
+        i->n.made++;
+    if (!i->o->policy)
+        return true;
+    reach.way = WAY_NONE;
+    if (r->exists && !fleet_reach_in(i->f, NULL, i->policy.id, r->device.id, &reach, err))
+        return false;
+    i->n.assigned += reach.way != WAY_DEVICE;
+    i->n.challenges += i->o->challenges != NULL;
+    return true;
+}
+
+/* ---- the second: doing it, in batches ---- */
+
+struct batch {
+    struct importing i; /* first, so that a row's verb finds it */
+    struct store_write *w;
+    size_t rows;
+    struct fleet_import_counts before; /* as it was at the last commit */
+    struct import_out *out;
+};
+
+static bool has_certificate(const struct importing *i, struct store_write *w, const char *device,
+                            bool *out, struct err *err);
+
+static bool open_batch(struct batch *b, struct err *err)
+{
+    b->before = b->i.n;
+    b->rows = 0;
+    return b->w || store_write_begin(b->i.f->store, &b->w, err);
+}
+
+static bool close_batch(struct batch *b, struct err *err)
+{
+    struct store_write *w = b->w;
+    if (!w)
+        return true;
+    b->w = NULL;
+    if (b->out && !import_out_flush(b->out, err)) {
+        store_write_abort(w);
+        b->i.n = b->before;
+        return false;
+    }
+    if (store_write_commit(w, err))
+        return true;
+    b->i.n = b->before;
+    return false;
+}
+
+static bool put_device(struct batch *b, struct import_row *r, struct err *err)
+{
+    bool changed;
+    if (!r->exists) {
+        b->i.n.made++;
+        return fleet_device_add(b->i.f, b->w, &r->device, err);
+    }
+    if (!fleet_device_edit_in(b->i.f, b->w, 0, &r->device, &changed, err))
+        return false;
+    *(changed ? &b->i.n.updated : &b->i.n.same) += 1;
+    return true;
+}
+
+static bool put_groups(struct batch *b, const struct import_row *r, struct err *err)
+{
+    for (size_t k = 0; k < r->group_n; k++) {
+        struct store_group g;
+        struct err why = {0};
+        bool changed;
+        if (!store_write_group_get(b->w, r->group[k], &g, &why)) {
+            if (why.kind != ERR_NOT_FOUND) {
+                *err = why;
+                return false;
+            }
+            g = (struct store_group){.users = false};
+            memcpy(g.name, r->group[k], sizeof g.name);
+            if (!fleet_group_add(b->i.f, b->w, &g, err))
+                return false;
+            b->i.n.groups++;
+        }
+        if (!fleet_member_add_in(b->i.f, b->w, &g, r->device.id, &changed, err))
+            return false;
+    }
+    return true;
+}
+
+struct holding {
+    int64_t now;
+    bool found;
+};
+
+static void note_cert(void *ctx, const struct store_cert *c)
+{
+    struct holding *h = ctx;
+    h->found |= c->state != CERT_REVOKED && c->not_after > h->now;
+}
+
+static bool has_certificate(const struct importing *i, struct store_write *w, const char *device,
+                            bool *out, struct err *err)
+{
+    struct holding h = {.now = i->f->now};
+    const struct store_cert_filter filter = {.state = -1, .device = device, .policy = i->policy.id};
+    struct store_page page = {.limit = STORE_PAGE_MAX, .in = w};
+    if (!store_cert_page(i->f->store, &filter, &page, note_cert, &h, err))
+        return false;
+    *out = h.found;
+    return true;
+}
+
+static bool put_challenge(struct batch *b, const struct import_row *r, struct err *err)
+{
+    const struct fleet_challenge_wish wish = {
+        .device = r->device.id, .policy = b->i.policy.id, .ttl = b->i.o->ttl, .hex = b->i.o->hex};
+    struct fleet_challenge c = {.secret = ""};
+    bool holds = false;
+    if (!import_out_has(b->out, r->device.id)) {
+        if (r->exists && !has_certificate(&b->i, b->w, r->device.id, &holds, err))
+            return false;
+    } else {
+        holds = true;
+    }
+    if (holds) {
+        b->i.n.had++;
+        return true;
+    }
+    bool ok = fleet_challenge_add(b->i.f, b->w, &wish, &c, err) &&
+              import_out_add(b->out, b->i.f, &c, err);
+    fleet_challenge_wipe(&c);
+    b->i.n.challenges += ok;
+    return ok;
+}
+
+static bool do_row(struct importing *i, struct import_row *r, struct err *err)
+{
+    struct batch *b = (struct batch *)i;
+    bool changed = false;
+    if (!b->w && !open_batch(b, err))
+        return false;
+    b->i.n.rows++;
+    bool ok = put_device(b, r, err) && put_groups(b, r, err) &&
+              (!i->o->policy ||
+               fleet_policy_assign_in(i->f, b->w, &i->policy, r->device.id, &changed, err));
+    b->i.n.assigned += changed;
+    ok = ok && (!b->out || put_challenge(b, r, err));
+    if (!ok) {
+        err_prefix(err, "line %llu", (unsigned long long)r->line);
+        store_write_abort(b->w);
+        b->w = NULL;
+        b->i.n = b->before;
+        return false;
+    }
+    return ++b->rows < BATCH || close_batch(b, err);
+}
+
+/* ---- together ---- */
+
+static bool ready(struct importing *i, struct err *err)
+{
+    if (!i->o->policy)
+        return !i->o->challenges ||
+               err_set(err, ERR_CONFIG, "challenges are made for a policy: say which");
+    if (!fleet_policy_in(i->f, NULL, i->o->policy, &i->policy, err))
+        return false;
+    if (!i->o->challenges)
+        return true;
+    if (i->policy.paused)
+        return err_refuse(err, REASON_POLICY_PAUSED, "policy %s is paused", i->policy.name);
+    if (i->policy.challenge != POLICY_ONE_TIME)
+        return err_set(err, ERR_CONFLICT, "policy %s has no one-time challenges", i->policy.name);
+    return i->f->key ||
+           err_set(err, ERR_CONFIG, "no challenge can be made without the challenge key");
+}
+
+static bool do_all(struct importing *i, uint64_t rows, struct err *err)
+{
+    struct batch b = {.i = *i};
+    struct pass second = {.i = &b.i, .verb = do_row, .of = rows};
+    bool ok = true;
+    b.i.n = (struct fleet_import_counts){.bad = i->n.bad};
+    if (i->o->challenges)
+        ok = import_out_open(i->f, i->o->challenges, &b.out, err);
+    ok = ok && read_file(&second, err);
+    if (ok)
+        ok = close_batch(&b, err);
+    else if (b.w)
+        store_write_abort(b.w);
+    import_out_close(b.out);
+    *i = b.i;
+    return ok;
+}
+
+bool fleet_import_run(const struct fleet *f, const struct fleet_import *o,
+                      struct fleet_import_counts *out, struct err *err)
+{
+    struct importing i = {.f = f, .o = o};
+    struct pass *first = calloc(1, sizeof *first);
+    bool ok = (first || err_memory(err)) && ready(&i, err);
+    if (ok) {
+        *first = (struct pass){.i = &i, .verb = plan_row, .telling = true};
+        ok = read_file(first, err);
+    }
+    if (ok && i.n.bad && !o->partial)
+        ok = err_set(err, ERR_CONFIG, "%llu of %llu lines have a mistake: nothing was imported",
+                     (unsigned long long)i.n.bad, (unsigned long long)(i.n.bad + i.n.rows));
+    if (ok && !o->dry_run && !i.n.stopped) {
+        if (o->confirm && !o->confirm(o->ctx, &i.n))
+            ok = err_set(err, ERR_CONFLICT, "not confirmed: nothing was changed");
+        else
+            ok = do_all(&i, first->rows, err);
+    }
+    fleet_subjects_free(i.names);
+    fleet_subjects_free(i.subjects);
+    free(first);
+    *out = i.n;
+    return ok;
+}
