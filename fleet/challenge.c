@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "enroll/assigned.h"
 #include "fleet_internal.h"
 
 /* ---- names ---- */
@@ -137,25 +138,11 @@ static bool policy_for(const struct fleet *f, struct store_write *w, const char 
     return fleet_policy_in(f, w, only.policy, p, err);
 }
 
-static bool standing(const struct fleet *f, struct store_write *w, const struct store_device *d,
+static bool standing(struct store_write *w, const struct store_device *d,
                      const struct store_policy *p, struct err *err)
 {
-    struct store_reach reach;
-    if (d->state == DEVICE_RETIRED)
-        return err_refuse(err, REASON_DEVICE_RETIRED, "device %.64s is retired", d->name);
-    if (d->state == DEVICE_ISOLATED)
-        return err_refuse(err, REASON_DEVICE_ISOLATED,
-                          "device %.64s is isolated: it renews what it has and gets nothing new",
-                          d->name);
-    if (p->paused)
-        return err_refuse(err, REASON_POLICY_PAUSED, "policy %s is paused", p->name);
-    if (!fleet_reach_in(f, w, p->id, d->id, &reach, err))
-        return false;
-    if (reach.way != WAY_NONE)
-        return true;
-    return err_refuse(err, REASON_POLICY_UNASSIGNED,
-                      "policy %s is not assigned to device %.64s, nor to a group of it or its user",
-                      p->name, d->name);
+    struct assigned may;
+    return assigned_check_in(w, d->id, p->id, ASSIGNED_ENROL, &may, err);
 }
 
 static bool made_here(const struct store_policy *p, struct err *err)
@@ -253,7 +240,7 @@ bool fleet_challenge_add(const struct fleet *f, struct store_write *w,
         return err_set(err, ERR_CONFIG, "no challenge can be made without the challenge key");
     if (!fleet_device_in(f, w, wish->device, &c.device, err) ||
         !policy_for(f, w, wish->policy, &c.device, &c.policy, err) ||
-        !standing(f, w, &c.device, &c.policy, err) || !made_here(&c.policy, err) ||
+        !standing(w, &c.device, &c.policy, err) || !made_here(&c.policy, err) ||
         !fleet_group_of(f, w, &c.policy, &c.device, group, err) ||
         !fleet_names_by(f, w, &c.policy, &c.device, group, &c.names, err))
         return false;

@@ -4,6 +4,7 @@
 #include "fleet_internal.h"
 
 #define ID_TRIES 16 /* a taken id is drawn again */
+#define OLD_NAME 80 /* octets of its name that a retired device keeps, when another takes it */
 
 static const char *const platforms[] = {"",         "apple",   "windows", "android",
                                         "chromeos", "network", "linux",   "other"};
@@ -68,7 +69,10 @@ static bool free_name(const struct fleet *f, struct store_write *w, const char *
     if (old.state != DEVICE_RETIRED)
         return err_set(err, ERR_EXISTS, "name: device %s is called \"%.100s\" already", old.id,
                        name);
-    snprintf(old.name, sizeof old.name, "%.90s (retired %s)", name, old.id);
+    size_t kept = strnlen(name, OLD_NAME);
+    while (kept && ((unsigned char)name[kept] & 0xc0) == 0x80)
+        kept--; /* no character is cut in two */
+    snprintf(old.name, sizeof old.name, "%.*s (retired %.31s)", (int)kept, name, old.id);
     old.changed_at = f->now;
     return store_device_replace(w, &old, old.version, err) &&
            fleet_audit(f, w, "device.renamed", old.id, "now \"%s\": a new device has its name",

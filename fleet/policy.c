@@ -145,7 +145,7 @@ static void warn_of(const struct store_policy *p, bool unique, struct fleet_warn
 static bool check(const struct fleet *f, struct store_policy *p, struct fleet_warnings *warn,
                   struct err *err)
 {
-    const struct config_endpoint *e;
+    const struct config_endpoint *e = NULL;
     bool unique;
     if (!fleet_name(p->name, sizeof p->name, err) ||
         !fleet_text("subject", p->subject, sizeof p->subject, true, err) ||

@@ -7,7 +7,7 @@
 
 #include <openssl/crypto.h>
 
-#include "scepctl/ctl.h"
+#include "scepctl/ctl_fleet.h"
 #include "config/suggest.h"
 
 #define CHALLENGES_AT_ONCE 10000 /* one transaction, and all on the terminal of one person */
@@ -168,6 +168,82 @@ static void note_new(struct ctl *ctl, const struct store_challenge *c, size_t co
              c->endpoint[0] ? c->endpoint : ctl->config->endpoint[0].path);
 }
 
+/* ---- for a device ---- */
+
+/* What its policy says cannot be said again. */
+static int read_device_wish(struct ctl *ctl, const struct ctl_args *a,
+                            struct fleet_challenge_wish *w)
+{
+    static const char *const not_with[] = {"count",    "uses",     "subject", "san",
+                                           "template", "endpoint", "label"};
+    static const char *const forms[] = {"groups", "hex16", NULL};
+    int form = 0, rc;
+    for (size_t i = 0; i < sizeof not_with / sizeof *not_with; i++)
+        if (ctl_arg(a, not_with[i]))
+            return ctl_fail(ctl, CTL_USAGE, NULL,
+                            "--%s does not go with --device: its policy says it", not_with[i]);
+    if ((rc = ctl_arg_word(ctl, a, "format", forms, &form)) ||
+        (rc = ctl_arg_duration(ctl, a, "expires", 0, &w->ttl)))
+        return rc;
+    w->hex = form == 1 ? CHALLENGE_HEX_MIN : 0;
+    w->device = ctl_arg(a, "device");
+    w->policy = ctl_arg(a, "policy");
+    return CTL_DONE;
+}
+
+/* --new-device: one that is not there yet is made, and gets the policy. */
+static int make_device(struct ctl *ctl, const struct ctl_fleet *f,
+                       const struct fleet_challenge_wish *w)
+{
+    struct store_device d = {.id = ""};
+    struct fleet_warnings warnings = {0};
+    struct err err = {0};
+    bool changed;
+    if (store_device_get(ctl->store, w->device, &d, &err))
+        return CTL_DONE;
+    if (err.kind != ERR_NOT_FOUND)
+        return ctl_fail_err(ctl, &err, NULL);
+    err = (struct err){0};
+    if (!w->policy)
+        return ctl_fail(ctl, CTL_USAGE, NULL, "--new-device needs --policy");
+    if (strlen(w->device) >= sizeof d.name)
+        return ctl_fail(ctl, CTL_USAGE, NULL, "the name of a device has %zu octets at most",
+                        sizeof d.name - 1);
+    d = (struct store_device){.id = ""};
+    memcpy(d.name, w->device, strlen(w->device) + 1);
+    if (!fleet_device_new(&f->fleet, &d, &err) ||
+        !fleet_policy_assign(&f->fleet, w->policy, 0, d.id, false, &warnings, &changed, &err))
+        return ctl_fail_err(ctl, &err, NULL);
+    ctl_note(ctl, "made device %s (%s) with policy %s", d.name, d.id, w->policy);
+    return CTL_DONE;
+}
+
+static int new_for_device(struct ctl *ctl, const struct ctl_args *a)
+{
+    struct fleet_challenge_wish wish = {.device = NULL};
+    struct fleet_challenge c = {.secret = ""};
+    struct ctl_fleet f;
+    struct err err = {0};
+    int rc;
+    if ((rc = read_device_wish(ctl, a, &wish)) || (rc = ctl_fleet_begin(ctl, true, &f)))
+        return rc;
+    if (ctl->dry_run) {
+        ctl_note(ctl, "would make a challenge for device %s", wish.device);
+    } else if (ctl_arg(a, "new-device") && (rc = make_device(ctl, &f, &wish))) {
+        /* told */
+    } else if (!fleet_challenge_new(&f.fleet, &wish, &c, &err)) {
+        rc = ctl_fail_err(ctl, &err,
+                          err.kind == ERR_NOT_FOUND ? "scepctl device new makes a device" : NULL);
+    } else {
+        print_new(ctl, &c.record, c.secret);
+        note_new(ctl, &c.record, 1);
+        ctl_note(ctl, "  for device %s by policy %s", c.device.name, c.policy.name);
+    }
+    fleet_challenge_wipe(&c);
+    ctl_fleet_end(&f);
+    return rc;
+}
+
 int ctl_challenge_new(struct ctl *ctl, const struct ctl_args *a)
 {
     struct challenge_wish wish = {0};
@@ -176,6 +252,10 @@ int ctl_challenge_new(struct ctl *ctl, const struct ctl_args *a)
     char(*secret)[CHALLENGE_TEXT_MAX] = NULL;
     struct store_challenge *made = NULL;
     int64_t count;
+    if (ctl_arg(a, "device"))
+        return new_for_device(ctl, a);
+    if (ctl_arg(a, "policy") || ctl_arg(a, "new-device"))
+        return ctl_fail(ctl, CTL_USAGE, NULL, "--policy and --new-device go with --device");
     int rc = ctl_need_config(ctl);
     if (rc || (rc = read_wish(ctl, a, &wish, &count)))
         return rc;

@@ -59,11 +59,104 @@ static const struct ctl_flag challenge_new_flags[] = {
     {"endpoint", 0, "PATH", false, "only at this endpoint"},
     {"label", 0, "TEXT", false, "a note; templates may write it into names"},
     {"format", 0, "FORM", false, "groups (default), or hex16 as NDES has it"},
+    {"device", 0, "NAME", false, "for this device, with the names that its policy gives it"},
+    {"policy", 0, "NAME", false, "with --device: by this policy (the only one it has)"},
+    {"new-device", 0, NULL, false, "with --device: make it, and assign the policy, if it is not there"},
     END,
 };
 static const struct ctl_flag challenge_list_flags[] = {
     {"state", 0, "STATE", false, "active, used, expired, revoked"},
     {"limit", 0, "N", false, "at most so many (50); 0 for all"},
+    END,
+};
+static const struct ctl_flag device_list_flags[] = {
+    {"search", 's', "TEXT", false, "whose name or serial number begins so, any case"},
+    {"state", 0, "STATE", false, "active, isolated, retired"},
+    {"platform", 0, "NAME", false, "apple, windows, android, chromeos, network, linux, other"},
+    {"user", 0, "NAME", false, "of this user"},
+    {"group", 0, "NAME", false, "in this group, or whose user is"},
+    {"policy", 0, "NAME", false, "that have this policy, by whichever way"},
+    {"limit", 0, "N", false, "at most so many (50); 0 for all"},
+    END,
+};
+#define DEVICE_MEMBERS                                                                        \
+    {"platform", 0, "NAME", false, "apple, windows, android, chromeos, network, linux, other"}, \
+        {"serial-number", 0, "TEXT", false, "of its maker"},                                  \
+        {"udid", 0, "TEXT", false, "or any other identifier of its platform"},                \
+        {"user", 0, "NAME", false, "log-in name or UPN of who has it"},                       \
+        {"email", 0, "ADDRESS", false, "of who has it"},                                      \
+        {"host", 0, "NAME", false, "its full host name"}
+static const struct ctl_flag device_new_flags[] = {DEVICE_MEMBERS, END};
+static const struct ctl_flag device_edit_flags[] = {
+    {"name", 0, "NAME", false, "a new name"},
+    DEVICE_MEMBERS,
+    END,
+};
+static const struct ctl_flag device_note_flags[] = {
+    {"note", 0, "TEXT", false, "a word on why; kept in the audit log"},
+    END,
+};
+static const struct ctl_flag device_retire_flags[] = {
+    {"note", 0, "TEXT", false, "a word on why; kept in the audit log"},
+    {"from", 0, "FILE", false,
+     "ids, one a line, as \"device list --ids\" writes them; - for standard input"},
+    END,
+};
+static const struct ctl_flag device_import_flags[] = {
+    {"policy", 0, "NAME", false, "assign this policy to every device"},
+    {"challenges", 0, "FILE", false,
+     "with --policy: a challenge for every device that has no certificate by it, into FILE (mode 0600)"},
+    {"expires", 0, "TIME", false, "life of these challenges (as the policy says)"},
+    {"format", 0, "FORM", false, "groups (default), or hex16 as NDES has it"},
+    {"update", 0, NULL, false, "devices that exist become what the file says"},
+    {"partial", 0, NULL, false, "leave out lines with a mistake and take the rest"},
+    {"new-groups", 0, NULL, false, "make groups of devices that do not exist"},
+    END,
+};
+static const struct ctl_flag limit_flags[] = {
+    {"limit", 0, "N", false, "at most so many (50); 0 for all"},
+    END,
+};
+static const struct ctl_flag name_list_flags[] = {
+    {"search", 's', "TEXT", false, "whose name begins so, any case"},
+    {"limit", 0, "N", false, "at most so many (50); 0 for all"},
+    END,
+};
+static const struct ctl_flag group_new_flags[] = {
+    {"users", 0, NULL, false, "its members are users, whose devices count, instead of devices"},
+    {"note", 0, "TEXT", false, "what it is for"},
+    END,
+};
+static const struct ctl_flag group_edit_flags[] = {
+    {"name", 0, "NAME", false, "a new name"},
+    {"note", 0, "TEXT", false, "what it is for"},
+    END,
+};
+#define POLICY_MEMBERS                                                                          \
+    {"subject", 0, "PATTERN", false, "with wildcards: CN=%devicename%,O=Example"},              \
+        {"san", 0, "PATTERN", false, "alternative names: DNS:%host%,UPN:%user%@example.org"},   \
+        {"endpoint", 0, "PATH", false, "where its devices enrol (the only one)"},               \
+        {"challenge", 0, "KIND", false, "one-time, static, upstream or none"},                  \
+        {"expires", 0, "TIME", false, "life of a one-time challenge (1h)"},                     \
+        {"key", 0, "KIND", false, "rsa2048, rsa3072, rsa4096, p256, p384 (and rsa1024)"},       \
+        {"key-usage", 0, "USAGE", false, "signing, encryption or both (what the template gives)"}, \
+        {"eku", 0, "NAMES", false, "extended key usages, commas between (the template's)"},     \
+        {"retries", 0, "N", false, "how often a device asks again: 0 to 30 (3)"},               \
+        {"retry-delay", 0, "TIME", false, "and how long it waits between (10s)"},               \
+        {"revoke-on-removal", 0, "yes|no", false,                                               \
+         "are certificates revoked when a device loses the policy? (yes)"}
+static const struct ctl_flag policy_new_flags[] = {POLICY_MEMBERS, END};
+static const struct ctl_flag policy_edit_flags[] = {
+    {"name", 0, "NAME", false, "a new name"},
+    POLICY_MEMBERS,
+    END,
+};
+static const struct ctl_flag policy_check_flags[] = {
+    {"csr", 0, "FILE", false, "would this request of the device get a certificate? PEM or DER, - for standard input"},
+    END,
+};
+static const struct ctl_flag policy_assign_flags[] = {
+    {"force", 0, NULL, false, "to a group, though the subject has nothing of the device in it"},
     END,
 };
 static const struct ctl_flag request_list_flags[] = {
@@ -210,13 +303,78 @@ const struct ctl_verb ctl_verbs[] = {
      {"scepctl ca install ca.pem root.pem", "scepctl ca install answer.p7b --dry-run", NULL}, ctl_ca_install},
     {"challenge", "new", "", 0, 0, "make challenge passwords: on standard output alone, one a line", challenge_new_flags,
      {"scepctl challenge new", "scepctl challenge new --expires 2d --subject CN=ipad-0113",
-      "scepctl challenge new --count 200 --expires 7d -q > passwords"}, ctl_challenge_new},
+      "scepctl challenge new --device ipad-0113"}, ctl_challenge_new},
     {"challenge", "list", "", 0, 0, "challenges, never their passwords", challenge_list_flags,
      {"scepctl challenge list --state active", "scepctl challenge list --json", NULL}, ctl_challenge_list},
     {"challenge", "show", "ID", 1, 1, "one challenge: its bounds and its last use", NO_FLAGS,
      {"scepctl challenge show chl_4h7t2m", NULL, NULL}, ctl_challenge_show},
     {"challenge", "revoke", "ID...", 1, CTL_MAX_IDS, "make challenges worthless", NO_FLAGS,
      {"scepctl challenge revoke chl_4h7t2m", NULL, NULL}, ctl_challenge_revoke},
+    {"device", "list", "", 0, 0, "devices, by name", device_list_flags,
+     {"scepctl device list --state active --policy corp", "scepctl device list -s ipad- --json",
+      "scepctl device list --group lab --ids | scepctl device retire --from - --yes --expect 214"}, ctl_device_list},
+    {"device", "show", "ID|NAME", 1, 1, "one device: what it is, its groups, policies and certificates", NO_FLAGS,
+     {"scepctl device show ipad-0113", NULL, NULL}, ctl_device_show},
+    {"device", "new", "NAME", 1, 1, "make a device known; its id is printed", device_new_flags,
+     {"scepctl device new ipad-0113 --platform apple --serial-number C02XG0FDH7JY --user anna", NULL, NULL}, ctl_device_new},
+    {"device", "edit", "ID|NAME", 1, 1, "change what is known of a device; an empty value takes it away", device_edit_flags,
+     {"scepctl device edit ipad-0113 --user ben --email ben@example.org", NULL, NULL}, ctl_device_edit},
+    {"device", "isolate", "ID|NAME...", 1, CTL_MAX_IDS, "it may renew what it has and gets nothing new", device_note_flags,
+     {"scepctl device isolate ipad-0113 --note \"lost, perhaps\"", NULL, NULL}, ctl_device_isolate},
+    {"device", "release", "ID|NAME...", 1, CTL_MAX_IDS, "end the isolation of devices", device_note_flags,
+     {"scepctl device release ipad-0113", NULL, NULL}, ctl_device_release},
+    {"device", "retire", "[ID|NAME...]", 0, CTL_MAX_IDS,
+     "for good: certificates revoked, requests cancelled, challenges void", device_retire_flags,
+     {"scepctl device retire ipad-0113 --note sold", "scepctl device retire ipad-0113 --dry-run",
+      "scepctl device list --user anna --ids | scepctl device retire --from - --yes --expect 3"}, ctl_device_retire},
+    {"device", "history", "ID|NAME", 1, 1, "what it tried and what was done with it, newest first", limit_flags,
+     {"scepctl device history ipad-0113", NULL, NULL}, ctl_device_history},
+    {"device", "import", "FILE|-", 1, 1, "devices from comma-separated values; the first line names the columns", device_import_flags,
+     {"scepctl device import fleet.csv --dry-run", "scepctl device import fleet.csv --policy corp --challenges out.csv",
+      "scepctl device import fleet.csv --update --new-groups"}, ctl_device_import},
+    {"group", "list", "", 0, 0, "groups of devices or users, by name", name_list_flags,
+     {"scepctl group list", NULL, NULL}, ctl_group_list},
+    {"group", "show", "ID|NAME", 1, 1, "one group and its policies", NO_FLAGS,
+     {"scepctl group show sales", NULL, NULL}, ctl_group_show},
+    {"group", "members", "ID|NAME", 1, 1, "who is in it", limit_flags,
+     {"scepctl group members sales --limit 0", NULL, NULL}, ctl_group_members},
+    {"group", "new", "NAME", 1, 1, "make a group; its id is printed", group_new_flags,
+     {"scepctl group new sales", "scepctl group new staff --users", NULL}, ctl_group_new},
+    {"group", "edit", "ID|NAME", 1, 1, "change its name or note", group_edit_flags,
+     {"scepctl group edit sales --name \"Sales EMEA\"", NULL, NULL}, ctl_group_edit},
+    {"group", "add", "GROUP MEMBER...", 2, CTL_MAX_IDS, "devices, or users, join a group and get its policies", NO_FLAGS,
+     {"scepctl group add sales ipad-0113 ipad-0114", "scepctl group add staff anna", NULL}, ctl_group_add},
+    {"group", "drop", "GROUP MEMBER...", 2, CTL_MAX_IDS, "they leave it, and lose policies that they have by it alone", NO_FLAGS,
+     {"scepctl group drop sales ipad-0113 --dry-run", NULL, NULL}, ctl_group_drop},
+    {"group", "remove", "ID|NAME", 1, 1, "take a group away, and with it what its members have by it alone", NO_FLAGS,
+     {"scepctl group remove sales --dry-run", "scepctl group remove sales --yes --expect 214", NULL}, ctl_group_remove},
+    {"group", "history", "ID|NAME", 1, 1, "what was done with it, newest first", limit_flags,
+     {"scepctl group history sales", NULL, NULL}, ctl_group_history},
+    {"policy", "list", "", 0, 0, "policies, by name", name_list_flags, {"scepctl policy list", NULL, NULL}, ctl_policy_list},
+    {"policy", "show", "ID|NAME", 1, 1, "one policy and what it is assigned to", NO_FLAGS,
+     {"scepctl policy show corp", NULL, NULL}, ctl_policy_show},
+    {"policy", "new", "NAME", 1, 1, "say which certificate devices shall have; its id is printed", policy_new_flags,
+     {"scepctl policy new corp --subject CN=%devicename%,O=Example --san DNS:%host% --endpoint /scep/corp", NULL, NULL},
+     ctl_policy_new},
+    {"policy", "edit", "ID|NAME", 1, 1, "change a policy; open challenges go when names do", policy_edit_flags,
+     {"scepctl policy edit corp --retries 10 --retry-delay 60s", NULL, NULL}, ctl_policy_edit},
+    {"policy", "pause", "ID|NAME", 1, 1, "nothing is issued or renewed by it until it is resumed", NO_FLAGS,
+     {"scepctl policy pause corp", NULL, NULL}, ctl_policy_pause},
+    {"policy", "resume", "ID|NAME", 1, 1, "end a pause", NO_FLAGS, {"scepctl policy resume corp", NULL, NULL}, ctl_policy_resume},
+    {"policy", "check", "POLICY [DEVICE]", 1, 2, "what a device would get, and whether it may; or: all its devices; exit 7 if not",
+     policy_check_flags,
+     {"scepctl policy check corp", "scepctl policy check corp ipad-0113", "scepctl policy check corp ipad-0113 --csr ipad.csr"},
+     ctl_policy_check},
+    {"policy", "assign", "POLICY DEVICE|GROUP...", 2, CTL_MAX_IDS, "these shall have it", policy_assign_flags,
+     {"scepctl policy assign corp sales", "scepctl policy assign corp ipad-0113", NULL}, ctl_policy_assign},
+    {"policy", "unassign", "POLICY DEVICE|GROUP...", 2, CTL_MAX_IDS,
+     "who has it by no other way loses it: certificates, requests, challenges", NO_FLAGS,
+     {"scepctl policy unassign corp sales --dry-run", "scepctl policy unassign corp sales --yes --expect 214", NULL},
+     ctl_policy_unassign},
+    {"policy", "remove", "ID|NAME", 1, 1, "take a policy away from all its devices, and then itself", NO_FLAGS,
+     {"scepctl policy remove corp --dry-run", "scepctl policy remove corp --yes --expect 214", NULL}, ctl_policy_remove},
+    {"policy", "history", "ID|NAME", 1, 1, "what its devices tried and what was done with it, newest first", limit_flags,
+     {"scepctl policy history corp", NULL, NULL}, ctl_policy_history},
     {"request", "list", "", 0, 0, "requests that needed or need approval", request_list_flags,
      {"scepctl request list --state pending", "scepctl request list --json", NULL}, ctl_request_list},
     {"request", "show", "ID", 1, 1, "one request", NO_FLAGS,

@@ -1,5 +1,5 @@
 /* Devices: the record, how it is found, and how many there are in each state. */
-#include "fleet.h"
+#include "fleet_internal.h"
 #include "pager.h"
 
 #define DEVICE_VERSION 1

@@ -1,6 +1,6 @@
 /* Devices by page.  What leads is walked in its own order: names, devices of a user, members of a
  * group, what a policy is assigned to; the rest of the filter is held against each. */
-#include "fleet.h"
+#include "fleet_internal.h"
 
 #include <stdlib.h>
 

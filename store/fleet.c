@@ -1,6 +1,6 @@
 /* Devices, groups and policies are found alike: by an id, its beginning, or a name that no other of
  * the kind has. */
-#include "fleet.h"
+#include "fleet_internal.h"
 
 /* Characters of an id behind its prefix that are enough to mean it. */
 #define ID_BEGIN_MIN 4

@@ -1,5 +1,5 @@
 /* Devices, groups, policies and ties by page. */
-#include "fleet.h"
+#include "fleet_internal.h"
 #include "pager.h"
 
 /* ---- groups and policies: by name ---- */

@@ -1,5 +1,5 @@
 /* Groups: of devices, or of users. */
-#include "fleet.h"
+#include "fleet_internal.h"
 #include "pager.h"
 
 #define GROUP_VERSION 1

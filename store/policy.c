@@ -1,5 +1,5 @@
 /* Policies: what is to be in a certificate, and how a device comes by it. */
-#include "fleet.h"
+#include "fleet_internal.h"
 #include "pager.h"
 
 #define POLICY_VERSION 1

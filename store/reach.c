@@ -1,6 +1,6 @@
 /* By which way a device has a policy: assigned to it, to a group in which it is, or to a group in
  * which its user is.  And when it has none any more: who took it away. */
-#include "fleet.h"
+#include "fleet_internal.h"
 #include "pager.h"
 
 /* Targets of a policy that are looked at to say who took it away: for people, and bounded. */

@@ -1,7 +1,7 @@
 /* What ties devices, groups and policies together: a group holds its members, a policy what it is
  * assigned to.  Each tie stands in both directions; who took one away is remembered, so that a
  * refusal can name him. */
-#include "fleet.h"
+#include "fleet_internal.h"
 
 #define TIE_VERSION 1
 

@@ -1,6 +1,6 @@
 /* Devices, groups and policies: names, handles and ties in both directions, and the links by which
  * their certificates, challenges, requests, attempts and audit entries are found. */
-#include "fleet.h"
+#include "fleet_internal.h"
 #include "verify.h"
 
 /* ---- links ---- */

@@ -1,0 +1,452 @@
+/* scepctl device ... */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hex.h"
+#include "scepctl/ctl_fleet.h"
+
+static const char *const state_words[] = {"active", "isolated", "retired", NULL};
+
+/* ---- list ---- */
+
+static const struct ctl_column list_columns[] = {
+    {"ID", "id", CTL_TEXT, false},
+    {"NAME", "name", CTL_TEXT, true},
+    {"PLATFORM", "platform", CTL_TEXT, false},
+    {"STATE", "state", CTL_TEXT, false},
+    {"LAST SEEN", "seen_at", CTL_TIME, false},
+    {"USER", "user", CTL_TEXT, true},
+    {"SERIAL NUMBER", "serial_number", CTL_TEXT, false},
+    {NULL, "udid", CTL_TEXT, false},
+    {NULL, "email", CTL_TEXT, false},
+    {NULL, "host", CTL_TEXT, false},
+    {NULL, "created_at", CTL_TIME, false},
+    {NULL, "created_by", CTL_TEXT, false},
+    {NULL, "changed_at", CTL_TIME, false},
+    {NULL, "version", CTL_NUMBER, false},
+};
+
+struct listing {
+    struct ctl_list *list;
+    struct ctl_paging page;
+};
+
+static void list_one(void *ctx, const struct store_device *d)
+{
+    struct listing *l = ctx;
+    l->page.shown++;
+    const struct ctl_cell cells[] = {{d->id, 0},
+                                     {d->name, 0},
+                                     {d->platform, 0},
+                                     {state_words[d->state], 0},
+                                     {NULL, d->seen_at},
+                                     {d->user, 0},
+                                     {d->serial_number, 0},
+                                     {d->udid, 0},
+                                     {d->email, 0},
+                                     {d->host, 0},
+                                     {NULL, d->created_at},
+                                     {d->created_by, 0},
+                                     {NULL, d->changed_at},
+                                     {NULL, (int64_t)d->version}};
+    ctl_list_row(l->list, cells);
+}
+
+static int list_filter(struct ctl *ctl, const struct ctl_args *a, const struct ctl_fleet *f,
+                       struct store_device_filter *out, struct store_group *group,
+                       struct store_policy *policy)
+{
+    int rc = ctl_arg_word(ctl, a, "state", state_words, &out->state);
+    const char *of_group = ctl_arg(a, "group"), *of_policy = ctl_arg(a, "policy");
+    out->text = ctl_arg(a, "search");
+    out->platform = ctl_arg(a, "platform");
+    out->user = ctl_arg(a, "user");
+    if (rc == CTL_DONE && of_group && !(rc = ctl_find_group(ctl, f, of_group, group)))
+        out->group = group->id;
+    if (rc == CTL_DONE && of_policy && !(rc = ctl_find_policy(ctl, f, of_policy, policy)))
+        out->policy = policy->id;
+    return rc;
+}
+
+int ctl_device_list(struct ctl *ctl, const struct ctl_args *a)
+{
+    struct store_device_filter filter = {.state = -1};
+    struct store_group group;
+    struct store_policy policy;
+    struct listing l = {.list = NULL};
+    struct ctl_fleet f;
+    struct err err = {0};
+    char cursor[STORE_CURSOR_MAX] = "";
+    bool good = true;
+    int rc;
+    if ((rc = ctl_fleet_begin(ctl, false, &f)) ||
+        (rc = list_filter(ctl, a, &f, &filter, &group, &policy)) ||
+        (rc = ctl_arg_number(ctl, a, "limit", 0, INT32_MAX, 50, &l.page.limit)))
+        return rc;
+    l.list = ctl_list_new(ctl, list_columns, sizeof list_columns / sizeof list_columns[0]);
+    do {
+        struct store_page page = {.after = cursor, .limit = ctl_page_size(&l.page)};
+        good = store_device_page(ctl->store, &filter, &page, list_one, &l, &err);
+        memcpy(cursor, page.next, sizeof page.next);
+        l.page.more = good && *cursor;
+    } while (l.page.more && ctl_page_size(&l.page) > 0);
+    ctl_list_end(l.list);
+    if (!good)
+        return ctl_fail_err(ctl, &err, NULL);
+    ctl_paging_note(ctl, &l.page, "device", "devices");
+    return CTL_DONE;
+}
+
+/* ---- show ---- */
+
+struct gathered {
+    struct ctl *ctl;
+    const struct ctl_fleet *f;
+    char text[1024];
+    size_t n;
+    uint64_t count;
+    struct store_cert newest; /* without DER */
+    int64_t now;
+};
+
+static void append(struct gathered *g, const char *name, const char *more)
+{
+    if (g->n < sizeof g->text)
+        g->n += (size_t)snprintf(g->text + g->n, sizeof g->text - g->n, "%s%s%s", g->n ? ", " : "",
+                                 name, more);
+}
+
+static void one_group(void *ctx, const struct store_tie *t)
+{
+    struct gathered *g = ctx;
+    struct store_group group;
+    struct err ignored = {0};
+    append(g, store_group_get(g->ctl->store, t->holder, &group, &ignored) ? group.name : t->holder,
+           "");
+}
+
+static void one_policy(void *ctx, const struct store_reach *r)
+{
+    struct gathered *g = ctx;
+    struct store_policy p;
+    struct err ignored = {0};
+    char how[120] = "";
+    if (r->way != WAY_DEVICE)
+        snprintf(how, sizeof how, " (by group %s)", r->group_name);
+    append(g, store_policy_get(g->ctl->store, r->policy, &p, &ignored) ? p.name : r->policy, how);
+}
+
+static void one_cert(void *ctx, const struct store_cert *c)
+{
+    struct gathered *g = ctx;
+    if (c->state != CERT_ACTIVE || c->not_after <= g->now)
+        return;
+    if (!g->count++) {
+        g->newest = *c;
+        g->newest.der = (struct buf){0};
+    }
+}
+
+static void one_challenge(void *ctx, const struct store_challenge *c)
+{
+    ((struct gathered *)ctx)->count++;
+}
+
+static bool show_belongings(struct ctl *ctl, struct ctl_show *s, const struct store_device *d,
+                            struct err *err)
+{
+    struct gathered groups = {.ctl = ctl}, policies = {.ctl = ctl},
+                    certs = {.ctl = ctl, .now = ctl->now}, challenges = {.ctl = ctl};
+    struct store_page page = {.limit = 100}, more = page, held = page, open = page;
+    const struct store_cert_filter of_device = {.state = -1, .device = d->id};
+    const struct store_challenge_filter theirs = {.device = d->id, .open = true, .now = ctl->now};
+    char serial[2 * STORE_SERIAL_MAX + 1];
+    if (!store_device_groups(ctl->store, d->id, &page, one_group, &groups, err) ||
+        !store_device_policies(ctl->store, d->id, &more, one_policy, &policies, err) ||
+        !store_cert_page(ctl->store, &of_device, &held, one_cert, &certs, err) ||
+        !store_challenge_page(ctl->store, &theirs, &open, one_challenge, &challenges, err))
+        return false;
+    ctl_show_text(s, "groups", groups.text);
+    ctl_show_text(s, "policies", policies.text);
+    ctl_show_number(s, "certificates", (int64_t)certs.count);
+    if (certs.count) {
+        hex_encode(view_of(certs.newest.serial, certs.newest.serial_len), serial);
+        ctl_show_text(s, "certificate", serial);
+        ctl_show_time(s, "certificate_not_after", certs.newest.not_after);
+    }
+    ctl_show_number(s, "challenges", (int64_t)challenges.count);
+    return true;
+}
+
+static void show_device(struct ctl_show *s, const struct store_device *d)
+{
+    ctl_show_text(s, "id", d->id);
+    ctl_show_text(s, "name", d->name);
+    ctl_show_text(s, "state", state_words[d->state]);
+    ctl_show_text(s, "platform", d->platform);
+    ctl_show_text(s, "serial_number", d->serial_number);
+    ctl_show_text(s, "udid", d->udid);
+    ctl_show_text(s, "user", d->user);
+    ctl_show_text(s, "email", d->email);
+    ctl_show_text(s, "host", d->host);
+    ctl_show_time(s, "created_at", d->created_at);
+    ctl_show_text(s, "created_by", d->created_by);
+    ctl_show_time(s, "changed_at", d->changed_at);
+    ctl_show_time(s, "seen_at", d->seen_at);
+    ctl_show_number(s, "version", (int64_t)d->version);
+}
+
+int ctl_device_show(struct ctl *ctl, const struct ctl_args *a)
+{
+    struct ctl_fleet f;
+    struct store_device d;
+    struct ctl_show s;
+    struct err err = {0};
+    int rc;
+    if ((rc = ctl_fleet_begin(ctl, false, &f)) || (rc = ctl_find_device(ctl, &f, a->id[0], &d)))
+        return rc;
+    ctl_show_start(&s, ctl);
+    show_device(&s, &d);
+    bool good = show_belongings(ctl, &s, &d, &err);
+    ctl_show_end(&s);
+    return good ? CTL_DONE : ctl_fail_err(ctl, &err, NULL);
+}
+
+/* ---- new, edit ---- */
+
+static int read_members(struct ctl *ctl, const struct ctl_args *a, struct store_device *d)
+{
+    const struct {
+        const char *flag;
+        char *to;
+        size_t cap;
+    } member[] = {{"platform", d->platform, sizeof d->platform},
+                  {"serial-number", d->serial_number, sizeof d->serial_number},
+                  {"udid", d->udid, sizeof d->udid},
+                  {"user", d->user, sizeof d->user},
+                  {"email", d->email, sizeof d->email},
+                  {"host", d->host, sizeof d->host}};
+    int rc = CTL_DONE;
+    for (size_t i = 0; i < sizeof member / sizeof *member && rc == CTL_DONE; i++)
+        rc = ctl_arg_text(ctl, a, member[i].flag, member[i].to, member[i].cap);
+    return rc;
+}
+
+static int new_name(struct ctl *ctl, const char *name, struct store_device *d)
+{
+    size_t n = strlen(name);
+    if (n >= sizeof d->name)
+        return ctl_fail(ctl, CTL_USAGE, NULL, "the name has %zu octets, %zu at most", n,
+                        sizeof d->name - 1);
+    memcpy(d->name, name, n + 1);
+    return CTL_DONE;
+}
+
+static void print_made(struct ctl *ctl, const struct store_device *d)
+{
+    struct ctl_show s;
+    if (!ctl->json && !ctl->csv) {
+        printf("%s\n", d->id);
+        return;
+    }
+    ctl_show_start(&s, ctl);
+    show_device(&s, d);
+    ctl_show_end(&s);
+}
+
+int ctl_device_new(struct ctl *ctl, const struct ctl_args *a)
+{
+    struct store_device d = {.id = ""};
+    struct ctl_fleet f;
+    struct err err = {0};
+    int rc;
+    if ((rc = new_name(ctl, a->id[0], &d)) || (rc = read_members(ctl, a, &d)) ||
+        (rc = ctl_fleet_begin(ctl, false, &f)))
+        return rc;
+    if (ctl->dry_run) {
+        ctl_note(ctl, "would make device %s", d.name);
+        return CTL_DONE;
+    }
+    if (!fleet_device_new(&f.fleet, &d, &err))
+        return ctl_fail_err(ctl, &err, NULL);
+    print_made(ctl, &d);
+    ctl_note(ctl, "device %s  next: scepctl policy assign POLICY %s", d.name, d.id);
+    return CTL_DONE;
+}
+
+int ctl_device_edit(struct ctl *ctl, const struct ctl_args *a)
+{
+    struct store_device d;
+    struct ctl_fleet f;
+    struct err err = {0};
+    const char *name = ctl_arg(a, "name");
+    int rc;
+    if ((rc = ctl_fleet_begin(ctl, false, &f)) || (rc = ctl_find_device(ctl, &f, a->id[0], &d)) ||
+        (name && (rc = new_name(ctl, name, &d))) || (rc = read_members(ctl, a, &d)))
+        return rc;
+    if (ctl->dry_run) {
+        ctl_note(ctl, "would change device %s", d.name);
+        return CTL_DONE;
+    }
+    if (!fleet_device_edit(&f.fleet, d.version, &d, &err))
+        return ctl_fail_err(ctl, &err, NULL);
+    ctl_note(ctl, "device %s (%s), version %llu", d.name, d.id, (unsigned long long)d.version);
+    return CTL_DONE;
+}
+
+/* ---- isolate, release ---- */
+
+static int change_each(struct ctl *ctl, const struct ctl_args *a, const char *would,
+                       const char *done,
+                       bool (*verb)(const struct fleet *, const char *, uint64_t, const char *,
+                                    struct store_device *, struct err *))
+{
+    struct ctl_fleet f;
+    const char *note = ctl_arg(a, "note");
+    int rc = ctl_fleet_begin(ctl, false, &f);
+    for (size_t i = 0; i < a->id_n && rc == CTL_DONE; i++) {
+        struct store_device d;
+        struct err err = {0};
+        if ((rc = ctl_find_device(ctl, &f, a->id[i], &d)))
+            return rc;
+        if (ctl->dry_run)
+            ctl_note(ctl, "would %s %s", would, d.name);
+        else if (!verb(&f.fleet, d.id, 0, note ? note : "", &d, &err))
+            return ctl_fail_err(ctl, &err, NULL);
+        else
+            ctl_note(ctl, "%s %s", done, d.name);
+    }
+    return rc;
+}
+
+int ctl_device_isolate(struct ctl *ctl, const struct ctl_args *a)
+{
+    return change_each(ctl, a, "isolate", "isolated", fleet_device_isolate);
+}
+
+int ctl_device_release(struct ctl *ctl, const struct ctl_args *a)
+{
+    return change_each(ctl, a, "release", "released", fleet_device_release);
+}
+
+/* ---- retire ---- */
+
+struct retiring {
+    struct ctl *ctl;
+    struct ctl_fleet f;
+    const char *note;
+    char (*id)[32]; /* owned */
+    size_t n;
+    struct ctl_progress progress;
+    uint64_t done; /* devices */
+};
+
+static bool retire_step(void *ctx, const struct fleet_effects *e)
+{
+    return !ctl_interrupted();
+}
+
+static void add_effects(struct fleet_effects *sum, const struct fleet_effects *e)
+{
+    sum->devices += e->devices;
+    sum->certificates += e->certificates;
+    sum->requests += e->requests;
+    sum->challenges += e->challenges;
+}
+
+/* Every device is looked up, and what it would lose, before anything is changed. */
+static int retire_plan(struct retiring *r, const struct ctl_ids *ids, struct fleet_effects *sum)
+{
+    for (size_t i = 0; i < ids->n; i++) {
+        struct store_device d;
+        struct fleet_effects e = {.dry_run = true};
+        struct err err = {0};
+        int rc = ctl_find_device(r->ctl, &r->f, ids->id[i], &d);
+        if (rc)
+            return rc;
+        if (!fleet_device_retire(&r->f.fleet, d.id, 0, r->note, &e, &d, &err))
+            return ctl_fail_err(r->ctl, &err, NULL);
+        e.devices = 1;
+        add_effects(sum, &e);
+        memcpy(r->id[r->n++], d.id, sizeof r->id[0]);
+    }
+    return CTL_DONE;
+}
+
+static int retire_all(struct retiring *r, struct fleet_effects *sum)
+{
+    for (size_t i = 0; i < r->n; i++) {
+        struct store_device d;
+        struct fleet_effects e = {.step = retire_step, .ctx = r};
+        struct err err = {0};
+        bool ok = !ctl_interrupted() &&
+                  fleet_device_retire(&r->f.fleet, r->id[i], 0, r->note, &e, &d, &err);
+        add_effects(sum, &e);
+        if (e.stopped || ctl_interrupted()) {
+            ctl_progress_end(&r->progress);
+            return ctl_fail(r->ctl, CTL_INTERRUPTED, "the same command goes on",
+                            "interrupted after %zu of %zu devices", i, r->n);
+        }
+        if (!ok) {
+            ctl_progress_end(&r->progress);
+            return ctl_fail_err(r->ctl, &err, NULL);
+        }
+        ctl_progress_show(&r->progress, i + 1, r->n);
+    }
+    ctl_progress_end(&r->progress);
+    return CTL_DONE;
+}
+
+static int retire(struct retiring *r, const struct ctl_ids *ids)
+{
+    struct fleet_effects plan = {.dry_run = true}, done = {.dry_run = false};
+    char text[400], told[440];
+    int rc = retire_plan(r, ids, &plan);
+    if (rc)
+        return rc;
+    ctl_effects_text(&plan, plan.devices == 1 ? "retires" : "retire", text, sizeof text);
+    ctl_note(r->ctl, "%s%s.  Cannot be undone.", r->ctl->dry_run ? "would: " : "", text);
+    if (r->ctl->dry_run)
+        return CTL_DONE;
+    snprintf(told, sizeof told, "Really retire %zu?", r->n);
+    if (r->n > 1)
+        rc = ctl_effects_confirm(r->ctl, &plan, told);
+    else
+        rc = ctl_confirm(r->ctl, "Retire?");
+    if (rc)
+        return rc;
+    ctl_interrupts_watch();
+    r->progress = ctl_progress_start(r->ctl, "devices");
+    rc = retire_all(r, &done);
+    ctl_effects_text(&done, "retired", text, sizeof text);
+    ctl_note(r->ctl, "%s", text);
+    return rc;
+}
+
+int ctl_device_retire(struct ctl *ctl, const struct ctl_args *a)
+{
+    struct retiring r = {.ctl = ctl, .note = ctl_arg(a, "note")};
+    struct ctl_ids ids = {0};
+    int rc = ctl_ids_gather(ctl, a, &ids);
+    if (rc == CTL_DONE && !ids.n && !ctl_arg(a, "from"))
+        rc = ctl_fail(ctl, CTL_USAGE, NULL, "device retire needs ID or --from FILE");
+    if (rc == CTL_DONE && ids.n == 0)
+        ctl_note(ctl, "nothing to retire");
+    if (rc == CTL_DONE && ids.n && !(rc = ctl_fleet_begin(ctl, false, &r.f))) {
+        r.id = calloc(ids.n, sizeof *r.id);
+        rc = r.id ? retire(&r, &ids) : ctl_fail(ctl, CTL_FAILED, NULL, "out of memory");
+    }
+    free(r.id);
+    ctl_ids_clear(&ids);
+    return rc;
+}
+
+int ctl_device_history(struct ctl *ctl, const struct ctl_args *a)
+{
+    struct ctl_fleet f;
+    struct store_device d;
+    int rc;
+    if ((rc = ctl_fleet_begin(ctl, false, &f)) || (rc = ctl_find_device(ctl, &f, a->id[0], &d)))
+        return rc;
+    return ctl_history(ctl, a, &f, d.id);
+}

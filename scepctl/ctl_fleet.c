@@ -1,0 +1,279 @@
+/* What the verbs of device, group and policy share: finding, asking, progress, history. */
+#include "scepctl/ctl_fleet.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <openssl/crypto.h>
+
+/* ---- surroundings ---- */
+
+int ctl_fleet_begin(struct ctl *ctl, bool challenges, struct ctl_fleet *out)
+{
+    struct err err = {0};
+    int rc = ctl_need_config(ctl);
+    *out =
+        (struct ctl_fleet){.fleet = {.config = ctl->config, .actor = ctl->actor, .now = ctl->now}};
+    if (rc)
+        return rc;
+    if (challenges) {
+        const char *file = ctl->config->challenge_key_file;
+        if (access(file, R_OK) && errno == EACCES)
+            return ctl_fail(ctl, CTL_NOT_PERMITTED, "run it as root or as the user of scepd",
+                            "cannot read %s", file);
+        if (!challenge_key_load(file, false, &out->key, &err))
+            return ctl_fail_err(ctl, &err, NULL);
+        out->fleet.key = &out->key;
+    }
+    rc = ctl_need_store(ctl);
+    out->fleet.store = ctl->store;
+    if (rc)
+        ctl_fleet_end(out);
+    return rc;
+}
+
+void ctl_fleet_end(struct ctl_fleet *f)
+{
+    OPENSSL_cleanse(&f->key, sizeof f->key);
+}
+
+/* A prefix that several have is as good as not found. */
+static int not_found(struct ctl *ctl, const struct err *err, const char *list)
+{
+    if (err->kind == ERR_NOT_FOUND)
+        return ctl_fail(ctl, CTL_NOT_FOUND, list, "%s", err->text);
+    if (err->kind == ERR_CONFLICT)
+        return ctl_fail(ctl, CTL_NOT_FOUND, "give more of it", "%s", err->text);
+    return ctl_fail_err(ctl, err, NULL);
+}
+
+int ctl_find_device(struct ctl *ctl, const struct ctl_fleet *f, const char *which,
+                    struct store_device *out)
+{
+    struct err err = {0};
+    return fleet_device_get(&f->fleet, which, out, &err)
+               ? CTL_DONE
+               : not_found(ctl, &err, "scepctl device list");
+}
+
+int ctl_find_group(struct ctl *ctl, const struct ctl_fleet *f, const char *which,
+                   struct store_group *out)
+{
+    struct err err = {0};
+    return fleet_group_get(&f->fleet, which, out, &err)
+               ? CTL_DONE
+               : not_found(ctl, &err, "scepctl group list");
+}
+
+int ctl_find_policy(struct ctl *ctl, const struct ctl_fleet *f, const char *which,
+                    struct store_policy *out)
+{
+    struct err err = {0};
+    return fleet_policy_get(&f->fleet, which, out, &err)
+               ? CTL_DONE
+               : not_found(ctl, &err, "scepctl policy list");
+}
+
+int ctl_arg_text(struct ctl *ctl, const struct ctl_args *a, const char *name, char *to, size_t cap)
+{
+    const char *value = ctl_arg(a, name);
+    if (!value)
+        return CTL_DONE;
+    size_t n = strlen(value);
+    if (n >= cap)
+        return ctl_fail(ctl, CTL_USAGE, NULL, "--%s has %zu octets, %zu at most", name, n, cap - 1);
+    memcpy(to, value, n + 1);
+    return CTL_DONE;
+}
+
+size_t ctl_page_size(const struct ctl_paging *p)
+{
+    uint64_t left = p->limit ? (uint64_t)p->limit - p->shown : STORE_PAGE_MAX;
+    return left < STORE_PAGE_MAX ? (size_t)left : STORE_PAGE_MAX;
+}
+
+void ctl_paging_note(const struct ctl *ctl, const struct ctl_paging *p, const char *one,
+                     const char *many)
+{
+    ctl_note(ctl, "%llu %s%s", (unsigned long long)p->shown, p->shown == 1 ? one : many,
+             p->more ? ", and there are more: --limit 0 for all" : "");
+}
+
+/* ---- effects ---- */
+
+static size_t add_part(char *out, size_t cap, size_t at, uint64_t n, const char *one,
+                       const char *many)
+{
+    if (!n || at >= cap)
+        return at;
+    return at + (size_t)snprintf(out + at, cap - at, "%s%llu %s", at ? ", " : "",
+                                 (unsigned long long)n, n == 1 ? one : many);
+}
+
+void ctl_effects_text(const struct fleet_effects *e, const char *lose, char *out, size_t cap)
+{
+    char parts[240] = "";
+    size_t n = 0;
+    n = add_part(parts, sizeof parts, n, e->certificates, "certificate revoked",
+                 "certificates revoked");
+    n = add_part(parts, sizeof parts, n, e->requests, "request cancelled", "requests cancelled");
+    add_part(parts, sizeof parts, n, e->challenges, "challenge void", "challenges void");
+    snprintf(out, cap, "%llu device%s %s%s%s", (unsigned long long)e->devices,
+             e->devices == 1 ? "" : "s", lose, *parts ? ": " : "", parts);
+}
+
+int ctl_effects_confirm(struct ctl *ctl, const struct fleet_effects *plan, const char *question)
+{
+    char number[32];
+    if (plan->devices > 1) {
+        snprintf(number, sizeof number, "%llu", (unsigned long long)plan->devices);
+        return ctl_confirm_expected(ctl, number, question);
+    }
+    if (plan->certificates + plan->requests > 0)
+        return ctl_confirm(ctl, question);
+    return CTL_DONE;
+}
+
+/* ---- progress ---- */
+
+#define FIRST_AFTER 500 /* milliseconds */
+#define LINE_EVERY 10000
+#define REDRAW_EVERY 100
+#define BAR 24
+
+static int64_t milliseconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+struct ctl_progress ctl_progress_start(const struct ctl *ctl, const char *what)
+{
+    return (struct ctl_progress){.ctl = ctl, .what = what, .began = milliseconds()};
+}
+
+static void progress_text(const struct ctl_progress *p, uint64_t done, uint64_t of, int64_t spent,
+                          char *out, size_t cap)
+{
+    uint64_t rate = spent > 0 ? done * 1000 / (uint64_t)spent : 0;
+    char left[48] = "";
+    if (of > done && rate)
+        snprintf(left, sizeof left, ", %llu s left", (unsigned long long)((of - done) / rate));
+    if (of)
+        snprintf(out, cap, "%llu of %llu %s, %llu/s%s", (unsigned long long)done,
+                 (unsigned long long)of, p->what, (unsigned long long)rate, left);
+    else
+        snprintf(out, cap, "%llu %s, %llu/s", (unsigned long long)done, p->what,
+                 (unsigned long long)rate);
+}
+
+void ctl_progress_show(struct ctl_progress *p, uint64_t done, uint64_t of)
+{
+    int64_t now = milliseconds(), since = now - (p->told ? p->told : p->began);
+    bool terminal = isatty(STDERR_FILENO);
+    char text[160], bar[BAR + 3] = "";
+    if (p->ctl->quiet || p->ctl->json ||
+        since < (!terminal ? LINE_EVERY
+                 : p->told ? REDRAW_EVERY
+                           : FIRST_AFTER))
+        return;
+    p->told = now;
+    progress_text(p, done, of, now - p->began, text, sizeof text);
+    if (!terminal) {
+        ctl_note(p->ctl, "%s", text);
+        return;
+    }
+    if (of) {
+        size_t full = done < of ? (size_t)(done * BAR / of) : BAR;
+        bar[0] = '[';
+        memset(bar + 1, '#', full);
+        memset(bar + 1 + full, '.', BAR - full);
+        bar[BAR + 1] = ']';
+        bar[BAR + 2] = '\0';
+    }
+    fprintf(stderr, "\r%s %s\033[K", bar, text);
+    fflush(stderr);
+    p->line = true;
+}
+
+void ctl_progress_end(struct ctl_progress *p)
+{
+    if (p->line)
+        fprintf(stderr, "\r\033[K");
+    p->line = false;
+}
+
+/* ---- history ---- */
+
+static const struct ctl_column history_columns[] = {
+    {"AT", "at", CTL_TIME, false},          {"WHAT", "what", CTL_TEXT, false},
+    {"RESULT", "result", CTL_TEXT, false},  {"WHO", "who", CTL_TEXT, false},
+    {"DETAIL", "detail", CTL_TEXT, true},   {NULL, "reason", CTL_TEXT, false},
+    {NULL, "transaction", CTL_TEXT, false}, {NULL, "serial", CTL_TEXT, false},
+    {NULL, "challenge", CTL_TEXT, false},   {NULL, "seq", CTL_NUMBER, false},
+};
+
+struct listing {
+    struct ctl_list *list;
+    struct ctl_paging page;
+};
+
+static void attempt_row(struct ctl_list *l, const struct store_attempt *a)
+{
+    static const char *const results[] = {"issued",  "renewed", "pending", "repeated",
+                                          "refused", "failed",  "counted", "silent"};
+    const struct ctl_cell cells[] = {{NULL, a->at},
+                                     {a->operation, 0},
+                                     {results[a->result], 0},
+                                     {a->peer, 0},
+                                     {*a->detail ? a->detail : a->subject, 0},
+                                     {a->reason, 0},
+                                     {a->transaction, 0},
+                                     {a->serial, 0},
+                                     {a->challenge, 0},
+                                     {NULL, (int64_t)a->seq}};
+    ctl_list_row(l, cells);
+}
+
+static void audit_row(struct ctl_list *l, const struct store_audit *a)
+{
+    const struct ctl_cell cells[] = {
+        {NULL, a->at}, {a->event, 0}, {"", 0}, {a->actor, 0}, {a->text, 0},
+        {"", 0},       {"", 0},       {"", 0}, {"", 0},       {NULL, (int64_t)a->seq}};
+    ctl_list_row(l, cells);
+}
+
+static bool history_row(void *ctx, const struct fleet_event *e)
+{
+    struct listing *l = ctx;
+    if (l->page.limit && l->page.shown == (uint64_t)l->page.limit) {
+        l->page.more = true;
+        return false;
+    }
+    l->page.shown++;
+    if (e->attempt)
+        attempt_row(l->list, e->attempt);
+    else
+        audit_row(l->list, e->audit);
+    return true;
+}
+
+int ctl_history(struct ctl *ctl, const struct ctl_args *a, const struct ctl_fleet *f,
+                const char *id)
+{
+    struct listing l = {.list = NULL};
+    struct err err = {0};
+    int rc = ctl_arg_number(ctl, a, "limit", 0, INT32_MAX, 50, &l.page.limit);
+    if (rc)
+        return rc;
+    l.list = ctl_list_new(ctl, history_columns, sizeof history_columns / sizeof history_columns[0]);
+    bool good = fleet_history(&f->fleet, id, (struct fleet_cursor){0, 0}, history_row, &l, &err);
+    ctl_list_end(l.list);
+    if (!good)
+        return ctl_fail_err(ctl, &err, NULL);
+    ctl_paging_note(ctl, &l.page, "event", "events");
+    return CTL_DONE;
+}

@@ -1,0 +1,395 @@
+/* Devices from a file: what it may say, and that an interruption costs nothing. */
+#include "fleet/import.h"
+#include "fleet_world.h"
+#include "table.h"
+
+/* ---- the reader ---- */
+
+struct told {
+    char rows[32][200];
+    uint64_t line[32];
+    size_t n;
+};
+
+static bool tell(void *ctx, const struct table_row *row)
+{
+    struct told *t = ctx;
+    size_t at = 0;
+    ck_assert_uint_lt(t->n, 32);
+    t->rows[t->n][0] = '\0';
+    for (size_t i = 0; i < row->n && i < TABLE_FIELDS && at < 190; i++)
+        at += (size_t)snprintf(t->rows[t->n] + at, 200 - at, "%s%s", i ? "|" : "", row->field[i]);
+    t->line[t->n++] = row->line;
+    return true;
+}
+
+static FILE *file_of(const char *text, size_t n)
+{
+    FILE *f = tmpfile();
+    ck_assert(f && fwrite(text, 1, n, f) == n);
+    rewind(f);
+    return f;
+}
+
+static struct told read_text(const char *text, size_t n)
+{
+    struct told t = {.n = 0};
+    FILE *f = file_of(text, n);
+    ok(table_read(f, tell, &t, &err));
+    fclose(f);
+    return t;
+}
+
+START_TEST(table_rows)
+{
+    static const char text[] = "\xef\xbb\xbf" "name,host\r\n"
+                               "a,\"b,\"\"c\"\"\"\n"
+                               "\n"
+                               "\"two\nlines\",x\n"
+                               "last,";
+    struct told t = read_text(text, sizeof text - 1);
+    ck_assert_uint_eq(t.n, 4);
+    ck_assert_str_eq(t.rows[0], "name|host");
+    ck_assert_str_eq(t.rows[1], "a|b,\"c\"");
+    ck_assert_str_eq(t.rows[2], "two\nlines|x");
+    ck_assert_str_eq(t.rows[3], "last|");
+    ck_assert_uint_eq(t.line[1], 2);
+    ck_assert_uint_eq(t.line[3], 6);
+}
+END_TEST
+
+START_TEST(table_hostile)
+{
+    static char big[3 * TABLE_ROW_MAX];
+    struct told t = {.n = 0};
+    static const struct {
+        const char *text;
+        size_t n;
+        const char *part;
+    } bad[] = {
+        {"a,b\"c,d\n", 8, "line 1: a quote"},
+        {"a,\"b\"c\n", 7, "line 1: a quote"},
+        {"a\nb,\"never closed\nx\n", 20, "line 2: a quote begins here"},
+        {"\xff\xfe" "a\0,\0", 6, "UTF-16"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        FILE *f = file_of(bad[i].text, bad[i].n);
+        refused(table_read(f, tell, &t, &err), ERR_CONFIG, bad[i].part);
+        fclose(f);
+    }
+    memset(big, 'x', sizeof big);
+    FILE *f = file_of(big, sizeof big);
+    refused(table_read(f, tell, &t, &err), ERR_CONFIG, "is longer than 65536");
+    fclose(f);
+    /* in many lines, within one quoted value */
+    big[0] = '"';
+    for (size_t i = 100; i < sizeof big; i += 100)
+        big[i] = '\n';
+    f = file_of(big, sizeof big);
+    refused(table_read(f, tell, &t, &err), ERR_CONFIG, "is longer than 65536");
+    fclose(f);
+    /* as many values as fit into a row */
+    memset(big, ',', TABLE_ROW_MAX - 1);
+    f = file_of(big, TABLE_ROW_MAX - 1);
+    t.n = 0;
+    ok(table_read(f, tell, &t, &err));
+    ck_assert_uint_eq(t.n, 1);
+    fclose(f);
+}
+END_TEST
+
+/* ---- importing ---- */
+
+struct story {
+    char text[64][400];
+    uint64_t line[64];
+    size_t n;
+    uint64_t stop_at; /* rows; 0: never */
+};
+
+static void problem(void *ctx, uint64_t line, const char *text)
+{
+    struct story *s = ctx;
+    ck_assert_uint_lt(s->n, 64);
+    s->line[s->n] = line;
+    snprintf(s->text[s->n++], sizeof s->text[0], "%s", text);
+}
+
+static bool progress(void *ctx, uint64_t done, uint64_t of)
+{
+    const struct story *s = ctx;
+    return !s->stop_at || !of || done < s->stop_at;
+}
+
+static struct fleet_import_counts counts;
+static struct story story;
+
+static bool import(const char *text, struct fleet_import o)
+{
+    FILE *f = file_of(text, strlen(text));
+    uint64_t stop_at = story.stop_at;
+    story = (struct story){.stop_at = stop_at};
+    o.in = f;
+    o.problem = problem;
+    o.progress = progress;
+    o.ctx = &story;
+    bool done = fleet_import_run(&fleet, &o, &counts, &err);
+    fclose(f);
+    return done;
+}
+
+START_TEST(imported)
+{
+    struct store_device d;
+    struct store_group g = group_new("Sales", false);
+    ok(import("Name,Platform,serial_number,user,groups\n"
+              "ipad-1,apple,C01,anna,Sales\n"
+              "\"ipad, 2\",apple,C02,,\" Sales ; sales\"\n",
+              (struct fleet_import){.update = false}));
+    ck_assert_uint_eq(counts.made, 2);
+    ok(fleet_device_get(&fleet, "ipad, 2", &d, &err));
+    ck_assert_str_eq(d.serial_number, "C02");
+    uint64_t size;
+    ok(store_group_size(st, g.id, 0, &size, &err));
+    ck_assert_uint_eq(size, 2);
+    /* again: nothing to do, and no mistake */
+    ok(import("name,serial_number\nipad-1,C01\n", (struct fleet_import){.update = false}));
+    ck_assert_uint_eq(counts.same, 1);
+    ck_assert_uint_eq(counts.made, 0);
+    /* otherwise: only when it shall */
+    refused(import("name,serial_number\nipad-1,C09\n", (struct fleet_import){.update = false}),
+            ERR_CONFIG, "1 of 1 lines");
+    ck_assert_msg(strstr(story.text[0], "exists") != NULL, "%s", story.text[0]);
+    ok(import("name,serial_number\nIPAD-1,C09\n", (struct fleet_import){.update = true}));
+    ck_assert_uint_eq(counts.updated, 1);
+    ok(fleet_device_get(&fleet, "ipad-1", &d, &err));
+    ck_assert_str_eq(d.serial_number, "C09");
+    ck_assert_str_eq(d.user, "anna"); /* a column that the file did not have */
+}
+END_TEST
+
+START_TEST(all_mistakes_at_once)
+{
+    static const char text[] = "name,platform,email,groups\n"
+                               "a,apple,,\n"
+                               "a,apple,,\n"
+                               "b,amiga,,\n"
+                               ",apple,,\n"
+                               "c,apple,nobody,\n"
+                               "d,apple,,Nowhere\n"
+                               "e,apple\n"
+                               "\xff\xfe,apple,,\n"
+                               "f,,,\n";
+    static const uint64_t lines[] = {3, 4, 5, 6, 7, 8, 9};
+    static const char *const parts[] = {"in line 2 already", "platform: ", "name: ", "email: ",
+                                        "no group \"Nowhere\"", "it has 2 values", "name: "};
+    uint64_t devices[DEVICE_STATES];
+    refused(import(text, (struct fleet_import){.update = false}), ERR_CONFIG,
+            "7 of 9 lines have a mistake: nothing was imported");
+    ck_assert_uint_eq(story.n, 7);
+    for (size_t i = 0; i < 7; i++) {
+        ck_assert_uint_eq(story.line[i], lines[i]);
+        ck_assert_msg(strstr(story.text[i], parts[i]) != NULL, "%s", story.text[i]);
+    }
+    ok(store_device_counts(st, devices, &err));
+    ck_assert_uint_eq(devices[DEVICE_ACTIVE], 0);
+    ok(import(text, (struct fleet_import){.partial = true, .new_groups = true}));
+    ck_assert_uint_eq(counts.made, 3);
+    ck_assert_uint_eq(counts.bad, 6);
+    ck_assert_uint_eq(counts.groups, 1);
+}
+END_TEST
+
+START_TEST(headers)
+{
+    static const struct {
+        const char *text, *part;
+    } bad[] = {
+        {"", "empty"},
+        {"\n\n", "empty"},
+        {"serial_number\n1\n", "name among them"},
+        {"name,serialnumber\n", "did you mean \"serial_number\""},
+        {"name,name\n", "twice"},
+        {"name;serial_number\n", "semicolons"},
+        {"name,a,b,c,d,e,f,g,h\n", "only 8 are known"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        refused(import(bad[i].text, (struct fleet_import){.update = false}), ERR_CONFIG,
+                bad[i].part);
+    ok(import("name\n", (struct fleet_import){.update = false}));
+    ck_assert_uint_eq(counts.rows, 0);
+}
+END_TEST
+
+/* ---- with a policy, and challenges ---- */
+
+#define MANY 2500
+
+static char *many_devices(void)
+{
+    char *text = malloc(40 * MANY), *p = text;
+    p += sprintf(p, "name\n");
+    for (unsigned i = 0; i < MANY; i++)
+        p += sprintf(p, "device-%05u\n", i);
+    return text;
+}
+
+struct list {
+    size_t n;
+    bool header;
+    uint64_t committed;
+};
+
+static bool look(void *ctx, const struct table_row *row)
+{
+    struct list *l = ctx;
+    struct store_challenge c;
+    struct err ignored = {0};
+    uint8_t hash[STORE_HASH];
+    if (!l->header) {
+        l->header = true;
+        ck_assert_str_eq(row->field[3], "challenge");
+        return true;
+    }
+    l->n++;
+    challenge_hash(&world_key, view_str(row->field[3]), hash);
+    if (store_challenge_by_hash(st, hash, &c, &ignored)) {
+        ck_assert_str_eq(c.id, row->field[4]);
+        ck_assert_str_eq(c.device, row->field[1]);
+        l->committed++;
+    }
+    return true;
+}
+
+static struct list list_of(FILE *f)
+{
+    struct list l = {.n = 0};
+    rewind(f);
+    ok(table_read(f, look, &l, &err));
+    return l;
+}
+
+START_TEST(interrupted_and_gone_on_with)
+{
+    char *text = many_devices();
+    FILE *out = tmpfile();
+    policy_new("corp");
+    const struct fleet_import o = {.policy = "corp", .challenges = out};
+    story.stop_at = 1500;
+    ok(import(text, o));
+    ck_assert(counts.stopped);
+    ck_assert_uint_ge(counts.challenges, 1000);
+    ck_assert_uint_lt(counts.challenges, MANY);
+    struct list l = list_of(out);
+    ck_assert_uint_eq(l.n, counts.challenges);
+    ck_assert_uint_eq(l.committed, l.n);
+    uint64_t first = counts.challenges;
+    story.stop_at = 0;
+    /* a crash left lines that were never committed, and half a line */
+    fseek(out, 0, SEEK_END);
+    fputs("x,dev_zzzzzz,corp,AAAA-AAAA-AAAA-AAAA,chl_zzzzzz,2027-01-01T00:00:00Z,u,CN=x,\n"
+          "y,dev_yyyyyy,corp,AAA",
+          out);
+    fflush(out);
+    ok(import(text, o));
+    ck_assert(!counts.stopped);
+    ck_assert_uint_eq(counts.had, first);
+    ck_assert_uint_eq(counts.challenges, MANY - first);
+    l = list_of(out);
+    ck_assert_uint_eq(l.n, MANY);
+    ck_assert_uint_eq(l.committed, MANY);
+    struct store_stats stats;
+    ok(store_stats(st, &stats, &err));
+    ck_assert_uint_eq(stats.challenges, MANY);
+    /* and once more: all have theirs */
+    ok(import(text, o));
+    ck_assert_uint_eq(counts.challenges, 0);
+    ck_assert_uint_eq(counts.had, MANY);
+    fclose(out);
+    free(text);
+}
+END_TEST
+
+START_TEST(who_holds_a_certificate)
+{
+    FILE *out = tmpfile();
+    struct store_device d = device_new("a");
+    struct store_policy p = policy_new("corp");
+    cert_new(1, d.id, p.id);
+    ok(import("name\na\nb\n", (struct fleet_import){.policy = "corp", .challenges = out}));
+    ck_assert_uint_eq(counts.had, 1);
+    ck_assert_uint_eq(counts.challenges, 1);
+    fclose(out);
+}
+END_TEST
+
+START_TEST(foreign_list)
+{
+    static const char precious[] = "name,phone\nanna,4711\n";
+    FILE *out = file_of(precious, sizeof precious - 1);
+    char back[64] = "";
+    policy_new("corp");
+    refused(import("name\na\n", (struct fleet_import){.policy = "corp", .challenges = out}),
+            ERR_EXISTS, "something else");
+    rewind(out);
+    ck_assert_uint_eq(fread(back, 1, sizeof back - 1, out), sizeof precious - 1);
+    ck_assert_str_eq(back, precious);
+    fclose(out);
+}
+END_TEST
+
+START_TEST(names_by_policy)
+{
+    struct store_policy p = policy_wish("corp");
+    strcpy(p.subject, "CN=%serialnumber%");
+    ok(fleet_policy_new(&fleet, &p, NULL, &err));
+    struct fleet_import o = {.policy = "corp"};
+    refused(import("name,serial_number\na,1\nb,1\nc,\n", o), ERR_CONFIG, "2 of 3 lines");
+    ck_assert_msg(strstr(story.text[0], "subject of line 2, CN=1") != NULL, "%s", story.text[0]);
+    ck_assert_msg(strstr(story.text[1], "%serialnumber% has no value") != NULL, "%s",
+                  story.text[1]);
+    ok(import("name,serial_number\na,1\n", o));
+    ck_assert_uint_eq(counts.assigned, 1);
+    /* beside those that have the policy already */
+    refused(import("name,serial_number\na,1\nb,1\n", o), ERR_CONFIG, "1 of 2 lines");
+    ck_assert_msg(strstr(story.text[0], "subject of dev_") != NULL, "%s", story.text[0]);
+    o.challenges = tmpfile();
+    o.policy = NULL;
+    refused(import("name\nz\n", o), ERR_CONFIG, "say which");
+    fclose(o.challenges);
+    o.challenges = NULL;
+    o.policy = "none";
+    refused(import("name\nz\n", o), ERR_NOT_FOUND, "no policy \"none\"");
+}
+END_TEST
+
+START_TEST(dry)
+{
+    uint64_t before, after;
+    ok(store_generation(st, &before, &err));
+    ok(import("name\na\nb\n", (struct fleet_import){.dry_run = true}));
+    ck_assert_uint_eq(counts.made, 2);
+    ok(store_generation(st, &after, &err));
+    ck_assert_uint_eq(before, after);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("fleet-import");
+    TCase *t = tcase_create("import");
+    tcase_set_timeout(t, 60);
+    tcase_add_checked_fixture(t, world_setup, world_teardown);
+    tcase_add_test(t, table_rows);
+    tcase_add_test(t, table_hostile);
+    tcase_add_test(t, imported);
+    tcase_add_test(t, all_mistakes_at_once);
+    tcase_add_test(t, headers);
+    tcase_add_test(t, interrupted_and_gone_on_with);
+    tcase_add_test(t, who_holds_a_certificate);
+    tcase_add_test(t, foreign_list);
+    tcase_add_test(t, names_by_policy);
+    tcase_add_test(t, dry);
+    suite_add_tcase(s, t);
+    return check_main(s);
+}
