@@ -108,7 +108,7 @@ static bool plan_row(struct importing *i, struct import_row *r, struct err *err)
     reach.way = WAY_NONE;
     if (r->exists && !fleet_reach_in(i->f, NULL, i->policy.id, r->device.id, &reach, err))
         return false;
-    i->n.assigned += reach.way != WAY_DEVICE;
+    i->n.assigned += reach.way == WAY_NONE;
     i->n.challenges += i->o->challenges != NULL;
     return true;
 }
@@ -232,18 +232,30 @@ static bool put_challenge(struct batch *b, const struct import_row *r, struct er
     return ok;
 }
 
+/* One that has the policy by a group already needs it not twice. */
+static bool put_policy(struct batch *b, const struct import_row *r, struct err *err)
+{
+    struct store_reach reach;
+    bool changed = false;
+    if (!b->i.o->policy)
+        return true;
+    if (!fleet_reach_in(b->i.f, b->w, b->i.policy.id, r->device.id, &reach, err))
+        return false;
+    if (reach.way == WAY_NONE &&
+        !fleet_policy_assign_in(b->i.f, b->w, &b->i.policy, r->device.id, &changed, err))
+        return false;
+    b->i.n.assigned += changed;
+    return true;
+}
+
 static bool do_row(struct importing *i, struct import_row *r, struct err *err)
 {
     struct batch *b = (struct batch *)i;
-    bool changed = false;
     if (!b->w && !open_batch(b, err))
         return false;
     b->i.n.rows++;
-    bool ok = put_device(b, r, err) && put_groups(b, r, err) &&
-              (!i->o->policy ||
-               fleet_policy_assign_in(i->f, b->w, &i->policy, r->device.id, &changed, err));
-    b->i.n.assigned += changed;
-    ok = ok && (!b->out || put_challenge(b, r, err));
+    bool ok = put_device(b, r, err) && put_groups(b, r, err) && put_policy(b, r, err) &&
+              (!b->out || put_challenge(b, r, err));
     if (!ok) {
         err_prefix(err, "line %llu", (unsigned long long)r->line);
         store_write_abort(b->w);

@@ -8,7 +8,7 @@
 #include "base/hex.h"
 #include "enroll/enroll.h"
 #include "pkcs7/cert.h"
-#include "scepctl/ctl.h"
+#include "scepctl/ctl_fleet.h"
 
 /* In the order of enum cert_state; "expired" is for lists only. */
 static const char *const state_words[] = {"active",     "revoked", "held",
@@ -53,6 +53,7 @@ static const struct ctl_column list_columns[] = {
     {NULL, "issued_at", CTL_TIME, false},        {NULL, "revoked_at", CTL_TIME, false},
     {NULL, "transaction", CTL_TEXT, false},      {NULL, "challenge", CTL_TEXT, false},
     {"RENEWED BY", "renewed_by", CTL_ID, false}, {NULL, "revocation_reason", CTL_TEXT, false},
+    {NULL, "device", CTL_TEXT, false},           {NULL, "policy", CTL_TEXT, false},
 };
 
 struct listing {
@@ -109,7 +110,8 @@ static bool list_one(void *ctx, const struct store_cert *c)
         {c->endpoint, 0},      {NULL, c->not_before},
         {NULL, c->issued_at},  {NULL, c->revoked_at},
         {c->transaction, 0},   {c->challenge, 0},
-        {successor, 0},        {taken_back ? ctl_reason_text(c->revocation_reason) : "", 0}};
+        {successor, 0},        {taken_back ? ctl_reason_text(c->revocation_reason) : "", 0},
+        {c->device, 0},        {c->policy, 0}};
     ctl_list_row(l->list, cells);
     return true;
 }
@@ -139,10 +141,17 @@ int ctl_cert_list(struct ctl *ctl, const struct ctl_args *a)
 {
     struct listing l = {.ctl = ctl, .state = -1};
     struct store_stats stats;
+    struct ctl_fleet f;
+    struct store_device device = {.id = ""};
+    struct store_policy policy = {.id = ""};
     struct err err = {0};
+    const char *of_device = ctl_arg(a, "device"), *of_policy = ctl_arg(a, "policy");
     int64_t within;
     int order = 0, rc;
-    if ((rc = read_filters(ctl, a, &l, &within, &order)) || (rc = ctl_need_store(ctl)))
+    if ((rc = read_filters(ctl, a, &l, &within, &order)) ||
+        (rc = ctl_fleet_begin(ctl, false, &f)) ||
+        (of_device && (rc = ctl_find_device(ctl, &f, of_device, &device))) ||
+        (of_policy && (rc = ctl_find_policy(ctl, &f, of_policy, &policy))))
         return rc;
     struct store_cert_filter filter = {
         .text = ctl_arg(a, "search"),
@@ -151,6 +160,8 @@ int ctl_cert_list(struct ctl *ctl, const struct ctl_args *a)
         .template_name = ctl_arg(a, "template"),
         .expires_before = within >= 0 ? ctl->now + within : 0,
         .oldest_first = order == 1,
+        .device = of_device ? device.id : NULL,
+        .policy = of_policy ? policy.id : NULL,
     };
     l.list = ctl_list_new(ctl, list_columns, sizeof list_columns / sizeof list_columns[0]);
     bool good = store_cert_list(ctl->store, &filter, list_one, &l, &err) &&
@@ -283,6 +294,8 @@ static void show_record(struct ctl *ctl, struct ctl_show *s, const struct store_
     ctl_show_text(s, "endpoint", r->endpoint);
     ctl_show_text(s, "transaction", r->transaction);
     ctl_show_text(s, "challenge", r->challenge);
+    ctl_show_text(s, "device", r->device);
+    ctl_show_text(s, "policy", r->policy);
     ctl_show_time(s, "issued_at", r->issued_at);
 }
 

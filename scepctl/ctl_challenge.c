@@ -305,6 +305,8 @@ static const struct ctl_column list_columns[] = {
     {NULL, "created_by", CTL_TEXT, false},
     {NULL, "created_at", CTL_TIME, false},
     {NULL, "used_at", CTL_TIME, false},
+    {NULL, "device", CTL_TEXT, false},
+    {NULL, "policy", CTL_TEXT, false},
 };
 
 struct listing {
@@ -329,9 +331,9 @@ static bool list_one(void *ctx, const struct store_challenge *c)
     uses_text(c, uses, sizeof uses);
     bound_text(c, bound, sizeof bound);
     const struct ctl_cell cells[] = {
-        {c->id, 0},        {state_words[state], 0}, {uses, 0},          {NULL, c->expires_at},
-        {bound, 0},        {c->label, 0},           {c->created_by, 0}, {NULL, c->created_at},
-        {NULL, c->used_at}};
+        {c->id, 0},         {state_words[state], 0}, {uses, 0},          {NULL, c->expires_at},
+        {bound, 0},         {c->label, 0},           {c->created_by, 0}, {NULL, c->created_at},
+        {NULL, c->used_at}, {c->device, 0},          {c->policy, 0}};
     ctl_list_row(l->list, cells);
     return true;
 }
@@ -390,6 +392,8 @@ int ctl_challenge_show(struct ctl *ctl, const struct ctl_args *a)
     ctl_show_text(&s, "san", c.san);
     ctl_show_text(&s, "template", c.template_name);
     ctl_show_text(&s, "endpoint", c.endpoint);
+    ctl_show_text(&s, "device", c.device);
+    ctl_show_text(&s, "policy", c.policy);
     ctl_show_text(&s, "created_by", c.created_by);
     ctl_show_time(&s, "created_at", c.created_at);
     ctl_show_time(&s, "expires_at", c.expires_at);

@@ -23,6 +23,8 @@ static const struct ctl_column list_columns[] = {
     {NULL, "transaction", CTL_TEXT, false},
     {NULL, "peer", CTL_TEXT, false},
     {NULL, "created_at", CTL_TIME, false},
+    {NULL, "device", CTL_TEXT, false},
+    {NULL, "policy", CTL_TEXT, false},
 };
 
 struct listing {
@@ -48,7 +50,9 @@ static bool list_one(void *ctx, const struct store_request *r)
                                      {r->san, 0},
                                      {r->transaction, 0},
                                      {r->peer, 0},
-                                     {NULL, r->created_at}};
+                                     {NULL, r->created_at},
+                                     {r->device, 0},
+                                     {r->policy, 0}};
     ctl_list_row(l->list, cells);
     return true;
 }
@@ -128,6 +132,8 @@ int ctl_request_show(struct ctl *ctl, const struct ctl_args *a)
     ctl_show_text(&s, "template", r.template_name);
     ctl_show_text(&s, "transaction", r.transaction);
     ctl_show_text(&s, "challenge", r.challenge);
+    ctl_show_text(&s, "device", r.device);
+    ctl_show_text(&s, "policy", r.policy);
     ctl_show_text(&s, "peer", r.peer);
     ctl_show_time(&s, "created_at", r.created_at);
     ctl_show_time(&s, "expires_at", r.expires_at);

@@ -179,6 +179,8 @@ static const struct ctl_flag cert_list_flags[] = {
     {"sort", 0, "ORDER", false, "newest (default) or oldest first"},
     {"endpoint", 0, "PATH", false, "issued at this endpoint"},
     {"template", 0, "NAME", false, "issued by this template"},
+    {"device", 0, "NAME", false, "of this device"},
+    {"policy", 0, "NAME", false, "by this policy"},
     {"limit", 0, "N", false, "at most so many (50); 0 for all"},
     END,
 };

@@ -24,6 +24,7 @@ VERBS = os.path.join(TESTS, "..", "scepctl", "scepctl.c")
 NOT_HERE = {
     "crl show": {"problem"},  # a list in the store that cannot be read
     "crl publish": {"problem"},
+    "request show": {"device", "policy"},  # no endpoint here wants a challenge and an approval
     "SCEP message": {"problem"},  # a good signature over attributes that are not: no vector has that
     "explain.attempts": {"device", "policy"},  # of a challenge made for a device: tests/enroll/test_assigned.c
 }
@@ -190,6 +191,32 @@ class Things(Case):
         self.file(csr)
         self.file(self.path("csr.key"))
 
+    def fleet(self):
+        """A policy, and a device that enrols by it and is seen."""
+        self.told("policy new", "corp", "--endpoint", "/scep", "--subject", "CN=%devicename%", "--san", "DNS:%host%", "--eku", "clientAuth")
+        self.told("group new", "sales", "--note", "who sell")
+        self.told("device new", "pad", "--platform", "apple", "--serial-number", "1", "--udid", "2", "--user", "anna", "--email",
+                  "anna@example.org", "--host", "pad.example.org")
+        self.a.ctl("group", "add", "sales", "pad")
+        self.a.ctl("policy", "assign", "corp", "sales")
+        made = self.told("challenge new", "--device", "pad")[0]
+        self.enrol("CN=pad", made["challenge"], "--san", "DNS:pad.example.org")
+        self.explain(made["id"])
+        self.told("challenge show", made["id"])
+        self.told("cert show", self.a.json("cert", "list", "--device", "pad")[0]["serial"])
+        self.told("device show", "pad")
+        self.told("group show", "sales")
+        self.told("policy show", "corp")
+        with open(self.path("fleet.csv"), "w") as f:
+            f.write("name,host\npad-2,pad-2.example.org\n")
+        self.told("device import", self.path("fleet.csv"), "--policy", "corp", "--challenges", self.path("list.csv"))
+        for verb in ("device list", "group list", "group members", "policy list", "policy check", "device history", "group history",
+                     "policy history"):
+            which = {"group members": ["sales"], "policy check": ["corp", "pad"], "device history": ["pad"], "group history": ["sales"],
+                     "policy history": ["corp"]}.get(verb, [])
+            for row in self.told(verb, *which):
+                self.assertEqual(list(row), self.page[verb], verb)
+
     def attempts(self):
         for _ in range(60):
             self.get("/flood")
@@ -332,6 +359,7 @@ class Things(Case):
         one = self.challenges()
         self.certificates(one)
         self.requests()
+        self.fleet()
         self.attempts()
         self.messages()
         self.authority()

@@ -196,7 +196,7 @@ class Certificates(Seeded):
         r = self.exits(DONE, self.ctl("cert", "list"))
         rows = [line.split("\t") for line in r.stdout.splitlines()]
         self.assertEqual(len(rows), 4)
-        self.assertEqual({len(row) for row in rows}, {14})
+        self.assertEqual({len(row) for row in rows}, {16})
         self.assert_harmless(r.stdout, 4)
         self.assertIn("CN=evil\\x1b[31m\\x0aroot\\x09tab\\u202etxt,O=\\xff", r.stdout)
         listed = self.lines("cert", "list", "--search", "DEVICE-1.example")

@@ -1,0 +1,219 @@
+"""scepctl device, group, policy: what people type, what they are asked, and what a terminal shows."""
+
+import csv
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+from ctl_case import CONFLICT, DONE, INTERRUPTED, NOT_FOUND, PROBLEMS, USAGE, WithAuthority
+from harness import SCEPCTL
+
+
+class Fleet(WithAuthority):
+    def does(self, *args, **more):
+        return self.exits(DONE, self.ctl(*args, **more))
+
+    def policy(self, name, subject="CN=%devicename%", *more):
+        return self.does("policy", "new", name, "--subject", subject, "--endpoint", "/scep", *more).stdout.strip()
+
+    def write(self, name, text, mode="w"):
+        path = os.path.join(self.home, name)
+        with open(path, mode) as f:
+            f.write(text)
+        return path
+
+    def rows(self, path):
+        with open(path, newline="") as f:
+            return list(csv.DictReader(f))
+
+
+class Devices(Fleet):
+    def test_a_device(self):
+        r = self.does("device", "new", "ipad-1", "--platform", "apple", "--user", "anna")
+        self.assertRegex(r.stdout, r"\Adev_[0-9a-z]{6}\n\Z")
+        which = r.stdout.strip()
+        self.exits(CONFLICT, self.ctl("device", "new", "IPAD-1"))
+        self.exits(USAGE, self.ctl("device", "new", "x", "--platform", "amiga"))
+        self.exits(NOT_FOUND, self.ctl("device", "show", "nobody"))
+        for name in (which, which[:8], "Ipad-1"):
+            self.assertIn("ipad-1", self.does("device", "show", name).stdout)
+        self.does("device", "edit", "ipad-1", "--name", "ipad-one", "--user", "")
+        shown = self.lines("device", "show", which)[0]
+        self.assertEqual((shown["name"], shown["version"], "user" in shown), ("ipad-one", 2, False))
+        self.does("device", "isolate", which, "--note", "lost")
+        self.exits(CONFLICT, self.ctl("device", "isolate", which))
+        self.assertEqual([d["name"] for d in self.lines("device", "list", "--state", "isolated")], ["ipad-one"])
+        self.does("device", "release", which)
+        events = [e["what"] for e in self.lines("device", "history", which)]
+        self.assertEqual(events, ["device.released", "device.isolated", "device.edited", "device.created"])
+
+    def test_retire_asks(self):
+        which = self.does("device", "new", "old").stdout.strip()
+        self.assertIn("--yes", self.exits(USAGE, self.ctl("device", "retire", "old")).stderr)
+        self.assertIn("would: 1 device", self.does("device", "retire", "old", "--dry-run").stderr)
+        self.assertEqual(self.lines("device", "show", which)[0]["state"], "active")
+        self.does("device", "retire", "old", "--yes")
+        self.exits(CONFLICT, self.ctl("device", "retire", which, "--yes"))
+        for name in ("r1", "r2", "r3"):
+            self.does("device", "new", name, "--user", "ben")
+        ids = self.does("device", "list", "--user", "BEN", "--ids").stdout
+        retire = ("device", "retire", "--from", "-", "--yes")
+        self.assertIn("--expect 3", self.exits(USAGE, self.ctl(*retire, input=ids)).stderr)
+        self.exits(CONFLICT, self.ctl(*retire, "--expect", "4", input=ids))
+        self.assertIn("3 devices retired", self.does(*retire, "--expect", "3", input=ids).stderr)
+
+    def test_on_a_terminal(self):
+        self.does("device", "new", "evil \\u202e \x7f name".replace("\x7f", ""), "--platform", "linux")
+        code, shown = self.on_terminal("device", "list")
+        self.assertEqual(code, DONE)
+        self.assertIn("PLATFORM", shown)
+        code, shown = self.on_terminal("device", "retire", "evil \\u202e  name", answer="n\n")
+        self.assertEqual(code, USAGE)
+        self.assertIn("nothing was changed", shown)
+
+
+class Policies(Fleet):
+    def test_assign_and_take_away(self):
+        self.policy("lab", "CN=%devicename%,O=Lab")
+        self.does("group", "new", "benches")
+        for name in ("b1", "b2"):
+            self.does("device", "new", name)
+            self.does("group", "add", "benches", name)
+        self.assertIn("is in benches already", self.does("group", "add", "benches", "b1").stderr)
+        self.does("policy", "assign", "lab", "benches")
+        self.assertIn("already", self.does("policy", "assign", "lab", "benches").stderr)
+        self.does("challenge", "new", "--device", "b1")
+        self.does("policy", "check", "lab", "b1")
+        plan = self.does("policy", "unassign", "lab", "benches", "--dry-run").stderr
+        self.assertIn("2 devices would lose the policy: 1 challenge void", plan)
+        self.exits(USAGE, self.ctl("policy", "unassign", "lab", "benches", "--yes"))
+        self.exits(CONFLICT, self.ctl("policy", "unassign", "lab", "benches", "--yes", "--expect", "3"))
+        self.exits(CONFLICT, self.ctl("policy", "unassign", "lab", "benches", "--dry-run", "--expect", "3"))
+        done = self.does("policy", "unassign", "lab", "benches", "--yes", "--expect", "2").stderr
+        self.assertIn("2 devices lost the policy: 1 challenge void", done)
+        self.exits(NOT_FOUND, self.ctl("policy", "unassign", "lab", "benches", "--yes"))
+        r = self.exits(PROBLEMS, self.ctl("policy", "check", "lab", "b1"))
+        self.assertIn("assignment\tFAIL", r.stdout)
+        self.does("policy", "remove", "lab")
+        self.assertEqual(self.lines("policy", "list", "-s", "lab"), [])
+        self.does("group", "drop", "benches", "b1", "b2")
+        self.does("group", "remove", "benches")
+
+    def test_a_challenge_for_a_device(self):
+        self.policy("corp", "CN=%devicename%,serialNumber=%serialnumber%")
+        self.assertIn("device new", self.exits(NOT_FOUND, self.ctl("challenge", "new", "--device", "c1")).stderr)
+        self.does("device", "new", "c1")
+        self.exits(1, self.ctl("challenge", "new", "--device", "c1"))  # no policy
+        r = self.exits(USAGE, self.ctl("policy", "assign", "corp", "c1"))
+        self.assertIn("%serialnumber% has no value", r.stderr)
+        self.does("device", "edit", "c1", "--serial-number", "77")
+        self.does("policy", "assign", "corp", "c1")
+        for flag in ("--subject", "--count", "--label"):
+            self.exits(USAGE, self.ctl("challenge", "new", "--device", "c1", flag, "2"))
+        self.exits(USAGE, self.ctl("challenge", "new", "--policy", "corp"))
+        made = self.lines("challenge", "new", "--device", "c1", "--policy", "corp", "--expires", "2h")[0]
+        shown = self.lines("challenge", "show", made["id"])[0]
+        self.assertEqual(shown["subject"], "CN=c1,serialNumber=77")
+        self.policy("plain")
+        r = self.does("challenge", "new", "--device", "c2", "--new-device", "--policy", "plain", "--format", "hex16")
+        self.assertRegex(r.stdout, r"\A[0-9A-F]{16}\n\Z")
+        self.assertEqual(self.lines("device", "show", "c2")[0]["policies"], "plain")
+
+    def test_warnings_and_checks(self):
+        r = self.does("policy", "new", "twins", "--subject", "CN=%user%", "--endpoint", "/scep")
+        self.assertIn("warning: the subject has nothing", r.stderr)
+        for name in ("t1", "t2"):
+            self.does("device", "new", name, "--user", "anna")
+        self.does("policy", "assign", "twins", "t1")
+        r = self.exits(CONFLICT, self.ctl("policy", "assign", "twins", "t2"))
+        self.assertIn("devices t1 and t2 would get the same subject, CN=anna", r.stderr)
+        self.does("device", "edit", "t2", "--user", "ben")
+        self.does("policy", "assign", "twins", "t2")
+        self.does("policy", "check", "twins")
+        self.does("device", "edit", "t2", "--user", "Anna")
+        r = self.exits(PROBLEMS, self.ctl("policy", "check", "twins"))
+        self.assertIn("would get the subject of device", r.stdout)
+        self.does("policy", "edit", "twins", "--subject", "CN=%devicename%")
+        self.does("policy", "check", "twins")
+        self.does("policy", "pause", "twins")
+        r = self.exits(1, self.ctl("challenge", "new", "--device", "t1", "--policy", "twins"))
+        self.assertIn("policy.paused", r.stderr)
+        self.does("policy", "resume", "twins")
+
+    def test_check_a_request(self):
+        self.policy("asks", "CN=%devicename%", "--key", "p256")
+        self.does("device", "new", "q1")
+        self.does("policy", "assign", "asks", "q1")
+        for curve, name, good in (("P-256", "q1", True), ("P-256", "q2", False), ("P-384", "q1", False)):
+            path = os.path.join(self.home, "q.csr")
+            subprocess.run(["openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:" + curve, "-nodes", "-keyout",
+                            path + ".key", "-subj", "/CN=" + name, "-out", path], check=True, capture_output=True)
+            self.exits(DONE if good else PROBLEMS, self.ctl("policy", "check", "asks", "q1", "--csr", path))
+
+
+class Import(Fleet):
+    def test_challenges(self):
+        self.policy("imp", "CN=%devicename%,O=Example")
+        fleet = self.write("fleet.csv", 'name,platform,groups\n"i1, first",apple,new\ni2,apple,\n')
+        out = os.path.join(self.home, "out.csv")
+        r = self.exits(USAGE, self.ctl("device", "import", fleet))
+        self.assertIn("line 2: groups: there is no group", r.stderr)
+        self.assertEqual(self.lines("device", "list", "-s", "i1"), [])
+        more = ("--policy", "imp", "--challenges", out, "--new-groups")
+        self.assertIn("would import: 2 new", self.does("device", "import", fleet, *more, "--dry-run").stderr)
+        self.assertFalse(os.path.exists(out))
+        told = self.lines("device", "import", fleet, *more)[0]
+        self.assertEqual((told["new"], told["challenges"], told["groups"]), (2, 2, 1))
+        self.assertEqual(stat.S_IMODE(os.stat(out).st_mode), 0o600)
+        rows = self.rows(out)
+        self.assertEqual([(r["name"], r["subject"]) for r in rows],
+                         [("i1, first", "CN=i1\\, first,O=Example"), ("i2", "CN=i2,O=Example")])
+        self.assertEqual({len(r["challenge"]) for r in rows}, {19})
+        self.assertEqual(rows[0]["url"], "http://127.0.0.1:8080/scep")
+        # again: everybody has theirs; from standard input too
+        told = self.lines("device", "import", fleet, *more)[0]
+        self.assertEqual((told["same"], told["had_challenge"], told["challenges"]), (2, 2, 0))
+        with open(fleet) as f:
+            self.does("device", "import", "-", input=f.read())
+        self.assertEqual(self.rows(out), rows)
+        self.exits(CONFLICT, self.ctl("device", "import", fleet, "--policy", "imp", "--challenges", self.write("mine", "a,b\n1,2\n")))
+
+    def test_changes_are_asked_for(self):
+        fleet = self.write("u.csv", "name,user\nu1,anna\nu2,anna\n")
+        self.does("device", "import", fleet)
+        fleet = self.write("u.csv", "name,user\nu1,ben\nu2,ben\n")
+        self.exits(USAGE, self.ctl("device", "import", fleet))
+        self.exits(USAGE, self.ctl("device", "import", fleet, "--update"))
+        self.does("device", "import", fleet, "--update", "--yes", "--expect", "2")
+        self.assertEqual(len(self.lines("device", "list", "--user", "ben", "-s", "u")), 2)
+
+    def test_interrupted(self):
+        self.policy("many", "CN=%devicename%")
+        n = 30000
+        fleet = self.write("many.csv", "name\n" + "".join(f"many-{i}\n" for i in range(n)))
+        out = os.path.join(self.home, "many.out")
+        args = ("device", "import", fleet, "--policy", "many", "--challenges", out)
+        p = subprocess.Popen([SCEPCTL, "-c", self.conf, *args], stderr=subprocess.PIPE, text=True)
+        end = time.monotonic() + 60
+        while (not os.path.exists(out) or os.path.getsize(out) < 200000) and p.poll() is None and time.monotonic() < end:
+            time.sleep(0.01)
+        p.send_signal(signal.SIGINT)
+        said = p.communicate()[1]
+        self.assertEqual(p.returncode, INTERRUPTED, said)
+        self.assertIn("the same command goes on", said)
+        told = self.lines(*args)[0]
+        self.assertGreater(told["had_challenge"], 0)
+        self.assertEqual(told["had_challenge"] + told["challenges"], n)
+        rows = self.rows(out)
+        self.assertEqual(len(rows), n)
+        self.assertEqual(len({r["name"] for r in rows}), n)
+        self.exits(DONE, self.ctl("store", "verify"))
+
+
+if __name__ == "__main__":
+    unittest.main()
