@@ -181,6 +181,8 @@ const struct setting config_schema[] = {
      "Address of the listener for the REST API (/api/v1), the console (/ui) and the pages of ndes and challenge_hooks."},
     {"api", "port", SETTING_INT, AT(config, api_port), 0, 65535, NULL, "0", SETTING_FIXED,
      "Its TCP port; 0: there is no such listener."},
+    {"api", "url", SETTING_URL, AT(config, api_url), 0, 0, NULL, NULL, 0,
+     "Base address under which administrators reach it, for links; made of address and port if not set."},
     {"api", "certificate", SETTING_FILE, AT(config, api_certificate), 0, 0, NULL, NULL, 0,
      "PEM certificate of the listener, those of its issuers behind it; without it plain HTTP is spoken, which takes a loopback address."},
     {"api", "key", SETTING_FILE, AT(config, api_key), 0, 0, NULL, NULL, 0,

@@ -278,6 +278,17 @@ int ctl_store_verify(struct ctl *ctl, const struct ctl_args *a);
 int ctl_store_backup(struct ctl *ctl, const struct ctl_args *a);
 int ctl_store_restore(struct ctl *ctl, const struct ctl_args *a);
 int ctl_store_purge(struct ctl *ctl, const struct ctl_args *a);
+/* ctl_admin.c */
+extern const struct ctl_flag ctl_admin_new_flags[], ctl_admin_edit_flags[], ctl_admin_token_flags[], ctl_console_flags[];
+int ctl_admin_list(struct ctl *ctl, const struct ctl_args *a);
+int ctl_admin_show(struct ctl *ctl, const struct ctl_args *a);
+int ctl_admin_new(struct ctl *ctl, const struct ctl_args *a);
+int ctl_admin_edit(struct ctl *ctl, const struct ctl_args *a);
+int ctl_admin_disable(struct ctl *ctl, const struct ctl_args *a);
+int ctl_admin_token(struct ctl *ctl, const struct ctl_args *a);
+int ctl_console(struct ctl *ctl, const struct ctl_args *a);
+/* The first administrator of a new store, named after the person who makes it. */
+bool ctl_first_admin(const struct ctl *ctl, struct store *s, struct err *err);
 int ctl_audit_list(struct ctl *ctl, const struct ctl_args *a);
 extern const struct ctl_flag ctl_explain_flags[];
 int ctl_explain(struct ctl *ctl, const struct ctl_args *a);

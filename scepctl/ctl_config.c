@@ -74,6 +74,8 @@ static int show_one(struct ctl *ctl, const char *name)
                  {"port", NULL, c->port},
                  {"admin_address", c->admin_address, 0},
                  {"admin_port", NULL, c->admin_port},
+                 {"api_address", c->api_address, 0},
+                 {"api_port", NULL, c->api_port},
                  {"store", c->store_path, 0}};
     struct suggest near = suggest_start(name);
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
@@ -96,7 +98,8 @@ static int show_one(struct ctl *ctl, const char *name)
     }
     return ctl_fail(
         ctl, CTL_NOT_FOUND,
-        "file, url, address, port, admin_address, admin_port and store can be shown alone",
+        "file, url, address, port, admin_address, admin_port, api_address, api_port and store can be "
+        "shown alone",
         "there is no \"%s\" to show%s", name, suggest_text(&near, hint, sizeof hint));
 }
 
@@ -120,6 +123,8 @@ int ctl_config_show(struct ctl *ctl, const struct ctl_args *a)
     ctl_show_number(&s, "port", c->port);
     ctl_show_text(&s, "admin_address", c->admin_address);
     ctl_show_number(&s, "admin_port", c->admin_port);
+    ctl_show_text(&s, "api_address", c->api_address);
+    ctl_show_number(&s, "api_port", c->api_port);
     ctl_show_text(&s, "store", c->store_path);
     ctl_show_text(&s, "endpoints", paths);
     ctl_show_end(&s);

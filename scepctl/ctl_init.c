@@ -21,6 +21,7 @@
 #include "ca/keyfile.h"
 #include "pkcs7/cert.h"
 #include "scepd/admin_http.h"
+#include "scepd/api_http.h"
 #include "scepctl/ctl.h"
 #include "scepctl/ctl_init.h"
 
@@ -200,7 +201,7 @@ static int read_moved_in(struct ctl *ctl, const struct ctl_args *a, const char *
 static int read_settings(struct ctl *ctl, const struct ctl_args *a, struct init_settings *s)
 {
     const char *bind = ctl_arg(a, "bind"), *url = ctl_arg(a, "url"), *name = ctl_arg(a, "name");
-    int64_t port, admin_port;
+    int64_t port, admin_port, api_port;
     int rc;
     s->demo = ctl_arg(a, "demo");
     s->authority = s->demo ? "demo" : "main";
@@ -219,6 +220,8 @@ static int read_settings(struct ctl *ctl, const struct ctl_args *a, struct init_
     if ((rc = ctl_arg_number(ctl, a, "port", 1, 65535, 8080, &port)) ||
         (rc = ctl_arg_number(ctl, a, "admin-port", 0, 65535, s->demo ? 0 : ADMIN_DEFAULT_PORT,
                              &admin_port)) ||
+        (rc = ctl_arg_number(ctl, a, "api-port", 0, 65535, s->demo ? 0 : API_DEFAULT_PORT,
+                             &api_port)) ||
         (rc = read_kind(ctl, a, "key", s->demo ? "rsa2048" : "p256", &s->ca_key)) ||
         (rc = read_kind(ctl, a, "root", ctl_arg(a, "root") ? "p384" : NULL, &s->root_key)) ||
         (rc = read_passphrase(ctl, ctl_arg(a, "passphrase-file"), s)) ||
@@ -226,9 +229,13 @@ static int read_settings(struct ctl *ctl, const struct ctl_args *a, struct init_
         return rc;
     s->port = (int)port;
     s->admin_port = (int)admin_port;
+    s->api_port = (int)api_port;
     if (port == admin_port)
         return ctl_fail(ctl, CTL_USAGE, "--admin-port 0 goes without",
                         "--port and --admin-port are the same");
+    if (api_port && (api_port == port || api_port == admin_port))
+        return ctl_fail(ctl, CTL_USAGE, "--api-port 0 goes without",
+                        "--api-port is the same as another port");
     if (s->from)
         return read_moved_in(ctl, a, url, s);
     bool rsa = strncmp(s->ca_key, "rsa", 3) == 0;
@@ -295,14 +302,15 @@ static bool write_secret(const char *path, struct err *err)
     return done;
 }
 
-static bool make_store(const char *path, struct err *err)
+static bool make_store(const struct ctl *ctl, const char *path, struct err *err)
 {
     struct store *store = NULL;
     struct store_options o = {.path = path, .create = true};
     if (!store_open(&o, &store, err))
         return false;
+    bool ok = ctl_first_admin(ctl, store, err);
     store_close(store);
-    return true;
+    return ok;
 }
 
 /* Everything below `dir`. */
@@ -337,7 +345,7 @@ static bool make_all(const struct ctl *ctl, const struct init_settings *s, const
     snprintf(path, sizeof path, "%s/authorities", dir); /* for later keys: the daemon makes them */
     good = good && (mkdir(path, 0700) == 0 || err_errno(err, "cannot make %s", path));
     snprintf(path, sizeof path, "%s/store", dir);
-    good = good && make_store(path, err);
+    good = good && make_store(ctl, path, err);
     snprintf(path, sizeof path, "%s/scepd.conf", dir);
     good = good && (init_conf(s, NULL, &conf) || err_memory(err)) &&
            file_replace(path, buf_view(&conf), 0644, err);
@@ -534,6 +542,9 @@ static int tell(struct ctl *ctl, const struct init_settings *s, const char *home
     ctl_note(ctl, "  scepd -c %s                      starts the daemon", conf);
     ctl_note(ctl, "  scepctl -c %s challenge new      a password for the first device", conf);
     ctl_note(ctl, "  scepctl -c %s ca show            fingerprints for profiles", conf);
+    if (s->api_port)
+        ctl_note(ctl, "  scepctl -c %s console            a link to the console, once it runs",
+                 conf);
     ctl_note(ctl, "  scepctl probe %s/scep      what devices will find, once it runs", s->url);
     return CTL_DONE;
 }

@@ -26,7 +26,7 @@ struct init_settings {
     struct bundle bundle;          /* its key and certificates; owned */
     struct issued_chain chain;     /* among them */
     char bind[64];
-    int port, admin_port;          /* admin_port 0: no admin listener */
+    int port, admin_port, api_port; /* 0: no admin listener, no API */
     char url[200];                 /* under which devices reach the daemon; leaves room for paths behind it */
     char public_url[200];          /* the same by http: for revocation lists and issuers' certificates */
 };

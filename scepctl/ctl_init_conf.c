@@ -35,13 +35,15 @@ static bool append_server(const struct init_settings *s, struct buf *out)
                       "};\n"
                       "# How it is, for administrators and Prometheus: /healthz and /metrics.\n"
                       "admin: { address = \"127.0.0.1\"; port = %d; };   # port 0: nowhere\n"
+                      "# The REST API and the console.  Anywhere but on loopback they need TLS: scepctl ca tls.\n"
+                      "api: { address = \"127.0.0.1\"; port = %d; };   # port 0: nowhere\n"
                       "workers = 0;   # 0: one per core\n"
                       "queue = 512;\n"
                       "%suser = \"%s\";   # when root starts the daemon\n"
                       "store: { path = \"store\"; };\n"
                       "challenges: { key_file = \"keys/challenge.key\"; };\n"
                       "log: { level = \"info\"; format = \"logfmt\"; };\n\n",
-                      s->bind, s->port, s->url, s->admin_port, s->user ? "" : "# ",
+                      s->bind, s->port, s->url, s->admin_port, s->api_port, s->user ? "" : "# ",
                       s->user ? s->user : "scepd");
 }
 

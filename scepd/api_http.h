@@ -8,6 +8,8 @@
 #include "scepd/admin_http.h"
 #include "scepd/api_pool.h"
 
+#define API_DEFAULT_PORT 8082 /* what scepctl init writes */
+
 struct console;
 struct outside;
 

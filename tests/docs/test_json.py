@@ -90,7 +90,8 @@ class Things(Case):
     def setUp(self):
         self.page = documented()
         self.seen = {}
-        self.a = Authority(key="p256", init_args=["--ra-pair", "--admin-port", free_port()])
+        self.api = free_port()
+        self.a = Authority(key="p256", init_args=["--ra-pair", "--admin-port", free_port(), "--api-port", self.api])
         self.addCleanup(self.a.close)
         self.dir = tempfile.mkdtemp(prefix="scepctl-json-")
         self.addCleanup(shutil.rmtree, self.dir)
@@ -107,14 +108,14 @@ class Things(Case):
         self.assertEqual(order, sorted(order), row)
         self.seen.setdefault(row, set()).update(thing)
 
-    def told(self, verb, *args, conf=None, codes=(DONE,)):
+    def told(self, verb, *args, conf=None, codes=(DONE,), row=None):
         """What a verb prints, compared with its row of the page, or with that of the kind where it shows a file."""
         r = ctl("-c", conf or self.a.conf, *verb.split(), *args, "--json")
         self.assertIn(r.returncode, codes, f"{r.args}\n{r.stdout}\n{r.stderr}")
         things = [json.loads(line) for line in r.stdout.splitlines()]
         self.assertGreater(len(things), 0, verb)
         for thing in things:
-            self.note(verb if verb == "ca import" else thing.get("kind", verb), thing)
+            self.note(row or (verb if verb == "ca import" else thing.get("kind", verb)), thing)
         return things
 
     def file(self, path):
@@ -174,6 +175,21 @@ class Things(Case):
         self.explain(newest["serial"])
         self.seen["cert show"].add("ca")  # of a CA's certificate; those of the store are of devices
         self.file(one + ".pem")
+
+    def accounts(self, one):
+        admin = self.told("admin new", "anna", "--role", "operator", "--certificate", one + ".pem")[0]["name"]
+        token = self.told("admin token", "new", admin, "--label", "test", row="admin token new")[0]
+        request = urllib.request.Request(f"http://127.0.0.1:{self.api}/api/v1/session",
+                                         headers={"Authorization": "Bearer " + token["secret"]})
+        with urllib.request.urlopen(request, timeout=10) as r:
+            self.assertEqual(json.load(r)["name"], "anna")
+        for verb, *args in (("admin show",), ("admin edit", "--role", "auditor"), ("admin disable",)):
+            self.told(verb, admin, *args)
+        self.seen["admin new"].add("seen_at")  # nobody has signed in before he is made
+        self.told("admin list")
+        self.told("admin token", "list", row="admin token")
+        self.told("admin new", "ben")
+        self.told("console", "--admin", "ben")
 
     def requests(self):
         self.enrol("CN=waits", "", "--san", "DNS:waits.example.org", path="/scep/manual", check=False)
@@ -358,6 +374,7 @@ class Things(Case):
         self.a.start()
         one = self.challenges()
         self.certificates(one)
+        self.accounts(one)
         self.requests()
         self.fleet()
         self.attempts()
@@ -370,7 +387,7 @@ class Things(Case):
         # a reason alone, where no configuration is
         r = self.exits(DONE, ctl("explain", "key.small", "--json", env={"SCEPD_HOME": self.path("none")}))
         self.note("explain.reason", json.loads(r.stdout))
-        lists = {"challenge list", "request list", "cert list", "ca rollover", "audit list", "audit export", "audit verify",
+        lists = {"admin list", "admin token", "challenge list", "request list", "cert list", "ca rollover", "audit list", "audit export", "audit verify",
                  "config schema", "config check", "store verify"}
         missing = {row: set(members) - self.seen.get(row, set()) - NOT_HERE.get(row, set())
                    for row, members in self.page.items() if row not in lists}

@@ -100,7 +100,7 @@ class Home(Authority):
         self.log_path = directory + "/log"
         self.process = self.env = None
         self.made = run(SCEPCTL, "init", "--home", directory, "--bind", "127.0.0.1", "--port", self.port, "--url", self.url,
-                        "--admin-port", "0", *init_args, check=False)
+                        "--admin-port", "0", "--api-port", "0", *init_args, check=False)
         if os.path.exists(self.conf):
             with open(self.conf) as f:
                 text = f.read()

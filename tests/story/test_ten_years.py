@@ -55,7 +55,7 @@ class MovedIn(Authority):
         self.url = f"http://127.0.0.1:{self.port}"
         self.conf = os.path.join(self.home, "scepd.conf")
         self.log_path = os.path.join(self.home, "log")
-        run(SCEPCTL, "init", "--home", self.home, "--from", source, "--url", self.url, "--port", self.port, env=env)
+        run(SCEPCTL, "init", "--home", self.home, "--from", source, "--url", self.url, "--port", self.port, "--api-port", "0", env=env)
         with open(self.conf) as f:
             text = f.read()
         text = text.replace("    issuer_url =", LIFE + "    issuer_url =", 1).replace('renew_before = "60d"', 'renew_before = "90d"')

@@ -158,6 +158,7 @@ struct config {
     size_t admin_allow_n;
     char api_address[64];
     int api_port;                         /* 0: no listener for API and console */
+    char api_url[256];                    /* as administrators reach it; "": made of address and port */
     char api_certificate[512], api_key[512]; /* of its TLS; "": plain HTTP, on loopback only */
     char store_path[512];
     char crl_directory[512];              /* where CRLs are written too; "": nowhere */
