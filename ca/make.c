@@ -184,9 +184,14 @@ static bool plan(const struct make *m, struct made *d, struct tbs *t, struct err
         .key_usage = m->key_usage,
         .crl_url = m->crl_url,
         .issuer_url = m->issuer_url,
+        .san = m->san,
     };
     if (!draw_serial(d->serial, err) || (m->ocsp_responder && !plan_responder(m, d, t, err)))
         return false;
+    if (m->san && !eku_add(&d->eku, EKU_SERVER_AUTH))
+        return err_memory(err);
+    if (m->san)
+        t->eku = &d->eku;
     if (!m->issuer)
         return true;
     if (t->not_after > m->issuer->not_after)

@@ -7,6 +7,7 @@
 #include "ca/lint.h"
 #include "pkcs7/cert.h"
 #include "pkcs7/name.h"
+#include "pkcs7/san.h"
 
 #define MAKE_BACKDATE INT64_C(86400) /* clocks of fresh devices; and leaves are never older than their CA */
 #define MAKE_OCSP_BACKDATE INT64_C(3600) /* relying parties refuse answers by a clock that is off by minutes anyway */
@@ -18,6 +19,7 @@ struct make {
     const struct cert *issuer;    /* NULL: itself */
     EVP_PKEY *issuer_key;         /* NULL: its own */
     uint32_t key_usage;
+    const struct san *san;        /* with it the certificate is a TLS server's: serverAuth */
     bool ocsp_responder;          /* extendedKeyUsage OCSPSigning, ocsp-nocheck, and back-dated by MAKE_OCSP_BACKDATE */
     int64_t path_len, validity;   /* path_len -1: none; the issuer's end is the limit of the validity, in seconds */
     const char *crl_url, *issuer_url; /* NULL or "": no extension */

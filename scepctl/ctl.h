@@ -225,6 +225,8 @@ void ctl_next_step(struct ctl *ctl, size_t authority, const struct family *f, st
 const char *ctl_step_name(const struct tend_step *s);             /* "" for none */
 const char *ctl_role_name(const struct authority *a, int64_t now); /* "current", "former", "next", "ended" */
 int ctl_ca_import(struct ctl *ctl, const struct ctl_args *a);
+extern const struct ctl_flag ctl_ca_tls_flags[]; /* ctl_ca_tls.c */
+int ctl_ca_tls(struct ctl *ctl, const struct ctl_args *a);
 int ctl_ca_csr(struct ctl *ctl, const struct ctl_args *a);
 int ctl_ca_install(struct ctl *ctl, const struct ctl_args *a);
 int ctl_challenge_new(struct ctl *ctl, const struct ctl_args *a);

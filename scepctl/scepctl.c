@@ -305,6 +305,8 @@ const struct ctl_verb ctl_verbs[] = {
     {"ca", "install", "ANSWER...", 1, CTL_MAX_IDS,
      "the certificate from an outside root, with those above it: PEM, DER or PKCS#7", ca_install_flags,
      {"scepctl ca install ca.pem root.pem", "scepctl ca install answer.p7b --dry-run", NULL}, ctl_ca_install},
+    {"ca", "tls", "[NAME]", 0, 1, "certificate and key for the TLS of the API and the console", ctl_ca_tls_flags,
+     {"scepctl ca tls --host scepd.example.org", "scepctl ca tls --host scepd.example.org,192.0.2.10 --validity 398d", NULL}, ctl_ca_tls},
     {"challenge", "new", "", 0, 0, "make challenge passwords: on standard output alone, one a line", challenge_new_flags,
      {"scepctl challenge new", "scepctl challenge new --expires 2d --subject CN=ipad-0113",
       "scepctl challenge new --device ipad-0113"}, ctl_challenge_new},

@@ -190,6 +190,7 @@ class Things(Case):
         self.told("admin token", "list", row="admin token")
         self.told("admin new", "ben")
         self.told("console", "--admin", "ben")
+        self.told("ca tls", "--host", "localhost,127.0.0.1")
 
     def requests(self):
         self.enrol("CN=waits", "", "--san", "DNS:waits.example.org", path="/scep/manual", check=False)
