@@ -365,6 +365,17 @@ static const struct reason_help helps[REASON_COUNT] = {
          "valid until its clock is right.",
          "Set the device's clock (NTP); a longer backdate in template {template} forgives more.",
          "the certificate arrives and is \"not yet valid\" or is not used"},
+    [REASON_UPSTREAM_UNAVAILABLE] =
+        {"The endpoint hands everything on to another server (upstream in scepd.conf), and that one could not be "
+         "reached, was too slow, or answered with something that is not SCEP. The detail tells which.",
+         "scepctl probe URL with the upstream's URL, on this machine; docs/UPSTREAM.md has the usual causes.",
+         "as for a server that is busy: HTTP 503 with Retry-After"},
+    [REASON_UPSTREAM_REFUSED] =
+        {"The other server has said no: with a CertRep FAILURE or HTTP 4xx to a device; or, asked for a challenge, that "
+         "its password cache is full, or that user or password are wrong or lack a permission there.",
+         "The other server's own log tells why. A full cache: wait until passwords there expire, or raise PasswordMax; "
+         "docs/UPSTREAM.md has the others.",
+         "whatever the other server sent"},
     [REASON_PROFILE_UNFIT] = {"Every kind of profile has things that it has no words for: a key "
                               "size that the client cannot make, an "
                               "alternative name of a form that it does not know, a character that "

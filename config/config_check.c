@@ -160,7 +160,8 @@ static void check_challenge(struct loader *l, const struct config_endpoint *e,
         config_mistake(l, config_at(at, "static_challenge_file"), "endpoint \"%s\": %s", e->path,
                        err.text);
     buf_wipe(&secret);
-    if (e->challenges == CHALLENGE_NONE && !e->manual && !e->anonymous && !e->validate[0])
+    if (e->challenges == CHALLENGE_NONE && !e->manual && !e->anonymous && !e->validate[0] &&
+        !e->upstream[0])
         config_mistake(l, config_at(at, "challenge"),
                        "endpoint \"%s\" would give a certificate to whoever reaches it: challenge "
                        "= \"none\" needs "

@@ -182,12 +182,38 @@ static const struct config_webhook *find(struct loader *l, const config_setting_
     return NULL;
 }
 
+/* What an endpoint that decides nothing cannot have. */
+static void check_relay(struct loader *l, const struct config_endpoint *e,
+                        const config_setting_t *at)
+{
+    char hint[128], quoted[96];
+    struct suggest near = suggest_start(e->upstream);
+    if (e->validate[0] || e->notify_n > 0)
+        config_mistake(l, config_at(at, "upstream"),
+                       "endpoint \"%s\" hands everything on to an upstream: webhooks have nothing to "
+                       "decide or to be told there",
+                       e->path);
+    if (e->manual)
+        config_mistake(l, config_at(at, "upstream"),
+                       "endpoint \"%s\" hands everything on to an upstream: nobody can approve there",
+                       e->path);
+    if (config_upstream_by_name(l->c, e->upstream))
+        return;
+    for (size_t i = 0; i < l->c->upstream_n; i++)
+        suggest_offer(&near, l->c->upstream[i].name);
+    text_printable(view_str(e->upstream), quoted, sizeof quoted);
+    config_mistake(l, config_at(at, "upstream"), "endpoint \"%s\": there is no upstream \"%s\"%s",
+                   e->path, quoted, suggest_text(&near, hint, sizeof hint));
+}
+
 static void check_references(struct loader *l, size_t i)
 {
     const struct config_endpoint *e = &l->c->endpoint[i];
     const config_setting_t *at = l->endpoint[i];
     const config_setting_t *validate = config_at(at, "validate"), *notify = config_at(at, "notify");
     const struct config_webhook *w;
+    if (e->upstream[0])
+        check_relay(l, e, at);
     if (e->validate[0] && (w = find(l, validate, e->path, e->validate)) &&
         w->kind == WEBHOOK_NOTIFY)
         config_mistake(l, validate,

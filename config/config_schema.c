@@ -418,6 +418,8 @@ const struct setting config_schema[] = {
      "Takes a certification request of another version than 0, or of none."},
     {"endpoints", "absent_content", SETTING_BOOL, AT(config_endpoint, absent_content), 0, 0, NULL, "false", 0,
      "Sends PENDING and FAILURE without any content, for clients that stumble over an empty one."},
+    {"endpoints", "upstream", SETTING_TEXT, AT(config_endpoint, upstream), 1, 0, NULL, NULL, 0,
+     "Name of the upstream that everything asked here is handed on to; nothing is issued here then."},
     {"endpoints", "validate", SETTING_TEXT, AT(config_endpoint, validate), 1, 0, NULL, NULL, 0,
      "Name of the webhook, of kind validate or intune, that is asked before a certificate is given."},
 
@@ -466,6 +468,8 @@ const struct setting config_schema[] = {
      "File whose first line is the password; mode 0600."},
     {"upstreams", "auth", SETTING_CHOICE, AT(config_upstream, auth), 0, 0, auth_words, "\"basic\"", 0,
      "How it is shown to that page."},
+    {"upstreams", "ca_certificate", SETTING_FILE, AT(config_upstream, ca_certificate), 0, 0, NULL, NULL, 0,
+     "PEM certificate of its authority, those above it behind it: what profiles tell devices to trust."},
     {"upstreams", "ca_file", SETTING_FILE, AT(config_upstream, ca_file), 0, 0, NULL, NULL, 0,
      "PEM certificates that the server's is verified by, instead of those of the system."},
     {"upstreams", "timeout", SETTING_SECONDS, AT(config_upstream, timeout), 1, 5 * MINUTE, NULL, "\"30s\"", 0,

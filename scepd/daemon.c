@@ -142,6 +142,14 @@ static bool start_http(struct daemon *d, const struct config *c, struct err *err
                                       .ocsp_ctx = &d->ocsp};
     d->ocsp.log = &d->logger.log;
     d->ocsp.metrics = d->metrics;
+    const struct relay_needs relay = {.base = d->base,
+                                      .outside = d->outside,
+                                      .attempts = d->attempts,
+                                      .log = &d->logger.log,
+                                      .metrics = d->metrics};
+    if (!scep_relay_new(&relay, &d->relay, err))
+        return false;
+    d->http.relay = d->relay;
     if (!scep_http_init(&d->http, d->base, err) || !ocsp_http_init(&d->ocsp, d->base, err) ||
         !http_server_new(d->base, &limits, scep_http_request, scep_http_refused, &d->http,
                          &d->logger.log, &d->server, err))
@@ -318,6 +326,7 @@ static void stop(struct daemon *d)
     service_free(d->service);
     outside_free(d->outside);
     asking_free(d->asking);
+    scep_relay_free(d->relay);
     attempts_free(d->attempts);
     log_take_libevent(NULL);
     if (d->base)

@@ -23,6 +23,7 @@ struct daemon {
     struct outsider *outsider;  /* NULL: the configuration named nobody to ask when scepd started */
     struct outside *outside;    /* NULL as well then */
     struct asking *asking;
+    struct scep_relay *relay;
     unsigned lacks;             /* of this process's confinement: enum confine_lack bits */
     struct store *store;
     struct attempts *attempts;

@@ -496,6 +496,45 @@ static void get_operation(struct scep_http *s, struct http_request *r,
     }
 }
 
+/* Everything that can be understood goes on to the upstream. */
+static void relay_request(struct scep_http *s, struct http_request *r,
+                          const struct scep_endpoint *e, enum operation op, bool post,
+                          const char *asked)
+{
+    struct buf argument = {0};
+    struct err err = {0};
+    enum relay_operation relayed = RELAY_PKI;
+    bool ok = true;
+    if (!post && (op == OP_NONE || op == OP_UNKNOWN)) {
+        refuse_operation(s, r, asked);
+        return;
+    }
+    if (!post && op == OP_PKI && http_method(r) != HTTP_GET) {
+        reply_method(s, r, "GET, POST");
+        return;
+    }
+    if (post) {
+        ok = message_of_post(r, &argument, &err);
+    } else if (op == OP_PKI) {
+        ok = message_of_get(r, &argument, &err);
+    } else {
+        relayed = op == OP_CAPS      ? RELAY_CAPS
+                  : op == OP_CA_CERT ? RELAY_CA_CERT
+                                     : RELAY_NEXT_CA_CERT;
+        if (!http_query_get(http_raw_query(r), "message", &argument))
+            buf_reset(&argument);
+    }
+    if (!ok && err.kind == ERR_REFUSED) {
+        log_refused(s, r, 400, err.reason, err.text);
+        http_reply_text(r, 400, "%s", err.text);
+    } else if (!ok || !s->relay) {
+        reply_busy(s, r, ok ? "scepd must be restarted to ask an upstream" : err.text);
+    } else {
+        scep_relay_request(s->relay, r, e->config, relayed, buf_view(&argument));
+    }
+    buf_clear(&argument);
+}
+
 /* RFC 8894 sections 2.9 and 4.3 */
 static void endpoint_request(struct scep_http *s, struct http_request *r,
                              const struct scep_endpoint *e)
@@ -510,7 +549,10 @@ static void endpoint_request(struct scep_http *s, struct http_request *r,
     bool from_memory = op == OP_CAPS || op == OP_CA_CERT || op == OP_NEXT_CA_CERT;
     /* A POST is a PKIOperation whatever it says, unless it has no body and asks for something else.
      */
-    if (http_method(r) == HTTP_POST && !(from_memory && http_body(r).n == 0))
+    bool post = http_method(r) == HTTP_POST && !(from_memory && http_body(r).n == 0);
+    if (e->config->upstream[0])
+        relay_request(s, r, e, op, post, asked);
+    else if (post)
         pki_operation(s, r, e);
     else
         get_operation(s, r, e, op, asked);

@@ -8,6 +8,7 @@
 #include "scepd/logger.h"
 #include "scepd/metrics.h"
 #include "scepd/routes.h"
+#include "scepd/scep_relay.h"
 #include "scepd/upkeep.h"
 
 struct scep_http {
@@ -19,6 +20,7 @@ struct scep_http {
     struct service_pool *pool;
     struct upkeep *upkeep;
     const struct service_ops *ops;
+    struct scep_relay *relay;               /* for endpoints with an upstream; NULL: there are none */
     struct attempts *attempts;              /* NULL: none are kept */
     const struct log *log;
     struct metrics *metrics;                /* NULL: nothing is counted */

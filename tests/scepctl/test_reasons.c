@@ -596,6 +596,8 @@ static const struct row {
     {REASON_HTTP_OPERATION, NULL, "tests/scepctl/test_explain.py", "\"http.operation\""},
     {REASON_HTTP_MALFORMED, NULL, "tests/scepctl/test_explain.py", "\"http.malformed\""},
     {REASON_HTTP_TOO_LONG, NULL, "tests/scepctl/test_explain.py", "\"http.too_long\""},
+    {REASON_UPSTREAM_UNAVAILABLE, NULL, "tests/outside/test_upstream.c", "REASON_UPSTREAM_UNAVAILABLE"},
+    {REASON_UPSTREAM_REFUSED, NULL, "tests/outside/test_upstream.c", "REASON_UPSTREAM_REFUSED"},
     {REASON_PROFILE_UNFIT, NULL, "tests/fleet/test_profile.c", "REASON_PROFILE_UNFIT"},
     {REASON_HTTP_TLS, NULL, "tests/scepctl/test_explain.py", "\"http.tls\""},
     {REASON_CA_THUMBPRINT, NULL, "tests/scepd/test_attempts.c", "\"ca.thumbprint\""},

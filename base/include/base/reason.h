@@ -137,6 +137,10 @@ enum fail_info { /* RFC 8894 section 3.2.1.4 */
     X(HTTP_MALFORMED, "http.malformed", FAIL_BAD_REQUEST, 0, true, "the HTTP request is malformed")\
     X(HTTP_TOO_LONG, "http.too_long", FAIL_BAD_REQUEST, 0, true, "the HTTP request is too long")     \
     X(HTTP_TLS, "http.tls", FAIL_BAD_REQUEST, 0, true, "a TLS connection came to a port that speaks plain HTTP") \
+    X(UPSTREAM_UNAVAILABLE, "upstream.unavailable", FAIL_BAD_REQUEST, 0, false,                    \
+      "the server behind the endpoint gives no useful answer: try again later")                    \
+    X(UPSTREAM_REFUSED, "upstream.refused", FAIL_BAD_REQUEST, 0, false,                            \
+      "the server behind the endpoint has refused it")                                             \
     /* what an administrator asked for, never a device */                                                        \
     X(PROFILE_UNFIT, "profile.unfit", FAIL_BAD_REQUEST, 0, true,                                   \
       "a profile of this kind cannot say what the policy asks for")                                \

@@ -23,7 +23,8 @@
     X(STORING, 13, "storing")                                                 \
     X(DUPLICATE, 14, "other certificates of the subject") /* before APPROVAL */ \
     X(ASSIGNMENT, 15, "device and policy")                   /* before DUPLICATE */ \
-    X(WEBHOOK, 16, "validation elsewhere")               /* before APPROVAL */
+    X(WEBHOOK, 16, "validation elsewhere")               /* before APPROVAL */ \
+    X(UPSTREAM, 17, "server behind the endpoint")
 
 enum check {
     CHECK_NONE = 0,

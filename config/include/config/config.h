@@ -51,6 +51,7 @@ struct config_endpoint {
     bool strict_nonces, same_signer_subject, one_recipient;
     int64_t max_clock_difference;         /* of signingTime, seconds; 0: not looked at */
     bool odd_message_digest, any_csr_version;
+    char upstream[64];                    /* name of the server that everything is handed on to; "": none */
     char validate[64];                    /* name of the webhook that says who may have a certificate; "": none */
     char *notify[ENDPOINT_MAX_NOTIFY];    /* names of webhooks that are told; owned */
     size_t notify_n;
@@ -123,6 +124,7 @@ struct config_upstream {
     char name[64];
     char url[256], admin_url[256];        /* "" admin_url: there is none */
     char user[128], password_file[512], ca_file[512];
+    char ca_certificate[512];             /* of its authority; "": not known here */
     enum upstream_auth auth;
     int timeout, retries;                 /* timeout in seconds */
     bool insecure;
