@@ -509,6 +509,44 @@ START_TEST(profiles)
 }
 END_TEST
 
+/* `more` stands in an endpoint with an upstream, behind the endpoints of the base. */
+static char *relay_text(const char *name, const char *more)
+{
+    static char text[4096];
+    const char *end = strstr(base, "static_challenge_file = \"keys/static-challenge\"; }");
+    ck_assert_ptr_nonnull(end);
+    end += strlen("static_challenge_file = \"keys/static-challenge\"; }");
+    snprintf(text, sizeof text,
+             "%.*s, { path = \"/relay\"; authority = \"demo\"; template = \"device\"; upstream = \"%s\"; "
+             "%s }%s\nupstreams = ( { name = \"ndes\"; url = \"http://ndes.example.org/certsrv/mscep/mscep.dll\"; "
+             "} );\n",
+             (int)(end - base), base, name, more, end);
+    return text;
+}
+
+START_TEST(relays)
+{
+    struct config *c = load(relay_text("ndes", ""));
+    ck_assert_msg(c != NULL, "%s", told);
+    ck_assert_str_eq(c->endpoint[2].upstream, "ndes");
+    ck_assert_str_eq(c->endpoint[0].upstream, "");
+    config_free(c);
+    told_n = 0;
+    told[0] = 0;
+    ck_assert_ptr_null(load(relay_text("nedes", "")));
+    ck_assert_str_eq(told, "23: endpoint \"/relay\": there is no upstream \"nedes\" (did you mean \"ndes\"?)\n");
+    told_n = 0;
+    told[0] = 0;
+    ck_assert_ptr_null(load(relay_text("ndes", "approval = \"manual\";")));
+    ck_assert_str_eq(told, "23: endpoint \"/relay\" hands everything on to an upstream: nobody can approve there\n");
+    told_n = 0;
+    told[0] = 0;
+    c = load(relay_text("ndes", "challenge = \"none\";"));
+    ck_assert_msg(c != NULL, "%s", told);
+    config_free(c);
+}
+END_TEST
+
 /* Programs cut it out between tags and blanks. */
 START_TEST(what_no_page_can_show)
 {
@@ -724,6 +762,7 @@ int main(void)
     tcase_add_test(c, places_of_later_generations);
     tcase_add_test(c, ndes_pages);
     tcase_add_test(c, profiles);
+    tcase_add_test(c, relays);
     tcase_add_test(c, what_no_page_can_show);
     tcase_add_test(c, challenge_hooks);
     tcase_add_test(c, webhooks);
