@@ -195,7 +195,7 @@ function Frame({ session, onOut }) {
     <header class="top"><${Link} to="/" class="brand">scepd<//><${Search} /><${HealthDot} /><${AccountMenu} session=${session} onOut=${onOut} /></header>
     <div class="shell"><nav class="main" aria-label="Pages"><ul>${ENTRIES.map(([to, text]) => html`<li><a href=${href(to)} aria-current=${
       current(to) ? "page" : undefined}><span>${text}</span>${to === "/requests" && waiting > 0 && html`<b>${waiting}<span class="hidden"> waiting</span></b>`}</a></li>`)}</ul></nav>
-    <main id="main" tabindex="-1">${View ? html`<${View} key=${place} at=${at} session=${session} can=${(r) => can(session, r)} id=${at.parts[1] || ""} />`
+    <main id="main" tabindex="-1">${View ? html`<${View} key=${place} at=${at} session=${session} overview=${counts} can=${(r) => can(session, r)} id=${at.parts[1] || ""} />`
       : html`<${Page} title="No such page"><p><${Link} to="/">Overview<//></p><//>`}</main></div>`;
 }
 

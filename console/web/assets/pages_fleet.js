@@ -17,14 +17,13 @@ const DEVICE = /** @type {[string, string, string?][]} */ ([["name", "Name", "As
 
 // ---- devices ----
 
-export function Devices({ at, can }) {
+export function Devices({ at, can, overview }) {
   const q = at.query, query = { state: q.state, platform: q.platform, group: q.group, policy: q.policy, q: q.q, cursor: q.cursor };
-  const counts = useLive("/overview");
-  const n = (counts.data && counts.data.devices) || {};
+  const n = (overview.data && overview.data.devices) || {};
   const all = ["active", "isolated", "retired"].reduce((sum, s) => sum + (n[s] || 0), 0);
   const [dialog, set] = useState((q.new ? "new" : null));
   return html`<${Page} title="Devices" actions=${can("administrator") && html`<button type="button" class="main" onClick=${() => set("new")}>New device</button>`}>
-    <div class="filters"><${FilterChips} label="State" name="state" path="/devices" query=${query} choices=${[["", "All", counts.data && all],
+    <div class="filters"><${FilterChips} label="State" name="state" path="/devices" query=${query} choices=${[["", "All", overview.data && all],
       ...["active", "isolated", "retired"].map((s) => [s, s[0].toUpperCase() + s.slice(1), n[s]])]} />
       <${FilterText} label="Search" path="/devices" query=${query} />
       <label>Platform <select value=${q.platform || ""} onChange=${(e) => go("/devices", { ...query, platform: e.target.value, cursor: "" }, true)}>

@@ -6,9 +6,8 @@ import { Page, Facts, Section, List, Live, Table, Time, Chip, Link, Mono, Icon, 
 
 // ---- overview ----
 
-export function Overview({ can }) {
-  const live = useLive("/overview");
-  return html`<${Page} title="Overview"><${Live} live=${live}>${(o) => html`
+export function Overview({ overview }) {
+  return html`<${Page} title="Overview"><${Live} live=${overview}>${(o) => html`
     <${Attention} items=${o.attention} />
     <${Numbers} o=${o} />
     ${total(o.devices) === 0 && total(o.certificates) === 0 && html`<${Empty} title="Nothing enrolled yet. Three ways to the first certificate:"><ol>
