@@ -59,6 +59,17 @@ bool binding_subject(const char *pattern, const struct name *subject)
     return ok;
 }
 
+bool binding_subject_whole(const char *pattern, const struct name *subject)
+{
+    struct name patterns = {0};
+    struct err ignored = {0};
+    if (!strchr(pattern, '='))
+        return subject->n == 1;
+    bool whole = name_from_text(pattern, &patterns, &ignored) && patterns.n == subject->n;
+    name_clear(&patterns);
+    return whole;
+}
+
 /* ---- subject alternative names ---- */
 
 #define BINDING_NAMES 32

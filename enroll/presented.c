@@ -191,6 +191,28 @@ bool presented_usable(const struct presented *p, const uint8_t key_hash[STORE_HA
     return true;
 }
 
+/* Where a policy gave the names, they are all that the certificate may say; only what the template
+ * builds comes beside them. */
+static bool exact(const struct store_challenge *c, const struct template *t,
+                  const struct cert_plan *plan, struct err *err)
+{
+    char text[NAME_TEXT_MAX];
+    if (!*c->policy || !*c->subject)
+        return true;
+    if (!t->subject_build && !binding_subject_whole(c->subject, &plan->subject)) {
+        name_text(&plan->subject, text, sizeof text);
+        return err_refuse(err, REASON_CHALLENGE_BOUND,
+                          "%s is for no more than \"%.100s\", the request has \"%.120s\"", c->id,
+                          c->subject, text);
+    }
+    if (!t->san_build_n && !*c->san && plan->san.n) {
+        san_text(&plan->san, text, sizeof text);
+        return err_refuse(err, REASON_CHALLENGE_BOUND,
+                          "%s is for no alternative name, the request has \"%.120s\"", c->id, text);
+    }
+    return true;
+}
+
 static bool bound(const struct store_challenge *c, const struct enroll_policy *policy,
                   const struct cert_plan *plan, struct err *err)
 {
@@ -213,7 +235,7 @@ static bool bound(const struct store_challenge *c, const struct enroll_policy *p
         return err_refuse(err, REASON_CHALLENGE_BOUND,
                           "%s is for \"%.100s\", the request has \"%.120s\"", c->id, c->san, text);
     }
-    return true;
+    return exact(c, policy->template, plan, err);
 }
 
 bool presented_judge(const struct presented *p, const struct enroll_policy *policy,

@@ -72,11 +72,13 @@ static size_t count_type(const struct name *n, const struct name_type *type, con
     return found;
 }
 
-/* As the binding of its challenge is held against it: every attribute that the policy names. */
-static void check_subject(const struct name *want, const struct name *got, struct fleet_check *c)
+/* As the binding of its challenge is held against it: every attribute that the policy names, and no
+ * other that the template does not build. */
+static void check_subject(const struct template *t, const struct name *want, const struct name *got,
+                          struct fleet_check *c)
 {
     char text[256];
-    bool ok = true;
+    bool ok = t->subject_build || want->n == got->n;
     for (size_t i = 0; ok && i < want->n; i++)
         ok = count_type(got, want->attr[i].type, NULL) ==
                  count_type(want, want->attr[i].type, NULL) &&
@@ -85,10 +87,11 @@ static void check_subject(const struct name *want, const struct name *got, struc
     find(c, "request subject", ok, "%s%s", text, ok ? "" : " is not what the policy says");
 }
 
-static void check_san(const struct san *want, const struct san *got, struct fleet_check *c)
+static void check_san(const struct template *t, const struct san *want, const struct san *got,
+                      struct fleet_check *c)
 {
     char text[256];
-    bool ok = !want->n || san_eq(want, got);
+    bool ok = (!want->n && t->san_build_n) || san_eq(want, got);
     san_text(got, text, sizeof text);
     find(c, "request names", ok, "%s%s", *text ? text : "none",
          ok ? "" : ": not what the policy says");
@@ -121,8 +124,8 @@ static void check_plan(const struct store_policy *p, const struct store_device *
         return;
     }
     find(c, "template", true, "%s allows it", t->name);
-    check_subject(subject, &plan.subject, c);
-    check_san(san, &plan.san, c);
+    check_subject(t, subject, &plan.subject, c);
+    check_san(t, san, &plan.san, c);
     cert_plan_clear(&plan);
 }
 

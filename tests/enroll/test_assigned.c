@@ -211,6 +211,36 @@ START_TEST(the_key_of_the_policy)
 END_TEST
 
 /* A challenge with only one of the two. */
+/* What a policy says of names is all that they may be: no further attribute, no further name. */
+START_TEST(the_names_of_the_policy)
+{
+    struct challenge_wish bound = {.ttl = DAY,
+                                   .uses = 1,
+                                   .now = w.now,
+                                   .subject = "CN=ipad-1",
+                                   .device = "dev_ipad01",
+                                   .policy = "pol_corp01"};
+    struct wish wish = {.key = key, .challenge = challenge_make(&w, &bound)};
+    wish.subject = "CN=ipad-1,O=Example";
+    expect_refused(&w, &wish, REASON_CHALLENGE_BOUND, "no more than \"CN=ipad-1\"");
+    wish.subject = "CN=ipad-1";
+    wish.dns = "www.example.org";
+    expect_refused(&w, &wish, REASON_CHALLENGE_BOUND, "no alternative name");
+    wish.dns = NULL;
+    struct buf der = expect_issued(&w, &wish);
+    buf_clear(&der);
+    /* a challenge of nobody binds what it names */
+    bound.device = bound.policy = NULL;
+    struct wish plain = {.key = fresh,
+                         .transaction = "tx-2",
+                         .subject = "CN=ipad-1,O=Example",
+                         .dns = "www.example.org",
+                         .challenge = challenge_make(&w, &bound)};
+    der = expect_issued(&w, &plain);
+    buf_clear(&der);
+}
+END_TEST
+
 START_TEST(half_of_it)
 {
     struct wish of_device = {.key = key, .challenge = challenge_for("dev_ipad01", NULL)};
@@ -473,7 +503,9 @@ int main(void)
     tcase_add_test(c, a_policy_that_was_removed);
     tcase_add_test(c, by_a_group_of_its_user);
     tcase_add_test(c, the_key_of_the_policy);
+    tcase_add_test(c, the_names_of_the_policy);
     tcase_add_test(c, half_of_it);
+    tcase_add_test(c, the_names_of_the_policy);
     tcase_add_test(c, renews_while_assigned);
     tcase_add_test(c, no_renewal_without_policy_or_device);
     tcase_add_test(c, no_way_around);
