@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/hex.h"
-#include "scepctl/ctl.h"
+#include "scepctl/ctl_fleet.h"
 
 #define OFFERED_MAX 50     /* live identifiers */
 #define LOOKED_AT_MAX 5000 /* records, for them */
@@ -55,6 +55,7 @@ struct line {
     const char *noun;                /* NULL: not yet */
     const struct ctl_verb *verb;     /* NULL: not yet */
     const struct ctl_flag *value_of; /* the current word is the value of this flag */
+    size_t words;                    /* that stand behind the verb already */
     size_t offered;
 };
 
@@ -92,6 +93,10 @@ static bool same_noun(const char *noun, const char *word)
 
 static void take_word(struct line *l, const char *word)
 {
+    if (l->verb) {
+        l->words++;
+        return;
+    }
     for (const struct ctl_verb *v = ctl_verbs; v->noun; v++) {
         if (!l->noun && same_noun(v->noun, word)) {
             l->noun = v->noun;
@@ -216,6 +221,68 @@ static void offer_certs(struct line *l)
     store_cert_clear(&one);
 }
 
+/* By name, or by id where a shell would want the name quoted. */
+static void offer_named(struct line *l, const char *id, const char *name)
+{
+    static const char plain[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._@-";
+    if (l->offered < OFFERED_MAX)
+        offer(l, name[strspn(name, plain)] ? id : name, name[strspn(name, plain)] ? name : id);
+}
+
+static void offer_device(void *ctx, const struct store_device *d)
+{
+    if (d->state != DEVICE_RETIRED)
+        offer_named(ctx, d->id, d->name);
+}
+
+static void offer_group(void *ctx, const struct store_group *g)
+{
+    offer_named(ctx, g->id, g->name);
+}
+
+static void offer_policy(void *ctx, const struct store_policy *p)
+{
+    offer_named(ctx, p->id, p->name);
+}
+
+/* One page of those that begin so: names have an index. */
+static void offer_devices(struct line *l)
+{
+    const struct store_device_filter f = {.text = l->current, .state = -1};
+    struct store_page page = {.limit = OFFERED_MAX};
+    struct err err = {0};
+    store_device_page(l->ctl->store, &f, &page, offer_device, l, &err);
+}
+
+static void offer_groups(struct line *l)
+{
+    struct store_page page = {.limit = OFFERED_MAX};
+    struct err err = {0};
+    store_group_page(l->ctl->store, l->current, &page, offer_group, l, &err);
+}
+
+static void offer_policies(struct line *l)
+{
+    struct store_page page = {.limit = OFFERED_MAX};
+    struct err err = {0};
+    store_policy_page(l->ctl->store, l->current, &page, offer_policy, l, &err);
+}
+
+/* The first word is of the verb's noun; what follows joins it, or leaves. */
+static void offer_fleet(struct line *l)
+{
+    bool first = l->words == 0, policy = strcmp(l->noun, "policy") == 0;
+    if (first && policy)
+        offer_policies(l);
+    else if (first && strcmp(l->noun, "group") == 0)
+        offer_groups(l);
+    else
+        offer_devices(l);
+    if (!first && policy)
+        offer_groups(l);
+}
+
 static void offer_ids(struct line *l)
 {
     struct err err = {0};
@@ -233,6 +300,18 @@ static void offer_ids(struct line *l)
                            offer_request, l, &err);
     else if (strcmp(l->noun, "cert") == 0)
         offer_certs(l);
+    else if (ctl_listed("device,group,policy", l->noun) && !ctl_listed("new,import", l->verb->verb))
+        offer_fleet(l);
+}
+
+static void offer_held(struct line *l, const char *flag)
+{
+    if (strcmp(flag, "device") == 0)
+        offer_devices(l);
+    else if (strcmp(flag, "group") == 0)
+        offer_groups(l);
+    else
+        offer_policies(l);
 }
 
 static void offer_endpoints(struct line *l)
@@ -260,6 +339,13 @@ static const struct {
     {"challenge", "state", "active,used,expired,revoked"},
     {"challenge", "format", "groups,hex16"},
     {"request", "state", "pending,approved,denied,issued,expired"},
+    {"device", "state", "active,isolated,retired"},
+    {"device", "platform", "apple,windows,android,chromeos,network,linux,other"},
+    {"device", "format", "groups,hex16"},
+    {"policy", "challenge", "one-time,static,upstream,none"},
+    {"policy", "key", "rsa2048,rsa3072,rsa4096,p256,p384"},
+    {"policy", "key-usage", "signing,encryption,both"},
+    {"policy", "revoke-on-removal", "yes,no"},
     {"init", "key", "rsa2048,rsa3072,rsa4096,p256,p384"},
 };
 
@@ -269,10 +355,13 @@ static void offer_values(struct line *l)
         if (strcmp(values[i].flag, l->value_of->name) == 0 &&
             (!values[i].noun[0] || (l->noun && strcmp(values[i].noun, l->noun) == 0)))
             offer_list(l, values[i].words);
-    if (strcmp(l->value_of->name, "endpoint") == 0)
+    const char *flag = l->value_of->name;
+    if (strcmp(flag, "endpoint") == 0)
         offer_endpoints(l);
-    else if (strcmp(l->value_of->name, "template") == 0)
+    else if (strcmp(flag, "template") == 0)
         offer_templates(l);
+    else if (ctl_listed("device,group,policy", flag) && ctl_need_store(l->ctl) == CTL_DONE)
+        offer_held(l, flag);
 }
 
 static int complete(struct ctl *ctl, const char *const *word, size_t n)

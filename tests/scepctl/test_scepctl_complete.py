@@ -46,9 +46,23 @@ class Words(Seeded):
         self.assertNotIn(secret, r.stdout)
         self.assertEqual(self.words("crl", "show", ""), ["demo"])
 
+    def test_devices_groups_policies(self):
+        for name in ("pad-1", "pad two"):
+            made = self.ctl("device", "new", name).stdout.strip()
+        self.ctl("group", "new", "pads")
+        self.ctl("policy", "new", "padlock", "--subject", "CN=%devicename%", "--endpoint", "/scep")
+        self.assertEqual(self.words("device", "show", "pad"), ["pad-1"])
+        self.assertEqual(self.words("device", "show", ""), [made, "pad-1"])  # by its id: a shell would want the name quoted
+        self.assertEqual(self.words("group", "add", "pa"), ["pads"])
+        self.assertEqual(self.words("group", "add", "pads", "pad-"), ["pad-1"])
+        self.assertEqual(self.words("policy", "assign", "pad"), ["padlock"])
+        self.assertEqual(self.words("policy", "assign", "padlock", "pa"), ["pad-1", "pads"])
+        self.assertEqual(self.words("challenge", "new", "--policy", ""), ["padlock"])
+        self.assertEqual(self.words("device", "new", "pad"), [])
+
     def test_words_that_the_verbs_take(self):
         """What is offered is what the verbs accept."""
-        for noun, flag in (("cert", "state"), ("challenge", "state"), ("request", "state"), ("cert", "sort")):
+        for noun, flag in (("cert", "state"), ("challenge", "state"), ("request", "state"), ("cert", "sort"), ("device", "state")):
             offered = self.words(noun, "list", "--" + flag, "")
             self.assertGreater(len(offered), 1)
             for word in offered:
