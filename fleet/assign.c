@@ -128,7 +128,8 @@ static void count_lost(void *ctx, const struct store_device *d)
 {
     struct counting *c = ctx;
     struct store_reach reach;
-    if (c->err.kind == ERR_NONE && fleet_reach_in(c->f, c->w, c->policy, d->id, &reach, &c->err))
+    if (c->err.kind == ERR_NONE && d->state != DEVICE_RETIRED &&
+        fleet_reach_in(c->f, c->w, c->policy, d->id, &reach, &c->err))
         c->lost += reach.way == WAY_NONE;
 }
 

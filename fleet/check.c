@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ca/keyfile.h"
 #include "ca/template.h"
+#include "client/client.h"
 #include "fleet_internal.h"
 #include "pkcs7/csr.h"
 
@@ -107,9 +109,9 @@ static void check_key(const struct store_policy *p, const struct pubkey *key, st
          ok ? "" : p->key_type, ok ? key->bits : p->key_size);
 }
 
-static void check_plan(const struct store_policy *p, const struct store_device *d,
-                       const struct template *t, const struct csr *csr, const struct fleet *f,
-                       const struct name *subject, const struct san *san, struct fleet_check *c)
+static bool plan_of(const struct fleet *f, const struct store_policy *p,
+                    const struct store_device *d, const struct template *t, const struct csr *csr,
+                    struct cert_plan *plan, struct err *err)
 {
     const struct template_context context = {.endpoint = p->endpoint,
                                              .transaction = "",
@@ -117,9 +119,16 @@ static void check_plan(const struct store_policy *p, const struct store_device *
                                              .challenge_id = "chl_000000",
                                              .signer_subject = "",
                                              .now = f->now};
+    return template_plan(t, csr, &context, plan, err);
+}
+
+static void check_plan(const struct store_policy *p, const struct store_device *d,
+                       const struct template *t, const struct csr *csr, const struct fleet *f,
+                       const struct name *subject, const struct san *san, struct fleet_check *c)
+{
     struct cert_plan plan = {0};
     struct err why = {0};
-    if (!template_plan(t, csr, &context, &plan, &why)) {
+    if (!plan_of(f, p, d, t, csr, &plan, &why)) {
         find(c, "template", false, "%s: %s", t->name, why.text);
         return;
     }
@@ -130,17 +139,13 @@ static void check_plan(const struct store_policy *p, const struct store_device *
 }
 
 static void check_request(const struct fleet *f, const struct store_policy *p,
-                          const struct store_device *d, struct view der, struct fleet_check *c)
+                          const struct store_device *d, const struct template *t, struct view der,
+                          struct fleet_check *c)
 {
-    const struct template *t = fleet_template(f, p);
     struct csr *csr = NULL;
     struct name subject = {0};
     struct san san = {0};
     struct err why = {0};
-    if (!t) {
-        find(c, "template", false, "endpoint %s is not configured", p->endpoint);
-        return;
-    }
     if (!csr_parse(der, t->csr_digests, NULL, (struct view){NULL, 0}, &csr, &why)) {
         find(c, "request", false, "%s", why.text);
         return;
@@ -151,6 +156,40 @@ static void check_request(const struct fleet *f, const struct store_policy *p,
     name_clear(&subject);
     san_clear(&san);
     csr_free(csr);
+}
+
+/* Without a request: would the template let one through that asks for just these names?  With a key
+ * of our own, which is forgotten. */
+static void check_template(const struct fleet *f, const struct store_policy *p,
+                           const struct store_device *d, const struct template *t,
+                           struct fleet_check *c)
+{
+    struct name subject = {0};
+    struct san san = {0};
+    struct client_wish wish = {.subject = &subject, .san = &san};
+    struct buf der = {0};
+    struct csr *csr = NULL;
+    struct cert_plan plan = {0};
+    EVP_PKEY *key = NULL;
+    struct err why = {0};
+    char kind[16];
+    bool ec = strcmp(p->key_type, "ec") == 0;
+    snprintf(kind, sizeof kind, ec ? "p%u" : "rsa%u",
+             p->key_size < 2048 && !ec ? 2048 : p->key_size);
+    bool ok = fleet_names_parts(f, p, d, &subject, &san, &why);
+    if (ok && !san.n)
+        wish.san = NULL;
+    ok = ok && key_generate(kind, &key, &why) && client_csr_build(key, &wish, &der, &why) &&
+         csr_parse(buf_view(&der), ALG_BIT(DIGEST_SHA256), NULL, (struct view){NULL, 0}, &csr,
+                   &why) &&
+         plan_of(f, p, d, t, csr, &plan, &why);
+    find(c, "template", ok, ok ? "%s allows it" : "%s: %s", t->name, why.text);
+    cert_plan_clear(&plan);
+    csr_free(csr);
+    buf_clear(&der);
+    EVP_PKEY_free(key);
+    name_clear(&subject);
+    san_clear(&san);
 }
 
 bool fleet_policy_check(const struct fleet *f, const char *policy, const char *device,
@@ -174,8 +213,13 @@ bool fleet_policy_check(const struct fleet *f, const char *policy, const char *d
     } else {
         find(&c, "names", true, "%.150s%s%.150s", c.names.subject, *c.names.san ? ", " : "",
              c.names.san);
-        if (csr.n)
-            check_request(f, &p, &d, csr, &c);
+        const struct template *t = fleet_template(f, &p);
+        if (!t)
+            find(&c, "template", false, "endpoint %s is not configured", p.endpoint);
+        else if (csr.n)
+            check_request(f, &p, &d, t, csr, &c);
+        else
+            check_template(f, &p, &d, t, &c);
     }
     *out = c;
     return true;

@@ -199,13 +199,48 @@ bool fleet_device_edit_in(const struct fleet *f, struct store_write *w, uint64_t
     return true;
 }
 
+struct policies {
+    char id[STORE_PAGE_MAX][32];
+    size_t n;
+};
+
+static void note_policy(void *ctx, const struct store_reach *r)
+{
+    struct policies *all = ctx;
+    memcpy(all->id[all->n++], r->policy, sizeof all->id[0]);
+}
+
+/* Would it get another device's subject by a policy that it has? */
+static bool subjects_fit(const struct fleet *f, const struct store_device *d, struct err *err)
+{
+    struct policies all = {.n = 0};
+    struct store_page page = {.limit = STORE_PAGE_MAX};
+    struct store_device old;
+    if (!fleet_device_in(f, NULL, d->id, &old, err) ||
+        !store_device_policies(f->store, old.id, &page, note_policy, &all, err))
+        return false;
+    for (size_t i = 0; i < all.n && names_differ(&old, d); i++) {
+        struct store_policy p;
+        struct err why = {0};
+        if (!fleet_policy_in(f, NULL, all.id[i], &p, err))
+            return false;
+        if (fleet_subject_certain(p.subject) || fleet_target_fits(f, &p, d, NULL, &why))
+            continue;
+        if (why.kind != ERR_CONFIG) { /* a value that is missing now is told with the challenge */
+            *err = why;
+            return false;
+        }
+    }
+    return true;
+}
+
 bool fleet_device_edit(const struct fleet *f, uint64_t version, struct store_device *d,
                        struct err *err)
 {
     struct store_write *w = NULL;
     struct store_device made = *d;
     bool changed;
-    if (!store_write_begin(f->store, &w, err))
+    if (!subjects_fit(f, d, err) || !store_write_begin(f->store, &w, err))
         return false;
     if (!fleet_device_edit_in(f, w, version, &made, &changed, err)) {
         store_write_abort(w);

@@ -74,6 +74,8 @@ bool fleet_subjects_add(struct fleet_subjects *s, const char *subject, const cha
 bool fleet_subjects_has(const struct fleet_subjects *s, const char *subject);
 /* Those of all devices that have the policy; what cannot be made is left out. */
 bool fleet_subjects_seed(const struct fleet *f, const struct store_policy *p, struct fleet_subjects *s, struct err *err);
+/* Would no two devices that have the policy share a subject, if it were as `p` says?  ERR_EXISTS. */
+bool fleet_subjects_differ(const struct fleet *f, const struct store_policy *p, struct err *err);
 /* May `target`, a device or a group, have the policy beside those that have it?  ERR_EXISTS, ERR_CONFIG. */
 bool fleet_target_fits(const struct fleet *f, const struct store_policy *p, const struct store_device *device,
                        const struct store_group *group, struct err *err);

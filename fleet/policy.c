@@ -271,6 +271,8 @@ bool fleet_policy_edit(const struct fleet *f, uint64_t version, struct store_pol
     made.version = old.version;
     if (!check(f, &made, warn, err))
         return false;
+    if (gives_otherwise(&old, &made) && !fleet_subjects_differ(f, &made, err))
+        return false;
     differences(&old, &made, what, sizeof what);
     if (*what && (!store_write_begin(f->store, &w, err) ||
                   !fleet_finish(w, replace(f, w, &old, &made, what, err), err)))

@@ -133,8 +133,8 @@ struct fitting {
     const struct fleet *f;
     const struct store_policy *p;
     struct fleet_subjects *seen; /* NULL: only whether names can be made */
-    bool lenient;                /* of those that have the policy already nothing is asked */
-    const char *group;           /* name of the group that would give it; NULL */
+    bool missing_ok, same_ok; /* names that cannot be made, or that are the same, are passed over */
+    const char *group;        /* name of the group that would give it; NULL */
     struct err err;
 };
 
@@ -154,11 +154,12 @@ static void one_device(void *ctx, const struct store_device *d)
     if (t->err.kind != ERR_NONE || d->state == DEVICE_RETIRED)
         return;
     if (!names_for(t, d, &names, &why)) {
-        if (!t->lenient || why.kind != ERR_CONFIG)
+        if (!t->missing_ok || why.kind != ERR_CONFIG)
             t->err = why;
         return;
     }
-    if (!t->seen || !fleet_subjects_add(t->seen, names.subject, d->id, other, &t->err) || !*other)
+    if (!t->seen || !fleet_subjects_add(t->seen, names.subject, d->id, other, &t->err) || !*other ||
+        t->same_ok)
         return;
     struct store_device first;
     struct err ignored = {0};
@@ -187,23 +188,35 @@ static bool walk(struct fitting *t, const struct store_device_filter *filter, st
 bool fleet_subjects_seed(const struct fleet *f, const struct store_policy *p,
                          struct fleet_subjects *s, struct err *err)
 {
-    struct fitting t = {.f = f, .p = p, .seen = s, .lenient = true};
+    struct fitting t = {.f = f, .p = p, .seen = s, .missing_ok = true, .same_ok = true};
     const struct store_device_filter having = {.state = -1, .policy = p->id};
     return walk(&t, &having, err);
+}
+
+bool fleet_subjects_differ(const struct fleet *f, const struct store_policy *p, struct err *err)
+{
+    struct fitting t = {.f = f, .p = p, .missing_ok = true};
+    const struct store_device_filter having = {.state = -1, .policy = p->id};
+    if (fleet_subject_certain(p->subject))
+        return true;
+    if (!(t.seen = fleet_subjects_new()))
+        return err_memory(err);
+    bool ok = walk(&t, &having, err);
+    fleet_subjects_free(t.seen);
+    return ok;
 }
 
 bool fleet_target_fits(const struct fleet *f, const struct store_policy *p,
                        const struct store_device *device, const struct store_group *group,
                        struct err *err)
 {
-    struct fitting t = {.f = f, .p = p, .lenient = true};
+    struct fitting t = {.f = f, .p = p};
     bool ok = true;
     if (!fleet_subject_certain(p->subject)) {
         if (!(t.seen = fleet_subjects_new()))
             return err_memory(err);
         ok = fleet_subjects_seed(f, p, t.seen, err);
     }
-    t.lenient = false;
     if (ok && device) {
         one_device(&t, device);
         ok = t.err.kind == ERR_NONE;

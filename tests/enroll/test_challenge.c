@@ -249,6 +249,7 @@ int main(void)
 {
     Suite *s = suite_create("enroll/challenge");
     TCase *c = tcase_create("challenge");
+    tcase_set_timeout(c, 60);
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, secret_is_four_groups_and_only_its_hash_is_kept);
     tcase_add_test(c, secrets_differ);

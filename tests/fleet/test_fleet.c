@@ -273,6 +273,17 @@ START_TEST(same_subject_refused)
     refused(fleet_member_add(&fleet, "some", 0, "b", &changed, &err), ERR_EXISTS, "devices a and b");
     ok(fleet_policy_assign(&fleet, p.id, 0, "a", false, NULL, &changed, &err));
     ck_assert(!changed);
+    /* by a change of the device, or of the policy */
+    strcpy(b.serial_number, "C03");
+    strcpy(b.user, "anna");
+    ok(fleet_device_edit(&fleet, 0, &b, &err));
+    strcpy(a.user, "Anna");
+    ok(fleet_device_edit(&fleet, 0, &a, &err));
+    assign(p.id, "b");
+    strcpy(b.serial_number, "C02");
+    refused(fleet_device_edit(&fleet, 0, &b, &err), ERR_EXISTS, "devices a and b");
+    strcpy(p.subject, "CN=%user%");
+    refused(fleet_policy_edit(&fleet, 0, &p, NULL, &err), ERR_EXISTS, "would get the same subject, CN=");
 }
 END_TEST
 
@@ -566,7 +577,7 @@ START_TEST(checked)
     struct fleet_check c;
     ok(fleet_policy_check(&fleet, "corp", "a", (struct view){NULL, 0}, &c, &err));
     ck_assert(!c.ok);
-    ck_assert_uint_eq(c.n, 4);
+    ck_assert_uint_eq(c.n, 5);
     ck_assert_str_eq(c.finding[2].what, "assignment");
     ck_assert(!c.finding[2].ok);
     assign("corp", "a");
@@ -575,6 +586,11 @@ START_TEST(checked)
     ck_assert_str_eq(c.names.subject, "CN=a");
     ok(fleet_policy_check(&fleet, "corp", "a", view_str("no request"), &c, &err));
     ck_assert(!c.ok);
+    strcpy(p.subject, "CN=%devicename%,O=Other"); /* the template says O=Example */
+    ok(fleet_policy_edit(&fleet, 0, &p, NULL, &err));
+    ok(fleet_policy_check(&fleet, "corp", "a", (struct view){NULL, 0}, &c, &err));
+    ck_assert(!c.ok && !c.finding[4].ok);
+    ck_assert_str_eq(c.finding[4].what, "template");
     strcpy(p.subject, "CN=%serialnumber%");
     ok(fleet_policy_edit(&fleet, 0, &p, NULL, &err));
     unsigned told = 0;
