@@ -157,6 +157,14 @@ static bool made_here(const struct store_policy *p, struct err *err)
                    instead[p->challenge]);
 }
 
+bool fleet_entitled(const struct fleet *f, const char *device, const char *policy,
+                    struct store_device *d, struct store_policy *p, struct err *err)
+{
+    struct assigned may;
+    return fleet_device_in(f, NULL, device, d, err) && policy_for(f, NULL, policy, d, p, err) &&
+           assigned_check(f->store, d->id, p->id, ASSIGNED_ENROL, &may, err);
+}
+
 /* Another device's certificate with this subject: the two would be taken for one. */
 static bool subject_free(const struct fleet *f, struct store_write *w, const struct store_policy *p,
                          const struct store_device *d, const struct name *subject,

@@ -262,6 +262,7 @@ int ctl_policy_assign(struct ctl *ctl, const struct ctl_args *a);
 int ctl_policy_unassign(struct ctl *ctl, const struct ctl_args *a);
 int ctl_policy_remove(struct ctl *ctl, const struct ctl_args *a);
 int ctl_policy_history(struct ctl *ctl, const struct ctl_args *a);
+int ctl_profile_new(struct ctl *ctl, const struct ctl_args *a);
 int ctl_request_list(struct ctl *ctl, const struct ctl_args *a);
 int ctl_request_show(struct ctl *ctl, const struct ctl_args *a);
 int ctl_request_approve(struct ctl *ctl, const struct ctl_args *a);

@@ -161,6 +161,13 @@ static const struct ctl_flag policy_assign_flags[] = {
     {"force", 0, NULL, false, "to a group, though the subject has nothing of the device in it"},
     END,
 };
+static const struct ctl_flag profile_new_flags[] = {
+    {"device", 0, "NAME", false, "for this device"},
+    {"policy", 0, "NAME", false, "by this policy (the only one that the device has)"},
+    {"expires", 0, "TIME", false, "life of its challenge (as the policy says)"},
+    {"out", 'o', "FILE", false, "into this new file, mode 0600, instead of standard output"},
+    END,
+};
 static const struct ctl_flag request_list_flags[] = {
     {"state", 0, "STATE", false, "pending, approved, denied, issued, expired"},
     {"limit", 0, "N", false, "at most so many (50); 0 for all"},
@@ -381,6 +388,12 @@ const struct ctl_verb ctl_verbs[] = {
      {"scepctl policy remove corp --dry-run", "scepctl policy remove corp --yes --expect 214", NULL}, ctl_policy_remove},
     {"policy", "history", "ID|NAME", 1, 1, "what its devices tried and what was done with it, newest first", limit_flags,
      {"scepctl policy history corp", NULL, NULL}, ctl_policy_history},
+    {"profile", "new", "KIND", 1, 1,
+     "the file that tells a device what to ask for: apple, windows, android, chromeos, cisco, strongswan, certmonger, jamf",
+     profile_new_flags,
+     {"scepctl profile new apple --device ipad-0113 -o ipad-0113.mobileconfig",
+      "scepctl profile new cisco --device rtr-1 --policy vpn --expires 10m", "scepctl profile new jamf --policy wifi > wifi.mobileconfig"},
+     ctl_profile_new},
     {"request", "list", "", 0, 0, "requests that needed or need approval", request_list_flags,
      {"scepctl request list --state pending", "scepctl request list --json", NULL}, ctl_request_list},
     {"request", "show", "ID", 1, 1, "one request", NO_FLAGS,

@@ -74,6 +74,20 @@ class Certmonger(AuthorityCase):
     def reach(self, name, *states):
         self.wait_for(lambda: self.state(name) in states, f"{name} to be {states} (is {self.state(name)})")
 
+    def test_profile_script(self):
+        """What `scepctl profile new certmonger` writes, run as it stands."""
+        self.a.ctl("policy", "new", "host", "--subject", "CN=%devicename%", "--san", "DNS:%host%", "--endpoint", "/scep")
+        self.a.ctl("device", "new", "host-1", "--host", "host-1.example.org")
+        self.a.ctl("policy", "assign", "host", "host-1")
+        script, out = self.path("host.sh"), self.path("host")
+        self.a.ctl("profile", "new", "certmonger", "--device", "host-1", "-o", script)
+        r = run("sh", script, out, check=False, env={**self.env, "CERTMONGER_BUS": "-s"})
+        self.assertEqual(r.returncode, 0, r.stdout + r.stderr)
+        name = re.search(r"getcert list -i (\S+)", r.stdout).group(1)
+        self.reach(name, "MONITORING")
+        text = self.assert_good_certificate(os.path.join(out, "certificate.pem"), "CN=host-1")
+        self.assertIn("DNS:host-1.example.org", text)
+
     def test_capabilities_and_ca_certificates(self):
         caps = run(SCEP_SUBMIT, "-u", self.a.url + "/scep", "-c").stdout
         self.assertIn("SHA-256", caps)
