@@ -93,6 +93,8 @@ static struct health_live live_now(const struct admin *a)
         .signer_reached = metrics_signer_reached(a->options.metrics),
         .commit_failed_us = metrics_commit_failed_us(a->options.metrics),
         .reloaded_well = metrics_reloaded_well(a->options.metrics),
+        .tls_from = a->sources.tls_from,
+        .tls_until = a->sources.tls_until,
         .stopping = a->draining,
         .unconfined = c->confinement == CONFINE_OFF,
         .lacks = a->options.lacks,

@@ -21,6 +21,7 @@ struct admin_sources {
     struct ocsp_pool *ocsp;
     const struct http_server *scep;
     const struct api_http *api; /* NULL: there is none */
+    int64_t tls_from, tls_until; /* of the API's certificate; 0: it has none */
 };
 
 struct admin_options {

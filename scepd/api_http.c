@@ -26,7 +26,8 @@ struct api_http {
     struct api_serving *serving; /* one reference; NULL until api_http_use */
     uint64_t epoch;
     struct log_limit refused_limit;
-    pthread_mutex_t lock; /* of `done` */
+    pthread_mutex_t lock; /* of what follows */
+    struct upkeep *upkeep;
     struct api_job *done, **done_end;
     int wake; /* eventfd */
     struct event *woken;
@@ -123,6 +124,21 @@ static void reply_console(const struct api_http *a, struct http_request *r)
     http_reply(r, &reply);
 }
 
+/* ---- what only the daemon can do ---- */
+
+/* Any thread.  False when another setup is served meanwhile: the authority may have another place.
+ */
+static bool publish(void *api, const struct setup *setup, size_t authority)
+{
+    struct api_http *a = api;
+    pthread_mutex_lock(&a->lock);
+    bool current = a->upkeep && a->serving->setup == setup;
+    if (current)
+        upkeep_publish(a->upkeep, authority);
+    pthread_mutex_unlock(&a->lock);
+    return current;
+}
+
 /* ---- a call on its way in ---- */
 
 static bool add_text(struct buf *b, const char *s, size_t *at)
@@ -192,6 +208,8 @@ static void on_request(void *api, struct http_request *r)
     }
     look_at_health(a, job);
     job->tag = r;
+    job->publish = publish;
+    job->publish_ctx = a;
     if (!api_pool_submit(a->pool, job)) {
         api_job_free(job);
         busy(r);
@@ -301,24 +319,28 @@ static void on_done(void *api, struct api_job *job)
 
 /* ---- life ---- */
 
-bool api_http_use(struct api_http *a, struct setup *setup)
+bool api_http_use(struct api_http *a, struct setup *setup, struct upkeep *upkeep)
 {
+    pthread_mutex_lock(&a->lock);
+    a->upkeep = upkeep; /* the one before ends soon */
+    pthread_mutex_unlock(&a->lock);
     struct api_serving *s = api_serving_new(setup_get1(setup));
     if (!s)
         return false;
-    s->world =
-        (struct api_world){.store = a->options.store,
-                           .log = a->options.log,
-                           .config = setup->config,
-                           .rooms = &setup->rooms,
-                           .state = a->state,
-                           .ops = {.publish_crl = a->options.publish_crl, .ctx = a->options.ctx},
-                           .outside = a->options.outside,
-                           .version = a->options.version,
-                           .epoch = ++a->epoch,
-                           .tls = setup->api_tls != NULL};
-    api_serving_release(a->serving);
+    s->world = (struct api_world){.store = a->options.store,
+                                  .log = a->options.log,
+                                  .config = setup->config,
+                                  .rooms = &setup->rooms,
+                                  .state = a->state,
+                                  .outside = a->options.outside,
+                                  .version = a->options.version,
+                                  .epoch = ++a->epoch,
+                                  .tls = setup->api_tls != NULL};
+    struct api_serving *old = a->serving;
+    pthread_mutex_lock(&a->lock);
     a->serving = s;
+    pthread_mutex_unlock(&a->lock);
+    api_serving_release(old);
     http_server_tls(a->server, setup->api_tls);
     return true;
 }

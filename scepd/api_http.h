@@ -7,6 +7,7 @@
 #include "http/http_tls.h"
 #include "scepd/admin_http.h"
 #include "scepd/api_pool.h"
+#include "scepd/upkeep.h"
 
 #define API_DEFAULT_PORT 8082 /* what scepctl init writes */
 
@@ -22,16 +23,14 @@ struct api_http_options {
     struct admin *admin;           /* tells the health; may be NULL */
     const struct console *console; /* NULL: none */
     struct outside *outside;       /* NULL: none */
-    /* For struct api_ops; may be NULL. */
-    bool (*publish_crl)(void *ctx, const char *authority, struct err *err);
-    void *ctx;
 };
 
 struct api_http;
 /* `fd` is bound by http_bind and taken, also when it fails.  Serves what api_http_use says, from then on. */
 bool api_http_new(const struct api_http_options *o, int fd, struct api_http **out, struct err *err);
-/* Takes a reference of its own.  False (out of memory): it goes on with what it has. */
-bool api_http_use(struct api_http *a, struct setup *setup);
+/* Takes a reference of the setup; `upkeep` is borrowed until the next call, or the end.  False (out of memory): it goes on with the setup it
+ * has. */
+bool api_http_use(struct api_http *a, struct setup *setup, struct upkeep *upkeep);
 int api_http_port(const struct api_http *a);
 unsigned api_http_in_flight(const struct api_http *a);
 unsigned api_http_connections(const struct api_http *a);

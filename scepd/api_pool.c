@@ -7,6 +7,10 @@
 
 #include "scepd/thread.h"
 
+/* How long somebody waits for a list that he wanted. */
+#define CRL_WAIT_MS 10000
+#define CRL_LOOK_MS 50
+
 struct api_pool {
     struct api_pool_options options;
     struct fair_queue queue;
@@ -94,13 +98,62 @@ static json_t *health_of(void *api_job)
     return job->has_health ? health_json(&job->health, job->serving->world.version) : NULL;
 }
 
+static bool number_of(struct store *s, const struct authority *a, uint64_t *out, struct err *err)
+{
+    struct store_crl crl = {.number = 0};
+    bool ok = store_crl_about(s, a->key_id, STORE_CRL_COMPLETE, &crl, err);
+    if (!ok && err->kind == ERR_NOT_FOUND) {
+        err_clear(err);
+        ok = true;
+    }
+    *out = crl.number;
+    return ok;
+}
+
+/* The list is there when the store has a higher number. */
+static bool wait_for_crl(struct store *s, const struct authority *a, uint64_t before,
+                         struct err *err)
+{
+    const struct timespec nap = {0, CRL_LOOK_MS * 1000000L};
+    for (int i = 0; i < CRL_WAIT_MS / CRL_LOOK_MS; i++) {
+        uint64_t now;
+        if (!number_of(s, a, &now, err))
+            return false;
+        if (now > before)
+            return true;
+        nanosleep(&nap, NULL);
+    }
+    return err_set(err, ERR_BUSY, "no list of %s was published in %d s", a->name,
+                   CRL_WAIT_MS / 1000);
+}
+
+static bool publish_crl(void *api_job, const char *name, struct err *err)
+{
+    struct api_job *job = api_job;
+    const struct setup *setup = job->serving->setup;
+    struct store *s = job->serving->world.store;
+    uint64_t before;
+    size_t i = 0;
+    while (i < setup->config->authority_n && strcmp(setup->config->authority[i].name, name) != 0)
+        i++;
+    if (i == setup->config->authority_n)
+        return err_set(err, ERR_NOT_FOUND, "there is no authority %.63s", name);
+    const struct authority *a = setup->rooms.authority[i];
+    if (a->key_ca < 0)
+        return err_set(err, ERR_CONFLICT, "the key of %s is not here: it signs no list", a->name);
+    if (!number_of(s, a, &before, err))
+        return false;
+    return job->publish(job->publish_ctx, setup, i)
+               ? wait_for_crl(s, a, before, err)
+               : err_set(err, ERR_BUSY, "the configuration was read anew meanwhile");
+}
+
 static void answer(struct api_job *job)
 {
     struct api_world world = job->serving->world;
-    if (job->has_health) {
-        world.ops.health = health_of;
-        world.ops.ctx = job;
-    }
+    world.ops = (struct api_ops){.health = job->has_health ? health_of : NULL,
+                                 .publish_crl = job->publish ? publish_crl : NULL,
+                                 .ctx = job};
     job->request.now = time(NULL);
     api_answer(&world, &job->request, &job->reply);
 }

@@ -32,6 +32,9 @@ struct api_job {
     char peer[64];
     struct health health;        /* as the loop saw it when the job came */
     bool has_health;
+    /* Has new CRLs made of the authority at this place; false: another setup is served meanwhile. */
+    bool (*publish)(void *ctx, const struct setup *setup, size_t authority);
+    void *publish_ctx;
     bool undone;                 /* displaced, or the pool stops: there is no reply */
     int64_t submitted_us;        /* monotonic */
     struct api_reply reply;

@@ -66,3 +66,16 @@ bool api_tls_load(const struct config *c, const struct config_rooms *rooms, SSL_
     files_clear(&f);
     return ok;
 }
+
+static int64_t seconds_of(const ASN1_TIME *t)
+{
+    struct tm tm;
+    return t && ASN1_TIME_to_tm(t, &tm) == 1 ? (int64_t)timegm(&tm) : 0;
+}
+
+void api_tls_validity(const SSL_CTX *ctx, int64_t *from, int64_t *until)
+{
+    const X509 *x = ctx ? SSL_CTX_get0_certificate(ctx) : NULL;
+    *from = x ? seconds_of(X509_get0_notBefore(x)) : 0;
+    *until = x ? seconds_of(X509_get0_notAfter(x)) : 0;
+}

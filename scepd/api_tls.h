@@ -8,3 +8,5 @@
 
 /* NULL in *out when the configuration names no certificate.  Owned: SSL_CTX_free.  ERR_CONFIG names the file. */
 bool api_tls_load(const struct config *c, const struct config_rooms *rooms, SSL_CTX **out, struct err *err);
+/* Validity of its certificate, Unix seconds; both 0 for NULL. */
+void api_tls_validity(const SSL_CTX *ctx, int64_t *from, int64_t *until);

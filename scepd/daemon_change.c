@@ -185,8 +185,15 @@ static void watch_signer(struct daemon *d)
 struct admin_sources daemon_admin_sources(const struct daemon *d, const struct service *s)
 {
     return (struct admin_sources){
-        s->setup->config, s->setup->rooms.member, s->setup->rooms.member_n, s->pool, s->ocsp,
-        d->server,         d->api};
+        .config = s->setup->config,
+        .authorities = s->setup->rooms.member,
+        .authority_n = s->setup->rooms.member_n,
+        .pool = s->pool,
+        .ocsp = s->ocsp,
+        .scep = d->server,
+        .api = d->api,
+        .tls_from = s->setup->api_tls_from,
+        .tls_until = s->setup->api_tls_until};
 }
 
 /* It goes on without: devices enrol, and the CRL is there. */
@@ -234,7 +241,7 @@ void daemon_serve(struct daemon *d, struct service *s)
         const struct admin_sources sources = daemon_admin_sources(d, s);
         admin_use(d->admin, &sources);
     }
-    if (d->api && !api_http_use(d->api, s->setup))
+    if (d->api && !api_http_use(d->api, s->setup, s->upkeep))
         log_event(&d->logger.log, LOG_LEVEL_WARNING, "api.stays",
                   "out of memory: the API goes on with the configuration before");
     attempts_limits(d->attempts, c->attempts_keep, (uint64_t)c->attempts_max);

@@ -13,6 +13,7 @@
  * lives: a quarter of them. */
 #define CA_WARN_DAYS 180
 #define RA_WARN_DAYS 30
+#define TLS_WARN_DAYS 14      /* of the API's listener */
 #define CRL_WARN_SIZE 5000000 /* octets */
 #define CRL_TOO_LARGE 10000000
 #define CRL_WARN_HOURS 6
@@ -457,8 +458,25 @@ static void check_confinement(struct health *h, const struct health_live *l)
                    "the processes have given up what they never need");
 }
 
-static void check_live(struct health *h, const struct health_live *l)
+/* Devices do not need it: nobody is kept from enrolling. */
+static void check_tls(struct health *h, const struct health_live *l, int64_t now)
 {
+    int64_t left = l->tls_until - now, warn = (l->tls_until - l->tls_from) / SHARE_OF_LIFE;
+    char when[48];
+    if (!l->tls_until)
+        return;
+    warn = warn < TLS_WARN_DAYS * DAY ? warn : TLS_WARN_DAYS * DAY;
+    struct health_check *c =
+        health_add(h, "tls_expiry", left < warn ? HEALTH_WARN : HEALTH_PASS,
+                   "scepctl ca tls --host NAME, or whoever made it; then reload",
+                   "the certificate of the API's listener %s %s", left <= 0 ? "expired" : "expires",
+                   distance(left, when));
+    measure(c, whole_days(left), "days", whole_days(warn));
+}
+
+static void check_live(struct health *h, const struct health_live *l, int64_t now)
+{
+    check_tls(h, l, now);
     check_signer(h, l);
     check_commit(h, l);
     check_queue(h, l);
@@ -479,7 +497,7 @@ void health_look(const struct health_sources *s, int64_t now, struct health *out
     *out = (struct health){.status = HEALTH_PASS, .ready = true};
     check_store(out, s->survey);
     if (s->live)
-        check_live(out, s->live);
+        check_live(out, s->live, now);
     check_authorities(out, s, now);
     check_crls(out, s->survey, now);
     check_crl_sizes(out, s->survey, now);

@@ -26,6 +26,7 @@ static bool load(struct setup *s, struct err *err)
         !routes_new(c, s->rooms.member, s->rooms.member_n, &s->routes, err) ||
         !api_tls_load(c, &s->rooms, &s->api_tls, err))
         return false;
+    api_tls_validity(s->api_tls, &s->api_tls_from, &s->api_tls_until);
     for (size_t i = 0; i < c->endpoint_n; i++)
         if (!scep_endpoint_init(&s->endpoint[i], &c->endpoint[i], &s->rooms.policy[i], err))
             return err_prefix(err, "endpoint \"%s\"", c->endpoint[i].path);

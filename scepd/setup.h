@@ -13,6 +13,7 @@ struct setup {
     struct scep_endpoint endpoint[CONFIG_MAX_ENDPOINTS]; /* same order as in the configuration */
     struct routes *routes;
     struct ssl_ctx_st *api_tls;                          /* owned; NULL: the API speaks plain HTTP */
+    int64_t api_tls_from, api_tls_until;                 /* validity of its certificate; 0: it has none */
     uint8_t digest[SIGNER_DIGEST];                       /* of what the signer must have been started with */
     /* private */
     struct setup_config *shared;

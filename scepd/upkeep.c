@@ -39,6 +39,7 @@ struct slot {
     int64_t due, retry;                /* Unix seconds: a period ends; not before */
     int64_t rest_until_ms; /* monotonic: another list for revocations alone not before */
     bool look;             /* the store changed, and nobody has looked yet */
+    bool asked;            /* under the lock: somebody wants new lists */
     bool final;            /* of an authority that has ended or whose key is not here */
 };
 
@@ -46,7 +47,7 @@ struct upkeep {
     struct upkeep_options options;
     pthread_mutex_t lock;
     pthread_cond_t stop_now;
-    bool stop, running;
+    bool stop, running, asked;
     pthread_t thread;
     uint64_t generation; /* of the store when it was last looked at */
     int64_t housekept,
@@ -192,6 +193,23 @@ static void rest(struct slot *slot, int64_t began_ms)
     slot->rest_until_ms = now + (wait < BUILD_WAIT_MAX_MS ? wait : BUILD_WAIT_MAX_MS);
 }
 
+static bool take_asked(struct upkeep *u, struct slot *slot)
+{
+    pthread_mutex_lock(&u->lock);
+    bool asked = slot->asked;
+    slot->asked = false;
+    pthread_mutex_unlock(&u->lock);
+    return asked;
+}
+
+static bool is_asked(struct upkeep *u, const struct slot *slot)
+{
+    pthread_mutex_lock(&u->lock);
+    bool asked = slot->asked;
+    pthread_mutex_unlock(&u->lock);
+    return asked;
+}
+
 /* Another process may have published one, which then is only taken over. */
 static bool renew(struct upkeep *u, size_t i, int64_t now, struct crl_scopes *made, struct err *err)
 {
@@ -202,8 +220,10 @@ static bool renew(struct upkeep *u, size_t i, int64_t now, struct crl_scopes *ma
     slot->final = ended(u, i, now);
     if (slot->final)
         return crl_keep_last(a, u->options.store, now, err) && take_all(u, i, err);
+    bool asked = take_asked(u, slot);
     if (!store_revocation_generation(u->options.store, a->key_id, &generation, err) ||
-        !crl_due(a, u->options.store, now, made, err))
+        !(asked ? crl_scopes(a, u->options.store, made, err)
+                : crl_due(a, u->options.store, now, made, err)))
         return false;
     if (made->n && !crl_publish(a, u->options.lane, u->options.store, now, made, err))
         return false;
@@ -286,7 +306,7 @@ static bool wants_renewal(struct upkeep *u, size_t i, bool store_changed, int64_
     if (slot->final)
         return !ended(u, i, now) /* the clock was set back */ ||
                (store_changed && other_is_stored(u, i));
-    if (!slot->current[0] || now >= slot->due)
+    if (!slot->current[0] || now >= slot->due || is_asked(u, slot))
         return true;
     if (!slot->look || now_ms() < slot->rest_until_ms) /* a burst is one list */
         return false;
@@ -343,10 +363,11 @@ static void *run(void *upkeep)
     pthread_mutex_lock(&u->lock);
     while (!u->stop) {
         next.tv_sec += TICK_SECONDS;
-        while (!u->stop && pthread_cond_timedwait(&u->stop_now, &u->lock, &next) == 0)
+        while (!u->stop && !u->asked && pthread_cond_timedwait(&u->stop_now, &u->lock, &next) == 0)
             ;
         if (u->stop)
             break;
+        u->asked = false;
         pthread_mutex_unlock(&u->lock);
         tick(u, time(NULL));
         clock_gettime(CLOCK_MONOTONIC, &next);
@@ -378,6 +399,15 @@ bool upkeep_new(const struct upkeep_options *o, struct upkeep **out, struct err 
     }
     *out = u;
     return true;
+}
+
+void upkeep_publish(struct upkeep *u, size_t authority)
+{
+    pthread_mutex_lock(&u->lock);
+    u->slot[authority].asked = true;
+    u->asked = true;
+    pthread_cond_signal(&u->stop_now);
+    pthread_mutex_unlock(&u->lock);
 }
 
 void upkeep_free(struct upkeep *u)

@@ -118,6 +118,16 @@ class Tls(Api):
         self.assertEqual(self.ask("GET", where, connection=c, token=self.token)[0], 404)
         self.assertEqual(self.ask("TRACE", where, connection=c)[0], 405)
 
+    def test_what_only_the_daemon_knows(self):
+        status, told = self.ask("GET", "/api/v1/status", token=self.token)
+        self.assertEqual(status, 200)
+        self.assertIn("tls_expiry", [c["name"] for c in told["checks"]])
+        before = self.a.json("crl", "show")[0]["number"]
+        status, authority = self.ask("POST", "/api/v1/authorities/demo/crl/publish", token=self.token)
+        self.assertEqual(status, 200, authority)
+        self.assertGreater(self.a.json("crl", "show")[0]["number"], before)
+        self.assertEqual(self.ask("POST", "/api/v1/authorities/none/crl/publish", token=self.token)[0], 404)
+
     def test_headers(self):
         self.ask("GET", "/api/v1/nothing")
         self.assertIn("max-age", self.headers["Strict-Transport-Security"])

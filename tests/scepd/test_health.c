@@ -232,6 +232,22 @@ START_TEST(ra_ends)
 END_TEST
 
 /* A person has to bring the next one. */
+START_TEST(the_listener_of_the_api)
+{
+    health_look(&sources, NOW, &health);
+    ck_assert_ptr_null(find("tls_expiry"));
+    live.tls_from = NOW - 76 * DAY;
+    live.tls_until = NOW + 14 * DAY;
+    health_look(&sources, NOW, &health);
+    ck_assert_int_eq(find("tls_expiry")->status, HEALTH_PASS);
+    live.tls_until = NOW + 13 * DAY;
+    expect("tls_expiry", HEALTH_WARN, "expires in 13 days");
+    live.tls_until = NOW - DAY;
+    expect("tls_expiry", HEALTH_WARN, "expired"); /* devices do not need it */
+    ck_assert(health.ready);
+}
+END_TEST
+
 START_TEST(offline_ends)
 {
     health_look(&sources, NOW, &health);
@@ -364,6 +380,7 @@ int main(void)
     tcase_add_test(c, ca_ends);
     tcase_add_test(c, a_successor_is_enough);
     tcase_add_test(c, ra_ends);
+    tcase_add_test(c, the_listener_of_the_api);
     tcase_add_test(c, offline_ends);
     tcase_add_test(c, crl_ends);
     tcase_add_test(c, crl_is_large);

@@ -62,6 +62,26 @@ START_TEST(publishes_once)
 }
 END_TEST
 
+START_TEST(publishes_when_asked)
+{
+    const struct timespec nap = {0, 20000000};
+    struct upkeep *u = NULL;
+    struct upkeep_options o = {.authorities = f.rooms.authority,
+                               .authority_n = f.config->authority_n,
+                               .lane = f.signer,
+                               .store = f.store};
+    uint64_t first, now;
+    const uint8_t *key = f.rooms.authority[0]->key_id;
+    ck_assert_msg(upkeep_new(&o, &u, &err), "%s", err.text);
+    ck_assert(store_crl_number(f.store, key, STORE_CRL_COMPLETE, &first, &err));
+    upkeep_publish(u, 0);
+    for (now = first; now == first; nanosleep(&nap, NULL)) /* the test's own limit ends it */
+        ck_assert(store_crl_number(f.store, key, STORE_CRL_COMPLETE, &now, &err));
+    ck_assert_uint_eq(now, first + 1);
+    upkeep_free(u);
+}
+END_TEST
+
 START_TEST(alarm_when_the_clock_fell_back)
 {
     entry_written_at(time(NULL) + 30); /* set right by an NTP step */
@@ -80,6 +100,7 @@ int main(void)
     tcase_set_timeout(c, 60);
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, publishes_once);
+    tcase_add_test(c, publishes_when_asked);
     tcase_add_test(c, alarm_when_the_clock_fell_back);
     suite_add_tcase(s, c);
     return check_main(s);
