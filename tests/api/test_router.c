@@ -177,6 +177,7 @@ int main(void)
 {
     Suite *s = suite_create("router");
     TCase *c = tcase_create("router");
+    tcase_set_timeout(c, 60);
     tcase_add_checked_fixture(c, api_setup, api_teardown);
     tcase_add_test(c, paths_are_exact);
     tcase_add_test(c, other_methods_are_told_which_there_are);

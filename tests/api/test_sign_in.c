@@ -349,6 +349,7 @@ int main(void)
 {
     Suite *s = suite_create("sign_in");
     TCase *c = tcase_create("sign_in");
+    tcase_set_timeout(c, 60);
     tcase_add_checked_fixture(c, setup, api_teardown);
     tcase_add_test(c, nobody_is_asked_to_sign_in);
     tcase_add_test(c, who_asks_whether_somebody_is_signed_in_is_told);

@@ -227,6 +227,7 @@ int main(void)
 {
     Suite *s = suite_create("account");
     TCase *c = tcase_create("account");
+    tcase_set_timeout(c, 60);
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, found_by_id_prefix_name_and_certificate);
     tcase_add_test(c, names_and_certificates_are_unique);
