@@ -117,8 +117,22 @@ static void check_hook(struct loader *l, size_t i)
         check_one_time(l, at, label, e);
 }
 
+/* The one listener that asks who is there. */
+static void check_listener(struct loader *l, const config_setting_t *first, const char *what)
+{
+    if (!l->c->api_port)
+        config_mistake(l, first,
+                       "%s are served at the listener of the API: set api.port, and a certificate "
+                       "for it",
+                       what);
+}
+
 void config_check_ndes(struct loader *l)
 {
+    if (l->c->ndes_n)
+        check_listener(l, l->ndes[0], "pages of ndes");
+    if (l->c->challenge_hook_n)
+        check_listener(l, l->challenge_hook[0], "challenge_hooks");
     for (size_t i = 0; i < l->c->ndes_n; i++)
         if (config_setting_is_group(l->ndes[i]))
             check_page(l, i);

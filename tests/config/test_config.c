@@ -417,20 +417,21 @@ START_TEST(static_challenge)
 }
 END_TEST
 
+#define API "api: { port = 8443; }; "
 #define BEHIND_THE_LAST "\"keys/static-challenge\"; }\n);\n" /* ends in line 24 */
 
 /* Lists that need not be there are written behind the last one, so that theirs is line 25. */
 static void behind_refused(const char *more, const char *expected)
 {
     char text[1024];
-    snprintf(text, sizeof text, BEHIND_THE_LAST "%s\n", more);
+    snprintf(text, sizeof text, BEHIND_THE_LAST API "%s\n", more);
     refused(BEHIND_THE_LAST, text, expected);
 }
 
 static struct config *behind_accepted(const char *more)
 {
     char text[4096];
-    snprintf(text, sizeof text, "%s%s\n", base, more);
+    snprintf(text, sizeof text, "%s" API "%s\n", base, more);
     struct config *c = load(text);
     ck_assert_msg(c != NULL, "%s", told);
     return c;
@@ -544,6 +545,18 @@ START_TEST(relays)
     c = load(relay_text("ndes", "challenge = \"none\";"));
     ck_assert_msg(c != NULL, "%s", told);
     config_free(c);
+}
+END_TEST
+
+START_TEST(they_need_the_api)
+{
+    refused(BEHIND_THE_LAST, BEHIND_THE_LAST "ndes = ( { endpoint = \"/scep\"; } );\n",
+            "25: pages of ndes are served at the listener of the API: set api.port, and a "
+            "certificate for it\n");
+    refused(BEHIND_THE_LAST,
+            BEHIND_THE_LAST "challenge_hooks = ( { name = \"a\"; endpoint = \"/scep\"; } );\n",
+            "25: challenge_hooks are served at the listener of the API: set api.port, and a "
+            "certificate for it\n");
 }
 END_TEST
 
@@ -763,6 +776,7 @@ int main(void)
     tcase_add_test(c, ndes_pages);
     tcase_add_test(c, profiles);
     tcase_add_test(c, relays);
+    tcase_add_test(c, they_need_the_api);
     tcase_add_test(c, what_no_page_can_show);
     tcase_add_test(c, challenge_hooks);
     tcase_add_test(c, webhooks);
