@@ -560,6 +560,18 @@ START_TEST(they_need_the_api)
 }
 END_TEST
 
+START_TEST(a_relay_knows_no_challenge_of_ours)
+{
+    static char text[8192];
+    snprintf(text, sizeof text, "%s" API "ndes = ( { endpoint = \"/relay\"; } );\n",
+             relay_text("ndes", ""));
+    ck_assert_ptr_null(load(text));
+    ck_assert_msg(strstr(told, "ndes page \"/certsrv/mscep_admin\": endpoint \"/relay\" hands "
+                               "everything on to an upstream, which knows none of our challenges\n"),
+                  "%s", told);
+}
+END_TEST
+
 /* Programs cut it out between tags and blanks. */
 START_TEST(what_no_page_can_show)
 {
@@ -777,6 +789,7 @@ int main(void)
     tcase_add_test(c, profiles);
     tcase_add_test(c, relays);
     tcase_add_test(c, they_need_the_api);
+    tcase_add_test(c, a_relay_knows_no_challenge_of_ours);
     tcase_add_test(c, what_no_page_can_show);
     tcase_add_test(c, challenge_hooks);
     tcase_add_test(c, webhooks);
