@@ -217,6 +217,8 @@ bool confinement_may_hand_over(const struct config *c, const char *path)
     /* no key of an authority: whoever has the main process may sign profiles */
     named = named || is(path, c->profiles.certificate) || is(path, c->profiles.key) ||
             is(path, c->profiles.passphrase_file);
+    for (size_t i = 0; !named && i < c->upstream_n; i++)
+        named = is(path, c->upstream[i].ca_certificate);
     for (size_t i = 0; !named && i < c->endpoint_n; i++)
         named = is(path, c->endpoint[i].static_challenge_file);
     for (size_t i = 0; !named && i < c->authority_n; i++)

@@ -4,7 +4,9 @@ that know the front alone enrol, wait and are refused as if they spoke to the ot
 import base64
 import json
 import os
+import plistlib
 import re
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -14,7 +16,7 @@ import urllib.error
 import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from elsewhere import Elsewhere, wait_for
+from elsewhere import Elsewhere, secret_file, wait_for
 from harness import SCEPCTL, Authority, AuthorityCase, free_port, need, run
 
 
@@ -149,6 +151,48 @@ class BehindScepd(Base):
                 return None
         self.assertIn(b"POSTPKIOperation", wait_for(answers, "the upstream", 90)[0])
         self.assertGreater(port, 0)
+
+
+class Challenges(Base):
+    """A policy at the front, its challenges from the other's page like NDES's, in the profile of a device that knows the front
+    alone."""
+
+    @classmethod
+    def setUpClass(cls):
+        api = free_port()
+        cls.other = Authority(init_args=("--api-port", api),
+                              edit=lambda text: text + 'ndes = ( { endpoint = "/scep"; cache = 2; } );\n')
+        cls.addClassCleanup(cls.other.close)
+        cls.other.start()
+        cls.other.ctl("admin", "new", "mdm", "--role", "operator")
+        password = secret_file(cls.other.home, cls.other.ctl("admin", "token", "new", "mdm", "-q").stdout.strip())
+        cls.front = front(f'{{ name = "ndes"; url = "{cls.other.url}/certsrv/mscep/mscep.dll"; '
+                          f'admin_url = "http://127.0.0.1:{api}/certsrv/mscep_admin/"; user = "EXAMPLE\\mdm"; '
+                          f'password_file = "{password}"; ca_certificate = "{cls.other.ca}"; }}', relay("/relay", "ndes"))
+        cls.addClassCleanup(cls.front.close)
+        cls.front.ctl("policy", "new", "corp", "--subject", "CN=%devicename%", "--endpoint", "/relay", "--challenge", "upstream")
+
+    def profile(self, device, check=True):
+        self.front.ctl("device", "new", device)
+        self.front.ctl("policy", "assign", "corp", device)
+        return run(SCEPCTL, "-c", self.front.conf, "profile", "new", "apple", "--device", device, check=check)
+
+    def test_from_page_to_certificate(self):
+        root, scep = (p["PayloadContent"] for p in plistlib.loads(self.profile("pad").stdout.encode())["PayloadContent"])
+        self.assertEqual(scep["URL"], self.front.url + "/relay")
+        with open(self.other.ca) as f:
+            self.assertEqual(root, ssl.PEM_cert_to_DER_cert(f.read()))
+        self.enrol("/relay", "CN=pad", scep["Challenge"])
+        run("openssl", "verify", "-CAfile", self.other.ca, self.path("CN=pad.pem"))
+        self.assertEqual(len(self.other.json("cert", "list")), 1)
+
+    def test_full(self):
+        for name in ("one", "two"):
+            self.profile(name)
+        r = self.profile("three", check=False)
+        self.assertEqual(r.returncode, 1)
+        self.assertIn("password cache is full", r.stderr)
+        self.assertIn("upstream.refused", r.stderr)
 
 
 class Misbehaving(Base):

@@ -207,6 +207,12 @@ START_TEST(handed_over)
     snprintf(c->profiles.key, sizeof c->profiles.key, "%s/profiles.key", f.directory);
     ck_assert(confinement_may_hand_over(c, c->profiles.key)); /* signs profiles, never certificates */
     c->profiles.key[0] = '\0';
+    c->upstream_n = 1;
+    snprintf(c->upstream[0].ca_certificate, sizeof c->upstream[0].ca_certificate, "%s/other.pem", f.directory);
+    snprintf(c->upstream[0].password_file, sizeof c->upstream[0].password_file, "%s/other.password", f.directory);
+    ck_assert(confinement_may_hand_over(c, c->upstream[0].ca_certificate));
+    ck_assert(!confinement_may_hand_over(c, c->upstream[0].password_file));
+    c->upstream_n = 0;
     ck_assert(!confinement_may_hand_over(c, ""));
     ck_assert(!confinement_may_hand_over(c, "/"));
     ck_assert(!confinement_may_hand_over(c, a->directory));
