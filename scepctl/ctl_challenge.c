@@ -191,33 +191,6 @@ static int read_device_wish(struct ctl *ctl, const struct ctl_args *a,
     return CTL_DONE;
 }
 
-/* --new-device: one that is not there yet is made, and gets the policy. */
-static int make_device(struct ctl *ctl, const struct ctl_fleet *f,
-                       const struct fleet_challenge_wish *w)
-{
-    struct store_device d = {.id = ""};
-    struct fleet_warnings warnings = {0};
-    struct err err = {0};
-    bool changed;
-    if (store_device_get(ctl->store, w->device, &d, &err))
-        return CTL_DONE;
-    if (err.kind != ERR_NOT_FOUND)
-        return ctl_fail_err(ctl, &err, NULL);
-    err = (struct err){0};
-    if (!w->policy)
-        return ctl_fail(ctl, CTL_USAGE, NULL, "--new-device needs --policy");
-    if (strlen(w->device) >= sizeof d.name)
-        return ctl_fail(ctl, CTL_USAGE, NULL, "the name of a device has %zu octets at most",
-                        sizeof d.name - 1);
-    d = (struct store_device){.id = ""};
-    memcpy(d.name, w->device, strlen(w->device) + 1);
-    if (!fleet_device_new(&f->fleet, &d, &err) ||
-        !fleet_policy_assign(&f->fleet, w->policy, 0, d.id, false, &warnings, &changed, &err))
-        return ctl_fail_err(ctl, &err, NULL);
-    ctl_note(ctl, "made device %s (%s) with policy %s", d.name, d.id, w->policy);
-    return CTL_DONE;
-}
-
 static int new_for_device(struct ctl *ctl, const struct ctl_args *a)
 {
     struct fleet_challenge_wish wish = {.device = NULL};
@@ -229,7 +202,7 @@ static int new_for_device(struct ctl *ctl, const struct ctl_args *a)
         return rc;
     if (ctl->dry_run) {
         ctl_note(ctl, "would make a challenge for device %s", wish.device);
-    } else if (ctl_arg(a, "new-device") && (rc = make_device(ctl, &f, &wish))) {
+    } else if (ctl_arg(a, "new-device") && (rc = ctl_make_device(ctl, &f, wish.device, wish.policy))) {
         /* told */
     } else if (!fleet_challenge_new(&f.fleet, &wish, &c, &err)) {
         rc = ctl_fail_err(ctl, &err,

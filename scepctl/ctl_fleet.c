@@ -76,6 +76,32 @@ int ctl_find_policy(struct ctl *ctl, const struct ctl_fleet *f, const char *whic
                : not_found(ctl, &err, "scepctl policy list");
 }
 
+int ctl_make_device(struct ctl *ctl, const struct ctl_fleet *f, const char *device,
+                    const char *policy)
+{
+    struct store_device d = {.id = ""};
+    struct fleet_warnings warnings = {0};
+    struct err err = {0};
+    bool changed;
+    if (store_device_get(ctl->store, device, &d, &err))
+        return CTL_DONE;
+    if (err.kind != ERR_NOT_FOUND)
+        return ctl_fail_err(ctl, &err, NULL);
+    err = (struct err){0};
+    if (!policy)
+        return ctl_fail(ctl, CTL_USAGE, NULL, "--new-device needs --policy");
+    if (strlen(device) >= sizeof d.name)
+        return ctl_fail(ctl, CTL_USAGE, NULL, "the name of a device has %zu octets at most",
+                        sizeof d.name - 1);
+    d = (struct store_device){.id = ""};
+    memcpy(d.name, device, strlen(device) + 1);
+    if (!fleet_device_new(&f->fleet, &d, &err) ||
+        !fleet_policy_assign(&f->fleet, policy, 0, d.id, false, &warnings, &changed, &err))
+        return ctl_fail_err(ctl, &err, NULL);
+    ctl_note(ctl, "made device %s (%s) with policy %s", d.name, d.id, policy);
+    return CTL_DONE;
+}
+
 int ctl_arg_text(struct ctl *ctl, const struct ctl_args *a, const char *name, char *to, size_t cap)
 {
     const char *value = ctl_arg(a, name);

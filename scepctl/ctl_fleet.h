@@ -17,6 +17,9 @@ int ctl_find_device(struct ctl *ctl, const struct ctl_fleet *f, const char *whic
 int ctl_find_group(struct ctl *ctl, const struct ctl_fleet *f, const char *which, struct store_group *out);
 int ctl_find_policy(struct ctl *ctl, const struct ctl_fleet *f, const char *which, struct store_policy *out);
 
+/* --new-device: one that is not there yet is made, and gets the policy. */
+int ctl_make_device(struct ctl *ctl, const struct ctl_fleet *f, const char *device, const char *policy);
+
 /* Copies the value of a flag, if it was given. */
 int ctl_arg_text(struct ctl *ctl, const struct ctl_args *a, const char *name, char *to, size_t cap);
 /* --limit and --search of a list by page. */

@@ -45,6 +45,8 @@ static int read_wish(struct ctl *ctl, const struct ctl_args *a, struct fleet_pro
         return ctl_fail(ctl, CTL_USAGE, NULL,
                         "a profile for %s is for all devices: --policy NAME, and no --device",
                         profile_kind_name(w->kind));
+    if (ctl_arg(a, "new-device") && (!w->device || !w->policy))
+        return ctl_fail(ctl, CTL_USAGE, NULL, "--new-device goes with --device and --policy");
     if ((rc = ctl_arg_duration(ctl, a, "expires", 0, &w->ttl)))
         return rc;
     if (ctl_arg(a, "expires") && w->ttl == 0)
@@ -133,6 +135,9 @@ int ctl_profile_new(struct ctl *ctl, const struct ctl_args *a)
     if (path && strcmp(path, "-") != 0 && access(path, F_OK) == 0) {
         rc = ctl_fail(ctl, CTL_CONFLICT, "give another name, or remove it", "%s is there already",
                       path);
+    } else if (ctl_arg(a, "new-device") &&
+               (rc = ctl_make_device(ctl, &f, wish.device, wish.policy))) {
+        /* told */
     } else if (!fleet_profile_new(&f.fleet, &wish, &profile, &err)) {
         rc = ctl_fail_err(ctl, &err,
                           err.kind == ERR_NOT_FOUND ? "scepctl device new makes a device" : NULL);

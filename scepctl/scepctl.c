@@ -164,6 +164,7 @@ static const struct ctl_flag policy_assign_flags[] = {
 static const struct ctl_flag profile_new_flags[] = {
     {"device", 0, "NAME", false, "for this device"},
     {"policy", 0, "NAME", false, "by this policy (the only one that the device has)"},
+    {"new-device", 0, NULL, false, "make the device, and assign the policy, if it is not there"},
     {"expires", 0, "TIME", false, "life of its challenge (as the policy says)"},
     {"out", 'o', "FILE", false, "into this new file, mode 0600, instead of standard output"},
     END,

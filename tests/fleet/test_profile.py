@@ -211,6 +211,14 @@ class Files(Case):
                       "RFC2253,-esc_msb").stdout
         self.assertIn("it's $(touch", subject)
 
+    def test_new_device(self):
+        self.policy("phones", subject="CN=%devicename%", san="")
+        one = plistlib.loads(self.profile("apple", "--new-device", device=self.name, policy="phones"))
+        two = plistlib.loads(self.profile("apple", "--new-device", device=self.name, policy="phones"))
+        self.assertEqual(one["PayloadUUID"], two["PayloadUUID"])
+        r = self.profile("apple", "--new-device", device="nobody", check=False, raw=True)
+        self.assertEqual(r.returncode, 2)
+
     def test_jamf(self):
         self.policy("jamf", subject="CN=%serialnumber%,OU=%policy%", san="UPN:%user%@example.org")
         scep = plistlib.loads(self.profile("jamf", policy="jamf"))["PayloadContent"][-1]["PayloadContent"]
