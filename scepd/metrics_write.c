@@ -324,12 +324,16 @@ static void write_certificates(struct writer *w, const struct metrics *m, const 
 static void write_waiting(struct writer *w, const struct survey *s)
 {
     static const char *const states[SURVEY_CHALLENGES] = {"active", "used", "expired", "revoked"};
+    static const char *const devices[DEVICE_STATES] = {"active", "isolated", "retired"};
     family(w, "scepd_requests_pending", "gauge", "Requests that wait for an administrator.");
     for (size_t i = 0; i < s->pending_n; i++)
         labelled(w, "endpoint", s->pending[i].endpoint, s->pending[i].pending);
     family(w, "scepd_requests_pending_oldest_timestamp_seconds", "gauge",
            "When the one that waits longest came; 0 when none waits.");
     number(w, "", s->oldest_pending_at);
+    family(w, "scepd_devices", "gauge", "Devices that are known.");
+    for (int i = 0; i < DEVICE_STATES; i++)
+        labelled(w, "state", devices[i], s->devices[i]);
     family(w, "scepd_challenges", "gauge", "One-time challenges that are remembered.");
     for (int i = 0; i < SURVEY_CHALLENGES; i++)
         labelled(w, "state", states[i], s->challenges[i]);

@@ -146,6 +146,7 @@ static bool look_at_readers(struct survey *s, struct store *store, int64_t now_u
 static bool look(struct survey *s, struct store *store, int64_t now, struct err *err)
 {
     bool ok = store_stats(store, &s->stats, err) && store_cert_counts(store, now, &s->certs, err) &&
+              store_device_counts(store, s->devices, err) &&
               store_backup_last(store, &s->backup_at, err) &&
               store_audit_newest(store, &s->audit_at, err) && look_at_pending(s, store, err) &&
               look_above(s, store, now, err) && look_at_readers(s, store, survey_clock_us(), err) &&

@@ -5,6 +5,7 @@
 
 #include "config/config.h"
 #include "store/offline.h"
+#include "store/fleet.h"
 #include "store/store.h"
 
 #define SURVEY_CRLS CONFIG_MAX_MEMBERS
@@ -21,6 +22,7 @@ struct survey {
     char error[160];
     struct store_stats stats;
     struct store_cert_counts certs;
+    uint64_t devices[DEVICE_STATES]; /* by enum device_state */
     /* those who read an old state of the store, and since when by survey_clock_us that has been seen */
     struct survey_reader {
         struct store_reader who;
