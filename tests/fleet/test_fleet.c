@@ -27,8 +27,7 @@ START_TEST(device_made_and_changed)
     struct store_device out;
     ok(fleet_device_get(&fleet, "IPAD-0113", &out, &err));
     ck_assert_str_eq(out.email, "anna@example.org");
-    refused(fleet_device_get(&fleet, "nobody", &out, &err), ERR_NOT_FOUND,
-            "no device \"nobody\"");
+    refused(fleet_device_get(&fleet, "nobody", &out, &err), ERR_NOT_FOUND, "no device \"nobody\"");
 }
 END_TEST
 
@@ -40,7 +39,9 @@ START_TEST(device_values)
         {"", "", "", "", "", "name: it is missing"},
         {"a\nb", "", "", "", "", "name: "},
         {" a", "", "", "", "", "name: "},
-        {"\xe2\x80\xae" "b", "", "", "", "", "name: "},
+        {"\xe2\x80\xae"
+         "b",
+         "", "", "", "", "name: "},
         {"dev_abc", "", "", "", "", "begins like an id"},
         {"POL_abc", "", "", "", "", "begins like an id"},
         {"a", "amiga", "", "", "", "platform: \"amiga\""},
@@ -83,7 +84,8 @@ START_TEST(device_retired)
     struct store_policy p = policy_new("corp");
     assign("corp", "a");
     assign("corp", "b");
-    uint64_t one = cert_new(1, d.id, p.id), two = cert_new(2, d.id, ""), other = cert_new(3, b.id, p.id);
+    uint64_t one = cert_new(1, d.id, p.id), two = cert_new(2, d.id, ""),
+             other = cert_new(3, b.id, p.id);
     request_new("req_000001", d.id, p.id);
     request_new("req_000002", b.id, p.id);
     struct fleet_challenge c = challenge_for("a", "corp"), kept = challenge_for("b", NULL);
@@ -190,10 +192,10 @@ END_TEST
 START_TEST(policy_values)
 {
     struct store_policy p;
-#define wrong(change, part)                                                   \
-    do {                                                                      \
-        p = policy_wish("corp");                                              \
-        change;                                                               \
+#define wrong(change, part)                                                  \
+    do {                                                                     \
+        p = policy_wish("corp");                                             \
+        change;                                                              \
         refused(fleet_policy_new(&fleet, &p, NULL, &err), ERR_CONFIG, part); \
     } while (0)
     wrong(strcpy(p.name, ""), "name: ");
@@ -270,7 +272,8 @@ START_TEST(same_subject_refused)
     /* by way of a group that has it */
     group_new("some", false);
     assign(p.id, "some");
-    refused(fleet_member_add(&fleet, "some", 0, "b", &changed, &err), ERR_EXISTS, "devices a and b");
+    refused(fleet_member_add(&fleet, "some", 0, "b", &changed, &err), ERR_EXISTS,
+            "devices a and b");
     ok(fleet_policy_assign(&fleet, p.id, 0, "a", false, NULL, &changed, &err));
     ck_assert(!changed);
     /* by a change of the device, or of the policy */
@@ -283,7 +286,8 @@ START_TEST(same_subject_refused)
     strcpy(b.serial_number, "C02");
     refused(fleet_device_edit(&fleet, 0, &b, &err), ERR_EXISTS, "devices a and b");
     strcpy(p.subject, "CN=%user%");
-    refused(fleet_policy_edit(&fleet, 0, &p, NULL, &err), ERR_EXISTS, "would get the same subject, CN=");
+    refused(fleet_policy_edit(&fleet, 0, &p, NULL, &err), ERR_EXISTS,
+            "would get the same subject, CN=");
 }
 END_TEST
 
@@ -410,8 +414,8 @@ START_TEST(unassigned_in_two_goes)
     }
     commit(w);
     assign("corp", "all");
-    struct fleet_effects plan = {.dry_run = true},
-                         e = {.step = stop_at_once, .ctx = &steps}, rest = {.dry_run = false};
+    struct fleet_effects plan = {.dry_run = true}, e = {.step = stop_at_once, .ctx = &steps},
+                         rest = {.dry_run = false};
     ok(fleet_policy_unassign(&fleet, "corp", 0, "all", &plan, &err));
     ck_assert_uint_eq(plan.devices, many);
     ck_assert_uint_eq(plan.certificates, many);
@@ -536,7 +540,8 @@ START_TEST(challenge_is_bound)
     ok(fleet_policy_new(&fleet, &p, NULL, &err));
     assign("manual", d.id);
     struct fleet_challenge_wish wish = {.device = d.id, .policy = "manual"};
-    refused(fleet_challenge_new(&fleet, &wish, &c, &err), ERR_CONFLICT, "an administrator approves");
+    refused(fleet_challenge_new(&fleet, &wish, &c, &err), ERR_CONFLICT,
+            "an administrator approves");
     wish.policy = NULL;
     refused(fleet_challenge_new(&fleet, &wish, &c, &err), ERR_CONFIG, "has several");
 }

@@ -42,7 +42,8 @@ static struct told read_text(const char *text, size_t n)
 
 START_TEST(table_rows)
 {
-    static const char text[] = "\xef\xbb\xbf" "name,host\r\n"
+    static const char text[] = "\xef\xbb\xbf"
+                               "name,host\r\n"
                                "a,\"b,\"\"c\"\"\"\n"
                                "\n"
                                "\"two\nlines\",x\n"
@@ -70,7 +71,9 @@ START_TEST(table_hostile)
         {"a,b\"c,d\n", 8, "line 1: a quote"},
         {"a,\"b\"c\n", 7, "line 1: a quote"},
         {"a\nb,\"never closed\nx\n", 20, "line 2: a quote begins here"},
-        {"\xff\xfe" "a\0,\0", 6, "UTF-16"},
+        {"\xff\xfe"
+         "a\0,\0",
+         6, "UTF-16"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         FILE *f = file_of(bad[i].text, bad[i].n);
@@ -181,8 +184,9 @@ START_TEST(all_mistakes_at_once)
                                "\xff\xfe,apple,,\n"
                                "f,,,\n";
     static const uint64_t lines[] = {3, 4, 5, 6, 7, 8, 9};
-    static const char *const parts[] = {"in line 2 already", "platform: ", "name: ", "email: ",
-                                        "no group \"Nowhere\"", "it has 2 values", "name: "};
+    static const char *const parts[] = {
+        "in line 2 already",    "platform: ",      "name: ", "email: ",
+        "no group \"Nowhere\"", "it has 2 values", "name: "};
     uint64_t devices[DEVICE_STATES];
     refused(import(text, (struct fleet_import){.update = false}), ERR_CONFIG,
             "7 of 9 lines have a mistake: nothing was imported");

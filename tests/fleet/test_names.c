@@ -68,8 +68,8 @@ START_TEST(values_stay_values)
 {
     struct fleet_values v = values();
     v.value[FLEET_DEVICENAME] = "a,O=Evil+CN=b\"<>;=\\";
-    fills("CN=%devicename%,O=Example", "", &v,
-          "CN=a\\,O=Evil\\+CN=b\\\"\\<\\>\\;=\\\\,O=Example", "");
+    fills("CN=%devicename%,O=Example", "", &v, "CN=a\\,O=Evil\\+CN=b\\\"\\<\\>\\;=\\\\,O=Example",
+          "");
     struct name subject = {0};
     struct san san = {0};
     struct err err = {0};
@@ -130,8 +130,14 @@ START_TEST(missing_and_hostile_values)
     refuses("CN=%serialnumber%", "", &v, "%serialnumber% has no value");
     v.value[FLEET_EMAIL] = NULL;
     refuses("CN=x", "email:%email%", &v, "%email% has no value");
-    static const char *const bad[] = {"a\x01", "line\nbreak", "\xe2\x80\xae" "abc", "\xff\xfe",
-                                      " ", "tab\there", "\xc2\x85"};
+    static const char *const bad[] = {"a\x01",
+                                      "line\nbreak",
+                                      "\xe2\x80\xae"
+                                      "abc",
+                                      "\xff\xfe",
+                                      " ",
+                                      "tab\there",
+                                      "\xc2\x85"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         v.value[FLEET_DEVICENAME] = bad[i];
         refuses("CN=%devicename%", "", &v, "subject: ");
