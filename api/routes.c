@@ -13,6 +13,9 @@ const struct api_route *const api_routes[] = {
     api_routes_authorities,
     api_routes_events,
     api_routes_explain,
+    api_routes_devices,
+    api_routes_groups,
+    api_routes_policies,
     api_routes_document,
     NULL,
 };

@@ -1,0 +1,24 @@
+/* What the calls about devices, groups and policies share. */
+#pragma once
+
+#include "fleet/fleet.h"
+#include "resources.h"
+
+/* Who acts, on what. */
+struct fleet api_fleet(const struct api_call *c);
+/* An error of fleet/: one that names a member of the body ("subject: ...") becomes a fault of that member.  For a handler's end:
+ * `ok`, or what it has to return. */
+bool api_fleet_done(struct api_call *c, bool ok, struct err *err);
+/* Copies a member of the body over `field` when the body has it; null and "" empty it. */
+void api_take_text(const struct api_call *c, const char *name, char *field, size_t cap);
+
+json_t *api_device_json(const struct store_device *d);
+json_t *api_policy_json(const struct store_policy *p);
+extern const struct api_member api_policy_members[];
+
+/* What a removal took with it. */
+extern const struct api_member api_effects_members[];
+bool api_set_effects(json_t *o, const struct fleet_effects *e);
+
+/* The history of a device, group or policy by its whole id. */
+bool api_history_reply(struct api_call *c, const char *id, struct err *err);
