@@ -19,6 +19,7 @@ START_TEST(an_item_has_a_strong_tag)
     snprintf(tag, sizeof tag, "%s", header("ETag"));
     snprintf(location, sizeof location, "%s", header("Location"));
     ck_assert_str_eq(tag, "\"1\"");
+    ck_assert_str_eq(header("Cache-Control"), "no-store");
     ck_assert_str_eq(text("etag"), tag);
     call(HTTP_GET, location, NULL);
     is(200);
