@@ -26,7 +26,7 @@ export async function launch() {
 
 /** A visitor of their own, watched. @param {any} browser @param {any} [options] */
 export async function visitor(browser, options = {}) {
-  const context = await browser.newContext({ viewport: { width: 1200, height: 900 }, colorScheme: "light", locale: "en-GB", acceptDownloads: true, ...options });
+  const context = await browser.newContext({ viewport: { width: 1200, height: 900 }, colorScheme: "light", reducedMotion: "reduce", locale: "en-GB", acceptDownloads: true, ...options });
   context.setDefaultTimeout(PATIENCE);
   await context.addInitScript(() => document.addEventListener("securitypolicyviolation", (e) => console.error("CSP " + e.violatedDirective + " " + e.blockedURI)));
   const page = await context.newPage();
@@ -79,13 +79,16 @@ export async function visit(page, to) {
 /** axe-core finds nothing. It comes by the debugger's way, so that the page's own policy stays as it is. */
 export async function accessible(page, what) {
   const debug = await page.context().newCDPSession(page);
-  await debug.send("Runtime.evaluate", { expression: axeSource });
-  const found = await page.evaluate(() => /** @type {any} */ (window).axe.run(document));
+  await debug.send("Runtime.evaluate", { expression: `if (!window.axe) {${axeSource}}` });
+  const found = await page.evaluate(() => /** @type {any} */ (window).axe.run(document, { resultTypes: ["violations"] }));
   await debug.detach();
   assert.ok(found.passes.length > 10, `axe looked at ${what}`);
   const told = found.violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.html.slice(0, 160)).join(" | ")}`);
   assert.deepEqual(told, [], `axe-core on ${what}`);
 }
+
+/** As when somebody comes back to the page: it asks at once, and not when its few seconds are over. */
+export const lookAgain = (page) => page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
 
 /** Tab until the focus is on what has this name; how a person without a mouse goes there. */
 export async function tabTo(page, name, limit = 80) {

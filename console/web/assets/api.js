@@ -3,7 +3,7 @@
 import { useState, useEffect, useRef, useCallback } from "./vendor.js";
 
 const ROOT = "/api/v1";
-const CHANGED = "scepd-changed"; // we changed something: all live data asks at once
+export const CHANGED = "scepd-changed"; // we changed something: all live data asks at once
 const VISIBLE_MS = 5000, HIDDEN_MS = 60000, PATIENCE_MS = 20000;
 
 /** What an API call was refused with: the members of RFC 9457 section 3, and fix, code and errors of ours. */

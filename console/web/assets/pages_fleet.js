@@ -92,11 +92,11 @@ export function Device({ id, can }) {
     <${Live} live=${live}>${() => html`
     ${refused && html`<div class="note bad"><div class="row"><span><${Icon} name="cross" />Last request refused <${Time} at=${refused.at} />: ${refused.reason_text || refused.reason}${refused.detail && html`: ${refused.detail}`}</span>
       <${Link} to="/explain" query=${{ what: refused.transaction || refused.subject || refused.reason }} class="button">Explain<//></div></div>`}
-    <${Facts} rows=${[["Platform", platformText(d.platform)], ...DEVICE.slice(1).map(([k, l]) => /** @type {[string, any]} */ ([l, d[k]])), ["Groups", [].concat(d.groups || []).map((g) => g.name || g).join(", ")],
+    <${Facts} rows=${[["Platform", platformText(d.platform)], ...DEVICE.slice(1).map(([k, l]) => /** @type {[string, any]} */ ([l, d[k]])), ["Groups", (d.groups || []).map((g) => g.name).join(", ")],
       ["Made", html`<${Time} at=${d.created_at} /> by ${d.created_by}`], ["Last seen", html`<${Time} at=${d.seen_at} />`], ["Id", html`<${Mono} text=${d.id} />`]]} />`}<//>
     <${Section} title="Policies"><${Live} live=${policies}>${(p) => (p.items.length === 0 ? html`<${Empty} title="It has no policy."><p>Assign one to it on the page of a <${Link} to="/policies">policy<//>; then its
       profile can be made here.</p><//>` : html`<${Table} caption="Policies of this device" rows=${p.items} columns=${[{ head: "Policy", cell: (x) => html`<${Link} to=${"/policies/" + enc(x.id)}>${x.name}<//>` },
-      { head: "Endpoint", cell: (x) => x.endpoint }, { head: "Subject", cell: (x) => x.subject }, { head: "State", cell: (x) => html`<${Chip} state=${x.paused ? "paused" : "active"} />` }]} />`)}<//><//>
+      { head: "Endpoint", cell: (x) => x.endpoint }, { head: "Would get", cell: (x) => (x.problem ? html`<span class="wrong">${x.problem}</span>` : [x.subject, x.san].filter(Boolean).join(", ")) }, { head: "By", cell: (x) => x.group_name || x.by }, { head: "State", cell: (x) => html`<${Chip} state=${x.paused ? "paused" : "active"} />` }]} />`)}<//><//>
     <${Section} title="Certificates"><${List} path=${`/devices/${enc(id)}/certificates`} caption="Certificates of this device" idOf=${(c) => c.serial} columns=${certColumns}
       empty=${html`<${Empty} title="Known, never asked."><ol><li>Has it a policy?</li><li>Was its profile installed?</li><li>Does it reach the SCEP URL? <code>scepctl probe</code> tells.</li></ol><//>`} /><//>
     <${Section} title="Action history"><${EventList} live=${events} /><p><${Link} to="/activity" query=${{ device: id }}>All of it<//></p><//>
@@ -157,14 +157,12 @@ export function Policies({ at, can }) {
     <${List} path="/policies" query=${{ q: q.q, cursor: q.cursor }} caption="Policies" empty=${html`<${Empty} title="No policy yet. Start from one of these:">${samples}<//>`} columns=${[
       { head: "Name", cell: (p) => html`<${Link} to=${"/policies/" + enc(p.id)}>${p.name}<//>` }, { head: "State", cell: (p) => html`<${Chip} state=${p.paused ? "paused" : "active"} />` },
       { head: "Endpoint", cell: (p) => p.endpoint }, { head: "Subject", cell: (p) => p.subject }, { head: "Key", cell: (p) => `${(p.key_type || "").toUpperCase()} ${p.key_size || ""}` },
-      { head: "Challenge", cell: (p) => String(p.challenge || "").replace("_", " ") }, { head: "Changed", cell: (p) => html`<${Time} at=${p.changed_at} />` }]} />
+      { head: "Challenge", cell: (p) => p.challenge }, { head: "Changed", cell: (p) => html`<${Time} at=${p.changed_at} />` }]} />
     <${Section} title="Groups"><${List} path="/groups" query=${{}} caption="Groups" empty=${html`<${Empty} title="No group yet."><p>A group holds devices, or users whose devices count; a policy can be assigned to it.</p><//>`} columns=${[
-      { head: "Name", cell: (g) => html`<${Link} to=${"/groups/" + enc(g.id)}>${g.name}<//>` }, { head: "Of", cell: (g) => (isUsers(g) ? "users" : "devices") }, { head: "Note", cell: (g) => g.note }]} /><//>
+      { head: "Name", cell: (g) => html`<${Link} to=${"/groups/" + enc(g.id)}>${g.name}<//>` }, { head: "Of", cell: (g) => (g.users ? "users" : "devices") }, { head: "Note", cell: (g) => g.note }]} /><//>
     ${dialog && dialog.sample && html`<${PolicyForm} sample=${dialog.sample} onClose=${() => set(null)} onDone=${(p) => go("/policies/" + enc(p.id))} />`}
     ${dialog === "group" && html`<${GroupForm} onClose=${() => set(null)} onDone=${(g) => go("/groups/" + enc(g.id))} />`}<//>`;
 }
-
-const isUsers = (g) => g.users === true || g.kind === "users" || g.of === "users";
 
 function GroupForm({ onClose, onDone }) {
   const [name, setName] = useState(""), [users, setUsers] = useState(false), [note, setNote] = useState("");
@@ -175,7 +173,7 @@ function GroupForm({ onClose, onDone }) {
 
 function PolicyForm({ policy, sample, onClose, onDone }) {
   const ends = useLive("/endpoints");
-  const [f, setF] = useState(() => ({ name: "", endpoint: "", subject: "", san: "", challenge: "one_time", challenge_ttl_seconds: 3600, key_type: "rsa", key_size: 2048, revoke_on_removal: true, ...(policy || sample || {}) }));
+  const [f, setF] = useState(() => ({ name: "", endpoint: "", subject: "", san: "", challenge: "one-time", challenge_ttl_seconds: 3600, key_type: "rsa", key_size: 2048, revoke_on_removal: true, ...(policy || sample || {}) }));
   const put = (k) => (v) => setF((o) => ({ ...o, [k]: v }));
   const paths = ends.data ? ends.data.items.map((e) => e.path || e.name) : [];
   useEffect(() => { if (!f.endpoint && paths.length) put("endpoint")(paths[0]); }, [paths.join()]);
@@ -186,7 +184,7 @@ function PolicyForm({ policy, sample, onClose, onDone }) {
     const body = { name: f.name.trim(), endpoint: f.endpoint, subject: f.subject.trim(), san: (f.san || "").trim(), challenge: f.challenge, challenge_ttl_seconds: Number(f.challenge_ttl_seconds),
       key_type: f.key_type, key_size: Number(size), revoke_on_removal: !!f.revoke_on_removal };
     if (!policy) return (await call("POST", "/policies", body)).data;
-    for (const k of Object.keys(body)) if (body[k] === policy[k]) delete body[k];
+    for (const k of Object.keys(body)) if (body[k] === (policy[k] ?? "")) delete body[k];
     return (await call("PATCH", "/policies/" + enc(policy.id), body, { etag: policy.etag })).data || true;
   };
   return html`<${FormDialog} title=${policy ? "Edit " + policy.name : "New policy"} verb=${policy ? "Save" : "Make the policy"} action=${action} onClose=${onClose} onDone=${onDone}>${(e) => html`
@@ -196,7 +194,7 @@ function PolicyForm({ policy, sample, onClose, onDone }) {
     <${Text} label="Alternative names" value=${f.san || ""} onText=${put("san")} error=${faultOf(e, "san")} help="As DNS:%host% or email:%email%, separated by commas." />
     <div class="two"><${Choice} label="Key" value=${f.key_type} onText=${put("key_type")} choices=${[["rsa", "RSA"], ["ec", "Elliptic curve"]]} error=${faultOf(e, "key_type")} />
       <${Choice} label="Size" value=${size} onText=${put("key_size")} choices=${sizes.map((s) => [s, s])} error=${faultOf(e, "key_size")} />
-      <${Choice} label="Challenge" value=${f.challenge} onText=${put("challenge")} choices=${[["one_time", "One per profile"], ["static", "The endpoint's static one"], ["upstream", "From the upstream server"], ["none", "None: approval decides"]]} error=${faultOf(e, "challenge")} />
+      <${Choice} label="Challenge" value=${f.challenge} onText=${put("challenge")} choices=${[["one-time", "One per profile"], ["static", "The endpoint's static one"], ["upstream", "From the upstream server"], ["none", "None: approval decides"]]} error=${faultOf(e, "challenge")} />
       <${Choice} label="Challenge good for" value=${String(f.challenge_ttl_seconds)} onText=${put("challenge_ttl_seconds")} error=${faultOf(e, "challenge_ttl_seconds")}
         choices=${[...new Set(["3600", "14400", "86400", "604800", String(f.challenge_ttl_seconds)])].map((s) => [s, span(Number(s))])} /></div>
     <${Tick} label="Revoke a device's certificates when it loses the policy" value=${!!f.revoke_on_removal} onTick=${put("revoke_on_removal")} />`}<//>`;
@@ -210,24 +208,22 @@ export function Policy({ id, can }) {
   return html`<${Page} title=${p ? p.name : "Policy"} up=${[["/policies", "Policies"]]} word=${p && html`<${Chip} state=${p.paused ? "paused" : "active"} />`} actions=${may && html`
       <button type="button" class="main" onClick=${() => set("assign")}>Assign</button><button type="button" onClick=${() => set("edit")}>Edit</button>
       <button type="button" disabled=${pause.busy} onClick=${() => pause.run()}>${p.paused ? "Go on" : "Pause"}</button><button type="button" class="danger" onClick=${() => set("remove")}>Remove…</button>`}>
-    <${Trouble} error=${pause.error} /><${Live} live=${live}>${() => html`${[].concat(p.warnings || []).map((w) => html`<p class="note warn"><${Icon} name="triangle" />${w}</p>`)}
+    <${Trouble} error=${pause.error} /><${Live} live=${live}>${() => html`
     <${Facts} rows=${[["Endpoint", p.endpoint], ["Subject", html`<${Mono} text=${p.subject} />`], ["Alternative names", p.san && html`<${Mono} text=${p.san} />`],
-      ["Key", `${(p.key_type || "").toUpperCase()} ${p.key_size || ""}`], ["Challenge", String(p.challenge || "").replace("_", " ")], ["Good for", p.challenge_ttl_seconds && span(p.challenge_ttl_seconds)],
-      ["Key usage", [].concat(p.key_usage || []).join(", ")], ["Extended usage", [].concat(p.eku || p.ext_key_usage || []).join(", ")], ["Revokes on removal", p.revoke_on_removal ? "yes" : "no"],
+      ["Key", `${(p.key_type || "").toUpperCase()} ${p.key_size || ""}`], ["Challenge", p.challenge], ["Good for", p.challenge_ttl_seconds && span(p.challenge_ttl_seconds)],
+      ["Key usage", p.key_usage.join(", ")], ["Extended usage", p.eku || "the template's"], ["Device asks again", p.retries && `${p.retries} times, every ${span(p.retry_delay_seconds)}`], ["Revokes on removal", p.revoke_on_removal ? "yes" : "no"],
       ["Changed", html`<${Time} at=${p.changed_at} /> by ${p.changed_by}`], ["Id", html`<${Mono} text=${p.id} />`]]} />`}<//>
     <${Section} title="Assigned to"><${Live} live=${given}>${(a) => (a.items.length === 0 ? html`<${Empty} title="To nobody yet."><p>Assign it to a device or a group; then profiles can be made.</p><//>` : html`
-      <${Table} caption="Assigned to" idOf=${targetOf} rows=${a.items} columns=${[{ head: "Target", cell: (t) => html`<${Link} to=${(targetOf(t).startsWith("grp_") ? "/groups/" : "/devices/") + enc(targetOf(t))}>${t.name || targetOf(t)}<//>` },
-      { head: "Kind", cell: (t) => (targetOf(t).startsWith("grp_") ? "group" : "device") }, { head: "", cell: (t) => may && html`<button type="button" onClick=${() => set({ unassign: t })}>Unassign<span class="hidden"> ${t.name || targetOf(t)}</span>…</button>` }]} />`)}<//><//>
+      <${Table} caption="Assigned to" rows=${a.items} columns=${[{ head: "Target", cell: (t) => html`<${Link} to=${(t.kind === "group" ? "/groups/" : "/devices/") + enc(t.id)}>${t.name}<//>` },
+      { head: "Kind", cell: (t) => t.kind }, { head: "By", cell: (t) => t.by }, { head: "", cell: (t) => may && html`<button type="button" onClick=${() => set({ unassign: t })}>Unassign<span class="hidden"> ${t.name}</span>…</button>` }]} />`)}<//><//>
     <${Check} id=${id} /><${Section} title="Action history"><${EventList} live=${events} /><//>
     ${dialog === "edit" && html`<${PolicyForm} policy=${{ ...p, etag }} onClose=${close} onDone=${close} />`}
     ${dialog === "assign" && html`<${Assign} policy=${p} etag=${etag} onClose=${close} />`}
     ${dialog === "remove" && html`<${Confirm} title=${"Remove the policy " + p.name} verb="Remove" expect=${p.name} expectWhat="name" onClose=${close} action=${async () => {
         await call("DELETE", "/policies/" + enc(id), undefined, { etag }); go("/policies"); return true; }}><${Loses} p=${p} what="All its devices" /><//>`}
-    ${dialog && dialog.unassign && html`<${Confirm} title=${`Take ${p.name} from ${dialog.unassign.name || targetOf(dialog.unassign)}`} verb="Unassign" onClose=${close}
-        action=${() => call("DELETE", `/policies/${enc(id)}/assignments/${enc(targetOf(dialog.unassign))}`, undefined, { etag })}><${Loses} p=${p} what="Devices that have it by no other way" /><//>`}<//>`;
+    ${dialog && dialog.unassign && html`<${Confirm} title=${`Take ${p.name} from ${dialog.unassign.name}`} verb="Unassign" onClose=${close}
+        action=${() => call("DELETE", `/policies/${enc(id)}/assignments/${enc(dialog.unassign.id)}`, undefined, { etag })}><${Loses} p=${p} what="Devices that have it by no other way" /><//>`}<//>`;
 }
-
-const targetOf = (t) => t.target || t.id || "";
 
 const Loses = ({ p, what }) => html`<p>${what} lose it at once: open challenges are void, pending requests cancelled, renewals refused${
   p.revoke_on_removal ? ", and their certificates are revoked. That cannot be undone." : ". Certificates stay until they expire."}</p>`;
@@ -253,14 +249,14 @@ function Assign({ policy, etag, onClose }) {
 function Check({ id }) {
   const [device, setDevice] = useState(""), [csr, setCsr] = useState(""), [answer, setAnswer] = useState((null));
   const ask = useAction(async () => setAnswer((await call("POST", `/policies/${enc(id)}/check`, { device: device.trim(), ...(csr.trim() ? { csr: csr.trim() } : {}) }, { once: false })).data));
-  const findings = answer ? answer.findings || answer.checks || [] : [];
+  const findings = answer ? answer.findings : [];
   return html`<${Section} title="Try it"><form onSubmit=${(e) => { e.preventDefault(); ask.run(); }}><${Trouble} error=${ask.error} />
       <div class="two"><${Text} label="Device" value=${device} onText=${setDevice} help="Its name or id: what would it get?" error=${faultOf(ask.error, "device")} />
       <${Text} label="Request (PEM)" lines=${3} value=${csr} onText=${setCsr} help="A CSR, if you have one: does it fit? Nothing is issued." error=${faultOf(ask.error, "csr")} /></div>
       <button type="submit" disabled=${!device.trim() || ask.busy}>Check</button></form>
     <div role="status">${answer && html`<p><${Chip} state=${answer.ok ? "passed" : "stopped"} text=${answer.ok ? "All fits" : "Does not fit"} /></p>
-      <${Facts} rows=${[["Subject", answer.subject], ["Names", [].concat(answer.san || []).join(", ")]]} />
-      <ul class="steps">${findings.map((c) => html`<li><${Chip} state=${c.ok || c.state === "passed" ? "passed" : "stopped"} text=${c.what || c.check} /><span>${c.text || c.detail}</span></li>`)}</ul>`}</div><//>`;
+      <${Facts} rows=${[["Subject", answer.subject], ["Names", answer.san]]} />
+      <ul class="steps">${findings.map((c) => html`<li><${Chip} state=${c.ok ? "passed" : "stopped"} text=${c.what} /><span>${c.text}</span></li>`)}</ul>`}</div><//>`;
 }
 
 export function Group({ id, can }) {
@@ -268,19 +264,17 @@ export function Group({ id, can }) {
   const [dialog, set] = useState((null)), [word, setWord] = useState("");
   const g = live.data, may = can("administrator") && g, etag = g && (g.etag || live.etag), close = () => set(null);
   const add = useAction(async () => { await call("PUT", `/groups/${enc(id)}/members/${enc(word.trim())}`, {}, { etag }); setWord(""); announce("Added"); });
-  const members = g ? g.members || [] : [];
-  const nameOf = (m) => m.name || m.id || m;
-  const idOf = (m) => m.id || m.name || m;
+  const members = g ? g.members : [];
   return html`<${Page} title=${g ? g.name : "Group"} up=${[["/policies", "Policies"]]} actions=${may && html`<button type="button" class="danger" onClick=${() => set("remove")}>Remove…</button>`}><${Live} live=${live}>${() => html`
-    <${Facts} rows=${[["Its members are", isUsers(g) ? "users, whose devices count" : "devices"], ["Note", g.note], ["Made", html`<${Time} at=${g.created_at} />`], ["Id", html`<${Mono} text=${g.id} />`]]} />
+    <${Facts} rows=${[["Its members are", g.users ? "users, whose devices count" : "devices"], ["Note", g.note], ["Made", html`<${Time} at=${g.created_at} />`], ["Id", html`<${Mono} text=${g.id} />`]]} />
     <${Section} title="Members">${may && html`<form class="filters" onSubmit=${(e) => { e.preventDefault(); if (word.trim()) add.run(); }}>
-        <${Text} label=${isUsers(g) ? "User" : "Device"} value=${word} onText=${setWord} /><button type="submit" disabled=${add.busy || !word.trim()}>Add</button></form><${Trouble} error=${add.error} />`}
-      ${members.length === 0 ? html`<p class="muted">None yet.</p>` : html`<${Table} caption="Members" idOf=${idOf} rows=${members} columns=${[
-        { head: "Name", cell: (m) => (isUsers(g) ? html`<a href=${href("/devices", { q: nameOf(m) })}>${nameOf(m)}</a>` : html`<${Link} to=${"/devices/" + enc(idOf(m))}>${nameOf(m)}<//>`) },
-        { head: "", cell: (m) => may && html`<button type="button" onClick=${() => set({ member: m })}>Take out<span class="hidden"> ${nameOf(m)}</span>…</button>` }]} />`}
+        <${Text} label=${g.users ? "User" : "Device"} value=${word} onText=${setWord} /><button type="submit" disabled=${add.busy || !word.trim()}>Add</button></form><${Trouble} error=${add.error} />`}
+      ${members.length === 0 ? html`<p class="muted">None yet.</p>` : html`<${Table} caption="Members" rows=${members} columns=${[
+        { head: "Name", cell: (m) => (g.users ? html`<a href=${href("/devices", { q: m.name })}>${m.name}</a>` : html`<${Link} to=${"/devices/" + enc(m.id)}>${m.name}<//>`) },
+        { head: "", cell: (m) => may && html`<button type="button" onClick=${() => set({ member: m })}>Take out<span class="hidden"> ${m.name}</span>…</button>` }]} />`}
       <p><a href=${href("/devices", { group: g.id })}>Devices of this group</a></p><//>`}<//>
     ${dialog === "remove" && html`<${Confirm} title=${"Remove the group " + g.name} verb="Remove" expect=${g.name} expectWhat="name" onClose=${close} action=${async () => {
         await call("DELETE", "/groups/" + enc(id), undefined, { etag }); go("/policies"); return true; }}><p>Devices that had a policy by this group alone lose it at once.</p><//>`}
-    ${dialog && dialog.member && html`<${Confirm} title=${`Take ${nameOf(dialog.member)} out of ${g.name}`} verb="Take out" onClose=${close}
-        action=${() => call("DELETE", `/groups/${enc(id)}/members/${enc(idOf(dialog.member))}`, undefined, { etag })}><p>What it had by this group alone it loses at once.</p><//>`}<//>`;
+    ${dialog && dialog.member && html`<${Confirm} title=${`Take ${dialog.member.name} out of ${g.name}`} verb="Take out" onClose=${close}
+        action=${() => call("DELETE", `/groups/${enc(id)}/members/${enc(dialog.member.id)}`, undefined, { etag })}><p>What it had by this group alone it loses at once.</p><//>`}<//>`;
 }

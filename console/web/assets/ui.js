@@ -1,7 +1,7 @@
 // @ts-check
 // What the pages are made of.  All text goes in as text: nothing here or elsewhere takes HTML.
 import { html, useState, useEffect, useRef, useId } from "./vendor.js";
-import { useLive, useAction, href, go, queryText, clock, distance, span } from "./api.js";
+import { CHANGED, useLive, useAction, href, go, queryText, clock, distance, span } from "./api.js";
 
 // ---- small things ----
 
@@ -176,8 +176,14 @@ export function List({ path, query = {}, asked = query, caption, columns, idOf =
   const [shown, setShown] = useState({ here: "", ids: ([]) });
   const [picked, setPicked] = useState(new Set());
   const items = live.data ? live.data.items : null;
+  const changedAt = useRef(0); // what we have made ourselves is shown at once
   useEffect(() => {
-    if (items && (shown.here !== here || shown.ids.length === 0)) {
+    const changed = () => { changedAt.current = Date.now(); };
+    window.addEventListener(CHANGED, changed);
+    return () => window.removeEventListener(CHANGED, changed);
+  }, []);
+  useEffect(() => {
+    if (items && (shown.here !== here || shown.ids.length === 0 || Date.now() - changedAt.current < 3000)) {
       setShown({ here, ids: items.map(idOf) });
       if (shown.here !== here) setPicked(new Set());
     }
