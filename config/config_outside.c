@@ -211,7 +211,7 @@ static void check_references(struct loader *l, size_t i)
     const struct config_endpoint *e = &l->c->endpoint[i];
     const config_setting_t *at = l->endpoint[i];
     const config_setting_t *validate = config_at(at, "validate"), *notify = config_at(at, "notify");
-    const struct config_webhook *w;
+    const struct config_webhook *w = NULL;
     if (e->upstream[0])
         check_relay(l, e, at);
     if (e->validate[0] && (w = find(l, validate, e->path, e->validate)) &&
@@ -219,6 +219,11 @@ static void check_references(struct loader *l, size_t i)
         config_mistake(l, validate,
                        "endpoint \"%s\": webhook \"%s\" is of kind notify, which decides nothing",
                        e->path, w->name);
+    if (w && w->kind == WEBHOOK_INTUNE && e->manual)
+        config_mistake(l, validate,
+                       "endpoint \"%s\": approval = \"manual\" does not go with Intune, which has "
+                       "decided already and whose challenges end soon",
+                       e->path);
     for (size_t k = 0; k < e->notify_n; k++)
         if ((w = find(l, notify, e->path, e->notify[k])) && w->kind != WEBHOOK_NOTIFY)
             config_mistake(l, notify, "endpoint \"%s\": webhook \"%s\" is not of kind notify%s",

@@ -22,6 +22,8 @@ void enroll_change_free(struct enroll_change *c)
         buf_clear(&c->p->csr);
     free(c->p);
     free(c->attempt);
+    while (c->notice_n)
+        store_notice_clear(&c->notice[--c->notice_n]);
     free(c);
 }
 
@@ -31,6 +33,23 @@ bool enroll_change_record(struct enroll_change *c, const struct store_attempt *a
         return err_memory(err);
     *c->attempt = *a;
     return true;
+}
+
+void enroll_change_notice(struct enroll_change *c, struct store_notice *n)
+{
+    if (c->notice_n < ENROLL_MAX_NOTICES)
+        c->notice[c->notice_n++] = *n;
+    else
+        store_notice_clear(n);
+    *n = (struct store_notice){.id = 0};
+}
+
+uint64_t enroll_change_held(const struct enroll_change *c)
+{
+    for (size_t i = 0; i < c->notice_n; i++)
+        if (c->notice[i].held)
+            return c->cert.id;
+    return 0;
 }
 
 /* ---- building ---- */
@@ -458,5 +477,10 @@ bool enroll_change_apply(struct enroll_change *c, struct store_write *w, struct 
     if (!apply(c, w, err))
         return false;
     c->dirty = true;
+    for (size_t i = 0; i < c->notice_n; i++) {
+        c->notice[i].cert_id = c->cert.id;
+        if (!store_notice_put(w, &c->notice[i], err))
+            return false;
+    }
     return !c->attempt || store_attempt_put(w, c->attempt, err);
 }

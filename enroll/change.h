@@ -14,4 +14,6 @@ struct enroll_change {
     struct store_request waiting;      /* CHANGE_PEND */
     struct store_audit audit;
     struct store_attempt *attempt;     /* owned; NULL: none is recorded */
+    struct store_notice notice[ENROLL_MAX_NOTICES]; /* owned */
+    size_t notice_n;
 };

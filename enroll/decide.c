@@ -169,7 +169,9 @@ static bool decide_transaction(struct ask *a, bool *answered, struct err *err)
     trail_begin(a->trail, CHECK_TRANSACTION);
     if (!decide_known(a, answered, err))
         return false;
-    trail_pass(a->trail, *answered ? "answered as it stands" : "open for a new certificate");
+    /* what looked at a request that waits, or that is held back, has said more */
+    if (a->trail->step[a->trail->n - 1].check == CHECK_TRANSACTION)
+        trail_pass(a->trail, *answered ? "answered as it stands" : "open for a new certificate");
     return true;
 }
 

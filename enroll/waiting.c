@@ -16,6 +16,16 @@ bool ask_repeat(struct ask *a, struct store_cert *c, struct err *err)
                           c->state == CERT_HELD ? "put on hold" : "revoked", then,
                           (int)c->revocation_reason);
     }
+    bool held = false;
+    if (!store_notice_holds(a->ctx->store, c->id, &held, err))
+        return false;
+    if (held) { /* RFC 8894 section 4.4: the client asks again */
+        trail_begin(a->trail, CHECK_WEBHOOK);
+        trail_pass(a->trail, "%s is given out when a server elsewhere has taken notice of it",
+                   serial);
+        a->d->verdict = ENROLL_PEND;
+        return true;
+    }
     a->d->verdict = ENROLL_REPEAT;
     a->d->renewal = c->renews != 0;
     a->d->certificate = c->der;

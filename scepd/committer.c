@@ -6,7 +6,13 @@
 static void settle(struct service_pool *p, struct service_job *job, bool committed,
                    const struct err *result)
 {
-    if (committed && result->kind == ERR_NONE) {
+    bool stored = committed && result->kind == ERR_NONE;
+    uint64_t held = stored && p->options.hold ? enroll_change_held(job->answer.change) : 0;
+    if (held) {
+        job->held = true;
+        if (!p->options.hold(p->options.hold_ctx, job, held))
+            service_pool_return(job);
+    } else if (stored) {
         service_finish(p, job);
     } else if (result->kind == ERR_CONFLICT && job->attempts < SERVICE_ATTEMPTS) {
         p->options.ops->clear(&job->answer);

@@ -117,7 +117,8 @@ static bool start_outside(struct daemon *d, struct err *err)
     struct outside_options o = {
         .connect = connect_outside, .watch = on_outside_answer, .ctx = d, .log = &d->logger.log};
     return (!d->outsider || outside_new(&o, &d->outside, err)) &&
-           asking_new(d->outside, &d->logger.log, &d->asking, err);
+           asking_new(d->outside, &d->logger.log, &d->asking, err) &&
+           outbox_new(d->store, d->outside, &d->logger.log, &d->outbox, err);
 }
 
 static bool start_http(struct daemon *d, const struct config *c, struct err *err)
@@ -128,8 +129,11 @@ static bool start_http(struct daemon *d, const struct config *c, struct err *err
     d->base = make_base();
     if (!d->base)
         return err_memory(err);
-    d->http = (struct scep_http){
-        .ops = &scep_ops, .attempts = d->attempts, .log = &d->logger.log, .metrics = d->metrics};
+    d->http = (struct scep_http){.ops = &scep_ops,
+                                 .outbox = d->outbox,
+                                 .attempts = d->attempts,
+                                 .log = &d->logger.log,
+                                 .metrics = d->metrics};
     d->needs = (struct service_needs){.ops = &scep_ops,
                                       .store = d->store,
                                       .log = &d->logger.log,
@@ -138,6 +142,8 @@ static bool start_http(struct daemon *d, const struct config *c, struct err *err
                                       .ctx = &d->http,
                                       .ask = asking_ask,
                                       .ask_ctx = d->asking,
+                                      .hold = outbox_hold,
+                                      .hold_ctx = d->outbox,
                                       .ocsp_done = ocsp_http_done,
                                       .ocsp_ctx = &d->ocsp};
     d->ocsp.log = &d->logger.log;
@@ -324,7 +330,9 @@ static void stop(struct daemon *d)
     if (d->ocsp.woken)
         ocsp_http_clear(&d->ocsp);
     service_free(d->service);
+    outbox_stop(d->outbox);
     outside_free(d->outside);
+    outbox_free(d->outbox);
     asking_free(d->asking);
     scep_relay_free(d->relay);
     attempts_free(d->attempts);

@@ -24,6 +24,7 @@ struct daemon {
     struct outside *outside;    /* NULL as well then */
     struct asking *asking;
     struct scep_relay *relay;
+    struct outbox *outbox;
     unsigned lacks;             /* of this process's confinement: enum confine_lack bits */
     struct store *store;
     struct attempts *attempts;

@@ -616,6 +616,8 @@ static void send_answer(struct scep_http *s, struct service_job *job)
     }
     http_reply(r, &reply);
     count_answer(s, a);
+    for (size_t i = 0; i < a->notice_n; i++)
+        outbox_note(s->outbox, &job->answer.notice[i]);
     if (s->attempts && !a->recorded) {
         struct store_attempt attempt;
         scep_answer_attempt(a, &job->call, service_job_ms(job), &attempt);

@@ -7,6 +7,7 @@
 #include "scepd/job_queue.h"
 #include "scepd/logger.h"
 #include "scepd/metrics.h"
+#include "scepd/outbox.h"
 #include "scepd/routes.h"
 #include "scepd/scep_relay.h"
 #include "scepd/upkeep.h"
@@ -21,6 +22,7 @@ struct scep_http {
     struct upkeep *upkeep;
     const struct service_ops *ops;
     struct scep_relay *relay;               /* for endpoints with an upstream; NULL: there are none */
+    struct outbox *outbox;                  /* NULL: nobody is told of refusals */
     struct attempts *attempts;              /* NULL: none are kept */
     const struct log *log;
     struct metrics *metrics;                /* NULL: nothing is counted */

@@ -2,6 +2,7 @@
 #include "scepd/scep_service.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -23,6 +24,9 @@ void scep_answer_clear(struct scep_answer *a)
 {
     buf_clear(&a->body);
     buf_wipe(&a->question);
+    while (a->notice_n)
+        store_notice_clear(&a->notice[--a->notice_n]);
+    free(a->notice);
     enroll_change_free(a->change);
     *a = (struct scep_answer){0};
 }
@@ -277,7 +281,8 @@ static bool enrol(const struct scep_call *call, const struct scep_message *m,
             ok = true;
             goto out;
         }
-        ok = reply_failure(call, m, d.reason, d.detail, out, err);
+        ok = reply_failure(call, m, d.reason, d.detail, out, err) &&
+             scep_tell_refused(call, m, m->csr, &policy, &d, out, err);
         break;
     case ENROLL_ASK:
         ok = scep_question(call, m, &policy, &d, &plan, out, err);
@@ -285,6 +290,9 @@ static bool enrol(const struct scep_call *call, const struct scep_message *m,
     }
     ok = ok && enroll_change_new(&policy, m, &call->peer, &d, new_certificate, call->now,
                                  &out->change, err);
+    if (ok && new_certificate)
+        ok = scep_tell_issued(call, m, stored_csr ? stored_csr : m->csr, &policy, &d,
+                              new_certificate, out->change, err);
     ok = ok && record(call, &d, out, err);
 out:
     issued_clear(&issued);

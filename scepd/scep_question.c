@@ -3,6 +3,7 @@
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/hex.h"
@@ -39,6 +40,136 @@ static bool new_id(char out[40], struct err *err)
     memcpy(out, "evt_", 4);
     hex_encode(view_of(random, sizeof random), out + 4);
     return true;
+}
+
+/* What every notice and question says. */
+struct telling {
+    char id[40], subject[512], san[1024], key[16], issuer[512], serial[2 * STORE_SERIAL_MAX + 1];
+    struct buf bare; /* the request without its challenge */
+    struct webhook_facts facts;
+};
+
+static void telling_clear(struct telling *t)
+{
+    buf_clear(&t->bare);
+}
+
+static void issuer_text(const struct authority *a, char *out, size_t cap)
+{
+    struct name name = {0};
+    struct err ignored = {0};
+    out[0] = '\0';
+    if (name_parse(a->cert->subject, REASON_INTERNAL, &name, &ignored))
+        name_text(&name, out, cap);
+    name_clear(&name);
+}
+
+static bool telling_init(struct telling *t, const struct scep_call *call,
+                         const struct scep_message *m, const struct csr *csr,
+                         const struct enroll_policy *policy, const struct enroll_decision *d,
+                         const char *event, struct err *err)
+{
+    if (!new_id(t->id, err) || !csr_without_challenge(csr, &t->bare, err))
+        return false;
+    name_text(&csr->subject, t->subject, sizeof t->subject);
+    san_text(&csr->ext.san, t->san, sizeof t->san);
+    pubkey_text(&csr->key, t->key);
+    issuer_text(policy->authority, t->issuer, sizeof t->issuer);
+    t->facts = (struct webhook_facts){.event = event,
+                                      .id = t->id,
+                                      .at = call->now,
+                                      .endpoint = policy->endpoint,
+                                      .authority = policy->authority->name,
+                                      .template_name = policy->template->name,
+                                      .transaction = m->transaction_id,
+                                      .subject = t->subject,
+                                      .san = t->san,
+                                      .key = t->key,
+                                      .csr = buf_view(&t->bare),
+                                      .issuer = t->issuer,
+                                      .challenge_id = d->challenge,
+                                      .request = d->request,
+                                      .peer = call->peer.address,
+                                      .agent = call->peer.agent,
+                                      .renewal = d->renewal};
+    return true;
+}
+
+/* One for one webhook.  Intune wants the request as it came. */
+static bool notice_of(const struct telling *t, const struct config_webhook *w,
+                      const struct csr *csr, struct store_notice *out, struct err *err)
+{
+    uint8_t subject[32];
+    bool intune = w->kind == WEBHOOK_INTUNE, issued = t->facts.serial != NULL;
+    struct webhook_facts f = t->facts;
+    *out = (struct store_notice){.created_at = f.at, .next_at = f.at};
+    snprintf(out->target, sizeof out->target, "%s", w->name);
+    snprintf(out->event, sizeof out->event, "%s%s", intune ? "intune." : "", f.event);
+    if (!digest_compute(DIGEST_SHA256, csr->subject_der, subject, err))
+        return false;
+    /* those about one subject in their order; Intune may want never to hear of one */
+    hex_encode(view_of(subject, 16), out->about);
+    if (intune)
+        snprintf(out->about, sizeof out->about, "%s", t->id);
+    out->held = intune && issued && w->wait_for_notification;
+    if (intune)
+        f.csr = buf_view(&csr->der);
+    return !intune  ? webhook_json(&f, &out->body, err)
+           : issued ? intune_success_json(&f, &out->body, err)
+                    : intune_failure_json(&f, &out->body, err);
+}
+
+bool scep_tell_issued(const struct scep_call *call, const struct scep_message *m,
+                      const struct csr *csr, const struct enroll_policy *policy,
+                      const struct enroll_decision *d, const struct issued *issued,
+                      struct enroll_change *change, struct err *err)
+{
+    const struct scep_endpoint *e = call->endpoint;
+    struct telling t = {.bare = {0}};
+    if (e->told_n == 0 || !csr)
+        return true;
+    bool ok = telling_init(&t, call, m, csr, policy, d, d->renewal ? "renewed" : "issued", err);
+    snprintf(t.subject, sizeof t.subject, "%.511s", issued->subject);
+    snprintf(t.san, sizeof t.san, "%.1023s", issued->san);
+    hex_encode(view_of(issued->serial, sizeof issued->serial), t.serial);
+    t.facts.serial = t.serial;
+    t.facts.certificate = buf_view(&issued->der);
+    t.facts.not_before = issued->not_before;
+    t.facts.not_after = issued->not_after;
+    for (size_t i = 0; ok && i < e->told_n; i++) {
+        struct store_notice n;
+        ok = notice_of(&t, e->told[i], csr, &n, err);
+        if (ok)
+            enroll_change_notice(change, &n);
+        else
+            store_notice_clear(&n);
+    }
+    telling_clear(&t);
+    return ok;
+}
+
+bool scep_tell_refused(const struct scep_call *call, const struct scep_message *m,
+                       const struct csr *csr, const struct enroll_policy *policy,
+                       const struct enroll_decision *d, struct scep_answer *out, struct err *err)
+{
+    const struct scep_endpoint *e = call->endpoint;
+    const struct reason_info *info = reason_info(d->reason);
+    struct telling t = {.bare = {0}};
+    if (e->told_n == 0 || !csr)
+        return true;
+    if (!(out->notice = calloc(e->told_n, sizeof *out->notice)))
+        return err_memory(err);
+    bool ok = telling_init(&t, call, m, csr, policy, d, "refused", err);
+    t.facts.reason = info->code;
+    t.facts.detail = d->detail;
+    t.facts.hresult = info->hresult;
+    for (size_t i = 0; ok && i < e->told_n; i++) {
+        if (e->told[i] == e->validate && d->reason == REASON_WEBHOOK_DENIED)
+            continue; /* it knows */
+        ok = notice_of(&t, e->told[i], csr, &out->notice[out->notice_n++], err);
+    }
+    telling_clear(&t);
+    return ok;
 }
 
 bool scep_question(const struct scep_call *call, const struct scep_message *m,

@@ -10,6 +10,8 @@
 struct scep_endpoint {
     const struct config_endpoint *config;
     const struct enroll_policy *policy;
+    const struct config_webhook *told[ENROLL_MAX_NOTICES]; /* of what happens here */
+    size_t told_n;
     const struct config_webhook *validate; /* what is asked before a certificate is given; NULL: nobody */
     struct buf caps;              /* the GetCACaps body */
     struct buf ca_cert;           /* the GetCACert body */
@@ -55,6 +57,8 @@ struct scep_answer {
     bool certrep;                 /* the body is a CertRep */
     bool clock_behind;            /* the message was signed before its certificate begins */
     struct buf question;          /* ENROLL_ASK: what its webhook is to be asked; there is no body then */
+    struct store_notice *notice;  /* owned; of a refusal: what webhooks are to be told of it */
+    size_t notice_n;
     uint8_t question_key[32];     /* the same for the same question */
     bool recorded;                /* the attempt is stored with the change, or not worth it */
 };

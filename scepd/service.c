@@ -55,6 +55,8 @@ static bool start_pool(struct service *s, const struct service_needs *n, struct 
                                 .ctx = n->ctx,
                                 .ask = n->ask,
                                 .ask_ctx = n->ask_ctx,
+                                .hold = n->hold,
+                                .hold_ctx = n->hold_ctx,
                                 .metrics = n->metrics};
     bool ok = service_pool_new(&o, &s->pool, err);
     free(lanes);

@@ -31,6 +31,8 @@ struct service_needs {               /* all borrowed for the life of the service
     void *ctx;
     bool (*ask)(void *ask_ctx, struct service_job *job); /* see service_options; NULL: nobody can be asked */
     void *ask_ctx;
+    bool (*hold)(void *hold_ctx, struct service_job *job, uint64_t cert_id); /* see service_options; NULL: nothing is held */
+    void *hold_ctx;
     void (*ocsp_done)(void *ctx, struct ocsp_job *jobs); /* see ocsp_pool_options */
     void *ocsp_ctx;
 };

@@ -24,6 +24,7 @@ struct service_job {
     struct enroll_asked asked; /* what a webhook said; NOT_ASKED at first */
     struct service_pool *pool; /* that it was submitted to */
     void *asking;              /* whoever has it while it is parked */
+    bool held;                 /* its certificate was stored and held back */
     unsigned attempts;
     bool expired;              /* waited too long; nothing was done, `answer` is empty */
     bool displaced;            /* made room for a job of another address; as above */
@@ -58,6 +59,10 @@ struct service_options {
      * filled that in at once.  NULL: nobody can be asked. */
     bool (*ask)(void *ask_ctx, struct service_job *job);
     void *ask_ctx;
+    /* Takes a job whose certificate is stored and not to be handed out yet (its id), and gives it back by service_pool_return.
+     * NULL: what is stored goes. */
+    bool (*hold)(void *hold_ctx, struct service_job *job, uint64_t cert_id);
+    void *hold_ctx;
     struct metrics *metrics;        /* borrowed; NULL: nothing is counted */
 };
 

@@ -19,6 +19,16 @@ static void config_release(struct setup_config *c)
     free(c);
 }
 
+/* Intune is told whatever it has allowed; the others as the endpoint says. */
+static void find_webhooks(const struct config *c, struct scep_endpoint *e)
+{
+    e->validate = config_webhook_by_name(c, e->config->validate);
+    if (e->validate && e->validate->kind == WEBHOOK_INTUNE)
+        e->told[e->told_n++] = e->validate;
+    for (size_t i = 0; i < e->config->notify_n; i++)
+        e->told[e->told_n++] = config_webhook_by_name(c, e->config->notify[i]);
+}
+
 static bool load(struct setup *s, struct err *err)
 {
     const struct config *c = s->config;
@@ -30,8 +40,8 @@ static bool load(struct setup *s, struct err *err)
     for (size_t i = 0; i < c->endpoint_n; i++)
         if (!scep_endpoint_init(&s->endpoint[i], &c->endpoint[i], &s->rooms.policy[i], err))
             return err_prefix(err, "endpoint \"%s\"", c->endpoint[i].path);
-        else if (c->endpoint[i].validate[0])
-            s->endpoint[i].validate = config_webhook_by_name(c, c->endpoint[i].validate);
+        else
+            find_webhooks(c, &s->endpoint[i]);
     return signer_spec_digest(s->rooms.spec, s->digest, err);
 }
 

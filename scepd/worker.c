@@ -38,6 +38,11 @@ void *service_work(void *worker)
         job->call.signer = w->lane;
         job->call.now = time(NULL);
         p->options.ops->prepare(&job->call, &job->answer);
+        if (job->held &&
+            job->answer.verdict == ENROLL_REPEAT) { /* for counts and log: the first answer */
+            job->answer.verdict = ENROLL_ISSUE;
+            job->answer.recorded = true;
+        }
         if (job->answer.verdict == ENROLL_ASK && !job->answer.fault)
             ask(p, job);
         else if (!job->answer.change)

@@ -56,6 +56,8 @@ enum table {
     TABLE_KEPT_END,     /* time it was asked, hash -> nothing */
     TABLE_JOB,          /* id -> job */
     TABLE_JOB_ITEMS,    /* id, portion -> names of its items */
+    TABLE_NOTICE,       /* webhook, 0, number -> notice */
+    TABLE_NOTICE_HELD,  /* id of a certificate -> nothing: a notice holds it back */
     TABLE_COUNT,
 };
 
@@ -196,6 +198,7 @@ struct key meta_backup(void);
 struct key meta_audit_head(void);
 struct key meta_pending(const char *endpoint);
 struct key meta_attempts(void);
+struct key meta_notices(void);
 struct key meta_cert_count(void);       /* begins those of counts by state and day */
 struct key meta_revocation_count(void); /* begins those of counts by reason */
 struct key meta_challenges_made(void);

@@ -157,6 +157,11 @@ struct key meta_attempts(void)
     return meta('E');
 }
 
+struct key meta_notices(void)
+{
+    return meta('W');
+}
+
 struct key meta_offline(void)
 {
     return meta('X');

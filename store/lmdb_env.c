@@ -57,6 +57,8 @@ static const char *const table_names[TABLE_COUNT] = {
     [TABLE_KEPT_END] = "kept_end",
     [TABLE_JOB] = "job",
     [TABLE_JOB_ITEMS] = "job_items",
+    [TABLE_NOTICE] = "notice",
+    [TABLE_NOTICE_HELD] = "notice_held",
 };
 
 static bool format_check(struct txn *t, uint64_t *out, struct err *err)
@@ -107,6 +109,8 @@ static const uint64_t table_since[TABLE_COUNT] = {
     [TABLE_KEPT_END] = 6,
     [TABLE_JOB] = 6,
     [TABLE_JOB_ITEMS] = 6,
+    [TABLE_NOTICE] = 6,
+    [TABLE_NOTICE_HELD] = 6,
 };
 
 /* Not tables: entries of meta, and CRLs as files. */

@@ -31,6 +31,7 @@ bool verify_unreadable(struct verify *v, enum table table, struct view key, cons
         [TABLE_UNTIED] = "tie",
         [TABLE_ADMIN] = "administrator", [TABLE_TOKEN] = "token",
         [TABLE_KEPT] = "kept answer",    [TABLE_JOB] = "job",
+        [TABLE_NOTICE] = "notice",
     };
     char hex[2 * KEY_MAX + 1];
     hex_encode(view_of(key.p, key.n < KEY_MAX ? key.n : KEY_MAX), hex);
@@ -693,7 +694,7 @@ bool store_verify(struct store *s, void (*each)(void *ctx, const struct store_pr
          cert_counts_check(&v, of_certs, err) && pending_counts_check(&v, err) &&
          audit_end_check(&v, err) && attempt_end_check(&v, err) && verify_pools(&v, err) &&
          verify_fleet(&v, err) && verify_accounts(&v, err) &&
-         verify_jobs(&v, err);
+         verify_jobs(&v, err) && verify_notices(&v, err);
     txn_read_end(&v.t);
     cert_tally_free(v.certs);
     if (ok)

@@ -27,6 +27,10 @@ bool verify_exists(struct verify *v, enum table table, struct view key, bool *ye
 
 bool verify_pools(struct verify *v, struct err *err);
 
+/* ---- notice.c ---- */
+
+bool verify_notices(struct verify *v, struct err *err);
+
 /* ---- verify_job.c ---- */
 
 bool verify_jobs(struct verify *v, struct err *err);

@@ -1,6 +1,7 @@
 """Webhooks that decide (docs/WEBHOOKS.md): what they are asked, what their answers mean, and what happens without one."""
 
 import base64
+import hashlib
 import os
 import re
 import shutil
@@ -43,6 +44,8 @@ class WebhookCase(unittest.TestCase):
                 {{ name = "keeper"; {hook.replace('remember = "0s"', 'remember = "10m"')} pass_challenge = true; }},
                 {{ name = "strict"; {hook} retries = 0; on_failure = "refuse"; }},
                 {{ name = "stranger"; url = "{cls.elsewhere.url}/hook"; retries = 0; }},
+                {{ name = "mdm"; kind = "notify"; {hook.replace("/hook?key=1", "/mdm").replace('remember = "0s";', '')} retries = 0; }},
+                {{ name = "log"; kind = "notify"; {hook.replace("/hook?key=1", "/log").replace('remember = "0s";', '')} retries = 0; }},
                 {{ name = "down"; url = "http://127.0.0.1:{cls.dead}/"; retries = 0; timeout = "2s"; }}
             );
             endpoints = (
@@ -51,6 +54,7 @@ class WebhookCase(unittest.TestCase):
                 {{ path = "/strict"; authority = "demo"; template = "device"; challenge = "none"; validate = "strict"; }},
                 {{ path = "/stranger"; authority = "demo"; template = "device"; challenge = "none"; validate = "stranger"; }},
                 {{ path = "/down"; authority = "demo"; template = "device"; challenge = "none"; validate = "down"; }},
+                {{ path = "/told"; authority = "demo"; template = "device"; challenge = "one-time"; notify = ["mdm", "log"]; }},
                 {{ path = "/waits"; authority = "demo"; template = "device"; challenge = "none"; approval = "manual";
                    validate = "inventory"; }},''', 1)
 
@@ -235,6 +239,61 @@ class NoAnswer(WebhookCase):
         self.assertTrue(all(p.poll() is None for p in slow))
         for p in slow:
             self.assertIn("503", p.communicate(timeout=60)[1])
+
+
+class Notify(WebhookCase):
+    def told(self, where, **members):
+        return [a.json for a in self.elsewhere.took(**members) if a.path == where]
+
+    def test_issued_renewed_refused(self):
+        challenge = self.a.challenge("--endpoint", "/told")
+        self.enrol("/told", "told-1", "--san", "DNS:told-1.example.org", challenge=challenge)
+        run(SCEPCTL, "client", "renew", self.a.url + "/told", "--cert", os.path.join(self.work, "told-1.pem"), "--key",
+            os.path.join(self.work, "told-1.key"), "--new-key", os.path.join(self.work, "new.key"), "--out",
+            os.path.join(self.work, "new.pem"))
+        self.enrol("/told", "told-2", challenge=challenge, check=False)
+        for where in ("/mdm", "/log"):
+            issued, = wait_for(lambda: self.told(where, event="issued"), "the notice")
+            der = subprocess.run(["openssl", "x509", "-in", os.path.join(self.work, "told-1.pem"), "-outform", "DER"],
+                                 capture_output=True).stdout
+            self.assertEqual(base64.b64decode(issued["certificate"]), der)
+            self.assertEqual(issued["sha256"], hashlib.sha256(der).hexdigest())
+            self.assertEqual((issued["subject"], issued["san"], issued["issuer"]),
+                             ("CN=told-1,O=Example", "DNS:told-1.example.org", "CN=Test CA"))
+            self.assertRegex(issued["challenge_id"], "^chl_")
+            renewed, = wait_for(lambda: self.told(where, event="renewed"), "the notice of the renewal")
+            self.assertTrue(renewed["renewal"])
+            refused, = wait_for(lambda: self.told(where, event="refused"), "the notice of the refusal")
+            self.assertEqual((refused["reason"], refused["subject"]), ("challenge.used", "CN=told-2,O=Example"))
+            self.assertNotIn("certificate", refused)
+        self.assertTrue(all(signature_good(a, SECRET) for a in self.elsewhere.asked))
+        self.assertFalse([a for a in self.elsewhere.asked if challenge.encode() in a.body])
+
+    def test_again_until_taken_and_in_order(self):
+        self.elsewhere.answer = lambda asked: (503, "") if asked.path == "/mdm" else (204, "")
+        self.enrol("/told", "order", challenge=self.a.challenge("--endpoint", "/told"))
+        run(SCEPCTL, "client", "renew", self.a.url + "/told", "--cert", os.path.join(self.work, "order.pem"), "--key",
+            os.path.join(self.work, "order.key"), "--out", os.path.join(self.work, "renewed.pem"))
+        wait_for(lambda: len(self.told("/log")) == 2, "both notices where they are taken")
+        wait_for(lambda: len(self.told("/mdm")) >= 2, "the first one again")
+        self.assertEqual({n["event"] for n in self.told("/mdm")}, {"issued"})
+        self.elsewhere.answer = lambda asked: (200, "")
+        wait_for(lambda: self.told("/mdm", event="renewed"), "the second one")
+        self.assertEqual(len({n["id"] for n in self.told("/mdm")}), 2)
+
+    def test_not_lost_by_a_kill(self):
+        self.elsewhere.answer = lambda asked: (500, "")
+        for i in range(5):
+            self.enrol("/told", f"survivor-{i}", challenge=self.a.challenge("--endpoint", "/told"))
+        self.a.kill_all()
+        self.elsewhere.forget()
+        self.elsewhere.answer = lambda asked: (200, "")
+        self.a.ctl("store", "verify")
+        self.a.start()
+        wanted = {f"CN=survivor-{i},O=Example" for i in range(5)}
+        for where in ("/mdm", "/log"):
+            wait_for(lambda: wanted <= {n["subject"] for n in self.told(where, event="issued")}, f"all notices to {where}")
+        self.a.ctl("store", "verify")
 
 
 class Processes(WebhookCase):

@@ -9,6 +9,7 @@
 #include "enroll/banned.h"
 #include "enroll/challenge.h"
 #include "pkcs7/scep.h"
+#include "store/notice.h"
 #include "store/store.h"
 
 enum challenge_policy { CHALLENGE_NONE = 0, CHALLENGE_ONE_TIME = 1, CHALLENGE_STATIC = 2 }; /* bits */
@@ -96,6 +97,12 @@ bool enroll_change_new(const struct enroll_policy *policy, const struct scep_mes
 void enroll_change_free(struct enroll_change *c);
 /* The attempt that made the change: stored together with it.  Copied; ERR_MEMORY. */
 bool enroll_change_record(struct enroll_change *c, const struct store_attempt *a, struct err *err);
+/* A notice that is stored together with the certificate it tells of.  Takes what is in it; the certificate's id is filled
+ * in then.  At most ENROLL_MAX_NOTICES. */
+#define ENROLL_MAX_NOTICES 5
+void enroll_change_notice(struct enroll_change *c, struct store_notice *n);
+/* The id of the certificate, after it was stored, when one of its notices holds it back; else 0. */
+uint64_t enroll_change_held(const struct enroll_change *c);
 /* Writes it.  ERR_CONFLICT, and nothing written, when the world changed since the decision: decide anew. */
 bool enroll_change_apply(struct enroll_change *c, struct store_write *w, struct err *err);
 /* Several in one transaction, each with its own result; the batch is committed when at least one applied.  false: the commit

@@ -1,0 +1,462 @@
+#include "scepd/outbox.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <time.h>
+
+#include "enroll/audit.h"
+#include "outside/webhook.h"
+#include "scepd/thread.h"
+
+/* Refusals that wait to be stored, and that are taken within a minute: nobody can fill the store
+ * with them. */
+#define FRESH_MAX 256
+#define FRESH_PER_MINUTE 600
+/* Looked at of one target at a time, and sent to it at a time. */
+#define LOOK 64
+#define FLYING 16
+#define AGAIN_MIN 2 /* seconds; doubled with each try */
+#define AGAIN_MAX 900
+#define HELD_AGAIN_MIN 2 /* somebody waits */
+#define HELD_AGAIN_MAX 60
+
+struct flight {
+    TAILQ_ENTRY(flight) entry;
+    struct outbox *outbox;
+    struct store_notice notice; /* owned */
+    bool back, taken;           /* under the lock */
+    char text[256];
+};
+TAILQ_HEAD(flights, flight);
+
+struct parked {
+    TAILQ_ENTRY(parked) entry;
+    struct service_job *job;
+    uint64_t cert_id;
+    int64_t until; /* monotonic seconds */
+};
+TAILQ_HEAD(parkeds, parked);
+
+struct outbox {
+    struct store *store;
+    struct outside *outside;
+    const struct log *log;
+    pthread_t thread;
+    bool running;
+    pthread_mutex_t lock; /* of all from here on */
+    pthread_cond_t news;
+    bool stop, stirred;
+    struct store_notice fresh[FRESH_MAX];
+    size_t fresh_n;
+    int64_t minute;
+    unsigned in_minute, left_out;
+    struct flights flying;
+    struct parkeds parked;
+};
+
+static int64_t monotonic(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec;
+}
+
+static void stir(struct outbox *o)
+{
+    o->stirred = true;
+    pthread_cond_signal(&o->news);
+}
+
+/* ---- what comes in ---- */
+
+void outbox_note(struct outbox *o, struct store_notice *n)
+{
+    int64_t minute = monotonic() / 60;
+    if (!o) {
+        store_notice_clear(n);
+        return;
+    }
+    pthread_mutex_lock(&o->lock);
+    if (minute != o->minute)
+        o->in_minute = 0;
+    o->minute = minute;
+    if (o->fresh_n < FRESH_MAX && o->in_minute < FRESH_PER_MINUTE) {
+        o->in_minute++;
+        o->fresh[o->fresh_n++] = *n;
+        *n = (struct store_notice){.id = 0};
+        stir(o);
+    } else {
+        o->left_out++;
+        store_notice_clear(n);
+    }
+    pthread_mutex_unlock(&o->lock);
+}
+
+bool outbox_hold(void *outbox, struct service_job *job, uint64_t cert_id)
+{
+    struct outbox *o = outbox;
+    const struct config_webhook *w = job->call.endpoint->validate;
+    struct parked *p = o && o->outside && w ? calloc(1, sizeof *p) : NULL;
+    if (!p)
+        return false;
+    p->job = job;
+    p->cert_id = cert_id;
+    p->until = monotonic() + w->timeout;
+    pthread_mutex_lock(&o->lock);
+    TAILQ_INSERT_TAIL(&o->parked, p, entry);
+    stir(o);
+    pthread_mutex_unlock(&o->lock);
+    return true;
+}
+
+/* On the thread of outside/. */
+static void on_answer(void *flight, struct outside_answer *a)
+{
+    struct flight *f = flight;
+    struct outbox *o = f->outbox;
+    char text[256];
+    bool intune = strncmp(f->notice.event, "intune.", 7) == 0;
+    bool taken = intune ? intune_read(a, text) == WEBHOOK_ALLOWED : webhook_taken(a, text);
+    pthread_mutex_lock(&o->lock);
+    f->taken = taken;
+    snprintf(f->text, sizeof f->text, "%s", text);
+    f->back = true;
+    stir(o);
+    pthread_mutex_unlock(&o->lock);
+}
+
+/* ---- writing ---- */
+
+static bool revoke_held(struct store_write *w, const struct store_notice *n, int64_t now,
+                        struct err *err)
+{
+    struct store_audit audit;
+    char object[32];
+    if (!n->held)
+        return true;
+    snprintf(object, sizeof object, "#%llu", (unsigned long long)n->cert_id);
+    audit_fill(&audit, now, "certificate.revoked", "scepd", object,
+               "reason=%d: \"%s\" took no notice of it, and it was never handed out",
+               (int)CRL_CESSATION, n->target);
+    struct err why = {0};
+    bool ok = store_cert_revoke(w, n->cert_id, CRL_CESSATION, now, &why) ||
+              why.kind == ERR_CONFLICT || why.kind == ERR_NOT_FOUND;
+    if (!ok)
+        *err = why;
+    return ok && (why.kind != ERR_NONE || store_audit_put(w, &audit, err));
+}
+
+static bool give_up(struct store_write *w, const struct store_notice *n, int64_t now,
+                    struct err *err)
+{
+    struct store_audit audit;
+    audit_fill(&audit, now, "notice.undelivered", "scepd", n->target,
+               "%s about %s, after %u tries: %s", n->event, n->about, n->tries, n->failure);
+    return store_notice_del(w, n, err) && store_audit_put(w, &audit, err) &&
+           revoke_held(w, n, now, err);
+}
+
+static int64_t again_after(const struct store_notice *n)
+{
+    int64_t least = n->held ? HELD_AGAIN_MIN : AGAIN_MIN;
+    int64_t most = n->held ? HELD_AGAIN_MAX : AGAIN_MAX;
+    int64_t wait = least << (n->tries < 10 ? n->tries : 10);
+    return wait < most ? wait : most;
+}
+
+/* Of what came back: nothing is lost when this fails, it is sent again. */
+static bool settle(struct store_write *w, struct flight *f, int64_t now, struct err *err)
+{
+    struct store_notice *n = &f->notice;
+    if (f->taken)
+        return store_notice_del(w, n, err);
+    n->next_at = now + again_after(n);
+    n->tries++;
+    snprintf(n->failure, sizeof n->failure, "%.127s", f->text);
+    if (now - n->created_at > OUTBOX_GIVE_UP)
+        return give_up(w, n, now, err);
+    return store_notice_failed(w, n, err);
+}
+
+static void tell_flight(const struct outbox *o, const struct flight *f)
+{
+    struct log_line l;
+    log_begin(&l, o->log, f->taken ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "webhook.notice");
+    log_str(&l, "webhook", f->notice.target);
+    log_str(&l, "notice", f->notice.event);
+    log_str(&l, "about", f->notice.about);
+    log_int(&l, "tries", f->notice.tries);
+    log_end(&l, "%s", f->taken ? "taken" : f->text);
+}
+
+struct gathered { /* what one round writes */
+    struct store_notice fresh[FRESH_MAX];
+    size_t fresh_n;
+    struct flights back;
+};
+
+static bool write_all(struct outbox *o, struct gathered *g, int64_t now)
+{
+    struct store_write *w = NULL;
+    struct flight *f;
+    struct err err = {0};
+    if (g->fresh_n == 0 && TAILQ_EMPTY(&g->back))
+        return true;
+    bool ok = store_write_begin(o->store, &w, &err);
+    for (size_t i = 0; ok && i < g->fresh_n; i++)
+        ok = store_notice_put(w, &g->fresh[i], &err);
+    TAILQ_FOREACH(f, &g->back, entry)
+    {
+        struct err why = {0};
+        if (ok && !settle(w, f, now, &why) && why.kind != ERR_NOT_FOUND) {
+            ok = false;
+            err = why;
+        }
+    }
+    if (w)
+        ok = ok ? store_write_commit(w, &err) : (store_write_abort(w), false);
+    if (!ok)
+        log_event(o->log, LOG_LEVEL_ERROR, "webhook.store", "notices cannot be stored: %s",
+                  err.text);
+    return ok;
+}
+
+static void write_news(struct outbox *o, struct gathered *g, int64_t now)
+{
+    struct flight *f, *next;
+    pthread_mutex_lock(&o->lock);
+    g->fresh_n = o->fresh_n;
+    memcpy(g->fresh, o->fresh, o->fresh_n * sizeof *o->fresh);
+    o->fresh_n = 0;
+    unsigned left_out = o->left_out;
+    o->left_out = 0;
+    TAILQ_INIT(&g->back);
+    for (f = TAILQ_FIRST(&o->flying); f; f = next) {
+        next = TAILQ_NEXT(f, entry);
+        if (!f->back)
+            continue;
+        TAILQ_REMOVE(&o->flying, f, entry);
+        TAILQ_INSERT_TAIL(&g->back, f, entry);
+    }
+    pthread_mutex_unlock(&o->lock);
+    write_all(o, g, now);
+    if (left_out)
+        log_event(o->log, LOG_LEVEL_WARNING, "webhook.left_out",
+                  "%u refusals came too fast for webhooks to be told of each", left_out);
+    while (g->fresh_n)
+        store_notice_clear(&g->fresh[--g->fresh_n]);
+    while ((f = TAILQ_FIRST(&g->back))) {
+        TAILQ_REMOVE(&g->back, f, entry);
+        tell_flight(o, f);
+        store_notice_clear(&f->notice);
+        free(f);
+    }
+}
+
+/* ---- jobs that wait ---- */
+
+/* Whoever is not held back any more, and whoever has waited long enough. */
+static void let_go(struct outbox *o)
+{
+    struct parkeds going = TAILQ_HEAD_INITIALIZER(going);
+    struct parked *p, *next;
+    int64_t now = monotonic();
+    pthread_mutex_lock(&o->lock);
+    for (p = TAILQ_FIRST(&o->parked); p; p = next) {
+        struct err ignored = {0};
+        bool held = true;
+        next = TAILQ_NEXT(p, entry);
+        if (now < p->until && !o->stop &&
+            (!store_notice_holds(o->store, p->cert_id, &held, &ignored) || held))
+            continue;
+        TAILQ_REMOVE(&o->parked, p, entry);
+        TAILQ_INSERT_TAIL(&going, p, entry);
+    }
+    pthread_mutex_unlock(&o->lock);
+    while ((p = TAILQ_FIRST(&going))) {
+        TAILQ_REMOVE(&going, p, entry);
+        service_pool_return(p->job);
+        free(p);
+    }
+}
+
+/* ---- sending ---- */
+
+/* Is another one about the same on its way, or this one itself? */
+static bool on_its_way(struct outbox *o, const struct store_notice *n, size_t *of_target)
+{
+    const struct flight *f;
+    bool found = false;
+    *of_target = 0;
+    pthread_mutex_lock(&o->lock);
+    TAILQ_FOREACH(f, &o->flying, entry)
+    {
+        if (strcmp(f->notice.target, n->target) != 0)
+            continue;
+        ++*of_target;
+        found = found || strcmp(f->notice.about, n->about) == 0;
+    }
+    pthread_mutex_unlock(&o->lock);
+    return found;
+}
+
+/* Takes what is in the notice. */
+static void send(struct outbox *o, struct store_notice *n)
+{
+    struct err err = {0};
+    struct flight *f = calloc(1, sizeof *f);
+    if (!f)
+        return;
+    bool intune = strncmp(n->event, "intune.", 7) == 0;
+    bool refused = intune && strcmp(n->event + 7, "refused") == 0;
+    f->outbox = o;
+    f->notice = *n;
+    *n = (struct store_notice){.id = 0};
+    struct outside_ask q = {.kind = intune ? OUTSIDE_INTUNE : OUTSIDE_WEBHOOK,
+                            .name = f->notice.target,
+                            .post = true,
+                            .suffix = !intune   ? NULL
+                                      : refused ? INTUNE_FAILURE
+                                                : INTUNE_SUCCESS,
+                            .body = buf_view(&f->notice.body),
+                            .repeatable = true};
+    pthread_mutex_lock(&o->lock);
+    TAILQ_INSERT_TAIL(&o->flying, f, entry);
+    pthread_mutex_unlock(&o->lock);
+    if (outside_call(o->outside, &q, on_answer, f, &err))
+        return;
+    pthread_mutex_lock(&o->lock);
+    f->back = true;
+    snprintf(f->text, sizeof f->text, "%.255s", err.text);
+    stir(o);
+    pthread_mutex_unlock(&o->lock);
+}
+
+/* An earlier one about the same, in this list, waits: so does this one. */
+static bool behind_another(const struct store_notice *list, size_t i)
+{
+    for (size_t k = 0; k < i; k++)
+        if (strcmp(list[k].about, list[i].about) == 0)
+            return true;
+    return false;
+}
+
+static void send_due_of(struct outbox *o, const char *target, int64_t now)
+{
+    struct store_notice list[LOOK];
+    struct err err = {0};
+    size_t n = 0;
+    if (!store_notices(o->store, target, list, LOOK, &n, &err)) {
+        log_event(o->log, LOG_LEVEL_ERROR, "webhook.store", "notices cannot be read: %s", err.text);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        size_t flying;
+        bool wait = behind_another(list, i) || on_its_way(o, &list[i], &flying);
+        if (wait || list[i].next_at > now || flying >= FLYING)
+            continue;
+        struct store_notice going = list[i];
+        list[i].body = (struct buf){0}; /* `about` stays for those behind it */
+        send(o, &going);
+    }
+    while (n)
+        store_notice_clear(&list[--n]);
+}
+
+static void send_due(struct outbox *o, int64_t now)
+{
+    char target[64] = "";
+    struct err ignored = {0};
+    uint64_t n = 0;
+    if (!o->outside || !store_notice_count(o->store, &n, &ignored) || n == 0)
+        return;
+    while (store_notice_target(o->store, target, target, &ignored) && *target)
+        send_due_of(o, target, now);
+}
+
+/* ---- the thread ---- */
+
+static bool wait_for_news(struct outbox *o)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 1;
+    pthread_mutex_lock(&o->lock);
+    if (!o->stirred && !o->stop)
+        pthread_cond_timedwait(&o->news, &o->lock, &until);
+    o->stirred = false;
+    bool go_on = !o->stop;
+    pthread_mutex_unlock(&o->lock);
+    return go_on;
+}
+
+static void *run(void *outbox)
+{
+    struct outbox *o = outbox;
+    struct gathered *g = calloc(1, sizeof *g);
+    bool go_on = g != NULL;
+    while (go_on) {
+        go_on = wait_for_news(o);
+        write_news(o, g, time(NULL));
+        let_go(o);
+        if (go_on)
+            send_due(o, time(NULL));
+    }
+    free(g);
+    return NULL;
+}
+
+bool outbox_new(struct store *store, struct outside *outside, const struct log *log,
+                struct outbox **out, struct err *err)
+{
+    struct outbox *o = calloc(1, sizeof *o);
+    if (!o)
+        return err_memory(err);
+    o->store = store;
+    o->outside = outside;
+    o->log = log;
+    pthread_mutex_init(&o->lock, NULL);
+    pthread_cond_init(&o->news, NULL);
+    TAILQ_INIT(&o->flying);
+    TAILQ_INIT(&o->parked);
+    o->running = thread_start(&o->thread, "outbox", run, o);
+    if (!o->running) {
+        outbox_free(o);
+        return err_set(err, ERR_MEMORY, "cannot start the thread that tells webhooks");
+    }
+    *out = o;
+    return true;
+}
+
+void outbox_stop(struct outbox *o)
+{
+    if (!o || !o->running)
+        return;
+    pthread_mutex_lock(&o->lock);
+    o->stop = true;
+    stir(o);
+    pthread_mutex_unlock(&o->lock);
+    pthread_join(o->thread, NULL);
+    o->running = false;
+}
+
+void outbox_free(struct outbox *o)
+{
+    struct flight *f;
+    if (!o)
+        return;
+    outbox_stop(o);
+    while ((f = TAILQ_FIRST(&o->flying))) {
+        TAILQ_REMOVE(&o->flying, f, entry);
+        store_notice_clear(&f->notice);
+        free(f);
+    }
+    while (o->fresh_n)
+        store_notice_clear(&o->fresh[--o->fresh_n]);
+    pthread_cond_destroy(&o->news);
+    pthread_mutex_destroy(&o->lock);
+    free(o);
+}

@@ -1,0 +1,23 @@
+/* Tells webhooks what happened.  Notices are stored in the transaction of what they tell of, so that none is lost when a process dies,
+ * and sent from there, at least once each, until they are taken; those about one device in their order.  What nobody takes within
+ * 24 hours is given up with an audit entry, and a certificate that was held back for it is revoked. */
+#pragma once
+
+#include "outside/outside.h"
+#include "scepd/service_pool.h"
+
+#define OUTBOX_GIVE_UP 86400 /* seconds */
+
+struct outbox;
+/* Starts one thread.  `outside` NULL: nothing can be sent, and what is stored waits. */
+bool outbox_new(struct store *store, struct outside *outside, const struct log *log, struct outbox **out,
+                struct err *err);
+/* Ends the thread; what `outside` still gives back is dropped and sent again later.  NULL allowed. */
+void outbox_stop(struct outbox *o);
+void outbox_free(struct outbox *o); /* after outside_free; NULL allowed */
+
+/* A notice of what is not stored (a refusal): takes what is in it, and stores it soon; bounded, and what comes too fast is
+ * counted in the log.  Any thread; NULL for `o` drops it. */
+void outbox_note(struct outbox *o, struct store_notice *n);
+/* For service_options: hold, with the struct as context. */
+bool outbox_hold(void *outbox, struct service_job *job, uint64_t cert_id);

@@ -1,0 +1,194 @@
+/* Asking in this process: many threads, a server that hangs, answers nonsense or goes away, and an
+ * end in the middle. */
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "check_main.h"
+#include "outside/outside.h"
+
+#define THREADS 6
+#define EACH 30
+
+static struct err err;
+static struct config *config;
+static int listener;
+static pthread_t server;
+static atomic_int behaviour, seen;
+
+enum { ANSWER, HANG_UP, HUGE_ANSWER, SILENT };
+
+static void say(int fd, const char *text)
+{
+    size_t n = strlen(text);
+    while (n > 0) {
+        ssize_t w = send(fd, text, n, MSG_NOSIGNAL);
+        if (w <= 0)
+            return;
+        text += w;
+        n -= (size_t)w;
+    }
+}
+
+/* One connection after the other, each for one request. */
+static void *serve(void *unused)
+{
+    static char body[OUTSIDE_MAX_ANSWER + 2];
+    char request[8192];
+    int fd;
+    memset(body, 'x', sizeof body - 1);
+    while ((fd = accept(listener, NULL, NULL)) >= 0) {
+        char head[128];
+        ssize_t n = recv(fd, request, sizeof request, 0);
+        atomic_fetch_add(&seen, n > 0);
+        switch (atomic_load(&behaviour)) {
+        case ANSWER:
+            say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+            break;
+        case HUGE_ANSWER:
+            snprintf(head, sizeof head,
+                     "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n",
+                     sizeof body - 1);
+            say(fd, head);
+            say(fd, body);
+            break;
+        case SILENT:
+            recv(fd, request, sizeof request, 0); /* until the other side has had enough */
+            break;
+        default:
+            break;
+        }
+        close(fd);
+    }
+    return NULL;
+}
+
+static void setup(void)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof at;
+    listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(listener, (struct sockaddr *)&at, sizeof at), 0);
+    ck_assert_int_eq(listen(listener, 128), 0);
+    ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&at, &n), 0);
+    config = calloc(1, sizeof *config);
+    config->webhook_n = 1;
+    snprintf(config->webhook[0].name, sizeof config->webhook[0].name, "hook");
+    snprintf(config->webhook[0].url, sizeof config->webhook[0].url, "http://127.0.0.1:%d/",
+             ntohs(at.sin_port));
+    config->webhook[0].timeout = 20;
+    atomic_store(&behaviour, ANSWER);
+    atomic_store(&seen, 0);
+    err_clear(&err);
+    ck_assert_int_eq(pthread_create(&server, NULL, serve, NULL), 0);
+}
+
+static void teardown(void)
+{
+    shutdown(listener, SHUT_RDWR);
+    pthread_join(server, NULL);
+    close(listener);
+    free(config);
+}
+
+static struct outside *local(void)
+{
+    struct outside *o = NULL;
+    ck_assert_msg(outside_new_local(config, NULL, &o, &err), "%s", err.text);
+    return o;
+}
+
+static enum outside_result ask(struct outside *o, const char *name, int *status)
+{
+    struct outside_ask q = {
+        .kind = OUTSIDE_WEBHOOK, .name = name, .post = true, .body = view_str("{}")};
+    struct outside_answer a = {0};
+    struct err why = {0};
+    ck_assert_msg(outside_wait(o, &q, &a, &why), "%s", why.text);
+    enum outside_result r = a.result;
+    *status = a.status;
+    outside_answer_clear(&a);
+    return r;
+}
+
+static void *ask_many(void *outside)
+{
+    int status;
+    for (int i = 0; i < EACH; i++) {
+        ck_assert_int_eq(ask(outside, "hook", &status), OUTSIDE_ANSWERED);
+        ck_assert_int_eq(status, 200);
+    }
+    return NULL;
+}
+
+START_TEST(from_many_threads)
+{
+    struct outside *o = local();
+    pthread_t t[THREADS];
+    for (int i = 0; i < THREADS; i++)
+        ck_assert_int_eq(pthread_create(&t[i], NULL, ask_many, o), 0);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(t[i], NULL);
+    outside_free(o);
+    ck_assert_int_eq(atomic_load(&seen), THREADS * EACH);
+}
+END_TEST
+
+START_TEST(what_may_go_wrong)
+{
+    struct outside *o = local();
+    int status;
+    ck_assert_int_eq(ask(o, "nobody", &status), OUTSIDE_FORBIDDEN);
+    atomic_store(&behaviour, HANG_UP);
+    ck_assert_int_eq(ask(o, "hook", &status), OUTSIDE_UNREACHABLE);
+    atomic_store(&behaviour, HUGE_ANSWER);
+    ck_assert_int_eq(ask(o, "hook", &status), OUTSIDE_TOO_LARGE);
+    atomic_store(&behaviour, ANSWER);
+    ck_assert_int_eq(ask(o, "hook", &status), OUTSIDE_ANSWERED);
+    outside_free(o);
+    config->webhook[0].timeout = 1;
+    o = local();
+    atomic_store(&behaviour, SILENT);
+    ck_assert_int_eq(ask(o, "hook", &status), OUTSIDE_TIMEOUT);
+    outside_free(o);
+}
+END_TEST
+
+static atomic_int lost;
+
+static void on_answer(void *ctx, struct outside_answer *a)
+{
+    atomic_fetch_add(&lost, a->result == OUTSIDE_LOST);
+}
+
+/* Every question is answered, whenever the end comes. */
+START_TEST(end_in_the_middle)
+{
+    struct outside *o = local();
+    struct outside_ask q = {
+        .kind = OUTSIDE_WEBHOOK, .name = "hook", .post = true, .repeatable = true};
+    atomic_store(&behaviour, SILENT);
+    atomic_store(&lost, 0);
+    for (int i = 0; i < 10; i++)
+        ck_assert(outside_call(o, &q, on_answer, NULL, &err));
+    outside_free(o);
+    ck_assert_int_eq(atomic_load(&lost), 10);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("outside/ask");
+    TCase *c = tcase_create("ask");
+    tcase_set_timeout(c, 60);
+    tcase_add_checked_fixture(c, setup, teardown);
+    tcase_add_test(c, from_many_threads);
+    tcase_add_test(c, what_may_go_wrong);
+    tcase_add_test(c, end_in_the_middle);
+    suite_add_tcase(s, c);
+    return check_main(s);
+}

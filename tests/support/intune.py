@@ -1,0 +1,97 @@
+"""Microsoft Intune as its documentation describes it, for tests: log-in, Graph and the SCEP validation service in one server."""
+
+import base64
+import json
+import threading
+import time
+import urllib.parse
+
+from elsewhere import Elsewhere
+
+APPLICATION = "0000000a-0000-0000-c000-000000000000"
+TENANT, CLIENT, SECRET = "example.onmicrosoft.com", "11111111-2222-3333-4444-555555555555", "s3cret~ with + and & in it"
+
+
+class Intune:
+    def __init__(self, tls):
+        self.lock = threading.Lock()
+        self.tokens, self.token_life, self.issued = {}, 3600, 0
+        self.fabric = "/TrafficGateway/StatelessScepRequestValidationService"
+        self.validate = lambda request: "Success"
+        self.success = lambda notification: "Success"
+        self.before = lambda asked: None  # an answer instead of the real one, for faults
+        self.notified, self.failed, self.validated, self.calls, self.bad = [], [], [], [], []
+        self.server = Elsewhere(self.answer, tls=tls)
+        self.url = self.server.url
+
+    def close(self):
+        self.server.close()
+
+    def forget(self):
+        with self.lock:
+            self.tokens.clear()
+            for seen in (self.notified, self.failed, self.validated, self.calls, self.bad):
+                seen.clear()
+            self.validate = self.success = lambda _: "Success"
+            self.before = lambda asked: None
+            self.token_life = 3600
+
+    def wrong(self, why):
+        with self.lock:
+            self.bad.append(why)
+        return 400, {"error": why}
+
+    def answer(self, asked):
+        with self.lock:
+            self.calls.append(asked.path)
+        early = self.before(asked)
+        if early:
+            return early
+        if asked.path == f"/{TENANT}/oauth2/v2.0/token":
+            return self.token(asked)
+        who = self.tokens.get(asked.headers.get("Authorization", ""))
+        if not who or who[1] < time.monotonic():
+            return 401, {"error": {"code": "InvalidAuthenticationToken"}}
+        if asked.path == f"/v1.0/servicePrincipals/appId={APPLICATION}/endpoints":
+            return self.endpoints(who[0])
+        if asked.path.startswith(self.fabric + "/ScepActions/"):
+            return self.service(asked, who[0])
+        return 404, {"error": "no such service"}
+
+    def token(self, asked):
+        form = dict(urllib.parse.parse_qsl(asked.body.decode()))
+        if asked.headers.get("Content-Type") != "application/x-www-form-urlencoded" or form.get("grant_type") != "client_credentials":
+            return self.wrong("the form of the token request")
+        if (form.get("client_id"), form.get("client_secret")) != (CLIENT, SECRET):
+            return 401, {"error": "invalid_client", "error_description": "AADSTS7000215: Invalid client secret provided."}
+        with self.lock:
+            self.issued += 1
+            token = f"eyJ0.{self.issued}.{base64.b64encode(form['scope'].encode()).decode()}"
+            self.tokens["Bearer " + token] = (form["scope"], time.monotonic() + self.token_life)
+        return 200, {"token_type": "Bearer", "expires_in": self.token_life, "access_token": token}
+
+    def endpoints(self, scope):
+        if scope != self.url + "/.default":
+            return self.wrong(f"Graph with a token for {scope}")
+        return 200, {"value": [{"providerName": "SomethingElse", "uri": "https://else.example.org/"},
+                               {"providerName": "ScepRequestValidationFEService", "uri": self.url + self.fabric}]}
+
+    def service(self, asked, scope):
+        action = asked.path.rpartition("/")[2]
+        headers = {k.lower(): v for k, v in asked.headers.items()}
+        if scope != "https://api.manage.microsoft.com//.default":
+            return self.wrong(f"the service with a token for {scope}")
+        if headers.get("api-version") != "2018-02-20" or headers.get("content-type") != "application/json":
+            return self.wrong("api-version or content-type")
+        if len(headers.get("client-request-id", "")) != 36 or not headers.get("useragent"):
+            return self.wrong("client-request-id or UserAgent")
+        body = json.loads(asked.body)
+        inside = body["request"] if action == "validateRequest" else body["notification"]
+        if not base64.b64decode(inside["certificateRequest"], validate=True) or not inside["callerInfo"]:
+            return self.wrong("certificateRequest or callerInfo")
+        with self.lock:
+            {"validateRequest": self.validated, "successNotification": self.notified,
+             "failureNotification": self.failed}[action].append(inside)
+        said = {"validateRequest": self.validate, "successNotification": self.success,
+                "failureNotification": lambda n: "Success"}[action](inside)
+        return said if isinstance(said, tuple) else (200, {"code": said, "errorDescription": "" if said == "Success" else "so it is"})
