@@ -75,8 +75,13 @@ static void start_pool(size_t queue, int deadline_ms)
 {
     struct err err = {0};
     struct signer *lane = NULL;
-    struct service_options o = {&ops,        NULL,           &lane,  1,   queue,
-                                deadline_ms, scep_http_done, &front, NULL, NULL, NULL};
+    struct service_options o = {.ops = &ops,
+                                .lanes = &lane,
+                                .workers = 1,
+                                .queue = queue,
+                                .deadline_ms = deadline_ms,
+                                .done = scep_http_done,
+                                .ctx = &front};
     ck_assert(service_pool_new(&o, &pool, &err));
     front.pool = pool;
 }
