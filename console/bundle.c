@@ -105,6 +105,14 @@ static void page_rewrite(struct file *f, const char *version)
     sha256_hex(f->p, f->n, f->sha256);
 }
 
+static bool has_end_of_comment(const unsigned char *line, size_t n)
+{
+    for (size_t i = 0; i + 1 < n; i++)
+        if (line[i] == '*' && line[i + 1] == '/')
+            return true;
+    return false;
+}
+
 /* The comments that stand on lines of their own, and what indents a line, are for who reads the
  * source: a template of htm does not see them either.  Licences ("/" "*" without a second star)
  * stay. */
@@ -122,7 +130,7 @@ static void script_thin(struct file *f)
         }
         bool ends = n >= 3 && memcmp(line + n - 3, "*/\n", 3) == 0;
         if (comment ||
-            (n > 3 && memcmp(line, "/**", 3) == 0 && (ends || !memmem(line, n, "*/", 2))))
+            (n > 3 && memcmp(line, "/**", 3) == 0 && (ends || !has_end_of_comment(line, n))))
             comment = !ends;
         else if (n > 1 && memcmp(line, "//", 2) != 0) {
             memmove(f->p + at, line, n);

@@ -28,6 +28,7 @@ static const char conf[] =
     "    curves = [\"P-256\"]; ext_key_usage = [\"clientAuth\"]; } );\n"
     "endpoints = ( { path = \"/scep\"; authority = \"main\"; template = \"device\"; challenge = "
     "\"one-time\"; } );\n"
+    "api: { port = 8443; };\n"
     "ndes = ( { endpoint = \"/scep\"; } );\n"
     "challenge_hooks = ( { name = \"jamf\"; endpoint = \"/scep\"; } );\n";
 
