@@ -1,6 +1,7 @@
 /* White box: damage of every kind is put into a store, and store_verify must name it. */
 #include "check_main.h"
 #include "fixture.h"
+#include "fleet.h"
 #include "records.h"
 
 #define CERT_1 "\0\0\0\0\0\0\0\1"
@@ -535,6 +536,213 @@ START_TEST(audit_bit_by_bit_broken)
 }
 END_TEST
 
+/* A device in two ways in a policy, and one thing of each kind that is its own. */
+static void fill_fleet(void)
+{
+    struct store_device d = {.id = "dev_1", .name = "iPad", .serial_number = "SN1", .user = "Anna"};
+    struct store_group g = {.id = "grp_1", .name = "Sales"},
+                       u = {.id = "grp_2", .name = "People", .users = true};
+    struct store_policy p = {.id = "pol_1", .name = "Corp"};
+    struct store_challenge c = {.id = "chl_d",
+                                .hash = "d",
+                                .uses = 1,
+                                .created_at = 3,
+                                .device = "dev_1",
+                                .policy = "pol_1"};
+    struct store_tx waits = {
+        .endpoint = "/scep", .transaction = "T9", .state = TX_PENDING, .request = "req_9"};
+    struct store_request r = {.id = "req_9",
+                              .endpoint = "/scep",
+                              .transaction = "T9",
+                              .created_at = 4,
+                              .device = "dev_1"};
+    struct store_attempt t = {.at = 1, .fail_info = -1, .policy = "pol_1"};
+    struct store_audit a = {.event = "device.created", .object = "dev_1"};
+    struct store_cert cert = cert_of(3);
+    strcpy(cert.device, "dev_1");
+    struct store_write *w = begin();
+    ok(store_device_put(w, &d, &err) && store_group_put(w, &g, &err) &&
+       store_group_put(w, &u, &err) && store_policy_put(w, &p, &err));
+    ok(store_group_add(w, "grp_1", "dev_1", "anna", 1, &err) &&
+       store_group_add(w, "grp_2", "Anna", "anna", 1, &err));
+    ok(store_policy_assign(w, "pol_1", "dev_1", "anna", 1, &err) &&
+       store_policy_assign(w, "pol_1", "grp_2", "anna", 1, &err));
+    ok(store_policy_assign(w, "pol_1", "grp_1", "anna", 1, &err) &&
+       store_policy_unassign(w, "pol_1", "grp_1", "anna", 1, &err));
+    ok(store_challenge_put(w, &c, &err) && store_tx_put(w, &waits, NULL, &err) &&
+       store_request_put(w, &r, &err));
+    ok(store_attempt_put(w, &t, &err) && store_audit_put(w, &a, &err) &&
+       store_cert_put(w, &cert, &err));
+    commit(w);
+    store_cert_clear(&cert);
+    verify_clean();
+}
+
+static void lose_link(const char *owner, enum link_kind kind, const char *gone)
+{
+    struct key prefix = link_prefix(owner, kind), k = {.n = 0};
+    struct store_write *w = begin();
+    ok(txn_walk(&w->txn, TABLE_LINK, key_view(&prefix), first_key, &k, &err));
+    ck_assert_uint_gt(k.n, 0);
+    ok(txn_del(&w->txn, TABLE_LINK, key_view(&k), &err));
+    commit(w);
+    expect(1, gone);
+}
+
+static void plant_link(const char *owner, enum link_kind kind, struct view number)
+{
+    struct key k = link_prefix(owner, kind);
+    key_bytes(&k, number.p, number.n);
+    plant(TABLE_LINK, key_view(&k), view_of(NULL, 0));
+    expect(1, "that is not its own");
+}
+
+START_TEST(links)
+{
+    uint8_t made[8 + STORE_HASH] = {0x80, [7] = 3, [8] = 'd'};
+    fill_fleet();
+    switch (_i) {
+    case 0:
+        lose_link("dev_1", LINK_CERT, "a record of kind C is not found by dev_1");
+        break;
+    case 1:
+        lose_link("dev_1", LINK_CHALLENGE, "a record of kind H is not found by dev_1 or pol_1");
+        break;
+    case 2:
+        lose_link("pol_1", LINK_CHALLENGE, "a record of kind H is not found by dev_1 or pol_1");
+        break;
+    case 3:
+        lose_link("dev_1", LINK_REQUEST, "a record of kind Q is not found by dev_1");
+        break;
+    case 4:
+        lose_link("pol_1", LINK_ATTEMPT, "a record of kind A is not found by pol_1");
+        break;
+    case 5:
+        lose_link("dev_1", LINK_AUDIT, "a record of kind U is not found by dev_1");
+        break;
+    case 6:
+        plant_link("dev_2", LINK_CERT, view_of("\0\0\0\0\0\0\0\3", 8));
+        break;
+    case 7:
+        plant_link("dev_1", LINK_CERT, cert_9); /* there is none */
+        break;
+    case 8:
+        plant_link("dev_2", LINK_CHALLENGE, view_of(made, sizeof made));
+        break;
+    case 9:
+        made[7] = 4; /* made then it was not */
+        plant_link("dev_1", LINK_CHALLENGE, view_of(made, sizeof made));
+        break;
+    case 10:
+        plant_link("pol_1", LINK_REQUEST, view_of("\x80\0\0\0\0\0\0\4req_9", 13));
+        break;
+    case 11:
+        plant_link("dev_1", LINK_ATTEMPT, view_of("\0\0\0\0\0\0\0\4", 8));
+        break;
+    case 12:
+        plant_link("pol_1", LINK_AUDIT, view_of("\0\0\0\0\0\0\0\4", 8));
+        break;
+    case 13:
+        plant_link("dev_1", (enum link_kind)'Z', view_str("1"));
+        break;
+    case 14:
+        plant(TABLE_LINK, view_str("dev_1"), view_of(NULL, 0));
+        expect(1, "a link of 5 octets is damaged");
+        break;
+    }
+}
+END_TEST
+
+START_TEST(fleet)
+{
+    fill_fleet();
+    struct key k = name_key('d', "iPad"), tie = tie_key("pol_1", "dev_1"),
+               untied = tie_key("pol_1", "grp_1");
+    struct key count = meta_device_count(0);
+    switch (_i) {
+    case 0:
+        lose(TABLE_NAME, key_view(&k));
+        expect(1, "device dev_1 is not found by its name");
+        break;
+    case 1:
+        plant(TABLE_NAME, view_str("dother"), view_str("dev_1"));
+        expect(1, "a name of kind d names dev_1 wrongly");
+        break;
+    case 2:
+        plant(TABLE_NAME, view_str("gother"), view_str("grp_9"));
+        expect(1, "a name of kind g names grp_9 wrongly");
+        break;
+    case 3:
+        k = handle_key(NAME_USER, "anna", "dev_1");
+        lose(TABLE_NAME, key_view(&k));
+        expect(1, "device dev_1 is not found by its user");
+        break;
+    case 4:
+        k = handle_key(NAME_SERIAL, "other", "dev_1");
+        plant(TABLE_NAME, key_view(&k), view_of(NULL, 0));
+        expect(1, "a name of kind s names dev_1 wrongly");
+        break;
+    case 5:
+        plant(TABLE_DEVICE, view_str("dev_1"), view_str("\1x"));
+        expect(4, "damaged device"); /* name and handles lead nowhere */
+        break;
+    case 6:
+        k = tie_of_key(false, "dev_1", "pol_1");
+        lose(TABLE_TIE_OF, key_view(&k));
+        expect(1, "dev_1 does not know that pol_1 holds it");
+        break;
+    case 7:
+        lose(TABLE_TIE, key_view(&tie));
+        expect(1, "pol_1 does not know that it holds dev_1");
+        break;
+    case 8:
+        plant(TABLE_TIE, key_view(&untied), view_str("\1x"));
+        expect(1, "damaged tie");
+        break;
+    case 9: {
+        struct view v;
+        struct buf copy = {0};
+        struct store_write *w = begin();
+        ok(txn_get(&w->txn, TABLE_TIE, key_view(&tie), &v, &err));
+        ck_assert(buf_append(&copy, v.p, v.n));
+        store_write_abort(w);
+        plant(TABLE_UNTIED, key_view(&tie), buf_view(&copy));
+        expect(1, "pol_1 holds dev_1 and remembers that it does not");
+        buf_clear(&copy);
+        break;
+    }
+    case 10:
+        plant(TABLE_UNTIED, key_view(&untied), view_str("\7"));
+        expect(1, "version 7");
+        break;
+    case 11: {
+        uint8_t five[8] = {[7] = 5};
+        plant(TABLE_META, key_view(&count), view_of(five, 8));
+        expect(1, "the counts of devices are not those of the devices");
+        break;
+    }
+    case 12: /* the group is gone, its ties are not */
+        lose(TABLE_GROUP, view_str("grp_2"));
+        k = name_key('g', "People");
+        lose(TABLE_NAME, key_view(&k));
+        expect(3, "grp_2 holds anna, and it does not exist");
+        break;
+    case 13:
+        lose_first(TABLE_CHALLENGE_MADE);
+        expect(1, "is not found by the time it was made");
+        break;
+    case 14:
+        lose_first(TABLE_REQUEST_MADE);
+        expect(1, "is not found by the time it was made");
+        break;
+    case 15:
+        plant(TABLE_REQUEST_MADE, view_of("\x80\0\0\0\0\0\0\7req_9", 13), view_of(NULL, 0));
+        expect(1, "the requests by time name req_9 wrongly");
+        break;
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("store/verify");
@@ -549,6 +757,8 @@ int main(void)
     tcase_add_loop_test(c, attempts, 0, 5);
     tcase_add_test(c, audit_bit_by_bit);
     tcase_add_loop_test(c, audit_bit_by_bit_broken, 0, 6);
+    tcase_add_loop_test(c, links, 0, 15);
+    tcase_add_loop_test(c, fleet, 0, 16);
     suite_add_tcase(s, c);
     return check_main(s);
 }
