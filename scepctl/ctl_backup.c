@@ -250,9 +250,9 @@ int ctl_store_restore(struct ctl *ctl, const struct ctl_args *a)
 
 /* ---- purge ---- */
 
-static const char *const purge_words[] = {"requests", "challenges",
-                                          "certs"}; /* enum store_purge_kind */
-#define PURGE_KINDS 3
+static const char *const purge_words[] = {"requests", "challenges", "certs",
+                                          "devices"}; /* enum store_purge_kind */
+#define PURGE_KINDS 4
 /* A client that lost a reply comes again within days; a clock may be wrong by some. */
 #define PURGE_YOUNGEST ((int64_t)30 * 86400)
 
@@ -265,8 +265,8 @@ static int wanted_kinds(struct ctl *ctl, const struct ctl_args *a, bool wanted[P
             k++;
         if (k == PURGE_KINDS) {
             ctl_clean(a->id[i], clean, sizeof clean);
-            return ctl_fail(ctl, CTL_USAGE, NULL, "\"%s\" is none of: requests, challenges, certs",
-                            clean);
+            return ctl_fail(ctl, CTL_USAGE, NULL,
+                            "\"%s\" is none of: requests, challenges, certs, devices", clean);
         }
         wanted[k] = true;
     }

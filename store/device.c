@@ -203,17 +203,21 @@ bool store_device_seen(struct store_write *w, const char *id, int64_t at, struct
 /* More ties than one device ever has: it goes in one write. */
 #define FORGET_TIES 100000
 
+bool device_forget(struct txn *t, const struct store_device *d, struct err *err)
+{
+    size_t cut;
+    return ties_of_cut(t, d->id, FORGET_TIES, "", d->changed_at, &cut, err) &&
+           device_move(t, d, NULL, err) && txn_del(t, TABLE_DEVICE, view_str(d->id), err);
+}
+
 bool store_device_forget(struct store_write *w, const char *id, struct err *err)
 {
-    struct txn *t = &w->txn;
     struct store_device d;
-    size_t cut;
-    if (!txn_usable(t, err) || !device_at(t, id, &d, err))
+    if (!txn_usable(&w->txn, err) || !device_at(&w->txn, id, &d, err))
         return false;
     if (d.state != DEVICE_RETIRED)
         return err_set(err, ERR_CONFLICT, "device %s is not retired", d.name);
-    return ties_of_cut(t, d.id, FORGET_TIES, "", d.changed_at, &cut, err) &&
-           device_move(t, &d, NULL, err) && txn_del(t, TABLE_DEVICE, view_str(d.id), err);
+    return device_forget(&w->txn, &d, err);
 }
 
 /* ---- counting anew ---- */

@@ -36,6 +36,8 @@ bool version_is(const struct fleet_kind *kind, const char *name, uint64_t now, u
 bool device_read(struct view record, struct store_device *out, struct err *err);
 bool group_read(struct view record, struct store_group *out, struct err *err);
 bool policy_read(struct view record, struct store_policy *out, struct err *err);
+/* Its record, names and ties. */
+bool device_forget(struct txn *t, const struct store_device *d, struct err *err);
 /* By the whole id; ERR_NOT_FOUND. */
 bool device_at(struct txn *t, const char *id, struct store_device *out, struct err *err);
 bool group_at(struct txn *t, const char *id, struct store_group *out, struct err *err);

@@ -1,7 +1,7 @@
 /* Forgetting what ended long ago, a thousand records in a write, so that nobody waits long.  Never
  * what a CRL still lists, what a chain of renewals still names, or what guards against the return
  * of a compromised key. */
-#include "records.h"
+#include "fleet_internal.h"
 
 #define STEP_RECORDS 1000
 
@@ -158,6 +158,7 @@ static bool may_go(struct step *s, struct view key, struct view value, bool *may
 {
     struct store_request r;
     struct store_cert c;
+    struct store_device d;
     switch (s->p->kind) {
     case STORE_PURGE_REQUESTS:
         if (!request_read(value, &r, err))
@@ -168,6 +169,11 @@ static bool may_go(struct step *s, struct view key, struct view value, bool *may
         return cert_read(value, &c, err) && cert_may_go(s->t, &c, s->p->before, s->last, may, err);
     case STORE_PURGE_CHALLENGES:
         *may = challenge_may_go(key, s->p->before);
+        return true;
+    case STORE_PURGE_DEVICES:
+        if (!device_read(value, &d, err))
+            return false;
+        *may = d.state == DEVICE_RETIRED && d.changed_at < s->p->before;
         return true;
     }
     return err_set(err, ERR_CONFIG, "there is nothing of kind %d to purge", (int)s->p->kind);
@@ -196,28 +202,36 @@ static bool look(void *ctx, struct view key, struct view value, bool *stop, stru
                     err_memory(err));
 }
 
+static const enum table tables[] = {
+    [STORE_PURGE_REQUESTS] = TABLE_REQUEST,
+    [STORE_PURGE_CHALLENGES] = TABLE_CHALLENGE_END,
+    [STORE_PURGE_CERTS] = TABLE_CERT,
+    [STORE_PURGE_DEVICES] = TABLE_DEVICE,
+};
+
 static bool forget(struct step *s, struct view key, struct err *err)
 {
     struct store_request r;
     struct store_cert c;
+    struct store_device d;
     struct view record;
-    if (s->p->kind == STORE_PURGE_CHALLENGES)
-        return challenge_forget(s->t, key, err);
-    enum table table = s->p->kind == STORE_PURGE_CERTS ? TABLE_CERT : TABLE_REQUEST;
-    if (!txn_get(s->t, table, key, &record, err))
+    if (!txn_get(s->t, tables[s->p->kind], key, &record, err))
         return false;
-    if (table == TABLE_REQUEST)
+    switch (s->p->kind) {
+    case STORE_PURGE_CHALLENGES:
+        return challenge_forget(s->t, key, err);
+    case STORE_PURGE_REQUESTS:
         return request_read(record, &r, err) && request_forget(s->t, &r, err);
+    case STORE_PURGE_DEVICES:
+        return device_read(record, &d, err) && device_forget(s->t, &d, err);
+    case STORE_PURGE_CERTS:
+        break;
+    }
     return cert_read(record, &c, err) && cert_forget(s->t, &c, err);
 }
 
 static bool run(struct step *s, bool really, struct err *err)
 {
-    static const enum table tables[] = {
-        [STORE_PURGE_REQUESTS] = TABLE_REQUEST,
-        [STORE_PURGE_CHALLENGES] = TABLE_CHALLENGE_END,
-        [STORE_PURGE_CERTS] = TABLE_CERT,
-    };
     struct view last;
     if (!txn_last_key(s->t, TABLE_CERT, &last, err))
         return false;

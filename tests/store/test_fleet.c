@@ -174,6 +174,33 @@ START_TEST(device_forgotten)
 }
 END_TEST
 
+START_TEST(devices_purged)
+{
+    uint64_t counts[DEVICE_STATES];
+    struct store_purge purge = {.kind = STORE_PURGE_DEVICES, .before = 2000};
+    put_devices(1200);
+    put_group("grp_1", "sales", false);
+    add("grp_1", "dev_000003");
+    in = begin();
+    for (unsigned i = 1; i <= 1100; i++) {
+        struct store_device d;
+        ok(store_write_device_get(in, device_of(i).id, &d, &err));
+        d.state = i == 1 ? DEVICE_ISOLATED : DEVICE_RETIRED;
+        d.changed_at = i == 2 ? 2000 : 1999;
+        ok(store_device_replace(in, &d, 1, &err));
+    }
+    commit(in);
+    while (!purge.done)
+        written(store_purge_step(st, in, &purge, &err));
+    ck_assert_uint_eq(purge.found, 1098);
+    ok(store_device_counts(st, counts, &err));
+    ck_assert_uint_eq(counts[DEVICE_ACTIVE], 100);
+    ck_assert_uint_eq(counts[DEVICE_ISOLATED], 1);
+    ck_assert_uint_eq(counts[DEVICE_RETIRED], 1);
+    verify_clean();
+}
+END_TEST
+
 START_TEST(groups_and_policies)
 {
     struct store_group g;
@@ -809,6 +836,7 @@ int main(void)
     tcase_add_test(c, devices);
     tcase_add_test(c, device_changes);
     tcase_add_test(c, device_forgotten);
+    tcase_add_test(c, devices_purged);
     tcase_add_test(c, groups_and_policies);
     tcase_add_test(c, ways);
     tcase_add_test(c, users_are_not_mixed_up);

@@ -1,7 +1,7 @@
 /* White box: damage of every kind is put into a store, and store_verify must name it. */
 #include "check_main.h"
 #include "fixture.h"
-#include "fleet.h"
+#include "fleet_internal.h"
 #include "records.h"
 
 #define CERT_1 "\0\0\0\0\0\0\0\1"

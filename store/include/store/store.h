@@ -519,6 +519,7 @@ enum store_purge_kind {
     STORE_PURGE_REQUESTS,   /* denied, expired or answered before */
     STORE_PURGE_CHALLENGES, /* as store_challenge_purge */
     STORE_PURGE_CERTS,      /* ended before; never one that a CRL still needs or whose key was compromised */
+    STORE_PURGE_DEVICES,    /* retired before, as store_device_forget (fleet.h) */
 };
 struct store_purge {
     enum store_purge_kind kind;
