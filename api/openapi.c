@@ -184,6 +184,8 @@ static json_t *responses_of(const struct api_route *r)
         json_object_set_new(good, "content", content);
     }
     json_object_set_new(all, status_of(r), good);
+    if (r->flags & API_ACCEPTED)
+        json_object_set(all, "202", good);
     if (r->flags & API_OR_NONE)
         json_object_set_new(all, "204", json_pack("{s:s}", "description", "Nothing to tell."));
     if (r->method == HTTP_GET && !r->media)

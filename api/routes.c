@@ -16,6 +16,9 @@ const struct api_route *const api_routes[] = {
     api_routes_devices,
     api_routes_groups,
     api_routes_policies,
+    api_routes_profiles,
+    api_routes_webhooks,
+    api_routes_jobs,
     api_routes_document,
     NULL,
 };

@@ -1,4 +1,5 @@
 #include "scepd/api_http.h"
+#include "scepd/api_jobs.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@ struct api_http {
     struct api_http_options options;
     struct http_server *server;
     struct api_pool *pool;
+    struct api_jobs *jobs; /* NULL until api_http_use */
     struct api_state *state;
     struct api_serving *serving; /* one reference; NULL until api_http_use */
     uint64_t epoch;
@@ -319,6 +321,16 @@ static void on_done(void *api, struct api_job *job)
 
 /* ---- life ---- */
 
+/* Without their thread everything else goes on; the next reload tries again. */
+static void use_jobs(struct api_http *a)
+{
+    struct err err = {0};
+    if (a->jobs)
+        api_jobs_use(a->jobs, a->serving);
+    else if (!api_jobs_new(a->serving, a->options.log, &a->jobs, &err))
+        log_event(a->options.log, LOG_LEVEL_ERROR, "api.job", "jobs are not run: %s", err.text);
+}
+
 bool api_http_use(struct api_http *a, struct setup *setup, struct upkeep *upkeep)
 {
     pthread_mutex_lock(&a->lock);
@@ -341,6 +353,7 @@ bool api_http_use(struct api_http *a, struct setup *setup, struct upkeep *upkeep
     a->serving = s;
     pthread_mutex_unlock(&a->lock);
     api_serving_release(old);
+    use_jobs(a);
     http_server_tls(a->server, setup->api_tls);
     return true;
 }
@@ -413,6 +426,7 @@ void api_http_free(struct api_http *a)
 {
     if (!a)
         return;
+    api_jobs_free(a->jobs);
     api_pool_free(a->pool);
     if (a->server && a->wake >= 0)
         api_http_answer(a);

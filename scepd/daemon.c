@@ -183,6 +183,7 @@ static bool start_api(struct daemon *d, struct err *err)
                                        .log = &d->logger.log,
                                        .version = d->options.version,
                                        .admin = d->admin,
+                                       .outside = d->outside,
                                        .console = d->options.console ? d->options.console
                                                                      : console_bundled()};
     int fd = d->api_fd;

@@ -1,8 +1,10 @@
 """The REST API against its own document: every answer is what the OpenAPI document says, every operation of it is there, and
 what both tell has the same names and values as scepctl --json."""
 
+import http.server
 import json
 import os
+import plistlib
 import sys
 import threading
 import time
@@ -16,7 +18,24 @@ from harness import run
 class Contract(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.a = ApiAuthority()
+        heard = []
+        cls.heard = heard
+
+        class Hook(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                heard.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *args):
+                pass
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hook)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        cls.addClassCleanup(server.server_close)
+        cls.addClassCleanup(server.shutdown)
+        hook = f'webhooks = ( {{ name = "mdm"; kind = "notify"; insecure = true; url = "http://127.0.0.1:{server.server_port}/"; }} );\n'
+        cls.a = ApiAuthority(edit=lambda text: text + "\n" + hook)
         cls.addClassCleanup(cls.a.close)
         cls.a.start()
         cls.document = cls.a.document()
@@ -230,6 +249,37 @@ class Contract(unittest.TestCase):
         retired = api("POST", f"/devices/{d['id']}/retire", {}, etag=isolated["etag"])
         self.assertEqual((retired.status, retired["state"], retired["effects"]["certificates"]), (200, "retired", 1))
         self.assertEqual(api.get(f"/certificates/{certificates[0]['serial']}")["revocation_reason"], "cessation")
+
+    def test_profiles(self):
+        """The file of a profile is the answer; who has it enrols once."""
+        for kind in ("apple", "windows", "android", "chromeos", "cisco", "strongswan", "certmonger"):
+            a = self.api("POST", "/profiles", {"device": "ipad-0113", "policy": "corp", "platform": kind})
+            with self.subTest(kind):
+                self.assertEqual(a.status, 200, a.body)
+                self.assertIn("attachment; filename=", a.headers["Content-Disposition"])
+                self.assertEqual(a.headers["Cache-Control"], "no-store")
+                made = self.api.get("/challenges/" + a.headers["X-Challenge-Id"]).json
+                self.assertEqual((made["state"], made["device"], made["policy"]), ("active", self.device["id"], self.policy["id"]))
+        apple = self.api("POST", "/profiles", {"device": "ipad-0113", "policy": "corp", "platform": "apple"})
+        payload = [p for p in plistlib.loads(apple.body)["PayloadContent"] if p["PayloadType"] == "com.apple.security.scep"][0]
+        secret = payload["PayloadContent"]["Challenge"]
+        self.assertEqual(payload["PayloadContent"]["URL"], self.a.url + "/scep")
+        self.assertNotIn(secret.encode(), self.api.get("/challenges/" + apple.headers["X-Challenge-Id"]).body)
+        r = self.a.enrol("ipad-0113", challenge=secret)
+        self.assertEqual(r.returncode, 0, r.stderr)
+        self.assertNotEqual(self.a.enrol("ipad-0113-again", challenge=secret).returncode, 0)
+        for body, code in (({"platform": "apple"}, "input.invalid"), ({"platform": "vax", "device": "ipad-0113"}, "input.invalid"),
+                           ({"platform": "apple", "device": "nobody"}, "not_found")):
+            self.assertEqual(self.api("POST", "/profiles", body)["code"], code, body)
+
+    def test_webhooks(self):
+        hook = self.api.get("/webhooks")["items"][0]
+        self.assertEqual((hook["name"], hook["kind"], hook["signed"]), ("mdm", "notify", False))
+        a = self.api("POST", "/webhooks/mdm/test")
+        self.assertEqual(a.status, 200, a.body)
+        self.assertEqual((a["ok"], a["status"]), (True, 204))
+        self.assertEqual([(h["event"], h["endpoint"]) for h in self.heard], [("test", None)])
+        self.assertEqual(self.api("POST", "/webhooks/none/test").status, 404)
 
     def test_policy_and_its_removal(self):
         api = self.api

@@ -67,11 +67,11 @@ class Roles(unittest.TestCase):
             elif o["method"] == "GET" and self.path_of(o) not in (*SESSION, "/openapi.json"):
                 self.assertGreaterEqual(RANK[o["x-role"]], 1, o["operationId"])
 
-    def test_refusals_are_in_the_audit_log(self):
-        """Not all of a flood: the one that is recorded says how many it stands for."""
+    def test_a_refusal_is_in_the_audit_log(self):
+        """Its name makes it the first: of a flood, as the other tests are one, not all are recorded."""
         auditor = self.callers["auditor"]
-        for _ in range(300):
-            auditor("POST", "/challenges")
+        auditor("POST", "/challenges")
+        for _ in range(100):
             entries = auditor.get("/audit?event=api.refused&actor=auditor&limit=500")["items"]
             if any("challenge_new" in e["text"] and "403 role.missing" in e["text"] for e in entries):
                 return

@@ -87,6 +87,10 @@ json_t *api_openapi(const char *version);
 /* Forgets what has ended: tokens, answers kept.  Every minute or so. */
 bool api_housekeep(struct store *s, int64_t now, struct err *err);
 
+/* Does the next few items of the job that waits longest (POST /bulk), if there is one: *more.  What cannot be done to one item is
+ * noted; false is a fault of ours, and the job waits. */
+bool api_jobs_step(const struct api_world *w, int64_t now, bool *more, struct err *err);
+
 /* ---- the tables ---- */
 
 enum api_type {
@@ -132,6 +136,7 @@ enum { /* flags of a route */
     API_UNRECORDED = 64,   /* a POST that changes nothing (../check): no audit entry, and an auditor may be its role */
     API_SECRETS = 128,     /* the answer holds a secret */
     API_OR_NONE = 256,     /* may also answer 204: there is nothing to tell */
+    API_ACCEPTED = 512,    /* answers 202 when it goes on behind the answer */
 };
 struct api_route {
     enum http_method method;
