@@ -1,4 +1,4 @@
-"""docs/scep.md, docs/certificates.md, docs/HTTP.md and docs/revocation.md name, for each point, code and tests: the numbers are
+"""docs/scep.md, docs/certificates.md, docs/HTTP.md, docs/revocation.md and docs/people.md name, for each point, code and tests: the numbers are
 complete, the functions stand in the files named, and the tests named are registered in a file that the build knows."""
 
 import glob
@@ -22,7 +22,7 @@ def rows(page):
     """The rows of all tables whose first cell is a point: lists of cells."""
     for line in read("docs", page).splitlines():
         cells = [c.strip() for c in line.strip()[1:-1].split("|")]
-        if line.startswith("|") and re.fullmatch(r"[CHV]?\d+", cells[0]):
+        if line.startswith("|") and re.fullmatch(r"[CHPV]?\d+", cells[0]):
             yield cells
 
 
@@ -69,6 +69,18 @@ class Points(unittest.TestCase):
                         self.assertTrue(name.startswith("tests/"), name)
                         self.assertTrue(runs(function, read(name), name), f"{function} is no test that runs in {name}")
                         self.assertTrue(is_built(name), f"{name} is in no meson.build")
+
+    def test_what_people_find(self):
+        """P1 to P40: what is left or partly so says why; every test named is there."""
+        found = [c for c in rows("people.md")]
+        self.assertEqual([c[0] for c in found], [f"P{i}" for i in range(1, 41)])
+        for number, _, shown in found:
+            with self.subTest(point=number):
+                self.assertTrue(shown)
+                for names, file in re.findall(r"((?:`\w+`,? ?)+)in `(tests/[^`]+)`", shown):
+                    self.assertTrue(is_built(file), f"{file} is in no meson.build")
+                    for test in re.findall(r"`(\w+)`", names):
+                        self.assertTrue(runs(test, read(file), file), f"{test} is no test that runs in {file}")
 
     def test_each_rule_of_certificates_has_its_fault(self):
         """C1 to C43: the code says the number in its refusal, and the table of faults has a case of it."""
