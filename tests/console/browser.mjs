@@ -1,10 +1,12 @@
 // The console before a real daemon: the story of an administrator, the keyboard, the states of a page, accessibility, budgets.
 // Each step waits for what it wants to see; none waits for time to pass.
-import { world, assert, fs, launch, visitor, step, count, ctl, ctlTry, file, signIn, visit, accessible, tabTo, picture, expected } from "./stage.mjs";
+import { world, assert, fs, launch, visitor, step, count, ctl, ctlTry, file, signIn, visit, accessible, tabTo, picture, readProfile, expected, lookAgain } from "./stage.mjs";
 
 const KB = 1024;
-const ALL_PAGES = ["/", "/requests", "/certificates", "/challenges", "/authority", "/activity", "/activity?show=audit", "/explain",
+const ALL_PAGES = ["/", "/devices", "/requests", "/certificates", "/challenges", "/policies", "/authority", "/activity", "/activity?show=audit", "/explain",
   "/explain?what=challenge.used", "/health", "/account", "/admins"];
+/** Pages of things that the story makes. @type {string[]} */
+const thingPages = [];
 
 const browser = await launch();
 let page = await visitor(browser);
@@ -64,13 +66,131 @@ await step("the link of scepctl console signs in, once, and leaves no secret in 
   await other.context().close();
 });
 
-await step("an empty store says how the first certificate comes", async () => {
+await step("an empty store says how the first device comes", async () => {
   await page.getByText("Three ways to the first certificate").waitFor();
-  for (const [to, text] of [["/requests", "Nothing waits."], ["/certificates", "No certificate like that."], ["/challenges", "No challenge like that."]]) {
+  for (const [to, text] of [["/devices", "No device yet."], ["/requests", "Nothing waits."], ["/certificates", "No certificate like that."], ["/challenges", "No challenge like that."],
+    ["/policies", "No policy yet."]]) {
     await visit(page, to);
     await page.getByText(text).waitFor();
     await accessible(page, to + " when it is empty");
   }
+});
+
+// ---- the story: a device, a policy, a profile, a certificate, its end ----
+
+await step("the administrator makes a device", async () => {
+  await visit(page, "/devices");
+  await button("New device").click();
+  await dialog().getByLabel("Name", { exact: true }).fill("ipad-0113");
+  await dialog().getByLabel("Serial number").fill("C02XK0AAJ");
+  await dialog().getByLabel("Platform").selectOption("apple");
+  await button("Make the device", dialog()).click();
+  await heading("ipad-0113").waitFor();
+  await page.getByText("It has no policy.").waitFor();
+  await page.getByText("Known, never asked.").waitFor();
+  thingPages.push(new URL(page.url()).hash.slice(1));
+});
+
+await step("a mistake in a form is told at its field", async () => {
+  await visit(page, "/devices");
+  await button("New device").click();
+  expected.pattern = /409|422/;
+  await dialog().getByLabel("Name", { exact: true }).fill("IPAD-0113");
+  await button("Make the device", dialog()).click();
+  await dialog().getByRole("alert").waitFor();
+  assert.match(await dialog().getByRole("alert").innerText(), /name/i);
+  expected.pattern = null;
+  await accessible(page, "a form with a fault");
+  await page.keyboard.press("Escape");
+  await dialog().waitFor({ state: "detached" });
+});
+
+await step("the administrator makes a policy from a sample and assigns it", async () => {
+  await visit(page, "/policies");
+  await button(/one certificate per device/).click();
+  await dialog().getByLabel("Name", { exact: true }).fill("corp");
+  await dialog().getByLabel("Endpoint").selectOption("/scep");
+  await dialog().getByLabel("Subject").fill("CN=%devicename%,O=Example");
+  await accessible(page, "the editor of a policy");
+  await picture(page, "policy-new");
+  await button("Make the policy", dialog()).click();
+  await heading("corp").waitFor();
+  thingPages.push(new URL(page.url()).hash.slice(1));
+  await button("Assign").click();
+  await dialog().getByLabel("Device or group").fill("ipad");
+  await accessible(page, "the dialog that assigns");
+  await button("Assign to ipad-0113", dialog()).click();
+  await page.getByRole("link", { name: "ipad-0113" }).waitFor();
+});
+
+await step("the policy tells what the device would get", async () => {
+  await page.getByLabel("Device", { exact: true }).fill("ipad-0113");
+  await button("Check").click();
+  await page.getByText("All fits").waitFor();
+  await page.getByText("CN=ipad-0113,O=Example").first().waitFor();
+});
+
+let profile = /** @type {any} */ ({});
+await step("a profile is made", async () => {
+  await visit(page, thingPages[0]);
+  ctl("profile", "new", "apple", "--device", "ipad-0113", "--policy", "corp", "--out", file("ipad.mobileconfig"));
+  profile = readProfile(file("ipad.mobileconfig"));
+  assert.ok(profile.Challenge && profile.URL.startsWith(world.scep), JSON.stringify(Object.keys(profile)));
+});
+
+await step("a SCEP client enrols with what the profile says", async () => {
+  const subject = profile.Subject.flat().map(([k, v]) => `${k}=${v}`).join(",");
+  assert.equal(subject, "CN=ipad-0113,O=Example");
+  const r = ctlTry(["client", "enrol", profile.URL, "--subject", subject, "--key", file("ipad.key"), "--out", file("ipad.pem"), "--challenge-file", "-"], profile.Challenge + "\n");
+  assert.equal(r.status, 0, r.stderr);
+});
+
+let certificate = "";
+await step("the device shows its certificate without being asked", async () => {
+  const found = page.getByRole("table", { name: "Certificates of this device" });
+  await found.getByText("Active").waitFor();
+  await page.getByRole("table", { name: /Action history/ }).getByText("Issued").waitFor();
+  await picture(page, "device");
+  await found.getByRole("link", { name: /CN=ipad-0113/ }).click();
+  await heading(/CN=ipad-0113/).waitFor();
+  certificate = new URL(page.url()).hash.slice(1);
+  thingPages.push(certificate);
+});
+
+await step("a certificate is downloaded as it is", async () => {
+  const coming = page.waitForEvent("download");
+  await button("PEM").click();
+  const saved = await coming;
+  await saved.saveAs(file("seen.pem"));
+  const body = (/** @type {string} */ name) => /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/.exec(fs.readFileSync(file(name), "utf8"))[0];
+  assert.equal(body("seen.pem"), body("ipad.pem"));
+});
+
+await step("it is revoked, after a question that has Cancel focused", async () => {
+  await button("Revoke…").click();
+  await dialog().waitFor();
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), "Cancel");
+  await dialog().getByText("This cannot be undone.").waitFor();
+  await dialog().getByLabel("Reason").selectOption("key-compromise");
+  await dialog().getByLabel("Note").fill("stolen, ticket 4711");
+  await accessible(page, "the dialog that revokes");
+  await picture(page, "revoke");
+  await button("Revoke", dialog()).click();
+  await page.getByText("The key may be in other hands").waitFor();
+  await button("Revoke…").waitFor({ state: "detached" });
+});
+
+await step("the next renewal is refused and the console says why", async () => {
+  const r = ctlTry(["client", "renew", profile.URL, "--key", file("ipad.key"), "--cert", file("ipad.pem"), "--out", file("new.pem")]);
+  assert.notEqual(r.status, 0, "a revoked certificate was renewed");
+  await visit(page, thingPages[0]);
+  await page.getByText("Last request refused").waitFor();
+  await page.getByRole("link", { name: "Explain", exact: true }).click();
+  await page.getByText("renewal.signer_revoked").first().waitFor();
+  await page.getByText("What to do").first().waitFor();
+  await page.getByText("Stopped here").first().waitFor();
+  await picture(page, "explain");
+  thingPages.push(new URL(page.url()).hash.slice(1));
 });
 
 // ---- the keyboard alone ----
@@ -145,14 +265,35 @@ await step("by keyboard: search leads to a certificate, and it is revoked", asyn
 });
 
 await step("the skip link leads over the entries", async () => {
-  await visit(page, "/challenges");
+  await visit(page, "/devices");
   await page.reload();
-  await heading("Challenges").waitFor();
+  await heading("Devices").waitFor();
   await page.keyboard.press("Tab");
   assert.equal(await page.evaluate(() => document.activeElement.textContent), "Skip to the content");
   await page.keyboard.press("Enter");
   assert.equal(await page.evaluate(() => document.activeElement.tagName), "MAIN");
-  assert.match(page.url(), /#\/challenges$/);
+  assert.match(page.url(), /#\/devices$/);
+});
+
+await step("search leads to a device by name, and else to Explain", async () => {
+  for (const [word, title] of [["ipad-0113", "ipad-0113"], ["challenge.used", "Explain"]]) {
+    await page.getByRole("searchbox", { name: /^Search: / }).fill(word);
+    await page.keyboard.press("Enter");
+    await heading(title).waitFor();
+  }
+});
+
+// ---- texts of others ----
+
+await step("names with markup are shown as they are", async () => {
+  const name = "<img src=x onerror=alert(1)>";
+  ctl("device", "new", name, "--user", "\"><script>alert(2)</script>");
+  await visit(page, "/devices");
+  await page.getByRole("link", { name }).click();
+  await heading(name).waitFor();
+  await page.getByText("\"><script>alert(2)</script>", { exact: true }).waitFor();
+  assert.equal(await page.locator("main img, main script").count(), 0);
+  thingPages.push(new URL(page.url()).hash.slice(1));
 });
 
 // ---- the states of a page ----
@@ -173,10 +314,12 @@ await step("loading, fault, and old data are told", async () => {
   await seen();
   expected.pattern = /Failed to load resource/;
   answer = (r) => r.abort();
+  await lookAgain(page);
   await page.getByText(/^From .* reconnecting/).waitFor();
   await seen();
   await accessible(page, "a page with old data");
   answer = (r) => r.continue();
+  await lookAgain(page);
   await page.getByText(/reconnecting/).waitFor({ state: "detached" });
   answer = (r) => r.fulfill({ status: 503, contentType: "application/problem+json", body: JSON.stringify({ type: "/problems/busy", title: "Too busy", status: 503, code: "busy",
     detail: "All workers are occupied.", fix: "Try again in a minute.", request_id: "x" }) });
@@ -193,39 +336,70 @@ await step("loading, fault, and old data are told", async () => {
 await step("what is new waits to be asked for", async () => {
   await visit(page, "/challenges");
   await row("<b>for</b> the printer").waitFor();
+  const unchanged = page.waitForResponse((r) => r.url().includes("/api/v1/challenges") && r.status() === 304);
+  await lookAgain(page);
+  await unchanged;
   ctl("challenge", "new", "--label", "came later");
   await button("1 new, show").click();
   await row("came later").waitFor();
 });
 
+await step("several devices are retired after their number was typed", async () => {
+  ctl("device", "new", "old-1");
+  ctl("device", "new", "old-2");
+  await visit(page, "/devices?q=old");
+  for (const name of ["old-1", "old-2"]) await page.getByLabel("Select " + name).check();
+  await button("Retire 2…").click();
+  assert.ok(await button("Retire 2", dialog()).isDisabled());
+  await dialog().getByLabel(/To go on, type the number/).fill("2");
+  await button("Retire 2", dialog()).click();
+  await dialog().waitFor({ state: "detached" });
+  await row("old-2").getByText("Retired").waitFor();
+});
+
+await step("who edits what another has changed meanwhile is told", async () => {
+  await visit(page, thingPages[0]);
+  await button("Edit").click();
+  ctl("device", "edit", "ipad-0113", "--user", "anna");
+  expected.pattern = /412/;
+  await dialog().getByLabel("User").fill("bert");
+  await button("Save", dialog()).click();
+  await dialog().getByRole("alert").waitFor();
+  assert.match(await dialog().getByRole("alert").innerText(), /412/);
+  expected.pattern = null;
+  await page.keyboard.press("Escape");
+  await lookAgain(page);
+  await page.getByText("anna").first().waitFor();
+});
+
 // ---- every page: both themes, narrow, with forced colours ----
 
-for (const theme of ["light", "dark"]) {
-  await step(`axe-core finds nothing on any page, ${theme}`, async () => {
-    await page.emulateMedia({ colorScheme: /** @type {any} */ (theme) });
-    for (const to of ALL_PAGES) {
-      await visit(page, to);
+await step("axe-core finds nothing on any page, in both themes", async () => {
+  for (const to of [...ALL_PAGES, ...thingPages]) {
+    await visit(page, to);
+    for (const theme of /** @type {const} */ (["dark", "light"])) {
+      await page.emulateMedia({ colorScheme: theme });
       await accessible(page, `${to} (${theme})`);
       if (to === "/") await picture(page, "overview" + (theme === "dark" ? "-dark" : ""));
     }
-  });
-}
+  }
+});
 
 await step("every page fits 320 pixels, and its rows are cards", async () => {
-  await page.emulateMedia({ colorScheme: "light" });
   await page.setViewportSize({ width: 320, height: 700 });
-  for (const to of ALL_PAGES) {
+  for (const to of [...ALL_PAGES, ...thingPages]) {
     await visit(page, to);
     const over = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
     assert.ok(over <= 0, `${to} is ${over} pixels too wide`);
   }
-  await visit(page, "/challenges");
-  await page.getByRole("row", { name: /the printer/ }).waitFor(); // still rows of a table for who listens
+  await visit(page, "/devices");
+  await page.getByRole("row", { name: /ipad-0113/ }).waitFor(); // still rows of a table for who listens
+  await picture(page, "devices-phone");
   await page.setViewportSize({ width: 1200, height: 900 });
 });
 
 await step("targets are large enough, also the small ones", async () => {
-  for (const to of ["/activity", "/account"]) {
+  for (const to of ["/devices", "/policies", "/activity", "/account"]) {
     await visit(page, to);
     const small = await page.evaluate(() => [...document.querySelectorAll("a, button, input, select")].filter((e) => {
       const r = e.getBoundingClientRect();
@@ -242,9 +416,9 @@ await step("an auditor sees everything and changes nothing", async () => {
   const mine = page;
   page = await visitor(browser);
   await signIn(page, "otto");
-  for (const to of ["/challenges", "/authority", "/certificates"]) {
+  for (const to of ["/devices", "/policies", thingPages[0], certificate, "/challenges"]) {
     await visit(page, to);
-    for (const name of ["New challenge", "Revoke…", "Publish the revocation list now"]) assert.equal(await button(name).count(), 0, `${name} on ${to}`);
+    for (const name of ["New device", "New policy", "New challenge", "New profile", "Revoke…", "Retire…", "Isolate…", "Edit"]) assert.equal(await button(name).count(), 0, `${name} on ${to}`);
   }
   await page.context().close();
   page = mine;

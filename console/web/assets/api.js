@@ -53,7 +53,7 @@ export async function call(method, path, body, o = {}) {
   const etag = r.headers.get("ETag") || "";
   if (r.status === 304) return { unchanged: true, etag, data: undefined, response: r };
   if (!r.ok) throw await problemOf(r, path);
-  const json = /[/+]json/.test(r.headers.get("Content-Type") || "");
+  const json = !o.accept && /[/+]json/.test(r.headers.get("Content-Type") || "");
   const data = r.status === 204 ? undefined : json ? await r.json() : await r.blob();
   if (method !== "GET") setTimeout(() => window.dispatchEvent(new Event(CHANGED)), 0);
   return { unchanged: false, etag: etag || (data && data.etag) || "", data, response: r };
@@ -78,7 +78,7 @@ export function randomKey() {
   return Array.from(b, (x) => x.toString(16).padStart(2, "0")).join("");
 }
 
-/** Live data: asked again every 5 s while the page is seen, with the ETag, so that nothing is sent when nothing changed.
+/** Live data: asked again every 5 s while the page is seen; lists with their ETag, so that nothing is sent when nothing changed.
  * After a fault the old data stays, and `since` says from when it is.
  * @param {string | null} path  null: nothing to ask
  * @returns {{data: any, etag: string, error: Problem | null, since: number, reload: () => void}} */
@@ -105,7 +105,8 @@ export function useLive(path) {
         if (r.unchanged) {
           set((o) => (o.error ? { ...o, error: null, since: Date.now() } : o));
         } else {
-          last.current.etag = r.etag;
+          // That of one thing is its version, which does not change when it is merely seen or polled.
+          last.current.etag = r.etag.startsWith("W/") ? r.etag : "";
           set({ path, data: r.data, etag: r.etag, error: null, since: Date.now() });
         }
       } catch (e) {

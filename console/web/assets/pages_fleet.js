@@ -123,14 +123,17 @@ const PROFILES = /** @type {[string, string][]} */ ([["apple", "Apple (.mobileco
 
 /** The file that a device installs, with a challenge bound to it. */
 function ProfileForm({ device, policies, onClose }) {
-  const [policy, setPolicy] = useState(policies[0].id);
+  const [policy, setPolicy] = useState(policies[0].id), [warning, setWarning] = useState("");
   const [kind, setKind] = useState({ apple: "apple", windows: "windows", android: "android", chromeos: "chromeos", network: "cisco", linux: "strongswan" }[(device.platform)] || "apple");
   const action = async () => {
     const r = await call("POST", "/profiles", { policy, device: device.id, platform: kind }, { accept: "*/*" });
-    saveFile(r.data instanceof Blob ? r.data : new Blob([JSON.stringify(r.data, null, 2)], { type: "application/json" }), fileName(r.response, device.name + "-" + kind));
-    return true;
+    saveFile(r.data, fileName(r.response, device.name + "-" + kind));
+    const warning = r.response.headers.get("X-Warning") || "";
+    setWarning(warning);
+    return warning ? { warning } : true;
   };
-  return html`<${FormDialog} title=${"New profile for " + device.name} verb="Download the profile" action=${action} onClose=${onClose}>${(e) => html`
+  return html`<${FormDialog} title=${"New profile for " + device.name} verb="Download the profile" action=${action} onClose=${onClose} onDone=${(r) => { if (!r.warning) onClose(); }}>${(e) => html`
+    ${warning && html`<p class="note warn" role="status"><${Icon} name="triangle" />The file was made. ${warning}</p>`}
     <p>The file holds a fresh challenge, bound to this device and policy, good for one use. Who has the file can enrol: hand it to the device and to nobody else.</p>
     <${Choice} label="Policy" value=${policy} onText=${setPolicy} choices=${policies.map((p) => [p.id, p.name])} error=${faultOf(e, "policy")} />
     <${Choice} label="For" value=${kind} onText=${setKind} choices=${PROFILES} error=${faultOf(e, "platform")} />`}<//>`;

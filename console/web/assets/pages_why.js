@@ -73,7 +73,7 @@ const isAttempt = (e) => e.kind === "attempt";
 
 const eventColumns = [
   { head: "When", cell: (e) => html`<${Time} at=${e.at} />` },
-  { head: "What", cell: (e) => (isAttempt(e) ? html`<${Chip} state=${e.result} />` : e.event) },
+  { head: "What", cell: (e) => (isAttempt(e) ? html`<${Chip} state=${e.result} />` : html`<span class="nowrap">${e.event}</span>`) },
   { head: "Told", cell: (e) => (isAttempt(e) ? (e.reason ? html`${e.reason_text || e.reason}${e.detail ? html`: ${e.detail}` : ""} <span class="muted">(${e.reason})</span>` : e.operation) : e.text) },
   { head: "Subject", cell: (e) => (isAttempt(e) ? e.subject || e.who : e.object) },
   { head: "Who", cell: (e) => html`<span class="nowrap">${isAttempt(e) ? e.peer : e.actor}</span>` },
@@ -93,7 +93,7 @@ export function Activity({ at }) {
   const save = useAction(async () => {
     const text = Object.entries({ ...query, cursor: "" }).filter(([, v]) => v).map(([k, v]) => k + "=" + enc(v || "")).join("&");
     const r = await call("GET", path + (text ? "?" + text : ""), undefined, { accept: "application/x-ndjson" });
-    saveFile(r.data instanceof Blob ? r.data : new Blob([JSON.stringify(r.data)]), path.slice(1) + ".ndjson");
+    saveFile(r.data, path.slice(1) + ".ndjson");
   });
   return html`<${Page} title="Activity" actions=${html`<button type="button" disabled=${save.busy} onClick=${() => save.run()}>Export</button><${Link} to="/explain" class="button">Explain<//>`}><${Trouble} error=${save.error} />
     <div class="filters"><${FilterChips} label="Of whom" name="show" path="/activity" query=${{ show: q.show }} choices=${[["", "Devices"], ["audit", "Administrators (audit log)"]]} />

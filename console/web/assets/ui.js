@@ -1,6 +1,6 @@
 // @ts-check
 // What the pages are made of.  All text goes in as text: nothing here or elsewhere takes HTML.
-import { html, useState, useEffect, useRef, useId } from "./vendor.js";
+import { html, useState, useEffect, useLayoutEffect, useRef, useId } from "./vendor.js";
 import { CHANGED, useLive, useAction, href, go, queryText, clock, distance, span } from "./api.js";
 
 // ---- small things ----
@@ -262,7 +262,7 @@ export const Tick = ({ label, value, onTick }) => html`<label class="tickbox"><i
 export function Dialog({ title, onClose, children }) {
   const box = useRef((null));
   const id = useId();
-  useEffect(() => {
+  useLayoutEffect(() => {
     const before = document.activeElement;
     box.current.showModal();
     return () => { if (before instanceof HTMLElement && before.isConnected) before.focus(); };
@@ -277,7 +277,7 @@ export function Confirm({ title, verb, action, onClose, expect, expectWhat = "nu
   const [typed, setTyped] = useState("");
   const { busy, error, run } = useAction(action);
   const cancel = useRef((null));
-  useEffect(() => { cancel.current.focus(); }, []);
+  useLayoutEffect(() => { cancel.current.focus(); }, []);
   const submit = async (e) => {
     e.preventDefault();
     if (await run()) {
