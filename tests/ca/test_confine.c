@@ -177,6 +177,10 @@ static int try_connect(void)
     struct sockaddr_un a = {.sun_family = AF_UNIX, .sun_path = "/run/any"};
     return of(connect(0, (struct sockaddr *)&a, sizeof a));
 }
+static int try_listen(void)
+{
+    return of(listen(0, 1));
+}
 static int try_pair(void)
 {
     int pair[2];
@@ -306,6 +310,7 @@ static const struct attempt {
     {"a stream socket", try_stream, KILLED, DONE, ENOSYS, false},
     {"a datagram socket", try_datagram, KILLED, DONE, DONE, false},
     {"connect", try_connect, KILLED, EPERM, ENOSYS, false},
+    {"listen", try_listen, KILLED, EPERM, EITHER, false},
     {"a pair of sockets", try_pair, KILLED, DONE, DONE, false},
     {"a signal to the parent", try_signal_parent, KILLED, DONE, ENOSYS, true},
     {"a signal to itself", try_signal_self, DONE, DONE, DONE, false},
@@ -330,9 +335,34 @@ static const struct attempt {
     {"a call that is none", try_unknown, KILLED, ENOSYS, ENOSYS, false},
 };
 
+/* What asks servers elsewhere may do what the main process may, and connect but not be connected
+ * to; who forks it may do what the keeper may, and leave the connecting to it. */
+static int expected_elsewhere(const struct attempt *a, bool forks)
+{
+    if (a->try == try_tcp || a->try == try_netlink || a->try == try_stream)
+        return DONE;
+    if (a->try == try_connect)
+        return EITHER; /* there is nobody */
+    if (a->try == try_listen)
+        return forks ? EPERM : ENOSYS;
+    return forks ? a->keeper : a->front;
+}
+
 static int expected(const struct attempt *a, enum confine_role role)
 {
-    return role == CONFINE_SIGNER ? a->signer : role == CONFINE_KEEPER ? a->keeper : a->front;
+    switch (role) {
+    case CONFINE_SIGNER:
+        return a->signer;
+    case CONFINE_KEEPER:
+        return a->keeper;
+    case CONFINE_FRONT:
+        return a->front;
+    case CONFINE_OUTSIDE:
+        return expected_elsewhere(a, false);
+    case CONFINE_OUTSIDER:
+        return expected_elsewhere(a, true);
+    }
+    return KILLED;
 }
 
 /* The process that tries; tells errno by a pipe that it has from before. */
@@ -381,7 +411,7 @@ static void try_all(enum confine_role role)
 {
     for (size_t i = 0; i < sizeof attempts / sizeof *attempts; i++) {
         const struct attempt *a = &attempts[i];
-        if (confine_relaxed() && a->relaxed && role != CONFINE_KEEPER)
+        if (confine_relaxed() && a->relaxed && role != CONFINE_KEEPER && role != CONFINE_OUTSIDER)
             continue;
         if (confine_relaxed() && a->try == try_ptrace)
             continue;
@@ -406,6 +436,18 @@ END_TEST
 START_TEST(a_front)
 {
     try_all(CONFINE_FRONT);
+}
+END_TEST
+
+START_TEST(who_asks_elsewhere)
+{
+    try_all(CONFINE_OUTSIDE);
+}
+END_TEST
+
+START_TEST(who_forks_that)
+{
+    try_all(CONFINE_OUTSIDER);
 }
 END_TEST
 
@@ -531,6 +573,8 @@ int main(void)
     tcase_add_test(c, a_signer);
     tcase_add_test(c, a_keeper);
     tcase_add_test(c, a_front);
+    tcase_add_test(c, who_asks_elsewhere);
+    tcase_add_test(c, who_forks_that);
     tcase_add_test(c, without);
     tcase_add_test(c, threads_that_run);
     tcase_add_test(c, whom_the_front_may_end);
