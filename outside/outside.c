@@ -463,14 +463,19 @@ bool outside_new(const struct outside_options *options, struct outside **out, st
     return true;
 }
 
-void outside_free(struct outside *o)
+void outside_stop(struct outside *o)
 {
-    if (!o)
-        return;
     pthread_mutex_lock(&o->lock);
     o->stop = true;
     pthread_mutex_unlock(&o->lock);
     wake(o);
+}
+
+void outside_free(struct outside *o)
+{
+    if (!o)
+        return;
+    outside_stop(o);
     pthread_join(o->thread, NULL);
     if (o->here && *o->here >= 0)
         close(*o->here);

@@ -290,6 +290,11 @@ static void on_drain(evutil_socket_t fd, short what, void *daemon)
 {
     struct daemon *d = daemon;
     unsigned left = http_server_in_flight(d->server) + (d->api ? api_http_in_flight(d->api) : 0);
+    if (daemon_monotonic() >= d->drain_until - DRAIN_SECONDS / 2) { /* others have had their time */
+        if (d->outside)
+            outside_stop(d->outside);
+        outbox_drain(d->outbox);
+    }
     d->cut_short = left > 0 && daemon_monotonic() >= d->drain_until;
     if (left == 0 || d->cut_short)
         event_base_loopbreak(d->base);

@@ -48,7 +48,7 @@ struct outbox {
     bool running;
     pthread_mutex_t lock; /* of all from here on */
     pthread_cond_t news;
-    bool stop, stirred;
+    bool stop, draining, stirred;
     struct store_notice fresh[FRESH_MAX];
     size_t fresh_n;
     int64_t minute;
@@ -106,10 +106,15 @@ bool outbox_hold(void *outbox, struct service_job *job, uint64_t cert_id)
     p->cert_id = cert_id;
     p->until = monotonic() + w->timeout;
     pthread_mutex_lock(&o->lock);
-    TAILQ_INSERT_TAIL(&o->parked, p, entry);
-    stir(o);
+    bool taken = !o->draining;
+    if (taken) {
+        TAILQ_INSERT_TAIL(&o->parked, p, entry);
+        stir(o);
+    }
     pthread_mutex_unlock(&o->lock);
-    return true;
+    if (!taken)
+        free(p);
+    return taken;
 }
 
 /* On the thread of outside/. */
@@ -269,7 +274,7 @@ static void let_go(struct outbox *o)
         struct err ignored = {0};
         bool held = true;
         next = TAILQ_NEXT(p, entry);
-        if (now < p->until && !o->stop &&
+        if (now < p->until && !o->draining &&
             (!store_notice_holds(o->store, p->cert_id, &held, &ignored) || held))
             continue;
         TAILQ_REMOVE(&o->parked, p, entry);
@@ -429,6 +434,16 @@ bool outbox_new(struct store *store, struct outside *outside, const struct log *
     }
     *out = o;
     return true;
+}
+
+void outbox_drain(struct outbox *o)
+{
+    if (!o)
+        return;
+    pthread_mutex_lock(&o->lock);
+    o->draining = true;
+    stir(o);
+    pthread_mutex_unlock(&o->lock);
 }
 
 void outbox_stop(struct outbox *o)

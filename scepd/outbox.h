@@ -12,6 +12,8 @@ struct outbox;
 /* Starts one thread.  `outside` NULL: nothing can be sent, and what is stored waits. */
 bool outbox_new(struct store *store, struct outside *outside, const struct log *log, struct outbox **out,
                 struct err *err);
+/* Who waits for a notice to be taken waits no more: the daemon is to end.  NULL allowed. */
+void outbox_drain(struct outbox *o);
 /* Ends the thread; what `outside` still gives back is dropped and sent again later.  NULL allowed. */
 void outbox_stop(struct outbox *o);
 void outbox_free(struct outbox *o); /* after outside_free; NULL allowed */

@@ -19,11 +19,6 @@ class Quiet(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.dir, True)
         self.trace = os.path.join(self.dir, "trace")
 
-    def written(self, end):
-        with open(self.trace) as f:
-            text = f.read()
-        return text if end in text else None
-
     def connections(self, endpoint, edit=None, challenge=True):
         """All addresses that any process of scepd connected to while it did what it does: enrol, publish, answer, reload."""
         a = Authority(edit=edit)
@@ -37,9 +32,10 @@ class Quiet(unittest.TestCase):
         wait_for(lambda: "event=daemon.reloaded" in a.log_text(), "the reload")
         names = run("ps", "-e", "-o", "ppid=,comm=").stdout
         self.processes = sorted(line.split()[1] for line in names.splitlines() if int(line.split()[0]) == a.process.pid)
-        end = f"{a.process.pid} +++ exited"
         self.assertEqual(a.stop(), 0)
-        text = wait_for(lambda: self.written(end), "strace, which outlives what it traces")
+        wait_for(lambda: self.trace not in run("ps", "-e", "-o", "args=").stdout, "strace, which outlives what it traces")
+        with open(self.trace) as f:
+            text = f.read()
         self.assertIn("sendmsg(", text)  # strace has seen what the processes say to each other
         return set(re.findall(r"\b(?:connect|sendto)\(\d+, .*sin6?_port=htons\((\d+)\)", text))
 

@@ -46,6 +46,7 @@ class WebhookCase(unittest.TestCase):
                 {{ name = "stranger"; url = "{cls.elsewhere.url}/hook"; retries = 0; }},
                 {{ name = "mdm"; kind = "notify"; {hook.replace("/hook?key=1", "/mdm").replace('remember = "0s";', '')} retries = 0; }},
                 {{ name = "log"; kind = "notify"; {hook.replace("/hook?key=1", "/log").replace('remember = "0s";', '')} retries = 0; }},
+                {{ name = "slow"; {hook.replace('timeout = "5s"', 'timeout = "60s"')} }},
                 {{ name = "down"; url = "http://127.0.0.1:{cls.dead}/"; retries = 0; timeout = "2s"; }}
             );
             endpoints = (
@@ -55,6 +56,7 @@ class WebhookCase(unittest.TestCase):
                 {{ path = "/stranger"; authority = "demo"; template = "device"; challenge = "none"; validate = "stranger"; }},
                 {{ path = "/down"; authority = "demo"; template = "device"; challenge = "none"; validate = "down"; }},
                 {{ path = "/told"; authority = "demo"; template = "device"; challenge = "one-time"; notify = ["mdm", "log"]; }},
+                {{ path = "/slow"; authority = "demo"; template = "device"; challenge = "none"; validate = "slow"; }},
                 {{ path = "/waits"; authority = "demo"; template = "device"; challenge = "none"; approval = "manual";
                    validate = "inventory"; }},''', 1)
 
@@ -338,6 +340,19 @@ class Processes(WebhookCase):
         for i in range(6):
             self.assertEqual(len(self.issued(f"killed-{i}")), 1)
         self.assertEqual({c["state"] for c in self.a.json("challenge", "list", "--state", "used")}, {"used"})
+
+    def test_end_while_it_is_asked(self):
+        """An orderly end does not wait for a webhook that hangs: the device is asked to come again."""
+        go = threading.Event()
+        self.addCleanup(go.set)
+        self.elsewhere.answer = lambda asked: (go.wait(90), (200, {"allow": True}))[1]
+        p = subprocess.Popen([SCEPCTL, "client", "enrol", self.a.url + "/slow", "--subject", "CN=ends", "--key",
+                              os.path.join(self.work, "e.key"), "--out", os.path.join(self.work, "e.pem")],
+                             stderr=subprocess.PIPE, text=True)
+        wait_for(lambda: self.elsewhere.took(event="validate"), "the question")
+        self.assertEqual(self.a.stop(), 0)
+        self.assertIn("503", p.communicate(timeout=60)[1])
+        self.a.start()
 
     def test_reload_changes_webhooks(self):
         self.enrol("/asked", "before")

@@ -87,7 +87,9 @@ struct outside_options {
 bool outside_new(const struct outside_options *o, struct outside **out, struct err *err);
 /* In this process, by a second thread: for scepctl and tests.  `c` is borrowed for the call. */
 bool outside_new_local(const struct config *c, const struct log *log, struct outside **out, struct err *err);
-/* What is still under way is answered with OUTSIDE_LOST.  NULL allowed. */
+/* What is under way is answered with OUTSIDE_LOST soon, and outside_call says ERR_BUSY from now on. */
+void outside_stop(struct outside *o);
+/* The same, and waits for it.  NULL allowed. */
 void outside_free(struct outside *o);
 /* The next questions go to whoever `connect` gives now (a reload); those under way are answered by who was asked. */
 void outside_reconnect(struct outside *o);
