@@ -217,6 +217,11 @@ static bool make(const struct fleet *f, struct store_write *w,
     if (!e)
         return err_set(err, ERR_CONFLICT, "policy %s is for endpoint %s, which is not configured",
                        c->policy.name, c->policy.endpoint);
+    if (e->upstream[0])
+        return err_set(err, ERR_CONFLICT,
+                       "endpoint %s hands everything on to upstream %s, which knows none of our "
+                       "challenges: policy %s must have those of the upstream",
+                       e->path, e->upstream, c->policy.name);
     const struct challenge_wish w2 = {.ttl = wish->ttl ? wish->ttl : c->policy.challenge_ttl,
                                       .uses = 1,
                                       .endpoint = e->path,

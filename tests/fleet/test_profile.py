@@ -211,6 +211,32 @@ class Files(Case):
                       "RFC2253,-esc_msb").stdout
         self.assertIn("it's $(touch", subject)
 
+    def test_static_challenge_and_none(self):
+        for name, path, kind in (("shared", "/scep/static", "static"), ("asked", "/scep/manual", "none")):
+            self.a.ctl("policy", "new", name, "--subject", "CN=%devicename%", "--endpoint", path, "--challenge", kind)
+            self.a.ctl("device", "new", f"{self.name}-{kind}")
+            self.a.ctl("policy", "assign", name, f"{self.name}-{kind}")
+        before = len(self.a.json("challenge", "list", "--limit", "0"))
+        scep, _ = self.scep_payload(self.profile("apple", device=self.name + "-static"))
+        self.assertEqual(scep["Challenge"], self.a.static_challenge())
+        self.enrol(scep["URL"], f"CN={self.name}-static", None, scep["Challenge"])
+        scep, _ = self.scep_payload(self.profile("apple", device=self.name + "-none"))
+        self.assertNotIn("Challenge", scep)
+        r = self.profile("windows", device=self.name + "-none", check=False, raw=True)
+        self.assertIn(b"profile.unfit", r.stderr)
+        self.assertEqual(len(self.a.json("challenge", "list", "--limit", "0")), before)
+
+    def test_states_that_get_none(self):
+        d = self.device("wifi")
+        self.a.ctl("device", "isolate", d)
+        self.assertIn(b"device.isolated", self.profile("apple", device=d, check=False, raw=True).stderr)
+        self.a.ctl("device", "release", d)
+        self.policy("off", subject="CN=%devicename%", san="")
+        self.a.ctl("policy", "assign", "off", d)
+        self.a.ctl("policy", "pause", "off")
+        self.assertIn(b"policy.paused", self.profile("apple", device=d, policy="off", check=False, raw=True).stderr)
+        self.profile("apple", device=d, policy="wifi")
+
     def test_new_device(self):
         self.policy("phones", subject="CN=%devicename%", san="")
         one = plistlib.loads(self.profile("apple", "--new-device", device=self.name, policy="phones"))

@@ -186,6 +186,15 @@ class Challenges(Base):
         run("openssl", "verify", "-CAfile", self.other.ca, self.path("CN=pad.pem"))
         self.assertEqual(len(self.other.json("cert", "list")), 1)
 
+    def test_challenges_of_ours_are_useless_there(self):
+        self.front.ctl("policy", "new", "ours", "--subject", "CN=%devicename%", "--endpoint", "/relay")
+        self.front.ctl("device", "new", "pod")
+        self.front.ctl("policy", "assign", "ours", "pod")
+        for verb in (("profile", "new", "apple"), ("challenge", "new")):
+            r = self.front.ctl(*verb, "--device", "pod", check=False)
+            self.assertEqual(r.returncode, 5)
+            self.assertIn("knows none of our challenges", r.stderr)
+
     def test_full(self):
         for name in ("one", "two"):
             self.profile(name)
