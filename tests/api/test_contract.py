@@ -5,6 +5,7 @@ import http.server
 import json
 import os
 import plistlib
+import re
 import sys
 import threading
 import time
@@ -399,6 +400,16 @@ class Contract(unittest.TestCase):
         rows = [json.loads(line) for line in lines]
         self.assertEqual([r["seq"] for r in rows], sorted((r["seq"] for r in rows), reverse=True))
         self.assertEqual(rows[-1]["seq"], 1)
+
+    def test_examples_of_the_page(self):
+        """Every command of docs/API.md is run."""
+        with open(os.path.join(os.path.dirname(__file__), "..", "..", "docs", "API.md")) as f:
+            commands = re.search(r"## Examples.*?```sh\n(.*?)```", f.read(), re.S).group(1).splitlines()
+        self.assertGreater(len(commands), 4)
+        env = {**os.environ, "URL": f"http://127.0.0.1:{self.a.api_port}", "TOKEN": self.a.tokens["administrator"]}
+        for command in commands:
+            r = run("bash", "-c", command, env=env, check=False)
+            self.assertEqual(r.returncode, 0, f"{command}\n{r.stdout}\n{r.stderr}")
 
     @classmethod
     def tearDownClass(cls):
