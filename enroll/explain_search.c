@@ -7,11 +7,13 @@
 
 #include "base/hex.h"
 #include "enroll/explain.h"
+#include "store/fleet.h"
 
 const char *explain_kind_name(enum explain_kind kind)
 {
-    static const char *const names[] = {"transaction", "subject", "certificate", "address",
-                                        "challenge",   "request", "reason"};
+    static const char *const names[] = {"transaction", "subject",   "certificate",
+                                        "address",     "challenge", "request",
+                                        "reason",      "device",    "policy"};
     return (size_t)kind < sizeof names / sizeof *names ? names[kind] : "?";
 }
 
@@ -74,6 +76,10 @@ static bool consider(void *ctx, const struct store_attempt *a)
         offer(s, EXPLAIN_CHALLENGE, a->challenge, exact);
     if (*a->request && prefix_of(s->what, a->request, &exact))
         offer(s, EXPLAIN_REQUEST, a->request, exact);
+    if (*a->device && prefix_of(s->what, a->device, &exact))
+        offer(s, EXPLAIN_DEVICE, a->device, exact);
+    if (*a->policy && prefix_of(s->what, a->policy, &exact))
+        offer(s, EXPLAIN_POLICY, a->policy, exact);
     bool in_san = false, in_subject = names(s->what, a->subject, &exact);
     if (!in_subject || !exact)
         in_san = names(s->what, a->san, &exact) || in_subject;
@@ -88,6 +94,8 @@ static void consider_records(struct explain_search *s)
     struct store_cert cert = {0};
     struct store_challenge challenge;
     struct store_request request = {0};
+    struct store_device device;
+    struct store_policy policy;
     struct err ignored = {0};
     char serial[2 * STORE_SERIAL_MAX + 1];
     bool exact;
@@ -103,6 +111,10 @@ static void consider_records(struct explain_search *s)
     if (strncmp(s->what, "req_", 4) == 0 &&
         store_request_get(s->store, s->what, &request, &ignored))
         offer(s, EXPLAIN_REQUEST, request.id, strcmp(s->what, request.id) == 0);
+    if (strncmp(s->what, "dev_", 4) == 0 && store_device_get(s->store, s->what, &device, &ignored))
+        offer(s, EXPLAIN_DEVICE, device.id, strcmp(s->what, device.id) == 0);
+    if (strncmp(s->what, "pol_", 4) == 0 && store_policy_get(s->store, s->what, &policy, &ignored))
+        offer(s, EXPLAIN_POLICY, policy.id, strcmp(s->what, policy.id) == 0);
     store_cert_clear(&cert);
     store_request_clear(&request);
 }
@@ -155,6 +167,10 @@ static bool is_meant(const struct explain_candidate *c, const struct store_attem
         return strcmp(a->request, c->value) == 0;
     case EXPLAIN_REASON:
         return strcmp(a->reason, c->value) == 0;
+    case EXPLAIN_DEVICE:
+        return strcmp(a->device, c->value) == 0;
+    case EXPLAIN_POLICY:
+        return strcmp(a->policy, c->value) == 0;
     }
     return false;
 }

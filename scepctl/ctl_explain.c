@@ -282,6 +282,8 @@ static void say_record(struct search *s)
     case EXPLAIN_TRANSACTION:
     case EXPLAIN_ADDRESS:
     case EXPLAIN_REASON:
+    case EXPLAIN_DEVICE: /* scepctl device show */
+    case EXPLAIN_POLICY:
         break;
     }
     store_cert_clear(&cert);

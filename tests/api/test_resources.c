@@ -327,6 +327,15 @@ START_TEST(events_and_why)
     is(200);
     ck_assert(json_is_null(json_object_get(answer, "kind")));
     ck_assert_uint_eq(json_array_size(json_object_get(answer, "candidates")), 3);
+    struct store_attempt of_device = {
+        .at = NOW - 1, .fail_info = -1, .device = "dev_aaaaaa", .subject = "CN=it"};
+    struct store_write *w = NULL;
+    ck_assert(store_write_begin(world.store, &w, &err) && store_attempt_put(w, &of_device, &err) &&
+              store_write_commit(w, &err));
+    call(HTTP_GET, "/api/v1/explain?what=dev_aaaaaa", NULL);
+    is(200);
+    ck_assert_str_eq(text("kind"), "device");
+    ck_assert_int_eq(number("matched"), 1);
     call(HTTP_GET, "/api/v1/explain?what=nobody-knows", NULL);
     is_problem(404, "not_found");
     call(HTTP_GET, "/api/v1/explain", NULL);

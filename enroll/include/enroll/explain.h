@@ -34,7 +34,8 @@ json_t *explain_reason_json(enum reason reason, const struct store_attempt *a);
 #define EXPLAIN_SHOWN_MAX 1000
 
 enum explain_kind {
-    EXPLAIN_TRANSACTION, EXPLAIN_SUBJECT, EXPLAIN_SERIAL, EXPLAIN_ADDRESS, EXPLAIN_CHALLENGE, EXPLAIN_REQUEST, EXPLAIN_REASON
+    EXPLAIN_TRANSACTION, EXPLAIN_SUBJECT, EXPLAIN_SERIAL, EXPLAIN_ADDRESS, EXPLAIN_CHALLENGE, EXPLAIN_REQUEST, EXPLAIN_REASON,
+    EXPLAIN_DEVICE, EXPLAIN_POLICY, /* by id; their names stand in subjects */
 };
 const char *explain_kind_name(enum explain_kind kind); /* "certificate" for EXPLAIN_SERIAL */
 
