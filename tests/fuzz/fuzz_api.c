@@ -20,6 +20,7 @@ static char own[API_TOKEN_MAX + 8], home[256];
 static const char conf[] =
     "listen: { url = \"http://scep.example.org\"; };\n"
     "store: { path = \"store\"; };\n"
+    "api: { port = 8443; };\n"
     "challenges: { key_file = \"challenge.key\"; };\n"
     "authorities = ( { name = \"main\"; certificate = \"ca/ca.pem\"; key = \"keys/ca.key\";\n"
     "    ra_certificate = \"ca/ra.pem\"; ra_key = \"keys/ra.key\"; } );\n"
@@ -166,10 +167,14 @@ static void check(const struct api_reply *y)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char *text = malloc(size + 1), *rest = text, *l;
-    struct api_request r = {.peer = "192.0.2.1", .now = now};
+    static unsigned calls;
+    char peer[32]; /* another one each time: the guard would answer all */
+    struct api_request r = {.peer = peer, .now = now};
     struct api_reply reply = {0};
     if (!text)
         return 0;
+    calls++;
+    snprintf(peer, sizeof peer, "10.%u.%u.%u", calls >> 16 & 255, calls >> 8 & 255, calls & 255);
     memcpy(text, data, size);
     text[size] = '\0';
     l = line(&rest);
