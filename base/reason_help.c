@@ -246,7 +246,7 @@ static const struct reason_help helps[REASON_COUNT] = {
          NULL},
     [REASON_POLICY_PAUSED] =
         {"An administrator paused the policy: no device enrols or renews by it meanwhile.",
-         "scepctl policy history {policy} tells who did it; scepctl policy edit {policy} --resume "
+         "scepctl policy history {policy} tells who did it; scepctl policy resume {policy} "
          "ends it, and devices may try again.",
          NULL},
     [REASON_POLICY_UNASSIGNED] =

@@ -167,7 +167,7 @@ bool table_walk(struct store *s, enum table table, struct view from, bool down, 
 
 /* ---- keys ---- */
 
-#define KEY_MAX 176 /* the longest: a user, and a group that has him; LMDB allows 511 */
+#define KEY_MAX 196 /* the longest: group, user and device, a place in a list; LMDB allows 511 */
 
 struct key {
     uint8_t p[KEY_MAX];

@@ -508,6 +508,38 @@ START_TEST(pages_by_ties)
 }
 END_TEST
 
+/* As long as everything may be: the places of a list still go on. */
+START_TEST(long_names)
+{
+    struct store_device d = device_of(1), e = device_of(2);
+    char longest[128];
+    memset(longest, 'u', 127);
+    longest[127] = '\0';
+    memset(d.id + 4, '1', 27);
+    memset(e.id + 4, '2', 27);
+    memcpy(d.user, longest, sizeof d.user);
+    memcpy(e.user, longest, sizeof e.user);
+    memset(d.name, 'n', 127);
+    memset(d.serial_number, 's', 63);
+    put_device(&d);
+    put_device(&e);
+    put_group("grp_aaaaaaaaaaaaaaaaaaaaaaaaaaa", "people", true);
+    put_policy("pol_aaaaaaaaaaaaaaaaaaaaaaaaaaa", "corp");
+    add("grp_aaaaaaaaaaaaaaaaaaaaaaaaaaa", longest);
+    assign("pol_aaaaaaaaaaaaaaaaaaaaaaaaaaa", "grp_aaaaaaaaaaaaaaaaaaaaaaaaaaa");
+    const struct store_device_filter filters[] = {
+        {.state = -1},
+        {.state = -1, .user = longest},
+        {.state = -1, .group = "grp_aaaaaaaaaaaaaaaaaaaaaaaaaaa"},
+        {.state = -1, .policy = "pol_aaaaaaaaaaaaaaaaaaaaaaaaaaa"},
+    };
+    for (size_t i = 0; i < 4; i++)
+        ck_assert_uint_eq(all_devices(filters[i], 1, 0).n, 2);
+    ck_assert_int_eq(reach("pol_aaaaaaaaaaaaaaaaaaaaaaaaaaa", d.id).way, WAY_USER_GROUP);
+    verify_clean();
+}
+END_TEST
+
 static void reach_name(void *ctx, const struct store_reach *r)
 {
     struct names *l = ctx;
@@ -843,6 +875,7 @@ int main(void)
     tcase_add_test(c, deleted_in_steps);
     tcase_add_test(c, device_pages);
     tcase_add_test(c, pages_by_ties);
+    tcase_add_test(c, long_names);
     tcase_add_test(c, what_a_device_has);
     tcase_add_test(c, names_and_writes);
     tcase_add_test(c, certificates_of_a_device);
