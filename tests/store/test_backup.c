@@ -7,6 +7,7 @@
 
 #include "check_main.h"
 #include "fixture.h"
+#include "store/fleet.h"
 
 static char file[300], part[320], target[300], staging[320];
 static struct store_facts facts;
@@ -102,6 +103,32 @@ START_TEST(whole)
     ok(store_cert_by_id(st, 1, &c, &err));
     store_cert_clear(&c);
     fails(store_cert_by_id(st, 2, &c, &err), ERR_NOT_FOUND);
+}
+END_TEST
+
+START_TEST(fleet_comes_back)
+{
+    struct store_device d = {.id = "dev_1", .name = "ipad", .user = "anna"}, got;
+    struct store_group g = {.id = "grp_1", .name = "people", .users = true};
+    struct store_policy p = {.id = "pol_1", .name = "corp"};
+    struct store_reach r;
+    struct store_write *w = begin();
+    ok(store_device_put(w, &d, &err) && store_group_put(w, &g, &err) &&
+       store_policy_put(w, &p, &err) && store_group_add(w, "grp_1", "anna", "bert", 1, &err) &&
+       store_policy_assign(w, "pol_1", "grp_1", "bert", 1, &err));
+    commit(w);
+    ok(store_backup(st, file, &facts, &err));
+    ck_assert_uint_eq(facts.problems, 0);
+    w = begin();
+    ok(store_policy_unassign(w, "pol_1", "grp_1", "bert", 2, &err)); /* after it */
+    commit(w);
+    restore();
+    store_close(st);
+    st = store_at(target, MAP_SMALL);
+    verify_clean();
+    ok(store_device_get(st, "IPAD", &got, &err));
+    ok(store_policy_reach(st, "pol_1", got.id, &r, &err));
+    ck_assert_int_eq(r.way, WAY_USER_GROUP);
 }
 END_TEST
 
@@ -455,6 +482,7 @@ int main(void)
     tcase_add_test(c, killed_restore);
     tcase_add_test(c, beside_writes);
     tcase_add_test(c, success_is_remembered);
+    tcase_add_test(c, fleet_comes_back);
     suite_add_tcase(s, c);
     return check_main(s);
 }
