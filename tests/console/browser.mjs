@@ -131,11 +131,17 @@ await step("the policy tells what the device would get", async () => {
 });
 
 let profile = /** @type {any} */ ({});
-await step("a profile is made", async () => {
+await step("the administrator downloads a profile", async () => {
   await visit(page, thingPages[0]);
-  ctl("profile", "new", "apple", "--device", "ipad-0113", "--policy", "corp", "--out", file("ipad.mobileconfig"));
+  await button("New profile").click();
+  const coming = page.waitForEvent("download");
+  await button("Download the profile", dialog()).click();
+  const saved = await coming;
+  assert.match(saved.suggestedFilename(), /\.mobileconfig$/);
+  await saved.saveAs(file("ipad.mobileconfig"));
   profile = readProfile(file("ipad.mobileconfig"));
   assert.ok(profile.Challenge && profile.URL.startsWith(world.scep), JSON.stringify(Object.keys(profile)));
+  await dialog().waitFor({ state: "detached" });
 });
 
 await step("a SCEP client enrols with what the profile says", async () => {
