@@ -229,6 +229,21 @@ static bool write_all(struct outbox *o, struct gathered *g, int64_t now)
     return ok;
 }
 
+/* How many refusals have no room; they are dropped. */
+static unsigned without_room(struct outbox *o, struct gathered *g)
+{
+    struct err ignored = {0};
+    uint64_t waiting = 0;
+    unsigned dropped = 0;
+    if (g->fresh_n == 0 || !store_notice_count(o->store, &waiting, &ignored))
+        return 0;
+    while (g->fresh_n && waiting + g->fresh_n > OUTBOX_WAITING_MAX) {
+        store_notice_clear(&g->fresh[--g->fresh_n]);
+        dropped++;
+    }
+    return dropped;
+}
+
 static void write_news(struct outbox *o, struct gathered *g, int64_t now)
 {
     struct flight *f, *next;
@@ -247,10 +262,11 @@ static void write_news(struct outbox *o, struct gathered *g, int64_t now)
         TAILQ_INSERT_TAIL(&g->back, f, entry);
     }
     pthread_mutex_unlock(&o->lock);
+    left_out += without_room(o, g);
     write_all(o, g, now);
     if (left_out)
         log_event(o->log, LOG_LEVEL_WARNING, "webhook.left_out",
-                  "%u refusals came too fast for webhooks to be told of each", left_out);
+                  "%u refusals are too many for webhooks to be told of each", left_out);
     while (g->fresh_n)
         store_notice_clear(&g->fresh[--g->fresh_n]);
     while ((f = TAILQ_FIRST(&g->back))) {

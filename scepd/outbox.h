@@ -7,6 +7,8 @@
 #include "scepd/service_pool.h"
 
 #define OUTBOX_GIVE_UP 86400 /* seconds */
+/* Notices that wait at a time, beyond which refusals are not told: anybody may be refused, and nobody may fill the disk. */
+#define OUTBOX_WAITING_MAX 10000
 
 struct outbox;
 /* Starts one thread.  `outside` NULL: nothing can be sent, and what is stored waits. */
