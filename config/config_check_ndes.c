@@ -32,10 +32,11 @@ static void check_one_time(struct loader *l, const config_setting_t *at, const c
                            const struct config_endpoint *e)
 {
     if (e->upstream[0])
-        config_mistake(l, config_at(at, "endpoint"),
-                       "%s: endpoint \"%s\" hands everything on to an upstream, which knows none of our "
-                       "challenges",
-                       label, e->path);
+        config_mistake(
+            l, config_at(at, "endpoint"),
+            "%s: endpoint \"%s\" hands everything on to an upstream, which knows none of our "
+            "challenges",
+            label, e->path);
     else if (!(e->challenges & CHALLENGE_ONE_TIME))
         config_mistake(l, config_at(at, "endpoint"),
                        "%s: endpoint \"%s\" takes no one-time challenges", label, e->path);
