@@ -11,11 +11,12 @@ import struct
 import subprocess
 import sys
 import unittest
+import urllib.request
 import xml.etree.ElementTree as ElementTree
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 from elsewhere import Elsewhere, secret_file
-from harness import SCEPCTL, Authority, AuthorityCase, need, run
+from harness import SCEPCTL, Authority, AuthorityCase, free_port, need, run
 
 SYNCML = "{SYNCML:SYNCML1.2}"
 
@@ -287,7 +288,8 @@ class Files(Case):
 class Signed(Case):
     @classmethod
     def setUpClass(cls):
-        cls.a = Authority()
+        cls.api = free_port()
+        cls.a = Authority(init_args=("--api-port", cls.api))
         cls.addClassCleanup(cls.a.close)
         cert, key = signer(cls.a.home)
         with open(cls.a.conf, "a") as f:
@@ -306,6 +308,26 @@ class Signed(Case):
         self.assertEqual(top["PayloadOrganization"], "Example & Co")
         self.assertTrue(top["PayloadIdentifier"].startswith("org.example.pol_"))
         self.assertTrue(self.profile("windows", device=d).startswith(b"<?xml"))
+
+
+    def test_by_the_api(self):
+        """The confined process, which can open no key by itself, has this one handed over."""
+        d = self.device("wifi")
+        self.a.ctl("admin", "new", "mdm", "--role", "operator")
+        token = self.a.ctl("admin", "token", "new", "mdm", "-q").stdout.strip()
+        request = urllib.request.Request(f"http://127.0.0.1:{self.api}/api/v1/profiles", method="POST",
+                                         data=json.dumps({"platform": "apple", "device": d}).encode(),
+                                         headers={"Content-Type": "application/json", "Authorization": "Bearer " + token})
+        with urllib.request.urlopen(request, timeout=30) as r:
+            self.assertEqual(r.headers["Content-Type"], "application/x-apple-aspen-config")
+            self.assertIn(f'filename="{d}.mobileconfig"', r.headers["Content-Disposition"])
+            with open(self.path("p"), "wb") as f:
+                f.write(r.read())
+        run("openssl", "cms", "-verify", "-inform", "DER", "-in", self.path("p"), "-CAfile",
+            os.path.join(self.a.home, "profiles.pem"), "-out", self.path("plist"))
+        with open(self.path("plist"), "rb") as f:
+            scep = plistlib.load(f)["PayloadContent"][-1]["PayloadContent"]
+        self.enrol(scep["URL"], f"CN={d},OU=Wi-Fi,O=Example", f"DNS:{d}.example.org", scep["Challenge"])
 
 
 # ---- challenges of an upstream ----
