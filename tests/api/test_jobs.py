@@ -111,6 +111,7 @@ class Jobs(unittest.TestCase):
     def tearDownClass(cls):
         r = cls.a.ctl("store", "verify", check=False, timeout=300)
         assert r.returncode == 0 and not r.stdout, r.stdout + r.stderr
+        assert cls.a.stop() == 0, cls.a.log_text()[-4000:]
 
 
 if __name__ == "__main__":
