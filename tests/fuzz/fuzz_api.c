@@ -20,7 +20,6 @@ static char own[API_TOKEN_MAX + 8], home[256];
 static const char conf[] =
     "listen: { url = \"http://scep.example.org\"; };\n"
     "store: { path = \"store\"; };\n"
-    "api: { port = 8443; };\n"
     "challenges: { key_file = \"challenge.key\"; };\n"
     "authorities = ( { name = \"main\"; certificate = \"ca/ca.pem\"; key = \"keys/ca.key\";\n"
     "    ra_certificate = \"ca/ra.pem\"; ra_key = \"keys/ra.key\"; } );\n"
