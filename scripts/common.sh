@@ -10,7 +10,7 @@ PACKAGE_PACKAGES=(dpkg-dev debhelper lintian systemd)
 TEST_PACKAGES=(check python3 curl gnutls-bin strongswan-pki libstrongswan-extra-plugins certmonger scep
     clang libclang-rt-14-dev llvm-14 mandoc systemd python3-seccomp util-linux faketime prometheus
     zsh fish strace nginx apache2-bin freeradius eapoltest libnss3-tools
-    libstrongswan-standard-plugins wrk iproute2 procps chromium nodejs python3-jsonschema)
+    libstrongswan-standard-plugins wrk procps chromium nodejs python3-jsonschema)
 
 die()
 {
