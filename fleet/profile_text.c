@@ -182,6 +182,20 @@ bool profile_write_cisco(const struct profile_wish *w, struct buf *out, struct e
 
 /* ---- what both shell scripts have ---- */
 
+static bool put_script(const struct profile_wish *w, const struct label *labels,
+                       const char *between,
+                       bool (*script)(const struct profile_wish *, const char *subject,
+                                      struct buf *, struct err *),
+                       struct buf *out, struct err *err)
+{
+    struct buf subject = {0};
+    bool ok = subject_text(w, labels, between, &subject, err) &&
+              (buf_append(&subject, "", 1) || err_memory(err)) &&
+              script(w, (const char *)subject.p, out, err);
+    buf_clear(&subject);
+    return ok;
+}
+
 /* The CA certificates as a file, by a here-document that base64 cannot end. */
 static bool put_certificates(const struct profile_wish *w, const char *file, size_t from, size_t n,
                              struct buf *out, struct err *err)
@@ -296,12 +310,7 @@ bool profile_write_strongswan(const struct profile_wish *w, struct buf *out, str
                                           {"serialNumber", "serialNumber"},
                                           {"emailAddress", "E"},
                                           {NULL, NULL}};
-    struct buf subject = {0};
-    bool ok = subject_text(w, labels, ", ", &subject, err) &&
-              (buf_append(&subject, "", 1) || err_memory(err)) &&
-              strongswan_script(w, (const char *)subject.p, out, err);
-    buf_clear(&subject);
-    return ok;
+    return put_script(w, labels, ", ", strongswan_script, out, err);
 }
 
 /* ---- certmonger ---- */
@@ -377,10 +386,5 @@ bool profile_write_certmonger(const struct profile_wish *w, struct buf *out, str
                                           {"serialNumber", "serialNumber"},
                                           {"emailAddress", "emailAddress"},
                                           {NULL, NULL}};
-    struct buf subject = {0};
-    bool ok = subject_text(w, labels, ",", &subject, err) &&
-              (buf_append(&subject, "", 1) || err_memory(err)) &&
-              certmonger_script(w, (const char *)subject.p, out, err);
-    buf_clear(&subject);
-    return ok;
+    return put_script(w, labels, ",", certmonger_script, out, err);
 }

@@ -25,32 +25,32 @@ static struct key link_key(const char *owner, enum link_kind kind, struct view n
     return k;
 }
 
+static bool link_put(struct txn *t, const char *owner, enum link_kind kind, struct view number,
+                     struct err *err)
+{
+    struct key k = link_key(owner, kind, number);
+    return txn_put(t, TABLE_LINK, PUT_NEW, key_view(&k), view_of(NULL, 0), err);
+}
+
+static bool link_del(struct txn *t, const char *owner, enum link_kind kind, struct view number,
+                     struct err *err)
+{
+    struct key k = link_key(owner, kind, number);
+    return txn_del(t, TABLE_LINK, key_view(&k), err);
+}
+
 bool links_put(struct txn *t, const char *device, const char *policy, enum link_kind kind,
                struct view number, struct err *err)
 {
-    const char *owners[] = {device, policy};
-    for (size_t i = 0; i < 2; i++) {
-        if (!owners[i][0])
-            continue;
-        struct key k = link_key(owners[i], kind, number);
-        if (!txn_put(t, TABLE_LINK, PUT_NEW, key_view(&k), view_of(NULL, 0), err))
-            return false;
-    }
-    return true;
+    return (!*device || link_put(t, device, kind, number, err)) &&
+           (!*policy || link_put(t, policy, kind, number, err));
 }
 
 bool links_del(struct txn *t, const char *device, const char *policy, enum link_kind kind,
                struct view number, struct err *err)
 {
-    const char *owners[] = {device, policy};
-    for (size_t i = 0; i < 2; i++) {
-        if (!owners[i][0])
-            continue;
-        struct key k = link_key(owners[i], kind, number);
-        if (!txn_del(t, TABLE_LINK, key_view(&k), err))
-            return false;
-    }
-    return true;
+    return (!*device || link_del(t, device, kind, number, err)) &&
+           (!*policy || link_del(t, policy, kind, number, err));
 }
 
 bool links_there(struct txn *t, const char *device, const char *policy, enum link_kind kind,

@@ -115,6 +115,11 @@ bool tie_cut(struct txn *t, bool user, const char *holder, const char *held, con
 
 /* Keys of one prefix, collected before they are taken away. */
 struct cut {
+    struct key prefix;
+    const char *end; /* the one whose ties they are */
+    bool users;
+    const char *by;
+    int64_t at;
     size_t most, n;
     struct buf keys; /* each with its length in one octet before it */
 };
@@ -130,40 +135,53 @@ static bool cut_entry(void *ctx, struct view key, struct view value, bool *stop,
     return (buf_append(&c->keys, &n, 1) && buf_append(&c->keys, key.p, key.n)) || err_memory(err);
 }
 
+static bool cut_forth(struct txn *t, const struct cut *c, struct view key, struct err *err)
+{
+    char held[sizeof((struct store_tie *)0)->held];
+    return tie_rest(key, c->prefix.n, held, sizeof held)
+               ? tie_cut(t, c->users, c->end, held, c->by, c->at, err)
+               : err_set(err, ERR_STORE, "the store has a damaged tie");
+}
+
+static bool cut_back(struct txn *t, const struct cut *c, struct view key, struct err *err)
+{
+    char holder[sizeof((struct store_tie *)0)->holder];
+    return tie_rest(key, c->prefix.n, holder, sizeof holder)
+               ? tie_cut(t, c->users, holder, c->end, c->by, c->at, err)
+               : err_set(err, ERR_STORE, "the store has a damaged tie");
+}
+
+static bool cut_all(struct txn *t, enum table table, struct cut *c,
+                    bool (*one)(struct txn *, const struct cut *, struct view, struct err *),
+                    size_t *cut, struct err *err)
+{
+    bool ok = txn_walk(t, table, key_view(&c->prefix), cut_entry, c, err);
+    const uint8_t *p = c->keys.p;
+    for (size_t i = 0; ok && i < c->n; i++, p += 1 + p[0])
+        ok = one(t, c, view_of(p + 1, p[0]), err);
+    buf_clear(&c->keys);
+    *cut = c->n;
+    return ok || txn_spoil(t, err);
+}
+
 bool ties_cut(struct txn *t, const char *holder, bool users, size_t most, const char *by,
               int64_t at, size_t *cut, struct err *err)
 {
-    struct key prefix = tie_prefix(holder);
-    struct cut c = {.most = most};
-    bool ok = txn_walk(t, TABLE_TIE, key_view(&prefix), cut_entry, &c, err);
-    const uint8_t *p = c.keys.p;
-    for (size_t i = 0; ok && i < c.n; i++, p += 1 + p[0]) {
-        char held[128];
-        ok = tie_rest(view_of(p + 1, p[0]), prefix.n, held, sizeof held)
-                 ? tie_cut(t, users, holder, held, by, at, err)
-                 : err_set(err, ERR_STORE, "the store has a damaged tie");
-    }
-    buf_clear(&c.keys);
-    *cut = c.n;
-    return ok || txn_spoil(t, err);
+    struct cut c = {.prefix = tie_prefix(holder),
+                    .end = holder,
+                    .users = users,
+                    .most = most,
+                    .by = by,
+                    .at = at};
+    return cut_all(t, TABLE_TIE, &c, cut_forth, cut, err);
 }
 
 bool ties_of_cut(struct txn *t, const char *held, size_t most, const char *by, int64_t at,
                  size_t *cut, struct err *err)
 {
-    struct key prefix = tie_of_prefix(false, held);
-    struct cut c = {.most = most};
-    bool ok = txn_walk(t, TABLE_TIE_OF, key_view(&prefix), cut_entry, &c, err);
-    const uint8_t *p = c.keys.p;
-    for (size_t i = 0; ok && i < c.n; i++, p += 1 + p[0]) {
-        char holder[32];
-        ok = tie_rest(view_of(p + 1, p[0]), prefix.n, holder, sizeof holder)
-                 ? tie_cut(t, false, holder, held, by, at, err)
-                 : err_set(err, ERR_STORE, "the store has a damaged tie");
-    }
-    buf_clear(&c.keys);
-    *cut = c.n;
-    return ok || txn_spoil(t, err);
+    struct cut c = {
+        .prefix = tie_of_prefix(false, held), .end = held, .most = most, .by = by, .at = at};
+    return cut_all(t, TABLE_TIE_OF, &c, cut_back, cut, err);
 }
 
 /* ---- members ---- */

@@ -21,16 +21,25 @@ __attribute__((format(printf, 2, 3))) void verify_problem(struct verify *v, cons
 bool verify_unreadable(struct verify *v, enum table table, struct view key, const struct err *err)
 {
     static const char *const names[TABLE_COUNT] = {
-        [TABLE_CERT] = "certificate",    [TABLE_REVOKED] = "revocation",
-        [TABLE_RELEASED] = "release",    [TABLE_CRL] = "CRL",
-        [TABLE_CHALLENGE] = "challenge", [TABLE_TX] = "transaction",
-        [TABLE_REQUEST] = "request",     [TABLE_REQUEST_DATA] = "request data",
-        [TABLE_AUDIT] = "audit entry",   [TABLE_ATTEMPT] = "attempt",
-        [TABLE_DEVICE] = "device",       [TABLE_GROUP] = "group",
-        [TABLE_POLICY] = "policy",       [TABLE_TIE] = "tie",
+        [TABLE_CERT] = "certificate",
+        [TABLE_REVOKED] = "revocation",
+        [TABLE_RELEASED] = "release",
+        [TABLE_CRL] = "CRL",
+        [TABLE_CHALLENGE] = "challenge",
+        [TABLE_TX] = "transaction",
+        [TABLE_REQUEST] = "request",
+        [TABLE_REQUEST_DATA] = "request data",
+        [TABLE_AUDIT] = "audit entry",
+        [TABLE_ATTEMPT] = "attempt",
+        [TABLE_DEVICE] = "device",
+        [TABLE_GROUP] = "group",
+        [TABLE_POLICY] = "policy",
+        [TABLE_TIE] = "tie",
         [TABLE_UNTIED] = "tie",
-        [TABLE_ADMIN] = "administrator", [TABLE_TOKEN] = "token",
-        [TABLE_KEPT] = "kept answer",    [TABLE_JOB] = "job",
+        [TABLE_ADMIN] = "administrator",
+        [TABLE_TOKEN] = "token",
+        [TABLE_KEPT] = "kept answer",
+        [TABLE_JOB] = "job",
         [TABLE_NOTICE] = "notice",
     };
     char hex[2 * KEY_MAX + 1];
@@ -462,10 +471,11 @@ static bool request_data_check(void *ctx, struct view key, struct view value, bo
     return true;
 }
 
-static bool pending_entry(void *ctx, struct view key, struct view value, bool *stop,
+/* An entry of a list of requests by time: does the request that it names have this key? */
+static bool request_entry(struct verify *v, struct view key,
+                          struct key (*key_of)(const struct store_request *), const char *names,
                           struct err *err)
 {
-    struct verify *v = ctx;
     struct view record, id = key.n > 8 ? view_of(key.p + 8, key.n - 8) : view_of(NULL, 0);
     struct store_request r;
     if (!txn_get(&v->t, TABLE_REQUEST, id, &record, err))
@@ -473,26 +483,21 @@ static bool pending_entry(void *ctx, struct view key, struct view value, bool *s
     if (record.p && !request_read(record, &r, err))
         return err->kind == ERR_STORE; /* reported by request_check */
     struct key expected;
-    if (!record.p || (expected = request_pending_key(&r), !view_eq(key, key_view(&expected))))
-        verify_problem(v, "the queue of pending requests names %.*s wrongly", (int)id.n,
-                       (const char *)id.p);
+    if (!record.p || (expected = key_of(&r), !view_eq(key, key_view(&expected))))
+        verify_problem(v, "%s %.*s wrongly", names, (int)id.n, (const char *)id.p);
     return true;
+}
+
+static bool pending_entry(void *ctx, struct view key, struct view value, bool *stop,
+                          struct err *err)
+{
+    return request_entry(ctx, key, request_pending_key, "the queue of pending requests names", err);
 }
 
 static bool request_made_entry(void *ctx, struct view key, struct view value, bool *stop,
                                struct err *err)
 {
-    struct verify *v = ctx;
-    struct view record, id = key.n > 8 ? view_of(key.p + 8, key.n - 8) : view_of(NULL, 0);
-    struct store_request r;
-    if (!txn_get(&v->t, TABLE_REQUEST, id, &record, err))
-        return false;
-    if (record.p && !request_read(record, &r, err))
-        return err->kind == ERR_STORE; /* reported by request_check */
-    struct key expected;
-    if (!record.p || (expected = request_made_key(&r), !view_eq(key, key_view(&expected))))
-        verify_problem(v, "the requests by time name %.*s wrongly", (int)id.n, (const char *)id.p);
-    return true;
+    return request_entry(ctx, key, request_made_key, "the requests by time name", err);
 }
 
 struct endpoint_count {
@@ -693,8 +698,8 @@ bool store_verify(struct store *s, void (*each)(void *ctx, const struct store_pr
     ok = ok && txn_walk(&v.t, TABLE_META, key_view(&offline), offline_entry, &v, err) &&
          cert_counts_check(&v, of_certs, err) && pending_counts_check(&v, err) &&
          audit_end_check(&v, err) && attempt_end_check(&v, err) && verify_pools(&v, err) &&
-         verify_fleet(&v, err) && verify_accounts(&v, err) &&
-         verify_jobs(&v, err) && verify_notices(&v, err);
+         verify_fleet(&v, err) && verify_accounts(&v, err) && verify_jobs(&v, err) &&
+         verify_notices(&v, err);
     txn_read_end(&v.t);
     cert_tally_free(v.certs);
     if (ok)
