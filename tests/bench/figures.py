@@ -92,9 +92,8 @@ class Ours(Server):
 
     def __init__(self, key="rsa2048", cpus=None, workers=0, certificates=0, before=()):
         self.admin = free_port()
-        edit = lambda text: text.replace("port = 0; };", f"port = {self.admin}; }};").replace("workers = 0;",
-                                                                                              f"workers = {workers};")
-        self.authority = Authority(key, edit=edit)
+        edit = lambda text: text.replace("workers = 0;", f"workers = {workers};")
+        self.authority = Authority(key, init_args=["--admin-port", self.admin], edit=edit)
         self.home, self.port = self.authority.home, self.authority.port
         self.before = [*on(cpus), *before]
         if certificates:

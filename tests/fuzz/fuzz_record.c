@@ -1,6 +1,6 @@
 /* What a damaged store gives the readers of records: the first octet says which, the rest is the
  * record.  A record is refused, or every text in it ends inside of its field, and where there is a
- * writer it writes the same octets again. */
+ * writer it writes the same octets again; one of an older version becomes one of today's. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -45,7 +45,13 @@ static bool cert(struct view v, struct err *err)
     TEXT(c.transaction);
     if (c.serial_len > sizeof c.serial)
         fail("a serial longer than its field");
-    same("certificate", cert_write(&c, &again, err), &again, v);
+    TEXT(c.device);
+    TEXT(c.policy);
+    bool written = cert_write(&c, &again, err);
+    if (written && v.p[0] != again.p[0] && !cert(buf_view(&again), err))
+        fail("an older certificate that cannot be read when it is written anew");
+    if (!written || v.p[0] == again.p[0])
+        same("certificate", written, &again, v);
     buf_clear(&again);
     store_cert_clear(&c);
     return true;

@@ -249,9 +249,9 @@ class Audit(Fresh):
     def test_list_and_show(self):
         self.assertEqual(len(self.lines("audit", "list", "--event", "challenge")), 5)
         self.assertEqual(self.lines("audit", "list", "--event", "certificate"), [])
-        self.assertEqual(len(self.lines("audit", "list", "--since", "1h")), 5)
+        self.assertEqual(len(self.lines("audit", "list", "--since", "1h")), 6)  # the first administrator, five challenges
         self.assertEqual(self.lines("audit", "list", "--until", "2020-01-01"), [])
-        self.assertEqual([e["seq"] for e in self.lines("audit", "list", "--limit", "2")], [4, 5])
+        self.assertEqual([e["seq"] for e in self.lines("audit", "list", "--limit", "2")], [5, 6])
         listed = self.lines("audit", "list", "--from", "3", "--limit", "1")[0]
         self.assertEqual(listed, self.lines("audit", "show", "3")[0])
         self.exits(USAGE, self.ctl("audit", "list", "--since", "yesterday"))
@@ -261,7 +261,7 @@ class Audit(Fresh):
 
     def test_whole(self):
         r = self.exits(DONE, self.ctl("audit", "verify"))
-        self.assertIn("5 entries, 0 problems, 0 seams", r.stderr)
+        self.assertIn("6 entries, 0 problems, 0 seams", r.stderr)
         self.export()
         self.exits(DONE, self.against())
         self.exits(DONE, self.ctl("challenge", "new"))  # what came after the copy is no matter
@@ -269,13 +269,13 @@ class Audit(Fresh):
         with open(self.copy) as f:
             tail = f.read().split("\n", 2)[2]
         r = self.exits(DONE, self.ctl("audit", "verify", "--against", "-", input=tail))
-        self.assertIn("3 entries of the copy", r.stderr)
+        self.assertIn("4 entries of the copy", r.stderr)
 
     def test_rewritten(self):
         self.export()
         with open(self.copy) as f:
             lines = f.read().splitlines()
-        for number, change in ((2, ("n1", "n9")), (4, ('"chain":"', '"chain":"00'))):
+        for number, change in ((3, ("n1", "n9")), (5, ('"chain":"', '"chain":"00'))):
             changed = list(lines)
             changed[number - 1] = changed[number - 1].replace(*change)
             self.assertNotEqual(changed, lines)
@@ -285,7 +285,7 @@ class Audit(Fresh):
             found = [json.loads(line) for line in r.stdout.splitlines()]
             self.assertEqual([(x["result"], x["seq"]) for x in found], [("FAIL", number)])
         with open(self.copy, "w") as f:
-            f.write("\n".join(lines + [lines[-1].replace('"seq":5', '"seq":6')]) + "\n")
+            f.write("\n".join(lines + [lines[-1].replace('"seq":6', '"seq":7')]) + "\n")
         r = self.exits(PROBLEMS, self.against())
         self.assertIn("the copy has this entry and the log has not", r.stdout)
 
@@ -308,7 +308,7 @@ class Audit(Fresh):
         r = self.exits(DONE, self.ctl("audit", "verify", "--json"))
         seams = [json.loads(line) for line in r.stdout.splitlines()]
         self.assertEqual([s["result"] for s in seams], ["seam"])
-        self.assertIn("ends with entry 5", seams[0]["text"])
+        self.assertIn("ends with entry 6", seams[0]["text"])
         self.exits(DONE, self.against())
         self.copy = later
         r = self.exits(PROBLEMS, self.against())
