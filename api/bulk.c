@@ -159,7 +159,7 @@ static bool revoke(const struct bulk_act *act, const char *item, struct err *err
     struct store_cert cert = {.id = 0};
     struct enroll_act how = {.by = act->fleet.actor, .note = act->note, .now = act->fleet.now};
     char digits[2 * STORE_SERIAL_MAX + 1];
-    if (!api_serial_digits(item, digits))
+    if (!store_serial_digits(view_str(item), digits))
         return err_set(err, ERR_NOT_FOUND, "%s is no serial", item);
     if (!store_cert_by_prefix(act->fleet.store, digits, &cert, err))
         return false;

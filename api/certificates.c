@@ -1,5 +1,4 @@
 /* /certificates: what was issued. */
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -163,28 +162,12 @@ static const struct api_member whole_members[] = {
 
 /* ---- finding ---- */
 
-bool api_serial_digits(const char *text, char out[2 * STORE_SERIAL_MAX + 1])
-{
-    size_t n = 0;
-    if (text[0] == '0' && (text[1] == 'x' || text[1] == 'X'))
-        text += 2;
-    for (; *text; text++) {
-        if (*text == ':' || *text == ' ')
-            continue;
-        if (!isxdigit((unsigned char)*text) || n == 2 * STORE_SERIAL_MAX)
-            return false;
-        out[n++] = (char)tolower((unsigned char)*text);
-    }
-    out[n] = '\0';
-    return n >= 6;
-}
-
 bool api_certificate_find(struct api_call *c, const char *serial, struct store_cert *out,
                           struct err *err)
 {
     char digits[2 * STORE_SERIAL_MAX + 1];
     struct err why = {0};
-    if (!api_serial_digits(serial, digits))
+    if (!store_serial_digits(view_str(serial), digits))
         return err_set(err, ERR_NOT_FOUND, "a serial has 6 hexadecimal digits or more");
     if (store_cert_by_prefix(c->world->store, digits, out, &why))
         return true;
@@ -254,7 +237,7 @@ static bool list_by_serial(struct api_call *c, struct listing *l, const char *q)
     char digits[2 * STORE_SERIAL_MAX + 1];
     struct store_cert found = {0};
     struct err ignored = {0};
-    if (!q || c->cursor[0] || !api_serial_digits(q, digits) ||
+    if (!q || c->cursor[0] || !store_serial_digits(view_str(q), digits) ||
         !store_cert_by_prefix(c->world->store, digits, &found, &ignored))
         return false;
     list_one(l, &found);

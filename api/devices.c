@@ -135,6 +135,13 @@ static bool find(struct api_call *c, struct store_device *out, struct err *err)
     return fleet_device_get(&f, api_param(c, "device"), out, err);
 }
 
+/* The device for a call that changes it; false: what the handler has to return is in `ok`. */
+static bool find_to_change(struct api_call *c, struct store_device *out, bool *ok, struct err *err)
+{
+    *ok = find(c, out, err);
+    return *ok && api_match(c, out->version, api_device_json(out));
+}
+
 static bool show(struct api_call *c, struct err *err)
 {
     struct store_device d;
@@ -189,10 +196,9 @@ static bool edit(struct api_call *c, struct err *err)
 {
     struct fleet f = api_fleet(c);
     struct store_device d;
-    if (!find(c, &d, err))
-        return false;
-    if (!api_match(c, d.version, api_device_json(&d)))
-        return true;
+    bool ok;
+    if (!find_to_change(c, &d, &ok, err))
+        return ok;
     uint64_t version = d.version;
     take_device(c, &d);
     if (!fleet_device_edit(&f, version, &d, err))
@@ -208,12 +214,11 @@ static bool turn(struct api_call *c, bool isolate, struct err *err)
     struct fleet f = api_fleet(c);
     struct store_device d, after;
     const char *note = api_string(c, "note") ? api_string(c, "note") : "";
-    if (!find(c, &d, err))
-        return false;
-    if (!api_match(c, d.version, api_device_json(&d)))
-        return true;
-    bool ok = isolate ? fleet_device_isolate(&f, d.id, d.version, note, &after, err)
-                      : fleet_device_release(&f, d.id, d.version, note, &after, err);
+    bool ok;
+    if (!find_to_change(c, &d, &ok, err))
+        return ok;
+    ok = isolate ? fleet_device_isolate(&f, d.id, d.version, note, &after, err)
+                 : fleet_device_release(&f, d.id, d.version, note, &after, err);
     if (ok)
         api_reply_item(c, whole_json(c, &after), after.version, NULL);
     return ok;
@@ -234,10 +239,9 @@ static bool retire(struct api_call *c, struct err *err)
     struct fleet f = api_fleet(c);
     struct store_device d, after;
     struct fleet_effects e = {.dry_run = false};
-    if (!find(c, &d, err))
-        return false;
-    if (!api_match(c, d.version, api_device_json(&d)))
-        return true;
+    bool ok;
+    if (!find_to_change(c, &d, &ok, err))
+        return ok;
     if (!fleet_device_retire(&f, d.id, d.version,
                              api_string(c, "note") ? api_string(c, "note") : "", &e, &after, err))
         return false;

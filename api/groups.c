@@ -11,10 +11,8 @@ static json_t *group_json(const struct store_group *g)
     json_t *o = json_object();
     bool ok = api_set_text(o, "id", g->id) && api_set(o, "etag", api_json_etag(g->version)) &&
               api_set_text(o, "name", g->name) && api_set_bool(o, "users", g->users) &&
-              api_set_text(o, "note", g->note) && api_set_time(o, "created_at", g->created_at) &&
-              api_set_text(o, "created_by", g->created_by) &&
-              api_set_time(o, "changed_at", g->changed_at) &&
-              api_set_text(o, "changed_by", g->changed_by);
+              api_set_text(o, "note", g->note) &&
+              api_set_stamps(o, g->created_at, g->created_by, g->changed_at, g->changed_by);
     return api_made(o, ok);
 }
 
@@ -23,11 +21,7 @@ static json_t *group_json(const struct store_group *g)
         TEXT("etag", API_REQUIRED, "For If-Match; members coming and going do not change it."),   \
         TEXT("name", API_REQUIRED, "Unique, in any case of letters."),                            \
         FLAG("users", API_REQUIRED, "Its members are users, whose devices count; else devices."), \
-        TEXT("note", NULLABLE, "For people."),                                                    \
-        TIME("created_at", API_REQUIRED, "When it was made."),                                    \
-        TEXT("created_by", NULLABLE, "Who made it."),                                             \
-        TIME("changed_at", NULLABLE, "When it was changed last."),                                \
-        TEXT("changed_by", NULLABLE, "Who changed it.")
+        TEXT("note", NULLABLE, "For people."), STAMP_MEMBERS
 
 static const struct api_member group_members[] = {GROUP_MEMBERS, {0}};
 
@@ -88,11 +82,6 @@ static json_t *whole_json(struct api_call *c, const struct store_group *g)
 
 /* ---- list, one, new, edit, remove ---- */
 
-static const struct api_member list_query[] = {
-    {"q", API_STRING, 0, 1, 63, NULL, NULL, "The beginning of a name, any case.", 0},
-    {0},
-};
-
 static void list_one(void *ctx, const struct store_group *g)
 {
     api_page_put(ctx, group_json(g));
@@ -110,6 +99,13 @@ static bool find(struct api_call *c, struct store_group *out, struct err *err)
 {
     struct fleet f = api_fleet(c);
     return fleet_group_get(&f, api_param(c, "group"), out, err);
+}
+
+/* The group for a call that changes it; false: what the handler has to return is in `ok`. */
+static bool find_to_change(struct api_call *c, struct store_group *out, bool *ok, struct err *err)
+{
+    *ok = find(c, out, err);
+    return *ok && api_match(c, out->version, group_json(out));
 }
 
 static bool show(struct api_call *c, struct err *err)
@@ -150,10 +146,9 @@ static bool edit(struct api_call *c, struct err *err)
 {
     struct fleet f = api_fleet(c);
     struct store_group g;
-    if (!find(c, &g, err))
-        return false;
-    if (!api_match(c, g.version, group_json(&g)))
-        return true;
+    bool ok;
+    if (!find_to_change(c, &g, &ok, err))
+        return ok;
     uint64_t version = g.version;
     api_take_text(c, "name", g.name, sizeof g.name);
     api_take_text(c, "note", g.note, sizeof g.note);
@@ -163,29 +158,17 @@ static bool edit(struct api_call *c, struct err *err)
     return true;
 }
 
-static const struct api_member removed_members[] = {
-    THING("effects", API_REQUIRED, api_effects_members, "What went with it."),
-    {0},
-};
-
-static void reply_effects(struct api_call *c, const struct fleet_effects *e)
-{
-    json_t *o = json_object();
-    api_reply_json(c, 200, api_made(o, api_set_effects(o, e)));
-}
-
 static bool remove_group(struct api_call *c, struct err *err)
 {
     struct fleet f = api_fleet(c);
     struct store_group g;
     struct fleet_effects e = {.dry_run = false};
-    if (!find(c, &g, err))
-        return false;
-    if (!api_match(c, g.version, group_json(&g)))
-        return true;
+    bool ok;
+    if (!find_to_change(c, &g, &ok, err))
+        return ok;
     if (!fleet_group_remove(&f, g.id, g.version, &e, err))
         return false;
-    reply_effects(c, &e);
+    api_reply_effects(c, &e);
     return true;
 }
 
@@ -211,11 +194,9 @@ static bool add(struct api_call *c, struct err *err)
 {
     struct fleet f = api_fleet(c);
     struct store_group g;
-    bool changed;
-    if (!find(c, &g, err))
-        return false;
-    if (!api_match(c, g.version, group_json(&g)))
-        return true;
+    bool ok, changed;
+    if (!find_to_change(c, &g, &ok, err))
+        return ok;
     if (!fleet_member_add(&f, g.id, g.version, api_param(c, "member"), &changed, err))
         return false;
     json_t *o = json_object();
@@ -234,11 +215,9 @@ static bool take_out(struct api_call *c, struct err *err)
     struct fleet f = api_fleet(c);
     struct store_group g;
     struct fleet_effects e = {.dry_run = false};
-    bool changed;
-    if (!find(c, &g, err))
-        return false;
-    if (!api_match(c, g.version, group_json(&g)))
-        return true;
+    bool ok, changed;
+    if (!find_to_change(c, &g, &ok, err))
+        return ok;
     if (!fleet_member_remove(&f, g.id, g.version, api_param(c, "member"), &e, &changed, err))
         return false;
     json_t *o = json_object();
@@ -248,7 +227,7 @@ static bool take_out(struct api_call *c, struct err *err)
 }
 
 const struct api_route api_routes_groups[] = {
-    {HTTP_GET, "/groups", ROLE_AUDITOR, "group_list", "Groups by name.", list_query, NULL,
+    {HTTP_GET, "/groups", ROLE_AUDITOR, "group_list", "Groups by name.", api_name_query, NULL,
      group_members, API_LIST, NULL, list},
     {HTTP_POST, "/groups", ROLE_ADMINISTRATOR, "group_new", "Makes one.", NULL, new_body,
      whole_members, API_CREATES, NULL, make},
@@ -257,7 +236,7 @@ const struct api_route api_routes_groups[] = {
     {HTTP_PATCH, "/groups/{group}", ROLE_ADMINISTRATOR, "group_edit", "Changes name or note.", NULL,
      edit_body, whole_members, API_CONDITIONAL, NULL, edit},
     {HTTP_DELETE, "/groups/{group}", ROLE_ADMINISTRATOR, "group_remove",
-     "Devices that had a policy by this group alone lose it.", NULL, NULL, removed_members,
+     "Devices that had a policy by this group alone lose it.", NULL, NULL, api_removed_members,
      API_CONDITIONAL, NULL, remove_group},
     {HTTP_GET, "/groups/{group}/members", ROLE_AUDITOR, "group_members", "Its members.", NULL, NULL,
      member_members, API_LIST, NULL, members},

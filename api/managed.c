@@ -36,6 +36,18 @@ void api_take_text(const struct api_call *c, const char *name, char *field, size
         snprintf(field, cap, "%s", text ? text : "");
 }
 
+const struct api_member api_name_query[] = {
+    {"q", API_STRING, 0, 1, 63, NULL, NULL, "The beginning of a name, any case.", 0},
+    {0},
+};
+
+bool api_set_stamps(json_t *o, int64_t created_at, const char *created_by, int64_t changed_at,
+                    const char *changed_by)
+{
+    return api_set_time(o, "created_at", created_at) && api_set_text(o, "created_by", created_by) &&
+           api_set_time(o, "changed_at", changed_at) && api_set_text(o, "changed_by", changed_by);
+}
+
 /* ---- what went ---- */
 
 const struct api_member api_effects_members[] = {
@@ -54,6 +66,17 @@ bool api_set_effects(json_t *o, const struct fleet_effects *e)
               api_set_int(effects, "requests", (int64_t)e->requests) &&
               api_set_int(effects, "challenges", (int64_t)e->challenges);
     return api_set(o, "effects", api_made(effects, ok));
+}
+
+const struct api_member api_removed_members[] = {
+    THING("effects", API_REQUIRED, api_effects_members, "What went with it."),
+    {0},
+};
+
+void api_reply_effects(struct api_call *c, const struct fleet_effects *e)
+{
+    json_t *o = json_object();
+    api_reply_json(c, 200, api_made(o, api_set_effects(o, e)));
 }
 
 /* ---- history ---- */

@@ -12,13 +12,26 @@ bool api_fleet_done(struct api_call *c, bool ok, struct err *err);
 /* Copies a member of the body over `field` when the body has it; null and "" empty it. */
 void api_take_text(const struct api_call *c, const char *name, char *field, size_t cap);
 
+/* For lists by name: ?q= is where a name begins. */
+extern const struct api_member api_name_query[];
+
 json_t *api_device_json(const struct store_device *d);
 json_t *api_policy_json(const struct store_policy *p);
 extern const struct api_member api_policy_members[];
 
 /* What a removal took with it. */
-extern const struct api_member api_effects_members[];
+extern const struct api_member api_effects_members[], api_removed_members[];
 bool api_set_effects(json_t *o, const struct fleet_effects *e);
+/* Answers with nothing but that: api_removed_members. */
+void api_reply_effects(struct api_call *c, const struct fleet_effects *e);
+
+/* Who made an item and who changed it last. */
+#define STAMP_MEMBERS                                          \
+    TIME("created_at", API_REQUIRED, "When it was made."),     \
+    TEXT("created_by", NULLABLE, "Who made it."),              \
+    TIME("changed_at", NULLABLE, "When it was changed last."), \
+    TEXT("changed_by", NULLABLE, "Who changed it.")
+bool api_set_stamps(json_t *o, int64_t created_at, const char *created_by, int64_t changed_at, const char *changed_by);
 
 /* The history of a device, group or policy by its whole id. */
 bool api_history_reply(struct api_call *c, const char *id, struct err *err);

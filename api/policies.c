@@ -35,10 +35,7 @@ json_t *api_policy_json(const struct store_policy *p)
               api_set_int(o, "retry_delay_seconds", p->retry_delay) &&
               api_set_bool(o, "revoke_on_removal", p->revoke_on_removal) &&
               api_set_bool(o, "paused", p->paused) &&
-              api_set_time(o, "created_at", p->created_at) &&
-              api_set_text(o, "created_by", p->created_by) &&
-              api_set_time(o, "changed_at", p->changed_at) &&
-              api_set_text(o, "changed_by", p->changed_by);
+              api_set_stamps(o, p->created_at, p->created_by, p->changed_at, p->changed_by);
     return api_made(o, ok);
 }
 
@@ -59,11 +56,7 @@ json_t *api_policy_json(const struct store_policy *p)
         NUMBER("retry_delay_seconds", API_REQUIRED, "How long it waits in between."),              \
         FLAG("revoke_on_removal", API_REQUIRED,                                                    \
              "Who loses it also loses the certificates that came by it."),                         \
-        FLAG("paused", API_REQUIRED, "No enrolments and no renewals."),                            \
-        TIME("created_at", API_REQUIRED, "When it was made."),                                     \
-        TEXT("created_by", NULLABLE, "Who made it."),                                              \
-        TIME("changed_at", NULLABLE, "When it was changed last."),                                 \
-        TEXT("changed_by", NULLABLE, "Who changed it.")
+        FLAG("paused", API_REQUIRED, "No enrolments and no renewals."), STAMP_MEMBERS
 
 const struct api_member api_policy_members[] = {POLICY_MEMBERS, {0}};
 
@@ -73,20 +66,21 @@ static const struct api_member warned_members[] = {
     {0},
 };
 
-static json_t *warned_json(const struct store_policy *p, const struct fleet_warnings *w)
+static bool set_warnings(json_t *o, const struct fleet_warnings *w)
 {
-    json_t *o = api_policy_json(p), *list = json_array();
+    json_t *list = json_array();
     for (size_t i = 0; i < w->n; i++)
         json_array_append_new(list, api_json_text(w->text[i]));
-    return api_made(o, api_set(o, "warnings", list) && o);
+    return api_set(o, "warnings", list);
+}
+
+static json_t *warned_json(const struct store_policy *p, const struct fleet_warnings *w)
+{
+    json_t *o = api_policy_json(p);
+    return api_made(o, set_warnings(o, w) && o);
 }
 
 /* ---- list, one ---- */
-
-static const struct api_member list_query[] = {
-    {"q", API_STRING, 0, 1, 63, NULL, NULL, "The beginning of a name, any case.", 0},
-    {0},
-};
 
 static void list_one(void *ctx, const struct store_policy *p)
 {
@@ -105,6 +99,13 @@ static bool find(struct api_call *c, struct store_policy *out, struct err *err)
 {
     struct fleet f = api_fleet(c);
     return fleet_policy_get(&f, api_param(c, "policy"), out, err);
+}
+
+/* The policy for a call that changes it; false: what the handler has to return is in `ok`. */
+static bool find_to_change(struct api_call *c, struct store_policy *out, bool *ok, struct err *err)
+{
+    *ok = find(c, out, err);
+    return *ok && api_match(c, out->version, api_policy_json(out));
 }
 
 static bool show(struct api_call *c, struct err *err)
@@ -210,10 +211,9 @@ static bool edit(struct api_call *c, struct err *err)
     struct fleet f = api_fleet(c);
     struct fleet_warnings warn = {.n = 0};
     struct store_policy p;
-    if (!find(c, &p, err))
-        return false;
-    if (!api_match(c, p.version, api_policy_json(&p)))
-        return true;
+    bool ok;
+    if (!find_to_change(c, &p, &ok, err))
+        return ok;
     uint64_t version = p.version;
     take_policy(c, &p);
     if (!fleet_policy_edit(&f, version, &p, &warn, err))
@@ -222,29 +222,17 @@ static bool edit(struct api_call *c, struct err *err)
     return true;
 }
 
-static const struct api_member removed_members[] = {
-    THING("effects", API_REQUIRED, api_effects_members, "What went with it."),
-    {0},
-};
-
-static void reply_effects(struct api_call *c, const struct fleet_effects *e)
-{
-    json_t *o = json_object();
-    api_reply_json(c, 200, api_made(o, api_set_effects(o, e)));
-}
-
 static bool remove_policy(struct api_call *c, struct err *err)
 {
     struct fleet f = api_fleet(c);
     struct store_policy p;
     struct fleet_effects e = {.dry_run = false};
-    if (!find(c, &p, err))
-        return false;
-    if (!api_match(c, p.version, api_policy_json(&p)))
-        return true;
+    bool ok;
+    if (!find_to_change(c, &p, &ok, err))
+        return ok;
     if (!fleet_policy_remove(&f, p.id, p.version, &e, err))
         return false;
-    reply_effects(c, &e);
+    api_reply_effects(c, &e);
     return true;
 }
 
@@ -306,19 +294,15 @@ static bool assign(struct api_call *c, struct err *err)
     struct fleet f = api_fleet(c);
     struct fleet_warnings warn = {.n = 0};
     struct store_policy p;
-    bool changed;
-    if (!find(c, &p, err))
-        return false;
-    if (!api_match(c, p.version, api_policy_json(&p)))
-        return true;
+    bool ok, changed;
+    if (!find_to_change(c, &p, &ok, err))
+        return ok;
     if (!fleet_policy_assign(&f, p.id, p.version, api_param(c, "target"),
                              api_bool(c, "force", false), &warn, &changed, err))
         return false;
-    json_t *o = json_object(), *list = json_array();
-    for (size_t i = 0; i < warn.n; i++)
-        json_array_append_new(list, api_json_text(warn.text[i]));
-    bool ok = api_set_bool(o, "changed", changed) && api_set(o, "warnings", list);
-    api_reply_json(c, 200, api_made(o, ok));
+    json_t *o = json_object();
+    api_reply_json(c, 200,
+                   api_made(o, api_set_bool(o, "changed", changed) && set_warnings(o, &warn)));
     return true;
 }
 
@@ -327,13 +311,12 @@ static bool unassign(struct api_call *c, struct err *err)
     struct fleet f = api_fleet(c);
     struct store_policy p;
     struct fleet_effects e = {.dry_run = false};
-    if (!find(c, &p, err))
-        return false;
-    if (!api_match(c, p.version, api_policy_json(&p)))
-        return true;
+    bool ok;
+    if (!find_to_change(c, &p, &ok, err))
+        return ok;
     if (!fleet_policy_unassign(&f, p.id, p.version, api_param(c, "target"), &e, err))
         return false;
-    reply_effects(c, &e);
+    api_reply_effects(c, &e);
     return true;
 }
 
@@ -403,7 +386,7 @@ static bool check(struct api_call *c, struct err *err)
 }
 
 const struct api_route api_routes_policies[] = {
-    {HTTP_GET, "/policies", ROLE_AUDITOR, "policy_list", "Policies by name.", list_query, NULL,
+    {HTTP_GET, "/policies", ROLE_AUDITOR, "policy_list", "Policies by name.", api_name_query, NULL,
      api_policy_members, API_LIST, NULL, list},
     {HTTP_POST, "/policies", ROLE_ADMINISTRATOR, "policy_new", "Makes one.", NULL, new_body,
      warned_members, API_CREATES, NULL, make},
@@ -414,8 +397,8 @@ const struct api_route api_routes_policies[] = {
      "void.",
      NULL, edit_body, warned_members, API_CONDITIONAL, NULL, edit},
     {HTTP_DELETE, "/policies/{policy}", ROLE_ADMINISTRATOR, "policy_remove",
-     "Its assignments go first, then what came by it, then itself.", NULL, NULL, removed_members,
-     API_CONDITIONAL, NULL, remove_policy},
+     "Its assignments go first, then what came by it, then itself.", NULL, NULL,
+     api_removed_members, API_CONDITIONAL, NULL, remove_policy},
     {HTTP_GET, "/policies/{policy}/assignments", ROLE_AUDITOR, "policy_assignments",
      "Devices, then groups, that were given it.", NULL, NULL, target_members, API_LIST, NULL,
      targets},
@@ -423,8 +406,8 @@ const struct api_route api_routes_policies[] = {
      "Gives it to a device or a group, by id or name.", NULL, assign_body, assigned_members,
      API_CONDITIONAL | API_OPTIONAL_BODY, NULL, assign},
     {HTTP_DELETE, "/policies/{policy}/assignments/{target}", ROLE_ADMINISTRATOR, "policy_unassign",
-     "Devices that have it by no other way lose what they got by it.", NULL, NULL, removed_members,
-     API_CONDITIONAL, NULL, unassign},
+     "Devices that have it by no other way lose what they got by it.", NULL, NULL,
+     api_removed_members, API_CONDITIONAL, NULL, unassign},
     {HTTP_GET, "/policies/{policy}/events", ROLE_AUDITOR, "policy_events",
      "What came by it and what was done with it, newest first.", NULL, NULL, api_event_members,
      API_LIST, NULL, events},

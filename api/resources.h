@@ -50,8 +50,6 @@ json_t *api_request_json(const struct api_call *c, const struct store_request *r
 json_t *api_challenge_json(const struct api_call *c, const struct store_challenge *ch);
 json_t *api_attempt_json(const struct store_attempt *a);
 json_t *api_audit_json(const struct store_audit *a);
-/* "40:a1.." or "0x40A1", 6 digits or more, to digits in lower case; false when it is none. */
-bool api_serial_digits(const char *text, char out[2 * STORE_SERIAL_MAX + 1]);
 bool api_certificate_find(struct api_call *c, const char *serial, struct store_cert *out, struct err *err);
 /* The word of RFC 5280 section 5.3.1 as scepctl has it: "key-compromise". */
 const char *api_reason_word(enum crl_reason r);

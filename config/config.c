@@ -791,6 +791,27 @@ struct config *config_load(const char *file, config_complain complain, void *ctx
     return load(file, false, complain, ctx);
 }
 
+struct first {
+    size_t n;
+    char text[256];
+};
+
+static void keep_first(void *ctx, const char *message)
+{
+    struct first *f = ctx;
+    if (f->n++ == 0)
+        snprintf(f->text, sizeof f->text, "%s", message);
+}
+
+struct config *config_load_first(const char *file, struct err *err)
+{
+    struct first first = {.n = 0};
+    struct config *c = config_load(file, keep_first, &first);
+    if (!c)
+        err_set(err, ERR_CONFIG, "%s%s", first.text, first.n > 1 ? ", and more" : "");
+    return c;
+}
+
 struct config *config_load_waiting(const char *file, config_complain complain, void *ctx)
 {
     return load(file, true, complain, ctx);

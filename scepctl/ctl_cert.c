@@ -1,5 +1,4 @@
 /* scepctl cert ... */
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -177,24 +176,13 @@ int ctl_cert_list(struct ctl *ctl, const struct ctl_args *a)
 
 /* ---- finding one ---- */
 
-/* "5C:1F:09..", "5c1f09a2.." as lists show it, "0x5C1F09": to lower-case digits. */
+/* "5C:1F:09", and "5c1f09a2.." as lists show it. */
 static bool serial_digits(const char *text, char out[2 * STORE_SERIAL_MAX + 1])
 {
-    size_t n = 0, length = strlen(text);
-    const char *end = text + length;
-    if (length > 2 && strcmp(end - 2, "..") == 0)
-        end -= 2;
-    if (end - text > 2 && text[0] == '0' && (text[1] == 'x' || text[1] == 'X'))
-        text += 2;
-    for (; text < end; text++) {
-        if (*text == ':' || *text == ' ')
-            continue;
-        if (!isxdigit((unsigned char)*text) || n == 2 * STORE_SERIAL_MAX)
-            return false;
-        out[n++] = (char)tolower((unsigned char)*text);
-    }
-    out[n] = '\0';
-    return n >= 6;
+    struct view v = view_str(text);
+    if (v.n > 2 && memcmp(v.p + v.n - 2, "..", 2) == 0)
+        v.n -= 2;
+    return store_serial_digits(v, out);
 }
 
 static int find(struct ctl *ctl, const char *id, struct store_cert *out)

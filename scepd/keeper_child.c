@@ -50,18 +50,6 @@ static void reading_clear(struct reading *r)
     *r = (struct reading){0};
 }
 
-struct complaints {
-    unsigned n;
-    char first[256];
-};
-
-static void complain(void *ctx, const char *message)
-{
-    struct complaints *c = ctx;
-    if (c->n++ == 0)
-        snprintf(c->first, sizeof c->first, "%s", message);
-}
-
 static bool read_rooms(const struct keeping *k, struct config *c, bool owns, struct reading *out,
                        struct err *err)
 {
@@ -80,14 +68,11 @@ static bool read_rooms(const struct keeping *k, struct config *c, bool owns, str
 
 static struct config *read_config(struct keeping *k, struct err *err)
 {
-    struct complaints complaints = {0};
-    struct config *c = config_load(k->start->file, complain, &complaints);
-    if (c)
-        c->confinement = k->start->confinement; /* it cannot change while scepd runs */
-    if (c)
-        logger_set(&k->logger, c->log_level, c->log_json);
-    else
-        err_set(err, ERR_CONFIG, "%s%s", complaints.first, complaints.n > 1 ? ", and more" : "");
+    struct config *c = config_load_first(k->start->file, err);
+    if (!c)
+        return NULL;
+    c->confinement = k->start->confinement; /* it cannot change while scepd runs */
+    logger_set(&k->logger, c->log_level, c->log_json);
     return c;
 }
 
@@ -231,10 +216,10 @@ static bool serve_signer(struct keeping *k, const struct keeper_request *q,
 
 static bool may_hand_over(struct keeping *k, const char *path)
 {
-    struct complaints ignored = {0};
+    struct err ignored = {0};
     if (strcmp(path, k->start->file) == 0) {
         config_free(k->seen);
-        k->seen = config_load(path, complain, &ignored);
+        k->seen = config_load_first(path, &ignored);
         return true; /* it may be full of mistakes, which the daemon has to find, too */
     }
     return (k->seen && confinement_may_hand_over(k->seen, path)) ||

@@ -87,26 +87,12 @@ static bool fork_asker(struct outsiding *o, int *ours, struct err *err)
 
 /* ---- its parent ---- */
 
-struct complaints {
-    unsigned n;
-    char first[256];
-};
-
-static void complain(void *ctx, const char *message)
-{
-    struct complaints *c = ctx;
-    if (c->n++ == 0)
-        snprintf(c->first, sizeof c->first, "%s", message);
-}
-
 static bool reload(struct outsiding *o, struct err *err)
 {
-    struct complaints complaints = {0};
     struct outside_targets *targets = NULL;
-    struct config *c = config_load(o->file, complain, &complaints);
+    struct config *c = config_load_first(o->file, err);
     if (!c)
-        return err_set(err, ERR_CONFIG, "%s%s", complaints.first,
-                       complaints.n > 1 ? ", and more" : "");
+        return false;
     bool ok = outside_targets_load(c, &targets, err);
     if (ok) {
         logger_set(&o->logger, c->log_level, c->log_json);

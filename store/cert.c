@@ -8,6 +8,7 @@
 #define CERT_VERSION 2 /* 1: without device and policy */
 /* Four times what any real certificate has; a limit of the store, not of a protocol. */
 #define CERT_DER_MAX (64u << 10)
+#define SERIAL_DIGITS_MIN 6 /* fewer may be anything */
 
 static const char what[] = "certificate";
 
@@ -338,20 +339,27 @@ bool store_cert_by_der(struct store *s, struct view serial, const uint8_t der_ha
     return ok;
 }
 
-/* Hex digits without separators; the number of them, or 0 when there is anything else or too much.
- */
-static size_t digits_of(const char *hex, char out[2 * STORE_SERIAL_MAX + 1])
+/* Lower-case hex digits without separators; the number of them, or 0 when there is anything else or
+ * too much. */
+static size_t digits_of(struct view hex, char out[2 * STORE_SERIAL_MAX + 1])
 {
     size_t n = 0;
-    for (; *hex; hex++) {
-        if (*hex == ':' || *hex == ' ')
+    for (size_t i = 0; i < hex.n; i++) {
+        if (hex.p[i] == ':' || hex.p[i] == ' ')
             continue;
-        if (!isxdigit((unsigned char)*hex) || n == 2 * STORE_SERIAL_MAX)
+        if (!isxdigit(hex.p[i]) || n == 2 * STORE_SERIAL_MAX)
             return 0;
-        out[n++] = *hex;
+        out[n++] = (char)tolower(hex.p[i]);
     }
     out[n] = '\0';
     return n;
+}
+
+bool store_serial_digits(struct view text, char out[2 * STORE_SERIAL_MAX + 1])
+{
+    if (text.n > 2 && text.p[0] == '0' && (text.p[1] == 'x' || text.p[1] == 'X'))
+        text = view_of(text.p + 2, text.n - 2);
+    return digits_of(text, out) >= SERIAL_DIGITS_MIN;
 }
 
 /* Serials of every length that begin with these octets. */
@@ -393,10 +401,10 @@ bool store_cert_by_prefix(struct store *s, const char *hex, struct store_cert *o
     struct txn t;
     struct serial_search search = {.t = &t};
     char digits[2 * STORE_SERIAL_MAX + 1];
-    size_t n = digits_of(hex, digits);
-    if (n < 6)
-        return err_set(err, ERR_NOT_FOUND, "a serial is given by 6 to %d hex digits",
-                       2 * STORE_SERIAL_MAX);
+    size_t n = digits_of(view_str(hex), digits);
+    if (n < SERIAL_DIGITS_MIN)
+        return err_set(err, ERR_NOT_FOUND, "a serial is given by %d to %d hex digits",
+                       SERIAL_DIGITS_MIN, 2 * STORE_SERIAL_MAX);
     if (!txn_read(s, &t, err))
         return false;
     bool ok = prefix_search(&search, digits, n, err);

@@ -8,7 +8,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from api_client import ROOT, ApiAuthority
+from api_client import ROOT, ApiCase
 
 # What makes trouble somewhere: queries, shells, pages, formats, paths, numbers, directions of writing, other planes.
 STRINGS = [
@@ -21,15 +21,10 @@ NUMBERS = [-1, -2**63, 2**31, 2**53, 2**63 - 1, 2**64, 10**400, 0.5, 1e308]
 WRONG = [None, True, 0, 1.5, "text", [], {}, [[]], [None], {"a": 1}]
 
 
-class Hostile(unittest.TestCase):
+class Hostile(ApiCase):
     @classmethod
     def setUpClass(cls):
-        cls.a = ApiAuthority()
-        cls.addClassCleanup(cls.a.close)
-        cls.a.start()
-        cls.document = cls.a.document()
-        cls.api = cls.a.as_role("administrator", cls.document)
-        cls.addClassCleanup(cls.api.close)
+        super().setUpClass()
         cls.a.enrol("victim")
         cls.a.enrol("waiting", "/scep/manual")
         cls.serial = cls.api.get("/certificates")["items"][0]["serial"]

@@ -6,21 +6,12 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from api_client import ApiAuthority
+from api_client import ApiCase
 
 MANY = int(os.environ.get("SCEPD_JOB_ITEMS", "1000"))
 
 
-class Jobs(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.a = ApiAuthority()
-        cls.addClassCleanup(cls.a.close)
-        cls.a.start()
-        cls.document = cls.a.document()
-        cls.api = cls.a.as_role("administrator", cls.document)
-        cls.addClassCleanup(cls.api.close)
-
+class Jobs(ApiCase):
     def devices(self, name, n):
         path = os.path.join(self.a.home, name + ".csv")
         with open(path, "w") as f:

@@ -8,7 +8,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from api_client import ROOT, Api, ApiAuthority
+from api_client import ROOT, Api, ApiCase
 
 RANK = {"nobody": 0, "auditor": 1, "operator": 2, "administrator": 3}
 CALLERS = {None: 0, "auditor": 1, "operator": 2, "administrator": 3, "disabled": -1, "expired": -1}
@@ -19,16 +19,11 @@ SESSION = ("/session",)
 OWN = ("/tokens", "/tokens/no-such-thing")
 
 
-class Roles(unittest.TestCase):
+class Roles(ApiCase):
     @classmethod
     def setUpClass(cls):
-        cls.a = ApiAuthority()
-        cls.addClassCleanup(cls.a.close)
-        cls.a.start()
-        cls.document = cls.a.document()
-        cls.callers = {role: cls.a.as_role(role, cls.document, wanders=True) for role in CALLERS}
-        for api in cls.callers.values():
-            cls.addClassCleanup(api.close)
+        super().setUpClass()
+        cls.callers = {role: cls.caller(role, wanders=True) for role in CALLERS}
 
     def path_of(self, o):
         """The path with names of what is not there: a role is looked at before anything else is."""

@@ -643,6 +643,32 @@ static void keep_last(void *ctx, const char *message)
     snprintf(last, sizeof last, "%s", message);
 }
 
+/* Who can tell one mistake only tells the first, and that there are more. */
+START_TEST(first_mistake)
+{
+    char path[256], *one = replaced(base, "renew_before", "renew_befor");
+    char *two = replaced(one, "subject", "subjct");
+    struct err err = {0};
+    snprintf(path, sizeof path, "%s/scepd.conf", dir);
+    write_file("scepd.conf", base, 0644);
+    struct config *c = config_load_first(path, &err);
+    ck_assert_msg(c != NULL, "%s", err.text);
+    config_free(c);
+    ck_assert_int_eq(err.kind, ERR_NONE);
+    write_file("scepd.conf", one, 0644);
+    ck_assert_ptr_null(config_load_first(path, &err));
+    ck_assert_int_eq(err.kind, ERR_CONFIG);
+    ck_assert_msg(strstr(err.text, "renew_befor") != NULL, "%s", err.text);
+    ck_assert_msg(strstr(err.text, ", and more") == NULL, "%s", err.text);
+    write_file("scepd.conf", two, 0644);
+    ck_assert_ptr_null(config_load_first(path, &err));
+    ck_assert_msg(strstr(err.text, "subjct") != NULL, "%s", err.text);
+    ck_assert_msg(strstr(err.text, ", and more") != NULL, "%s", err.text);
+    free(one);
+    free(two);
+}
+END_TEST
+
 START_TEST(unreadable)
 {
     char expected[256];
@@ -792,6 +818,7 @@ int main(void)
     tcase_add_test(c, a_relay_knows_no_challenge_of_ours);
     tcase_add_test(c, what_no_page_can_show);
     tcase_add_test(c, challenge_hooks);
+    tcase_add_test(c, first_mistake);
     tcase_add_test(c, webhooks);
     tcase_add_test(c, upstreams);
     suite_add_tcase(s, c);

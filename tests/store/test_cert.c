@@ -142,6 +142,26 @@ START_TEST(by_der_of_two)
 }
 END_TEST
 
+START_TEST(serial_digits)
+{
+    static const char *const none[] = {"",       "0x",      "0x12345", "12345",
+                                       "12345g", "12:34:5", "123456.."};
+    char out[2 * STORE_SERIAL_MAX + 1], longest[2 * STORE_SERIAL_MAX + 2];
+    ck_assert(store_serial_digits(view_str("40:A1 b2:C3"), out));
+    ck_assert_str_eq(out, "40a1b2c3");
+    ck_assert(store_serial_digits(view_str("0X40A1b2"), out));
+    ck_assert_str_eq(out, "40a1b2");
+    ck_assert(store_serial_digits(view_of("123456..", 6), out)); /* nothing behind is looked at */
+    ck_assert_str_eq(out, "123456");
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++)
+        ck_assert_msg(!store_serial_digits(view_str(none[i]), out), "%s", none[i]);
+    memset(longest, '1', sizeof longest);
+    ck_assert(store_serial_digits(view_of(longest, 2 * STORE_SERIAL_MAX), out));
+    ck_assert_uint_eq(strlen(out), 2 * STORE_SERIAL_MAX);
+    ck_assert(!store_serial_digits(view_of(longest, 2 * STORE_SERIAL_MAX + 1), out));
+}
+END_TEST
+
 static uint64_t id_by_prefix(const char *hex)
 {
     struct store_cert got = {0};
@@ -359,6 +379,7 @@ int main(void)
     tcase_add_test(c, put_refuses);
     tcase_add_test(c, not_found);
     tcase_add_test(c, by_der_of_two);
+    tcase_add_test(c, serial_digits);
     tcase_add_test(c, by_prefix);
     tcase_add_test(c, key_reuse);
     tcase_add_test(c, key_compromised);

@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import re
+import unittest
 import urllib.parse
 
 import jsonschema
@@ -196,3 +197,23 @@ class ApiAuthority(Authority):
             f.write(given + "\n")
         return self.ctl("client", "enrol", self.url + endpoint, "--subject", f"CN={name}", "--key", base + ".key", "--out", base + ".pem",
                         *(["--challenge-file", base + ".challenge"] if given else []), *more, check=False)
+
+
+class ApiCase(unittest.TestCase):
+    """Tests against one daemon `a`, which says of itself `document`, in the name of somebody of ROLE: `api`; None: of nobody."""
+
+    ROLE = "administrator"
+
+    @classmethod
+    def setUpClass(cls):
+        cls.a = ApiAuthority()
+        cls.addClassCleanup(cls.a.close)
+        cls.a.start()
+        cls.document = cls.a.document()
+        cls.api = cls.caller(cls.ROLE)
+
+    @classmethod
+    def caller(cls, role, wanders=False):
+        api = cls.a.as_role(role, cls.document, wanders)
+        cls.addClassCleanup(api.close)
+        return api

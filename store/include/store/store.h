@@ -117,6 +117,8 @@ bool store_cert_by_id(struct store *s, uint64_t id, struct store_cert *out, stru
  * of its DER: the serial finds it, the hash proves it, and no index of its own is needed. */
 bool store_cert_by_der(struct store *s, struct view serial, const uint8_t der_hash[STORE_HASH],
                        struct store_cert *out, struct err *err);
+/* "40:a1.." or "0x40A1", 6 digits or more, to digits in lower case; false when it is none. */
+bool store_serial_digits(struct view text, char out[2 * STORE_SERIAL_MAX + 1]);
 /* Serial as a hex prefix of 6 digits or more, over all authorities: ERR_NOT_FOUND, or ERR_CONFLICT when
  * several match. */
 bool store_cert_by_prefix(struct store *s, const char *hex, struct store_cert *out, struct err *err);
