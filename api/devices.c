@@ -50,7 +50,19 @@ json_t *api_device_json(const struct store_device *d)
         TIME("seen_at", NULLABLE,                                                                  \
              "When it enrolled, renewed or polled last; up to a minute behind.")
 
-const struct api_member api_device_members[] = {DEVICE_MEMBERS, {0}};
+static const struct api_member newest_members[] = {
+    TEXT("serial", API_REQUIRED, "Its number."),
+    WORD("state", API_REQUIRED, api_certificate_states, "Expired: active until it ended."),
+    TIME("not_after", API_REQUIRED, "Valid until then."),
+    TEXT("sha256", API_REQUIRED, "Thumbprint: SHA-256 of the certificate, in hexadecimal digits."),
+    {0},
+};
+
+#define SHOWN_MEMBERS                                                             \
+    DEVICE_MEMBERS, THING("certificate", API_REQUIRED | NULLABLE, newest_members, \
+                          "Its newest one; null: it has none yet.")
+
+static const struct api_member listed_members[] = {SHOWN_MEMBERS, {0}};
 
 static const struct api_member tie_members[] = {
     TEXT("id", API_REQUIRED, "Of the group."),
@@ -59,7 +71,7 @@ static const struct api_member tie_members[] = {
 };
 
 static const struct api_member whole_members[] = {
-    DEVICE_MEMBERS,
+    SHOWN_MEMBERS,
     THING("groups", API_REQUIRED | API_ARRAY, tie_members,
           "Its own, and those of its user; 500 at most."),
     {0},
@@ -70,6 +82,36 @@ static const struct api_member retired_members[] = {
     THING("effects", API_REQUIRED, api_effects_members, "What went with it."),
     {0},
 };
+
+struct newest {
+    const struct api_call *call;
+    json_t *certificate;
+};
+
+static void newest_is(void *ctx, const struct store_cert *cert)
+{
+    struct newest *n = ctx;
+    json_t *whole = api_certificate_json(n->call, cert), *o = json_object();
+    bool ok = whole && api_set(o, "serial", json_incref(json_object_get(whole, "serial"))) &&
+              api_set(o, "state", json_incref(json_object_get(whole, "state"))) &&
+              api_set(o, "not_after", json_incref(json_object_get(whole, "not_after"))) &&
+              api_set(o, "sha256", api_json_hex(view_of(cert->der_hash, STORE_HASH)));
+    json_decref(whole);
+    json_decref(n->certificate);
+    n->certificate = api_made(o, ok);
+}
+
+/* With its newest certificate, for those who look for the one that ends or has none. */
+static json_t *shown_json(const struct api_call *c, const struct store_device *d)
+{
+    json_t *o = api_device_json(d);
+    struct newest n = {c, json_null()};
+    struct store_page page = {.limit = 1};
+    struct store_cert_filter f = {.state = -1, .device = d->id};
+    struct err ignored = {0};
+    store_cert_page(c->world->store, &f, &page, newest_is, &n, &ignored);
+    return api_made(o, api_set(o, "certificate", n.certificate) && o);
+}
 
 struct groups {
     const struct api_call *call;
@@ -90,7 +132,7 @@ static void group_of(void *ctx, const struct store_tie *t)
 
 static json_t *whole_json(const struct api_call *c, const struct store_device *d)
 {
-    json_t *o = api_device_json(d);
+    json_t *o = shown_json(c, d);
     struct groups g = {c, json_array()};
     struct store_page page = {.limit = STORE_PAGE_MAX};
     struct err ignored = {0};
@@ -113,7 +155,8 @@ static const struct api_member list_query[] = {
 
 static void list_one(void *ctx, const struct store_device *d)
 {
-    api_page_put(ctx, api_device_json(d));
+    struct api_call *c = ctx;
+    api_page_put(c, shown_json(c, d));
 }
 
 static bool list(struct api_call *c, struct err *err)
@@ -372,7 +415,7 @@ static const struct api_member note_body[] = {NOTE, {0}};
 
 const struct api_route api_routes_devices[] = {
     {HTTP_GET, "/devices", ROLE_AUDITOR, "device_list", "Devices by name.", list_query, NULL,
-     api_device_members, API_LIST, NULL, list},
+     listed_members, API_LIST, NULL, list},
     {HTTP_POST, "/devices", ROLE_ADMINISTRATOR, "device_new", "Makes one.", NULL, new_body,
      whole_members, API_CREATES, NULL, make},
     {HTTP_GET, "/devices/{device}", ROLE_AUDITOR, "device_show", "One device, by id or name.", NULL,

@@ -25,7 +25,7 @@ extern const struct api_route api_routes_certificates[], api_routes_requests[], 
 
 /* Members of an item, for lists of it elsewhere. */
 extern const struct api_member api_certificate_members[], api_request_members[], api_challenge_members[], api_event_members[],
-    api_device_members[], api_new_challenge_members[];
+    api_new_challenge_members[];
 /* Words of states, in the order of their enums; certificates have "expired" behind them. */
 extern const char *const api_certificate_states[], *const api_request_states[], *const api_challenge_states[],
     *const api_event_results[], *const api_revocation_reasons[], *const api_device_states[];

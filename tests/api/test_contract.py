@@ -229,8 +229,14 @@ class Contract(unittest.TestCase):
         made = api("POST", f"/devices/ipad-7/challenges")
         self.assertEqual((made.status, made["device_name"], made["policy_name"]), (201, "ipad-7", "corp"))
         self.assertNotEqual(self.a.enrol("ipad-8", challenge=made["secret"]).returncode, 0)
+        self.assertIsNone(api.get("/devices/ipad-7")["certificate"])
         r = self.a.enrol("ipad-7", challenge=made["secret"])
         self.assertEqual(r.returncode, 0, r.stderr)
+        held = [x for x in api.all("/devices?q=ipad-7")][0]["certificate"]
+        self.assertEqual(held, api.get("/devices/ipad-7")["certificate"])
+        whole = api.get(f"/certificates/{held['serial']}")
+        self.assertEqual((held["state"], held["not_after"], held["sha256"]),
+                         ("active", whole["not_after"], whole["sha256"].replace(":", "").lower()))
         certificates = api.get("/devices/ipad-7/certificates")["items"]
         self.assertEqual([(c["state"], c["device"], c["policy"]) for c in certificates], [("active", d["id"], self.policy["id"])])
         self.assertEqual([c["serial"] for c in api.all(f"/certificates?device={d['id']}")], [certificates[0]["serial"]])

@@ -35,6 +35,8 @@ export function Devices({ at, can, overview }) {
         <li>from a table: <code>scepctl device import devices.csv</code>;</li><li>by your MDM product, through the REST API or the NDES page.</li></ol><//>`} columns=${[
       { head: "Name", cell: (d) => html`<${Link} to=${"/devices/" + enc(d.id)}>${d.name}<//>` }, { head: "State", cell: (d) => html`<${Chip} state=${d.state} />` },
       { head: "Platform", cell: (d) => platformText(d.platform) }, { head: "User", cell: (d) => d.user }, { head: "Serial number", cell: (d) => d.serial_number },
+      { head: "Thumbprint", cell: (d) => d.certificate && html`<${Mono} text=${d.certificate.sha256} short=${12} />` },
+      { head: "Expires", cell: (d) => d.certificate ? d.certificate.state === "active" ? html`<${Time} at=${d.certificate.not_after} />` : html`<${Chip} state=${d.certificate.state} />` : "no certificate" },
       { head: "Last seen", cell: (d) => html`<${Time} at=${d.seen_at} />` }]} />
     ${dialog === "new" && html`<${DeviceForm} onClose=${() => set(null)} onDone=${(d) => go("/devices/" + enc(d.id))} />`}
     ${dialog && dialog.bulk && html`<${Many} ...${dialog} onClose=${() => set(null)} />`}<//>`;
