@@ -132,15 +132,15 @@ static bool secret_read(const char *path, struct buf *out, struct err *err)
     return ok;
 }
 
-static bool write_all(int fd, const char *path, struct view content, struct err *err)
+bool file_write_all(int fd, struct view v)
 {
-    for (size_t done = 0; done < content.n;) {
-        ssize_t n = write(fd, content.p + done, content.n - done);
+    while (v.n > 0) {
+        ssize_t n = write(fd, v.p, v.n);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0)
-            return err_errno(err, "cannot write %s", path);
-        done += (size_t)n;
+        if (n <= 0)
+            return false;
+        v = view_of(v.p + n, v.n - (size_t)n);
     }
     return true;
 }
@@ -172,7 +172,7 @@ static bool create_file(const char *path, struct view content, unsigned mode, st
             err->kind = ERR_EXISTS;
         return false;
     }
-    bool ok = write_all(fd, path, content, err);
+    bool ok = file_write_all(fd, content) || err_errno(err, "cannot write %s", path);
     if (ok && fchmod(fd, (mode_t)mode) != 0)
         ok = err_errno(err, "cannot set the mode of %s", path);
     if (ok && fsync(fd) != 0)

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "ca/keyfile.h"
 #include "fleet/profile_new.h"
 #include "outside/upstream.h"
 #include "scepctl/ctl_fleet.h"
@@ -54,19 +55,6 @@ static int read_wish(struct ctl *ctl, const struct ctl_args *a, struct fleet_pro
     return CTL_DONE;
 }
 
-static bool write_all(int fd, struct view v)
-{
-    while (v.n > 0) {
-        ssize_t n = write(fd, v.p, v.n);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        v = view_of(v.p + n, v.n - (size_t)n);
-    }
-    return true;
-}
-
 /* A new file that nobody else can read; never one that is there, which might be another device's.
  */
 static int write_file(struct ctl *ctl, const char *path, struct view content)
@@ -77,7 +65,7 @@ static int write_file(struct ctl *ctl, const char *path, struct view content)
                         path);
     if (fd < 0)
         return ctl_fail(ctl, CTL_FAILED, NULL, "cannot write %s: %s", path, strerror(errno));
-    bool ok = write_all(fd, content);
+    bool ok = file_write_all(fd, content);
     if (close(fd) != 0 || !ok) {
         unlink(path);
         return ctl_fail(ctl, CTL_FAILED, NULL, "cannot write %s: %s", path, strerror(errno));
@@ -90,7 +78,7 @@ static int put(struct ctl *ctl, const char *path, const struct fleet_profile *p)
     if (path && strcmp(path, "-") != 0)
         return write_file(ctl, path, buf_view(&p->file.content));
     fflush(stdout);
-    return write_all(STDOUT_FILENO, buf_view(&p->file.content))
+    return file_write_all(STDOUT_FILENO, buf_view(&p->file.content))
                ? CTL_DONE
                : ctl_fail(ctl, CTL_FAILED, NULL, "cannot write: %s", strerror(errno));
 }

@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "ca/keyfile.h"
+
 static bool failed(const char *directory, const char *name, const char *doing, struct err *err)
 {
     bool full = errno == ENOSPC || errno == EDQUOT;
@@ -15,26 +17,13 @@ static bool failed(const char *directory, const char *name, const char *doing, s
     return false;
 }
 
-static bool write_all(int fd, struct view v)
-{
-    while (v.n > 0) {
-        ssize_t n = write(fd, v.p, v.n);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        v = view_of(v.p + n, v.n - (size_t)n);
-    }
-    return true;
-}
-
 /* Read by others: what is in it is public. */
 static bool write_part(int folder, const char *part, struct view crl)
 {
     int fd = openat(folder, part, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
     if (fd < 0)
         return false;
-    bool ok = fchmod(fd, 0644) == 0 && write_all(fd, crl) && fsync(fd) == 0;
+    bool ok = fchmod(fd, 0644) == 0 && file_write_all(fd, crl) && fsync(fd) == 0;
     int why = errno;
     close(fd);
     errno = why;

@@ -24,5 +24,7 @@ typedef int (*file_opener)(void *ctx, const char *path);
 void file_open_through(file_opener opener, void *ctx);
 /* Whole small file (<= 1 MiB). */
 bool file_read(const char *path, struct buf *out, struct err *err);
+/* All of it to a descriptor; false with errno. */
+bool file_write_all(int fd, struct view v);
 /* Writes to a temporary name, fsyncs, renames, fsyncs the directory. */
 bool file_replace(const char *path, struct view content, unsigned mode, struct err *err);
