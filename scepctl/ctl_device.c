@@ -26,15 +26,8 @@ static const struct ctl_column list_columns[] = {
     {NULL, "version", CTL_NUMBER, false},
 };
 
-struct listing {
-    struct ctl_list *list;
-    struct ctl_paging page;
-};
-
 static void list_one(void *ctx, const struct store_device *d)
 {
-    struct listing *l = ctx;
-    l->page.shown++;
     const struct ctl_cell cells[] = {{d->id, 0},
                                      {d->name, 0},
                                      {d->platform, 0},
@@ -49,7 +42,12 @@ static void list_one(void *ctx, const struct store_device *d)
                                      {d->created_by, 0},
                                      {NULL, d->changed_at},
                                      {NULL, (int64_t)d->version}};
-    ctl_list_row(l->list, cells);
+    ctl_listing_row(ctx, cells);
+}
+
+static bool list_page(struct ctl_listing *l, struct store_page *page, struct err *err)
+{
+    return store_device_page(l->ctl->store, l->of, page, list_one, l, err);
 }
 
 static int list_filter(struct ctl *ctl, const struct ctl_args *a, const struct ctl_fleet *f,
@@ -73,56 +71,33 @@ int ctl_device_list(struct ctl *ctl, const struct ctl_args *a)
     struct store_device_filter filter = {.state = -1};
     struct store_group group;
     struct store_policy policy;
-    struct listing l = {.list = NULL};
+    struct ctl_listing l = {.ctl = ctl, .args = a, .of = &filter};
     struct ctl_fleet f;
-    struct err err = {0};
-    char cursor[STORE_CURSOR_MAX] = "";
-    bool good = true;
     int rc;
     if ((rc = ctl_fleet_begin(ctl, false, &f)) ||
-        (rc = list_filter(ctl, a, &f, &filter, &group, &policy)) ||
-        (rc = ctl_arg_number(ctl, a, "limit", 0, INT32_MAX, 50, &l.page.limit)))
+        (rc = list_filter(ctl, a, &f, &filter, &group, &policy)) || (rc = ctl_listing_limit(&l)))
         return rc;
-    l.list = ctl_list_new(ctl, list_columns, sizeof list_columns / sizeof list_columns[0]);
-    do {
-        struct store_page page = {.after = cursor, .limit = ctl_page_size(&l.page)};
-        good = store_device_page(ctl->store, &filter, &page, list_one, &l, &err);
-        memcpy(cursor, page.next, sizeof page.next);
-        l.page.more = good && *cursor;
-    } while (l.page.more && ctl_page_size(&l.page) > 0);
-    ctl_list_end(l.list);
-    if (!good)
-        return ctl_fail_err(ctl, &err, NULL);
-    ctl_paging_note(ctl, &l.page, "device", "devices");
-    return CTL_DONE;
+    return ctl_listing_show(&l, list_columns, sizeof list_columns / sizeof list_columns[0],
+                            list_page, "device", "devices");
 }
 
 /* ---- show ---- */
 
 struct gathered {
     struct ctl *ctl;
-    const struct ctl_fleet *f;
-    char text[1024];
-    size_t n;
+    struct ctl_words names;
     uint64_t count;
     struct store_cert newest; /* without DER */
     int64_t now;
 };
-
-static void append(struct gathered *g, const char *name, const char *more)
-{
-    if (g->n < sizeof g->text)
-        g->n += (size_t)snprintf(g->text + g->n, sizeof g->text - g->n, "%s%s%s", g->n ? ", " : "",
-                                 name, more);
-}
 
 static void one_group(void *ctx, const struct store_tie *t)
 {
     struct gathered *g = ctx;
     struct store_group group;
     struct err ignored = {0};
-    append(g, store_group_get(g->ctl->store, t->holder, &group, &ignored) ? group.name : t->holder,
-           "");
+    bool known = store_group_get(g->ctl->store, t->holder, &group, &ignored);
+    ctl_words_add(&g->names, known ? group.name : t->holder, "");
 }
 
 static void one_policy(void *ctx, const struct store_reach *r)
@@ -133,7 +108,8 @@ static void one_policy(void *ctx, const struct store_reach *r)
     char how[120] = "";
     if (r->way != WAY_DEVICE)
         snprintf(how, sizeof how, " (by group %s)", r->group_name);
-    append(g, store_policy_get(g->ctl->store, r->policy, &p, &ignored) ? p.name : r->policy, how);
+    bool known = store_policy_get(g->ctl->store, r->policy, &p, &ignored);
+    ctl_words_add(&g->names, known ? p.name : r->policy, how);
 }
 
 static void one_cert(void *ctx, const struct store_cert *c)
@@ -166,8 +142,8 @@ static bool show_belongings(struct ctl *ctl, struct ctl_show *s, const struct st
         !store_cert_page(ctl->store, &of_device, &held, one_cert, &certs, err) ||
         !store_challenge_page(ctl->store, &theirs, &open, one_challenge, &challenges, err))
         return false;
-    ctl_show_text(s, "groups", groups.text);
-    ctl_show_text(s, "policies", policies.text);
+    ctl_show_text(s, "groups", groups.names.text);
+    ctl_show_text(s, "policies", policies.names.text);
     ctl_show_number(s, "certificates", (int64_t)certs.count);
     if (certs.count) {
         hex_encode(view_of(certs.newest.serial, certs.newest.serial_len), serial);
@@ -232,36 +208,15 @@ static int read_members(struct ctl *ctl, const struct ctl_args *a, struct store_
     return rc;
 }
 
-static int new_name(struct ctl *ctl, const char *name, struct store_device *d)
-{
-    size_t n = strlen(name);
-    if (n >= sizeof d->name)
-        return ctl_fail(ctl, CTL_USAGE, NULL, "the name has %zu octets, %zu at most", n,
-                        sizeof d->name - 1);
-    memcpy(d->name, name, n + 1);
-    return CTL_DONE;
-}
-
-static void print_made(struct ctl *ctl, const struct store_device *d)
-{
-    struct ctl_show s;
-    if (!ctl->json && !ctl->csv) {
-        printf("%s\n", d->id);
-        return;
-    }
-    ctl_show_start(&s, ctl);
-    show_device(&s, d);
-    ctl_show_end(&s);
-}
-
 int ctl_device_new(struct ctl *ctl, const struct ctl_args *a)
 {
     struct store_device d = {.id = ""};
     struct ctl_fleet f;
+    struct ctl_show s;
     struct err err = {0};
     int rc;
-    if ((rc = new_name(ctl, a->id[0], &d)) || (rc = read_members(ctl, a, &d)) ||
-        (rc = ctl_fleet_begin(ctl, false, &f)))
+    if ((rc = ctl_name_text(ctl, a->id[0], d.name, sizeof d.name)) ||
+        (rc = read_members(ctl, a, &d)) || (rc = ctl_fleet_begin(ctl, false, &f)))
         return rc;
     if (ctl->dry_run) {
         ctl_note(ctl, "would make device %s", d.name);
@@ -269,7 +224,10 @@ int ctl_device_new(struct ctl *ctl, const struct ctl_args *a)
     }
     if (!fleet_device_new(&f.fleet, &d, &err))
         return ctl_fail_err(ctl, &err, NULL);
-    print_made(ctl, &d);
+    if (ctl_show_made(&s, ctl, d.id)) {
+        show_device(&s, &d);
+        ctl_show_end(&s);
+    }
     ctl_note(ctl, "device %s  next: scepctl policy assign POLICY %s", d.name, d.id);
     return CTL_DONE;
 }
@@ -282,7 +240,8 @@ int ctl_device_edit(struct ctl *ctl, const struct ctl_args *a)
     const char *name = ctl_arg(a, "name");
     int rc;
     if ((rc = ctl_fleet_begin(ctl, false, &f)) || (rc = ctl_find_device(ctl, &f, a->id[0], &d)) ||
-        (name && (rc = new_name(ctl, name, &d))) || (rc = read_members(ctl, a, &d)))
+        (name && (rc = ctl_name_text(ctl, name, d.name, sizeof d.name))) ||
+        (rc = read_members(ctl, a, &d)))
         return rc;
     if (ctl->dry_run) {
         ctl_note(ctl, "would change device %s", d.name);

@@ -114,17 +114,91 @@ int ctl_arg_text(struct ctl *ctl, const struct ctl_args *a, const char *name, ch
     return CTL_DONE;
 }
 
-size_t ctl_page_size(const struct ctl_paging *p)
+int ctl_name_text(struct ctl *ctl, const char *name, char *to, size_t cap)
 {
-    uint64_t left = p->limit ? (uint64_t)p->limit - p->shown : STORE_PAGE_MAX;
+    size_t n = strlen(name);
+    if (n >= cap)
+        return ctl_fail(ctl, CTL_USAGE, NULL, "the name has %zu octets, %zu at most", n, cap - 1);
+    memcpy(to, name, n + 1);
+    return CTL_DONE;
+}
+
+/* ---- lists ---- */
+
+int ctl_listing_limit(struct ctl_listing *l)
+{
+    return ctl_arg_number(l->ctl, l->args, "limit", 0, INT32_MAX, 50, &l->limit);
+}
+
+void ctl_listing_row(struct ctl_listing *l, const struct ctl_cell *cells)
+{
+    l->shown++;
+    ctl_list_row(l->list, cells);
+}
+
+static size_t page_size(const struct ctl_listing *l)
+{
+    uint64_t left = l->limit ? (uint64_t)l->limit - l->shown : STORE_PAGE_MAX;
     return left < STORE_PAGE_MAX ? (size_t)left : STORE_PAGE_MAX;
 }
 
-void ctl_paging_note(const struct ctl *ctl, const struct ctl_paging *p, const char *one,
-                     const char *many)
+/* With what could not be seen: "50 devices, and there are more: --limit 0 for all". */
+static int listing_end(struct ctl_listing *l, const struct err *failed, const char *one,
+                       const char *many)
 {
-    ctl_note(ctl, "%llu %s%s", (unsigned long long)p->shown, p->shown == 1 ? one : many,
-             p->more ? ", and there are more: --limit 0 for all" : "");
+    ctl_list_end(l->list);
+    if (failed)
+        return ctl_fail_err(l->ctl, failed, NULL);
+    ctl_note(l->ctl, "%llu %s%s", (unsigned long long)l->shown, l->shown == 1 ? one : many,
+             l->more ? ", and there are more: --limit 0 for all" : "");
+    return CTL_DONE;
+}
+
+int ctl_listing_show(struct ctl_listing *l, const struct ctl_column *columns, size_t n,
+                     bool (*page)(struct ctl_listing *l, struct store_page *page, struct err *err),
+                     const char *one, const char *many)
+{
+    struct err err = {0};
+    char cursor[STORE_CURSOR_MAX] = "";
+    bool good = true;
+    l->list = ctl_list_new(l->ctl, columns, n);
+    do {
+        struct store_page p = {.after = cursor, .limit = page_size(l)};
+        good = page(l, &p, &err);
+        memcpy(cursor, p.next, sizeof p.next);
+        l->more = good && *cursor;
+    } while (l->more && page_size(l) > 0);
+    return listing_end(l, good ? NULL : &err, one, many);
+}
+
+void ctl_words_add(struct ctl_words *w, const char *word, const char *more)
+{
+    if (w->n < sizeof w->text)
+        w->n += (size_t)snprintf(w->text + w->n, sizeof w->text - w->n, "%s%s%s", w->n ? ", " : "",
+                                 word, more);
+}
+
+void ctl_show_cells(struct ctl_show *s, const struct ctl_column *columns, size_t n,
+                    const struct ctl_cell *cells)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (columns[i].kind == CTL_TIME)
+            ctl_show_time(s, columns[i].key, cells[i].number);
+        else if (columns[i].kind == CTL_NUMBER)
+            ctl_show_number(s, columns[i].key, cells[i].number);
+        else
+            ctl_show_text(s, columns[i].key, cells[i].text);
+    }
+}
+
+bool ctl_show_made(struct ctl_show *s, struct ctl *ctl, const char *id)
+{
+    if (!ctl->json && !ctl->csv) {
+        printf("%s\n", id);
+        return false;
+    }
+    ctl_show_start(s, ctl);
+    return true;
 }
 
 /* ---- effects ---- */
@@ -232,6 +306,46 @@ void ctl_progress_end(struct ctl_progress *p)
     p->line = false;
 }
 
+/* ---- taking away ---- */
+
+void ctl_plan_note(const struct ctl *ctl, const struct fleet_effects *plan, const char *what,
+                   const char *lose)
+{
+    char text[400];
+    ctl_effects_text(plan, lose, text, sizeof text);
+    ctl_note(ctl, "%s%s: %s", ctl->dry_run ? "would " : "to ", what, text);
+}
+
+static bool taking_step(void *ctx, const struct fleet_effects *e)
+{
+    struct ctl_taking *t = ctx;
+    ctl_progress_show(&t->progress, e->certificates + e->requests + e->challenges, t->of);
+    return !ctl_interrupted();
+}
+
+struct fleet_effects ctl_taking_begin(struct ctl_taking *t, struct ctl *ctl, uint64_t of)
+{
+    ctl_interrupts_watch();
+    *t = (struct ctl_taking){
+        .ctl = ctl, .progress = ctl_progress_start(ctl, "taken back"), .of = of};
+    return (struct fleet_effects){.step = taking_step, .ctx = t};
+}
+
+int ctl_taking_end(struct ctl_taking *t, const struct err *failed, const struct fleet_effects *done,
+                   const char *what, const char *lost)
+{
+    char text[400];
+    ctl_progress_end(&t->progress);
+    if (failed)
+        return ctl_fail_err(t->ctl, failed, NULL);
+    ctl_effects_text(done, lost, text, sizeof text);
+    if (done->stopped)
+        return ctl_fail(t->ctl, CTL_INTERRUPTED, "the same command goes on", "interrupted: %s",
+                        text);
+    ctl_note(t->ctl, "%s: %s", what, text);
+    return CTL_DONE;
+}
+
 /* ---- history ---- */
 
 static const struct ctl_column history_columns[] = {
@@ -242,12 +356,7 @@ static const struct ctl_column history_columns[] = {
     {NULL, "challenge", CTL_TEXT, false},   {NULL, "seq", CTL_NUMBER, false},
 };
 
-struct listing {
-    struct ctl_list *list;
-    struct ctl_paging page;
-};
-
-static void attempt_row(struct ctl_list *l, const struct store_attempt *a)
+static void attempt_row(struct ctl_listing *l, const struct store_attempt *a)
 {
     static const char *const results[] = {"issued",  "renewed", "pending", "repeated",
                                           "refused", "failed",  "counted", "silent"};
@@ -261,45 +370,40 @@ static void attempt_row(struct ctl_list *l, const struct store_attempt *a)
                                      {a->serial, 0},
                                      {a->challenge, 0},
                                      {NULL, (int64_t)a->seq}};
-    ctl_list_row(l, cells);
+    ctl_listing_row(l, cells);
 }
 
-static void audit_row(struct ctl_list *l, const struct store_audit *a)
+static void audit_row(struct ctl_listing *l, const struct store_audit *a)
 {
     const struct ctl_cell cells[] = {
         {NULL, a->at}, {a->event, 0}, {"", 0}, {a->actor, 0}, {a->text, 0},
         {"", 0},       {"", 0},       {"", 0}, {"", 0},       {NULL, (int64_t)a->seq}};
-    ctl_list_row(l, cells);
+    ctl_listing_row(l, cells);
 }
 
 static bool history_row(void *ctx, const struct fleet_event *e)
 {
-    struct listing *l = ctx;
-    if (l->page.limit && l->page.shown == (uint64_t)l->page.limit) {
-        l->page.more = true;
+    struct ctl_listing *l = ctx;
+    if (l->limit && l->shown == (uint64_t)l->limit) {
+        l->more = true;
         return false;
     }
-    l->page.shown++;
     if (e->attempt)
-        attempt_row(l->list, e->attempt);
+        attempt_row(l, e->attempt);
     else
-        audit_row(l->list, e->audit);
+        audit_row(l, e->audit);
     return true;
 }
 
 int ctl_history(struct ctl *ctl, const struct ctl_args *a, const struct ctl_fleet *f,
                 const char *id)
 {
-    struct listing l = {.list = NULL};
+    struct ctl_listing l = {.ctl = ctl, .args = a};
     struct err err = {0};
-    int rc = ctl_arg_number(ctl, a, "limit", 0, INT32_MAX, 50, &l.page.limit);
+    int rc = ctl_listing_limit(&l);
     if (rc)
         return rc;
     l.list = ctl_list_new(ctl, history_columns, sizeof history_columns / sizeof history_columns[0]);
     bool good = fleet_history(&f->fleet, id, (struct fleet_cursor){0, 0}, history_row, &l, &err);
-    ctl_list_end(l.list);
-    if (!good)
-        return ctl_fail_err(ctl, &err, NULL);
-    ctl_paging_note(ctl, &l.page, "event", "events");
-    return CTL_DONE;
+    return listing_end(&l, good ? NULL : &err, "event", "events");
 }

@@ -29,12 +29,6 @@ static const struct ctl_column list_columns[] = {
     {NULL, "version", CTL_NUMBER, false},
 };
 
-struct listing {
-    struct ctl *ctl;
-    struct ctl_list *list;
-    struct ctl_paging page;
-};
-
 static void key_text(const struct store_policy *p, char out[24])
 {
     if (strcmp(p->key_type, "ec") == 0)
@@ -45,10 +39,8 @@ static void key_text(const struct store_policy *p, char out[24])
 
 static void list_one(void *ctx, const struct store_policy *p)
 {
-    struct listing *l = ctx;
     char key[24];
     key_text(p, key);
-    l->page.shown++;
     const struct ctl_cell cells[] = {{p->id, 0},
                                      {p->name, 0},
                                      {p->paused ? "paused" : "active", 0},
@@ -62,39 +54,30 @@ static void list_one(void *ctx, const struct store_policy *p)
                                      {NULL, p->changed_at},
                                      {p->changed_by, 0},
                                      {NULL, (int64_t)p->version}};
-    ctl_list_row(l->list, cells);
+    ctl_listing_row(ctx, cells);
+}
+
+static bool list_page(struct ctl_listing *l, struct store_page *page, struct err *err)
+{
+    return store_policy_page(l->ctl->store, ctl_arg(l->args, "search"), page, list_one, l, err);
 }
 
 int ctl_policy_list(struct ctl *ctl, const struct ctl_args *a)
 {
-    struct listing l = {.ctl = ctl};
-    struct err err = {0};
-    char cursor[STORE_CURSOR_MAX] = "";
-    bool good = true;
+    struct ctl_listing l = {.ctl = ctl, .args = a};
     int rc;
-    if ((rc = ctl_arg_number(ctl, a, "limit", 0, INT32_MAX, 50, &l.page.limit)) ||
-        (rc = ctl_need_store(ctl)))
+    if ((rc = ctl_listing_limit(&l)) || (rc = ctl_need_store(ctl)))
         return rc;
-    l.list = ctl_list_new(ctl, list_columns, sizeof list_columns / sizeof list_columns[0]);
-    do {
-        struct store_page page = {.after = cursor, .limit = ctl_page_size(&l.page)};
-        good = store_policy_page(ctl->store, ctl_arg(a, "search"), &page, list_one, &l, &err);
-        memcpy(cursor, page.next, sizeof page.next);
-        l.page.more = good && *cursor;
-    } while (l.page.more && ctl_page_size(&l.page) > 0);
-    ctl_list_end(l.list);
-    if (!good)
-        return ctl_fail_err(ctl, &err, NULL);
-    ctl_paging_note(ctl, &l.page, "policy", "policies");
-    return CTL_DONE;
+    return ctl_listing_show(&l, list_columns, sizeof list_columns / sizeof list_columns[0],
+                            list_page, "policy", "policies");
 }
 
 /* ---- show ---- */
 
 struct targets {
     struct ctl *ctl;
-    char text[1024];
-    size_t n, count;
+    struct ctl_words names;
+    size_t count;
 };
 
 static void one_target(void *ctx, const struct store_tie *t)
@@ -104,14 +87,13 @@ static void one_target(void *ctx, const struct store_tie *t)
     struct store_group g;
     struct err ignored = {0};
     const char *name = t->held;
-    if (all->count++ >= 20 || all->n >= sizeof all->text)
+    if (all->count++ >= 20)
         return;
     if (strncmp(t->held, "grp_", 4) == 0 && store_group_get(all->ctl->store, t->held, &g, &ignored))
         name = g.name;
     else if (store_device_get(all->ctl->store, t->held, &d, &ignored))
         name = d.name;
-    all->n += (size_t)snprintf(all->text + all->n, sizeof all->text - all->n, "%s%s",
-                               all->n ? ", " : "", name);
+    ctl_words_add(&all->names, name, "");
 }
 
 static void show_policy(struct ctl_show *s, const struct store_policy *p)
@@ -154,7 +136,7 @@ int ctl_policy_show(struct ctl *ctl, const struct ctl_args *a)
         return ctl_fail_err(ctl, &err, NULL);
     ctl_show_start(&s, ctl);
     show_policy(&s, &p);
-    ctl_show_text(&s, "assigned_to", all.text);
+    ctl_show_text(&s, "assigned_to", all.names.text);
     ctl_show_end(&s);
     if (all.count > 20)
         ctl_note(ctl, "assigned to %zu%s; scepctl device list --policy %s", all.count,
@@ -228,11 +210,8 @@ int ctl_policy_new(struct ctl *ctl, const struct ctl_args *a)
     struct ctl_show s;
     struct err err = {0};
     int rc;
-    if (strlen(a->id[0]) >= sizeof p.name)
-        return ctl_fail(ctl, CTL_USAGE, NULL, "the name has %zu octets, %zu at most",
-                        strlen(a->id[0]), sizeof p.name - 1);
-    memcpy(p.name, a->id[0], strlen(a->id[0]) + 1);
-    if ((rc = read_members(ctl, a, &p)) || (rc = ctl_fleet_begin(ctl, false, &f)))
+    if ((rc = ctl_name_text(ctl, a->id[0], p.name, sizeof p.name)) ||
+        (rc = read_members(ctl, a, &p)) || (rc = ctl_fleet_begin(ctl, false, &f)))
         return rc;
     if (ctl->dry_run) {
         ctl_note(ctl, "would make policy %s", p.name);
@@ -240,12 +219,9 @@ int ctl_policy_new(struct ctl *ctl, const struct ctl_args *a)
     }
     if (!fleet_policy_new(&f.fleet, &p, &w, &err))
         return ctl_fail_err(ctl, &err, NULL);
-    if (ctl->json || ctl->csv) {
-        ctl_show_start(&s, ctl);
+    if (ctl_show_made(&s, ctl, p.id)) {
         show_policy(&s, &p);
         ctl_show_end(&s);
-    } else {
-        printf("%s\n", p.id);
     }
     warn(ctl, &w);
     ctl_note(ctl, "policy %s  next: scepctl policy assign %s DEVICE|GROUP", p.name, p.id);
@@ -337,19 +313,6 @@ int ctl_policy_assign(struct ctl *ctl, const struct ctl_args *a)
 
 /* ---- unassign, remove ---- */
 
-struct taking {
-    struct ctl *ctl;
-    struct ctl_progress progress;
-    uint64_t of;
-};
-
-static bool step(void *ctx, const struct fleet_effects *e)
-{
-    struct taking *t = ctx;
-    ctl_progress_show(&t->progress, e->certificates + e->requests + e->challenges, t->of);
-    return !ctl_interrupted();
-}
-
 /* One plan, by the same function that does it; `target` NULL: the policy goes. */
 static bool take(const struct ctl_fleet *f, const struct store_policy *p, const char *target,
                  struct fleet_effects *e, struct err *err)
@@ -361,33 +324,24 @@ static bool take(const struct ctl_fleet *f, const struct store_policy *p, const 
 static int take_away(struct ctl *ctl, const struct ctl_fleet *f, const struct store_policy *p,
                      const char *target)
 {
-    struct taking t = {.ctl = ctl};
-    struct fleet_effects plan = {.dry_run = true}, done = {.step = step, .ctx = &t};
+    struct ctl_taking t;
+    struct fleet_effects plan = {.dry_run = true}, done;
     struct err err = {0};
-    char text[400];
+    char what[320];
     int rc;
     if (!take(f, p, target, &plan, &err))
         return ctl_fail_err(ctl, &err, NULL);
-    ctl_effects_text(&plan, "would lose the policy", text, sizeof text);
-    ctl_note(ctl, "%s%s %s%s%s: %s", ctl->dry_run ? "would " : "to ",
-             target ? "unassign" : "remove", p->name, target ? " from " : "", target ? target : "",
-             text);
+    snprintf(what, sizeof what, "%s %s%s%s", target ? "unassign" : "remove", p->name,
+             target ? " from " : "", target ? target : "");
+    ctl_plan_note(ctl, &plan, what, "would lose the policy");
     if (ctl->dry_run)
         return ctl->expect ? ctl_effects_confirm(ctl, &plan, "") : CTL_DONE;
     if ((rc = ctl_effects_confirm(ctl, &plan, target ? "Unassign?" : "Remove?")))
         return rc;
-    ctl_interrupts_watch();
-    t.of = plan.certificates + plan.requests + plan.challenges;
-    t.progress = ctl_progress_start(ctl, "taken back");
+    done = ctl_taking_begin(&t, ctl, plan.certificates + plan.requests + plan.challenges);
     bool good = take(f, p, target, &done, &err);
-    ctl_progress_end(&t.progress);
-    if (!good)
-        return ctl_fail_err(ctl, &err, NULL);
-    ctl_effects_text(&done, "lost the policy", text, sizeof text);
-    if (done.stopped)
-        return ctl_fail(ctl, CTL_INTERRUPTED, "the same command goes on", "interrupted: %s", text);
-    ctl_note(ctl, "%s %s: %s", target ? "unassigned" : "removed", p->name, text);
-    return CTL_DONE;
+    snprintf(what, sizeof what, "%s %s", target ? "unassigned" : "removed", p->name);
+    return ctl_taking_end(&t, good ? NULL : &err, &done, what, "lost the policy");
 }
 
 int ctl_policy_unassign(struct ctl *ctl, const struct ctl_args *a)
