@@ -298,6 +298,7 @@ static void print_token(struct ctl *ctl, const struct store_token *t, const char
         json_t *o = json_pack("{s:s,s:s,s:s}", "id", t->id, "admin", name, "secret", text);
         ctl_json_text(o, "label", t->label);
         ctl_json_line(o);
+        json_decref(o);
         return;
     }
     printf("%s\n", text);
@@ -420,11 +421,14 @@ int ctl_console(struct ctl *ctl, const struct ctl_args *a)
                        text, &t, &err))
         return ctl_fail_err(ctl, &err, NULL);
     console_url(ctl->config, url);
-    if (ctl->json)
-        ctl_json_line(json_pack("{s:o,s:s}", "url", json_sprintf("%s/ui/#c=%s", url, text), "admin",
-                                admin.name));
-    else
+    if (ctl->json) {
+        json_t *o = json_pack("{s:o,s:s}", "url", json_sprintf("%s/ui/#c=%s", url, text), "admin",
+                              admin.name);
+        ctl_json_line(o);
+        json_decref(o);
+    } else {
         printf("%s/ui/#c=%s\n", url, text);
+    }
     ctl_note(ctl, "signs %s in, once, within 5 minutes", admin.name);
     OPENSSL_cleanse(text, sizeof text);
     return CTL_DONE;
