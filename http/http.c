@@ -5,6 +5,8 @@
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
 #include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -468,6 +470,10 @@ bool http_bind(const char *address, int port, int *out, struct err *err)
 
 bool http_server_listen_fd(struct http_server *s, int fd, struct err *err)
 {
+    /* Connections have it from their listener (tcp(7)).  libevent writes 16 KiB at once, and
+     * without it the rest of a longer reply waits for an acknowledgement that the other side puts
+     * off for 40 ms. */
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
     struct evconnlistener *listener = evconnlistener_new(
         s->conns.base, NULL, NULL, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, BACKLOG, fd);
     if (!listener) {

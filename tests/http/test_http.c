@@ -1,6 +1,8 @@
 /* The HTTP server against raw sockets: every hole of libevent 2.1.12 that http.c closes, one by
  * one. */
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,6 +63,32 @@ START_TEST(get_and_post_on_one_connection)
     assert_header(
         "Content-Type: text/plain; charset=utf-8"); /* evhttp's own default is text/html */
     assert_alive(fd);
+    close(fd);
+}
+END_TEST
+
+/* The server's end of a connection, which this process has too. */
+static int other_end(int client)
+{
+    struct sockaddr_storage mine, theirs;
+    socklen_t n = sizeof mine, m;
+    ck_assert_int_eq(getsockname(client, (struct sockaddr *)&mine, &n), 0);
+    for (int fd = 3; fd < 1024; fd++) {
+        m = sizeof theirs;
+        if (fd != client && getpeername(fd, (struct sockaddr *)&theirs, &m) == 0 &&
+            ((struct sockaddr_in *)&theirs)->sin_port == ((struct sockaddr_in *)&mine)->sin_port)
+            return fd;
+    }
+    return -1;
+}
+
+START_TEST(the_rest_of_a_long_reply_waits_for_nobody)
+{
+    int fd = client_connect(&f), on = 0;
+    socklen_t n = sizeof on;
+    assert_alive(fd);
+    ck_assert_int_eq(getsockopt(other_end(fd), IPPROTO_TCP, TCP_NODELAY, &on, &n), 0);
+    ck_assert_int_ne(on, 0);
     close(fd);
 }
 END_TEST
@@ -734,6 +762,7 @@ int main(void)
     tcase_set_timeout(c, 40);
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, get_and_post_on_one_connection);
+    tcase_add_test(c, the_rest_of_a_long_reply_waits_for_nobody);
     tcase_add_test(c, head_has_the_length_and_no_body);
     tcase_add_test(c, a_borrowed_body_is_released_once);
     tcase_add_test(c, not_modified_has_no_body);
