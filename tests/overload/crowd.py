@@ -46,6 +46,7 @@ class Crowd(threading.Thread):
 
     def drop(self, fd):
         s, i, _ = self.open.pop(fd)
+        self.poll.unregister(fd)  # closing alone does not, while a process that was just forked has it too
         s.close()
         return i
 
