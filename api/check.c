@@ -259,12 +259,6 @@ int64_t api_query_int(const struct api_call *c, const char *name, int64_t otherw
     return value && number_parse(value, &n) ? n : otherwise;
 }
 
-bool api_query_bool(const struct api_call *c, const char *name)
-{
-    const char *value = api_query(c, name);
-    return value && strcmp(value, "true") == 0;
-}
-
 int64_t api_query_time(const struct api_call *c, const char *name, int64_t otherwise)
 {
     int64_t t;
@@ -505,13 +499,6 @@ bool api_bool(const struct api_call *c, const char *name, bool otherwise)
 {
     json_t *v = member(c, name);
     return json_is_boolean(v) ? json_is_true(v) : otherwise;
-}
-
-int64_t api_time(const struct api_call *c, const char *name, int64_t otherwise)
-{
-    int64_t t;
-    const char *s = api_string(c, name);
-    return s && api_time_parse(s, &t) ? t : otherwise;
 }
 
 int api_enum(const struct api_call *c, const char *name, int otherwise)

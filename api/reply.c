@@ -162,14 +162,6 @@ void api_reply_item(struct api_call *c, json_t *o, uint64_t version, const char 
     }
 }
 
-uint64_t api_expected(const struct api_call *c)
-{
-    const char *h = c->request->header[API_IF_MATCH];
-    unsigned long long v;
-    int n = 0;
-    return h && sscanf(h, "\"%llu\"%n", &v, &n) == 1 && !h[n] ? v : 0;
-}
-
 bool api_match(struct api_call *c, uint64_t version, json_t *current)
 {
     char tag[32];

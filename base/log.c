@@ -2,7 +2,6 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "base/text.h"
 
@@ -122,11 +121,4 @@ void log_event(const struct log *log, enum log_level level, const char *event, c
     va_start(ap, fmt);
     end(&l, fmt, ap);
     va_end(ap);
-}
-
-void log_to_stderr(void *ctx, enum log_level level, const char *line, size_t n)
-{
-    char now[32];
-    text_time(time(NULL), now);
-    fprintf(stderr, "ts=%s %.*s\n", now, (int)n, line);
 }

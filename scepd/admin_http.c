@@ -247,11 +247,6 @@ int admin_port(const struct admin *a)
     return a->server ? http_server_port(a->server) : -1;
 }
 
-unsigned admin_in_flight(const struct admin *a)
-{
-    return a->server ? http_server_in_flight(a->server) : 0;
-}
-
 void admin_drain(struct admin *a)
 {
     a->draining = true;

@@ -42,7 +42,6 @@ void admin_use(struct admin *a, const struct admin_sources *s);
 void admin_health(struct admin *a, int64_t now, struct health *out);
 void admin_survey(struct admin *a, struct survey *out);
 int admin_port(const struct admin *a); /* -1: none */
-unsigned admin_in_flight(const struct admin *a);
 /* /readyz and /healthz tell from now on that the end is near. */
 void admin_drain(struct admin *a);
 void admin_free(struct admin *a); /* NULL allowed */

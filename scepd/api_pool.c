@@ -188,11 +188,6 @@ bool api_pool_submit(struct api_pool *p, struct api_job *job)
     return taken;
 }
 
-size_t api_pool_waiting(struct api_pool *p)
-{
-    return fair_queue_waiting(&p->queue);
-}
-
 bool api_pool_new(const struct api_pool_options *o, struct api_pool **out, struct err *err)
 {
     struct api_pool *p = calloc(1, sizeof *p);

@@ -53,6 +53,5 @@ struct api_pool;
 bool api_pool_new(const struct api_pool_options *o, struct api_pool **out, struct err *err);
 /* Takes the job.  False, and it stays the caller's, when the queue is full or the pool stops. */
 bool api_pool_submit(struct api_pool *p, struct api_job *job);
-size_t api_pool_waiting(struct api_pool *p);
 /* Takes no more jobs, finishes those it has, ends the threads.  NULL allowed. */
 void api_pool_free(struct api_pool *p);

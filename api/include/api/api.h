@@ -179,14 +179,12 @@ const char *api_param(const struct api_call *c, const char *name);
 /* NULL when not given.  Checked by the route's table: enums are one of their values. */
 const char *api_query(const struct api_call *c, const char *name);
 int64_t api_query_int(const struct api_call *c, const char *name, int64_t otherwise);
-bool api_query_bool(const struct api_call *c, const char *name);
 int64_t api_query_time(const struct api_call *c, const char *name, int64_t otherwise);
 int api_query_enum(const struct api_call *c, const char *name, int otherwise); /* its place among the values */
 /* Members of the body, checked by the table.  NULL or `otherwise` when absent or null. */
 const char *api_string(const struct api_call *c, const char *name);
 int64_t api_int(const struct api_call *c, const char *name, int64_t otherwise);
 bool api_bool(const struct api_call *c, const char *name, bool otherwise);
-int64_t api_time(const struct api_call *c, const char *name, int64_t otherwise);
 int api_enum(const struct api_call *c, const char *name, int otherwise);
 bool api_has(const struct api_call *c, const char *name); /* also when it is null */
 
@@ -202,8 +200,6 @@ void api_reply_bytes(struct api_call *c, int status, const char *content_type, s
 void api_reply_header(struct api_call *c, const char *name, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* The client's If-Match against the item as it stands: true, go on; false, 412 was answered, with `current` (taken).  */
 bool api_match(struct api_call *c, uint64_t version, json_t *current);
-/* The version that If-Match names, for a verb that takes the expected one; 0 when it is "*" or absent. */
-uint64_t api_expected(const struct api_call *c);
 /* A problem (RFC 9457) of an own code, which stands in problem.c's list. */
 void api_problem(struct api_call *c, int status, const char *code, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 /* One more fault of the request (422 at the end, all of them at once): `pointer` "/subject" for the body, "?state" for the query. */

@@ -33,6 +33,3 @@ void log_end(struct log_line *l, const char *fmt, ...) __attribute__((format(pri
 void log_event(const struct log *log, enum log_level level, const char *event, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 const char *log_level_name(enum log_level level);
-
-/* A sink that writes to stderr with a time stamp. */
-void log_to_stderr(void *ctx, enum log_level level, const char *line, size_t n);
