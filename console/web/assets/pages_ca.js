@@ -1,6 +1,6 @@
 // @ts-check
 // What the authority has given and is asked for: requests, certificates, challenges, and the authority itself.
-import { html, useState, useEffect, useRef } from "./vendor.js";
+import { html, useState, useLayoutEffect, useRef } from "./vendor.js";
 import { call, useLive, useAction, href, go, enc, span } from "./api.js";
 import { Page, Facts, Section, List, Live, Table, Time, Chip, Mono, Link, Icon, Empty, Copy, Confirm, FormDialog, Dialog, Text, Choice, Trouble,
   FilterChips, FilterText, faultOf, saveFile, fileName, announce } from "./ui.js";
@@ -16,7 +16,7 @@ export function Requests({ at, can, id }) {
   const [dialog, set] = useState((null));
   const open = id;
   const show = (next) => go("/requests" + (next ? "/" + enc(next) : ""), at.query, true);
-  useEffect(() => {
+  useLayoutEffect(() => { // before anybody sees the page: the next key is about what it shows
     const key = (e) => {
       const t = (e.target);
       if (e.ctrlKey || e.metaKey || e.altKey || /^(INPUT|TEXTAREA|SELECT)$/.test(t.tagName) || document.querySelector("dialog[open]")) return;

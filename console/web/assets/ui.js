@@ -192,7 +192,7 @@ export function List({ path, query = {}, asked = query, caption, columns, idOf =
   const byId = new Map((items || []).map((i) => [idOf(i), i]));
   const rows = known.filter((id) => byId.has(id)).map((id) => byId.get(id));
   const fresh = items ? items.filter((i) => !known.includes(idOf(i))).length : 0;
-  useEffect(() => { if (onRows) onRows(rows); }, [items, shown]);
+  useLayoutEffect(() => { if (onRows) onRows(rows); }, [items, shown]);
   const pick = (id) => {
     const next = new Set(picked);
     if (!next.delete(id)) next.add(id);
