@@ -152,6 +152,9 @@ static void set_limits(CURL *c, struct exchange *x)
     curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, left > 1 ? left : 1L);
     curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, left > 3000 ? left / 2 : left > 1 ? left : 1L);
     curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+    /* A name that is not found in time: its thread is left behind, or all others would wait for it.
+     */
+    curl_easy_setopt(c, CURLOPT_QUICK_EXIT, 1L);
     curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(c, CURLOPT_PROXY, "");
     curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);

@@ -1,6 +1,8 @@
 /* Asking in this process: many threads, a server that hangs, answers nonsense or goes away, and an
  * end in the middle. */
 #include <arpa/inet.h>
+#include <dlfcn.h>
+#include <netdb.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -21,6 +23,42 @@ static pthread_t server;
 static atomic_int behaviour, seen;
 
 enum { ANSWER, HANG_UP, HUGE_ANSWER, SILENT };
+
+/* In place of libc's: a name server that says nothing, until the test lets it. */
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t moved;
+    bool silent;
+    int asked; /* under way */
+} names = {.lock = PTHREAD_MUTEX_INITIALIZER, .moved = PTHREAD_COND_INITIALIZER};
+
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
+                struct addrinfo **out)
+{
+    int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+    if (!name || strcmp(name, "silent.test") != 0) {
+        *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+        return real(name, service, hints, out);
+    }
+    pthread_mutex_lock(&names.lock);
+    names.asked++;
+    while (names.silent)
+        pthread_cond_wait(&names.moved, &names.lock);
+    names.asked--;
+    pthread_cond_broadcast(&names.moved);
+    pthread_mutex_unlock(&names.lock);
+    return EAI_AGAIN;
+}
+
+static void let_names_be_silent(bool silent)
+{
+    pthread_mutex_lock(&names.lock);
+    names.silent = silent;
+    pthread_cond_broadcast(&names.moved);
+    while (!silent && names.asked > 0)
+        pthread_cond_wait(&names.moved, &names.lock);
+    pthread_mutex_unlock(&names.lock);
+}
 
 static void say(int fd, const char *text)
 {
@@ -158,6 +196,24 @@ START_TEST(what_may_go_wrong)
 }
 END_TEST
 
+/* Nobody waits for a name server that says nothing but who asked for that name, and he no longer
+ * than his time: both questions come back while it is silent. */
+START_TEST(silent_name_server)
+{
+    int status;
+    config->webhook_n = 2;
+    snprintf(config->webhook[1].name, sizeof config->webhook[1].name, "nameless");
+    snprintf(config->webhook[1].url, sizeof config->webhook[1].url, "http://silent.test/");
+    config->webhook[1].timeout = 1;
+    let_names_be_silent(true);
+    struct outside *o = local();
+    ck_assert_int_eq(ask(o, "nameless", &status), OUTSIDE_TIMEOUT);
+    ck_assert_int_eq(ask(o, "hook", &status), OUTSIDE_ANSWERED);
+    outside_free(o);
+    let_names_be_silent(false);
+}
+END_TEST
+
 static atomic_int lost;
 
 static void on_answer(void *ctx, struct outside_answer *a)
@@ -188,6 +244,7 @@ int main(void)
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, from_many_threads);
     tcase_add_test(c, what_may_go_wrong);
+    tcase_add_test(c, silent_name_server);
     tcase_add_test(c, end_in_the_middle);
     suite_add_tcase(s, c);
     return check_main(s);
