@@ -12,10 +12,7 @@
 #define INTUNE_APPLICATION "0000000a-0000-0000-c000-000000000000"
 #define INTUNE_SCOPE "https://api.manage.microsoft.com//.default"
 #define VALIDATION_SERVICE "ScepRequestValidationFEService"
-#define REVOCATION_SERVICE "PkiConnectorFEService"
 #define VALIDATION_VERSION "2018-02-20"
-#define REVOCATION_VERSION "5019-05-05"
-#define REVOCATION_SUFFIX "CertificateAuthorityRequests/"
 
 /* A service seldom moves. */
 #define SERVICE_KEPT_US (INT64_C(24) * 3600 * 1000000)
@@ -117,17 +114,13 @@ static bool uuid(char out[37])
 static bool question_request(struct exchange *x, struct request *out, struct err *err)
 {
     const struct target *t = x->target;
-    bool revocation = strncmp(x->suffix, REVOCATION_SUFFIX, strlen(REVOCATION_SUFFIX)) == 0;
-    const char *service = revocation ? t->intune.revocation : t->intune.service;
     char id[37];
-    if (!service[0])
-        return err_set(err, ERR_IO, "Intune names no service for revocations");
-    *out = (struct request){.url = joined(service, x->suffix),
+    *out = (struct request){.url = joined(t->intune.service, x->suffix),
                             .post = x->post,
                             .type = x->type,
                             .body = buf_view(&x->body)};
     return (out->url && uuid(id) && add_token(t, out) && add_header(out, "client-request-id", id) &&
-            add_header(out, "api-version", revocation ? REVOCATION_VERSION : VALIDATION_VERSION) &&
+            add_header(out, "api-version", VALIDATION_VERSION) &&
             add_header(out, "UserAgent", "scepd")) ||
            err_memory(err);
 }
@@ -186,16 +179,14 @@ static bool take_endpoints(struct exchange *x, json_t *answer, int64_t now_us, s
 {
     struct intune *i = &x->target->intune;
     json_t *list = json_object_get(answer, "value"), *one;
-    char validation[512] = "", revocation[512] = "";
+    char validation[512] = "";
     size_t at;
     json_array_foreach(list, at, one)
     {
         const char *name = json_string_value(json_object_get(one, "providerName"));
         const char *uri = json_string_value(json_object_get(one, "uri"));
-        bool v = name && strcmp(name, VALIDATION_SERVICE) == 0;
-        if (!name || !uri || (!v && strcmp(name, REVOCATION_SERVICE) != 0))
-            continue;
-        if (!service_url(x->target, uri, v ? validation : revocation, err))
+        if (name && uri && strcmp(name, VALIDATION_SERVICE) == 0 &&
+            !service_url(x->target, uri, validation, err))
             return false;
     }
     if (!validation[0])
@@ -203,8 +194,8 @@ static bool take_endpoints(struct exchange *x, json_t *answer, int64_t now_us, s
                        "Graph names no " VALIDATION_SERVICE
                        ": has the application the permission scep_challenge_provider?");
     memcpy(i->service, validation, sizeof validation);
-    memcpy(i->revocation, revocation, sizeof revocation);
     i->service_until_us = now_us + SERVICE_KEPT_US;
+    buf_wipe(&i->token); /* it was for Graph: until the next one comes nothing is ready */
     return true;
 }
 

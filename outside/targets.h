@@ -20,7 +20,6 @@ struct intune { /* what was found out for a target of that kind; see intune.c */
     struct buf token;             /* owned; empty: none */
     int64_t token_until_us;
     char service[512];            /* URL of the validation service; "": not found yet */
-    char revocation[512];         /* of the service for revocations; "": there is none */
     int64_t service_until_us;
     struct exchange *preparing;   /* finds out; the others wait */
     struct exchanges waiting;
@@ -35,7 +34,7 @@ struct target {
     struct buf secret[TARGET_SECRETS]; /* owned, wiped; NUL-terminated */
     struct buf ca;                /* PEM; empty: the system's */
     int timeout_ms, retries;
-    bool insecure;
+    bool insecure;                /* Intune: Graph may name a service by http */
     char tenant[64], client_id[64], login_url[256], graph_url[256];
     struct intune intune;
     /* how it is */

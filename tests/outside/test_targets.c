@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "check_main.h"
-#include "targets.h"
+#include "exchange.h"
 
 static struct err err;
 static struct config *config;
@@ -126,6 +126,36 @@ START_TEST(too_many)
 }
 END_TEST
 
+static int take(struct target *t, int stage, const char *answer)
+{
+    struct exchange x = {.target = t, .stage = stage, .answer = {.status = 200}};
+    int next = 0;
+    ck_assert(buf_append_str(&x.answer.body, answer));
+    ck_assert_msg(intune_take(&x, 1, &next, &err), "%s", err.text);
+    buf_clear(&x.answer.body);
+    return next;
+}
+
+/* No question is asked with the token that was for Graph. */
+START_TEST(what_intune_needs)
+{
+    static const char token[] = "{\"access_token\":\"abc\",\"expires_in\":3600}";
+    struct target t = {.kind = OUTSIDE_INTUNE};
+    ck_assert_int_eq(intune_first_stage(&t, 1), INTUNE_GRAPH_TOKEN);
+    ck_assert_int_eq(take(&t, INTUNE_GRAPH_TOKEN, token), INTUNE_ENDPOINTS);
+    ck_assert(!intune_ready(&t, 2));
+    ck_assert_int_eq(
+        take(&t, INTUNE_ENDPOINTS,
+             "{\"value\":[{\"providerName\":\"PkiConnectorFEService\",\"uri\":\"x\"},"
+             "{\"providerName\":\"ScepRequestValidationFEService\",\"uri\":\"https://x/y\"}]}"),
+        INTUNE_TOKEN);
+    ck_assert(!intune_ready(&t, 2));
+    ck_assert_int_eq(take(&t, INTUNE_TOKEN, token), INTUNE_READY);
+    ck_assert(intune_ready(&t, 2));
+    buf_wipe(&t.intune.token);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("outside/targets");
@@ -135,6 +165,7 @@ int main(void)
     tcase_add_test(c, names);
     tcase_add_test(c, left_alone);
     tcase_add_test(c, too_many);
+    tcase_add_test(c, what_intune_needs);
     suite_add_tcase(s, c);
     return check_main(s);
 }
