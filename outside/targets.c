@@ -72,7 +72,8 @@ static bool read_secrets(const char *path, size_t lines, size_t shortest, struct
                          path, n, shortest);
         else if (memchr(line, '\0', n))
             ok = err_set(err, ERR_CONFIG, "%s is no text", path);
-        else if (!buf_append(&t->secret[found], line, n) || !buf_append(&t->secret[found], "", 1))
+        else if (!buf_reserve(&t->secret[found], n + 1) || /* once: no copy stays behind */
+                 !buf_append(&t->secret[found], line, n) || !buf_append(&t->secret[found], "", 1))
             ok = err_memory(err);
         found++;
     }
@@ -118,7 +119,6 @@ static bool load_upstream(const struct config_upstream *u, struct target *t, str
     t->auth = u->auth;
     t->timeout_ms = u->timeout * 1000;
     t->retries = u->retries;
-    t->insecure = u->insecure;
     TAILQ_INIT(&t->intune.waiting);
     return (!u->password_file[0] || read_secrets(u->password_file, 1, 1, t, err)) &&
            (!u->ca_file[0] || read_whole(u->ca_file, CA_FILE_MAX, false, &t->ca, err));
