@@ -130,17 +130,20 @@ static void link_broken(struct outside *o, struct link *l)
 {
     struct call *c;
     struct calls asked = TAILQ_HEAD_INITIALIZER(asked);
+    pthread_mutex_lock(&o->lock);
+    bool stopping = o->stop;
+    pthread_mutex_unlock(&o->lock);
     TAILQ_CONCAT(&asked, &l->asked, entry);
     link_close(l);
     if (o->current == l) {
         o->current = NULL;
-        if (!o->stop)
+        if (!stopping)
             log_event(o->options.log, LOG_LEVEL_ERROR, "outside.ended",
                       "the process that asks servers elsewhere has ended");
     }
     while ((c = TAILQ_FIRST(&asked))) {
         TAILQ_REMOVE(&asked, c, entry);
-        if (c->repeatable && c->handed_over++ < HANDED_OVER && !o->stop) {
+        if (c->repeatable && c->handed_over++ < HANDED_OVER && !stopping) {
             pthread_mutex_lock(&o->lock);
             TAILQ_INSERT_HEAD(&o->fresh, c, entry);
             pthread_mutex_unlock(&o->lock);

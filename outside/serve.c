@@ -10,6 +10,7 @@
 
 #include "base/text.h"
 #include "exchange.h"
+#include "outside/webhook.h"
 #include "sign.h"
 #include "wire.h"
 
@@ -28,6 +29,7 @@ struct serving {
     struct buf in, out;
     struct exchanges flying;   /* libcurl has them */
     struct exchanges sleeping; /* wait for their next try */
+    bool broken;               /* somebody cannot be answered: the connection ends, and says so */
 };
 
 static int64_t now_us(void)
@@ -60,17 +62,31 @@ static void exchange_free(struct serving *s, struct exchange *x)
     free(x);
 }
 
+/* Is a server that answers so in order?  What an upstream is sent are strangers' octets: that it
+ * stumbles over some says nothing of what others send. */
+static bool in_order(const struct exchange *x)
+{
+    int status = x->answer.status;
+    return x->answer.result == OUTSIDE_ANSWERED &&
+           (status < 500 || (x->kind == OUTSIDE_UPSTREAM && (status < 502 || status > 504)));
+}
+
+static void put_answer(struct serving *s, uint64_t number, struct outside_answer *a)
+{
+    if (wire_put_answer(&s->out, number, a))
+        return;
+    buf_wipe(&a->body);
+    a->result = OUTSIDE_BUSY;
+    s->broken = !wire_put_answer(&s->out, number, a) || s->broken;
+}
+
 static void finish(struct serving *s, struct exchange *x)
 {
-    struct outside_answer *a = &x->answer;
-    a->seconds = (double)(now_us() - x->begun_us) / 1e6;
+    x->answer.seconds = (double)(now_us() - x->begun_us) / 1e6;
     if (x->begun)
-        target_done(x->target, a->result == OUTSIDE_ANSWERED && a->status < 500, now_us());
-    if (x->number && !wire_put_answer(&s->out, x->number, a)) {
-        buf_clear(&a->body);
-        a->result = OUTSIDE_BUSY;
-        wire_put_answer(&s->out, x->number, a);
-    }
+        target_done(x->target, in_order(x), now_us());
+    if (x->number)
+        put_answer(s, x->number, &x->answer);
     exchange_free(s, x);
 }
 
@@ -403,12 +419,26 @@ static bool copy_text(struct view v, char **out)
     return *out != NULL;
 }
 
+/* What stands behind the address of the configuration leads to no other host and no other page. */
+static bool suffix_good(const struct wire_question *q)
+{
+    static const char *const intune[] = {INTUNE_VALIDATE, INTUNE_SUCCESS, INTUNE_FAILURE};
+    if (q->kind == OUTSIDE_UPSTREAM)
+        return q->suffix.n > 0 && q->suffix.p[0] == '?';
+    if (q->kind != OUTSIDE_INTUNE)
+        return q->suffix.n == 0;
+    for (size_t i = 0; i < sizeof intune / sizeof *intune; i++)
+        if (view_eq(q->suffix, view_str(intune[i])))
+            return true;
+    return false;
+}
+
 static void begin(struct serving *s, const struct wire_question *q)
 {
     struct exchange *x = calloc(1, sizeof *x);
     if (!x) {
-        const struct outside_answer none = {.result = OUTSIDE_BUSY, .text = "out of memory"};
-        wire_put_answer(&s->out, q->number, &none);
+        struct outside_answer none = {.result = OUTSIDE_BUSY, .text = "out of memory"};
+        put_answer(s, q->number, &none);
         return;
     }
     x->number = q->number;
@@ -420,6 +450,10 @@ static void begin(struct serving *s, const struct wire_question *q)
     x->target = targets_find(s->targets, q->kind, q->name);
     if (!x->target) {
         finish_with(s, x, OUTSIDE_FORBIDDEN, "the configuration names no such server");
+        return;
+    }
+    if (!suffix_good(q)) {
+        finish_with(s, x, OUTSIDE_FORBIDDEN, "the configuration names no such address");
         return;
     }
     x->deadline_us = x->begun_us + (int64_t)x->target->timeout_ms * 1000;
@@ -522,7 +556,7 @@ static void loop(struct serving *s)
         take_done(s);
         wake_sleeping(s);
         give_up_waiting(s);
-        if (s->out.n && !wire_send(s->fd, &s->out))
+        if (s->broken || (s->out.n && !wire_send(s->fd, &s->out)))
             return;
     }
 }

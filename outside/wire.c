@@ -39,10 +39,11 @@ static bool part(struct view frame, size_t *at, size_t n, struct view *out)
 
 /* ---- questions ---- */
 
-static bool printable(const char *text)
+/* From `least` on: what becomes part of a line of a request can begin no other. */
+static bool printable(struct view text, uint8_t least)
 {
-    for (; *text; text++)
-        if (*text <= ' ' || *text > '~')
+    for (size_t i = 0; i < text.n; i++)
+        if (text.p[i] < least || text.p[i] > '~')
             return false;
     return true;
 }
@@ -56,10 +57,9 @@ bool wire_put_ask(struct buf *out, uint64_t number, const struct outside_ask *q,
         q->body.n > OUTSIDE_MAX_BODY)
         return err_set(err, ERR_CONFIG, "a question of %zu octets for %.60s is too long",
                        suffix_n + q->body.n, q->name);
-    for (const char *c = type; *c; c++)
-        if (*c < ' ' || *c > '~')
-            return err_set(err, ERR_CONFIG, "a question for %.60s has an odd media type", q->name);
-    if (!printable(suffix))
+    if (!printable(view_str(type), ' '))
+        return err_set(err, ERR_CONFIG, "a question for %.60s has an odd media type", q->name);
+    if (!printable(view_str(suffix), '!'))
         return err_set(err, ERR_CONFIG, "a question for %.60s has odd characters in its address",
                        q->name);
     size_t size = sizeof(struct wire_ask) + name_n + type_n + suffix_n + q->body.n;
@@ -93,7 +93,8 @@ bool wire_read_ask(struct view frame, struct wire_question *out)
     return head.kind <= OUTSIDE_UPSTREAM_ADMIN && part(frame, &at, head.name_n, &out->name) &&
            part(frame, &at, head.type_n, &out->type) &&
            part(frame, &at, head.suffix_n, &out->suffix) &&
-           part(frame, &at, head.body_n, &out->body) && at == frame.n;
+           part(frame, &at, head.body_n, &out->body) && at == frame.n &&
+           printable(out->type, ' ') && printable(out->suffix, '!');
 }
 
 /* ---- answers ---- */

@@ -39,6 +39,7 @@ struct wire_question { /* views into the frame */
     bool post, repeatable;
     struct view name, type, suffix, body;
 };
+/* Media type and suffix are printable. */
 bool wire_read_ask(struct view frame, struct wire_question *out);
 /* `out` is owned by the caller then. */
 bool wire_read_answer(struct view frame, uint64_t *number, struct outside_answer *out);

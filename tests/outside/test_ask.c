@@ -22,7 +22,7 @@ static int listener;
 static pthread_t server;
 static atomic_int behaviour, seen;
 
-enum { ANSWER, HANG_UP, HUGE_ANSWER, SILENT };
+enum { ANSWER, HANG_UP, HUGE_ANSWER, SILENT }; /* others: that HTTP status */
 
 /* In place of libc's: a name server that says nothing, until the test lets it. */
 static struct {
@@ -97,7 +97,13 @@ static void *serve(void *unused)
         case SILENT:
             recv(fd, request, sizeof request, 0); /* until the other side has had enough */
             break;
+        case HANG_UP:
+            break;
         default:
+            snprintf(head, sizeof head,
+                     "HTTP/1.1 %d No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+                     atomic_load(&behaviour));
+            say(fd, head);
             break;
         }
         close(fd);
@@ -119,6 +125,13 @@ static void setup(void)
     snprintf(config->webhook[0].url, sizeof config->webhook[0].url, "http://127.0.0.1:%d/",
              ntohs(at.sin_port));
     config->webhook[0].timeout = 20;
+    config->upstream_n = 1;
+    snprintf(config->upstream[0].name, sizeof config->upstream[0].name, "ndes");
+    snprintf(config->upstream[0].url, sizeof config->upstream[0].url, "http://127.0.0.1:%d",
+             ntohs(at.sin_port));
+    memcpy(config->upstream[0].admin_url, config->upstream[0].url,
+           sizeof config->upstream[0].admin_url);
+    config->upstream[0].timeout = 20;
     atomic_store(&behaviour, ANSWER);
     atomic_store(&seen, 0);
     err_clear(&err);
@@ -140,10 +153,11 @@ static struct outside *local(void)
     return o;
 }
 
-static enum outside_result ask(struct outside *o, const char *name, int *status)
+static enum outside_result ask_at(struct outside *o, enum outside_kind kind, const char *name,
+                                  const char *suffix, int *status)
 {
     struct outside_ask q = {
-        .kind = OUTSIDE_WEBHOOK, .name = name, .post = true, .body = view_str("{}")};
+        .kind = kind, .name = name, .suffix = suffix, .post = true, .body = view_str("{}")};
     struct outside_answer a = {0};
     struct err why = {0};
     ck_assert_msg(outside_wait(o, &q, &a, &why), "%s", why.text);
@@ -151,6 +165,11 @@ static enum outside_result ask(struct outside *o, const char *name, int *status)
     *status = a.status;
     outside_answer_clear(&a);
     return r;
+}
+
+static enum outside_result ask(struct outside *o, const char *name, int *status)
+{
+    return ask_at(o, OUTSIDE_WEBHOOK, name, NULL, status);
 }
 
 static void *ask_many(void *outside)
@@ -192,6 +211,51 @@ START_TEST(what_may_go_wrong)
     o = local();
     atomic_store(&behaviour, SILENT);
     ck_assert_int_eq(ask(o, "hook", &status), OUTSIDE_TIMEOUT);
+    outside_free(o);
+}
+END_TEST
+
+/* Behind an address that has no path, a suffix could lead to another host. */
+START_TEST(other_addresses)
+{
+    static const char *const odd[] = {".evil.example/", "/other", "@evil.example/", ":8080/", "x"};
+    struct outside *o = local();
+    int status;
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        for (int k = OUTSIDE_WEBHOOK; k <= OUTSIDE_UPSTREAM_ADMIN; k++)
+            ck_assert_int_eq(ask_at(o, (enum outside_kind)k, k < OUTSIDE_UPSTREAM ? "hook" : "ndes",
+                                    odd[i], &status),
+                             OUTSIDE_FORBIDDEN);
+    }
+    ck_assert_int_eq(ask_at(o, OUTSIDE_WEBHOOK, "hook", "?x", &status), OUTSIDE_FORBIDDEN);
+    ck_assert_int_eq(ask_at(o, OUTSIDE_UPSTREAM_ADMIN, "ndes", "?x", &status), OUTSIDE_FORBIDDEN);
+    ck_assert_int_eq(atomic_load(&seen), 0);
+    ck_assert_int_eq(ask_at(o, OUTSIDE_UPSTREAM, "ndes", "?operation=GetCACaps", &status),
+                     OUTSIDE_ANSWERED);
+    ck_assert_int_eq(ask_at(o, OUTSIDE_UPSTREAM_ADMIN, "ndes", NULL, &status), OUTSIDE_ANSWERED);
+    outside_free(o);
+}
+END_TEST
+
+/* A message over which an upstream stumbles does not take it away from all others; an upstream that
+ * is not there does. */
+START_TEST(strangers_stumble)
+{
+    struct outside *o = local();
+    int status;
+    atomic_store(&behaviour, 500);
+    for (int i = 0; i < 8; i++) {
+        ck_assert_int_eq(ask_at(o, OUTSIDE_UPSTREAM, "ndes", "?x", &status), OUTSIDE_ANSWERED);
+        ck_assert_int_eq(status, 500);
+    }
+    atomic_store(&behaviour, 503);
+    for (int i = 0; i < 5; i++)
+        ck_assert_int_eq(ask_at(o, OUTSIDE_UPSTREAM, "ndes", "?x", &status), OUTSIDE_ANSWERED);
+    ck_assert_int_eq(ask_at(o, OUTSIDE_UPSTREAM, "ndes", "?x", &status), OUTSIDE_AWAY);
+    atomic_store(&behaviour, 500);
+    for (int i = 0; i < 5; i++)
+        ck_assert_int_eq(ask(o, "hook", &status), OUTSIDE_ANSWERED);
+    ck_assert_int_eq(ask(o, "hook", &status), OUTSIDE_AWAY);
     outside_free(o);
 }
 END_TEST
@@ -244,6 +308,8 @@ int main(void)
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, from_many_threads);
     tcase_add_test(c, what_may_go_wrong);
+    tcase_add_test(c, other_addresses);
+    tcase_add_test(c, strangers_stumble);
     tcase_add_test(c, silent_name_server);
     tcase_add_test(c, end_in_the_middle);
     suite_add_tcase(s, c);

@@ -110,6 +110,26 @@ START_TEST(odd_questions)
 }
 END_TEST
 
+/* Nor does it when the other side of the socket is not what it was. */
+START_TEST(odd_frames)
+{
+    struct buf b = {0};
+    struct wire_question q;
+    size_t type = sizeof(struct wire_ask) + strlen(question.name);
+    size_t suffix = type + strlen(question.content_type);
+    ck_assert(wire_put_ask(&b, 1, &question, &err));
+    const size_t at[] = {type + 3, suffix + 3};
+    for (size_t i = 0; i < 2; i++) {
+        uint8_t before = b.p[at[i]];
+        b.p[at[i]] = '\n';
+        ck_assert(!wire_read_ask(buf_view(&b), &q));
+        b.p[at[i]] = before;
+        ck_assert(wire_read_ask(buf_view(&b), &q));
+    }
+    buf_clear(&b);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("outside/wire");
@@ -118,6 +138,7 @@ int main(void)
     tcase_add_test(c, answer_and_back);
     tcase_add_test(c, damaged);
     tcase_add_test(c, odd_questions);
+    tcase_add_test(c, odd_frames);
     suite_add_tcase(s, c);
     return check_main(s);
 }
