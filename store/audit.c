@@ -98,10 +98,23 @@ bool store_audit_put(struct store_write *w, const struct store_audit *a, struct 
         audit_write(&entry, true, &record, err) &&
         txn_put(t, TABLE_AUDIT, PUT_LAST, key_view(&id), buf_view(&record), err) &&
         txn_put(t, TABLE_META, PUT_REPLACE, key_view(&head_key), key_view(&head_value), err) &&
-        (!link_owner(entry.object) ||
+        (!link_audited(&entry) ||
          links_put(t, entry.object, "", LINK_AUDIT, key_view(&id), err));
     buf_clear(&record);
     return ok;
+}
+
+static bool link_entry(void *ctx, struct view key, struct view value, bool *stop, struct err *err)
+{
+    struct store_audit a;
+    struct err unreadable = {0}; /* told when the store is verified */
+    return !audit_read(value, &a, &unreadable) || !link_audited(&a) ||
+           links_put(ctx, a.object, "", LINK_AUDIT, key, err);
+}
+
+bool audit_links_fill(struct txn *t, struct err *err)
+{
+    return txn_walk(t, TABLE_AUDIT, view_of(NULL, 0), link_entry, t, err);
 }
 
 bool store_audit_newest(struct store *s, int64_t *at, struct err *err)

@@ -9,6 +9,11 @@ bool link_owner(const char *id)
            strncmp(id, "grp_", 4) == 0;
 }
 
+bool link_audited(const struct store_audit *a)
+{
+    return link_owner(a->object) && strcmp(a->event, "transaction.refused") != 0;
+}
+
 struct key link_prefix(const char *owner, enum link_kind kind)
 {
     struct key k = {.n = 0};

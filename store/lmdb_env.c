@@ -177,6 +177,8 @@ static bool tables_add(struct txn *t, uint64_t format, struct err *err)
     if (format && format < table_since[TABLE_CHALLENGE_MADE] &&
         !(challenges_made_fill(t, err) && requests_made_fill(t, err)))
         return false;
+    if (format && format < table_since[TABLE_LINK] && !audit_links_fill(t, err))
+        return false;
     u64_octets(STORE_FORMAT, now);
     return txn_put(t, TABLE_META, PUT_REPLACE, key_view(&k), view_of(now, sizeof now), err);
 }

@@ -150,6 +150,11 @@ enum link_kind {
 };
 /* Does a text begin as the id of a device, a policy or a group? */
 bool link_owner(const char *id);
+/* Is an audit entry found by its object?  Not one whose object is the transaction ID of a request that was refused: a stranger
+ * chose it, and would write into the history of whatever he names. */
+bool link_audited(const struct store_audit *a);
+/* For a store made before there were links: its audit log may have such objects, as the names of authorities. */
+bool audit_links_fill(struct txn *t, struct err *err);
 struct key link_prefix(const char *owner, enum link_kind kind);
 /* With device and policy, each "" if there is none: who has neither pays nothing. */
 bool links_put(struct txn *t, const char *device, const char *policy, enum link_kind kind, struct view number,

@@ -576,7 +576,7 @@ static bool audit_check(void *ctx, struct view key, struct view value, bool *sto
         verify_problem(v, "the audit chain is broken at entry %llu", (unsigned long long)a.seq);
     v->audit.seq = key.n == 8 ? octets_u64(key.p) : v->audit.seq + 1;
     memcpy(v->audit.chain, a.chain, STORE_HASH);
-    return v->chain_only || !link_owner(a.object) ||
+    return v->chain_only || !link_audited(&a) ||
            verify_links(v, a.object, "", LINK_AUDIT, key, err);
 }
 
