@@ -68,8 +68,8 @@ bool fleet_policy_assign_in(const struct fleet *f, struct store_write *w,
         *err = why;
         return false;
     }
-    return fleet_audit(f, w, "policy.assigned", p->id, "%s to %s", p->name, target_id) &&
-           fleet_audit(f, w,
+    return fleet_audit(f, w, err, "policy.assigned", p->id, "%s to %s", p->name, target_id) &&
+           fleet_audit(f, w, err,
                        strncmp(target_id, "grp_", 4) == 0 ? "group.assigned" : "device.assigned",
                        target_id, "policy %s (%s)", p->id, p->name);
 }
@@ -170,8 +170,8 @@ static bool unassign_in(const struct fleet *f, struct store_write *w, const stru
         *err = why;
         return false;
     }
-    return fleet_audit(f, w, "policy.unassigned", p->id, "%s from %s", p->name, target) &&
-           fleet_audit(f, w,
+    return fleet_audit(f, w, err, "policy.unassigned", p->id, "%s from %s", p->name, target) &&
+           fleet_audit(f, w, err,
                        strncmp(target, "grp_", 4) == 0 ? "group.unassigned" : "device.unassigned",
                        target, "policy %s (%s)", p->id, p->name);
 }
@@ -254,7 +254,7 @@ static bool pause_in(const struct fleet *f, struct store_write *w, struct store_
     p->changed_at = f->now;
     snprintf(p->changed_by, sizeof p->changed_by, "%s", f->actor);
     return store_policy_replace(w, p, p->version, err) &&
-           fleet_audit(f, w, "policy.paused", p->id, "%s: it is being removed", p->name);
+           fleet_audit(f, w, err, "policy.paused", p->id, "%s: it is being removed", p->name);
 }
 
 static void count_one(void *ctx, const struct store_device *d)
@@ -311,7 +311,7 @@ static bool delete (const struct fleet *f, const struct store_policy *p, struct 
         if (!store_write_begin(f->store, &w, err))
             return false;
         bool ok = store_policy_delete(w, p->id, f->actor, f->now, &done, err) &&
-                  (!done || fleet_audit(f, w, "policy.removed", p->id, "%s", p->name));
+                  (!done || fleet_audit(f, w, err, "policy.removed", p->id, "%s", p->name));
         if (!fleet_finish(w, ok, err))
             return false;
     }

@@ -184,7 +184,8 @@ static bool subject_free(const struct fleet *f, struct store_write *w, const str
         ERR_clear_error();
         return err_set(err, ERR_CRYPTO, "the subject cannot be encoded");
     }
-    if (!store_write_cert_of_subject(w, hash, template_name, f->now, 0, &c, &why)) {
+    if (!(w ? store_write_cert_of_subject(w, hash, template_name, f->now, 0, &c, &why)
+            : store_cert_of_subject(f->store, hash, template_name, f->now, 0, &c, &why))) {
         if (why.kind == ERR_NOT_FOUND)
             return true;
         *err = why;
@@ -198,6 +199,20 @@ static bool subject_free(const struct fleet *f, struct store_write *w, const str
                 known ? other.name : c.device, d->name, c.subject);
     }
     store_cert_clear(&c);
+    return ok;
+}
+
+bool fleet_subject_free(const struct fleet *f, struct store_write *w, const struct store_policy *p,
+                        const struct store_device *d, const char *group, struct err *err)
+{
+    const struct fleet_values v = values_of(p, d, group);
+    const struct template *t = fleet_template(f, p);
+    struct name subject = {0};
+    struct san san = {0};
+    bool ok = fleet_names_build(p->subject, p->san, &v, &subject, &san, err) &&
+              subject_free(f, w, p, d, &subject, t ? t->name : "", err);
+    name_clear(&subject);
+    san_clear(&san);
     return ok;
 }
 
@@ -237,8 +252,9 @@ static bool make(const struct fleet *f, struct store_write *w,
     if (!challenge_add(w, f->key, &w2, c->secret, &c->record, err))
         return false;
     text_time(c->record.expires_at, until);
-    return fleet_audit(f, w, "device.challenge", c->device.id, "%s by policy %s (%s), until %s",
-                       c->record.id, c->policy.id, c->policy.name, until);
+    return fleet_audit(f, w, err, "device.challenge", c->device.id,
+                       "%s by policy %s (%s), until %s", c->record.id, c->policy.id, c->policy.name,
+                       until);
 }
 
 bool fleet_challenge_add(const struct fleet *f, struct store_write *w,
@@ -246,8 +262,6 @@ bool fleet_challenge_add(const struct fleet *f, struct store_write *w,
                          struct err *err)
 {
     struct fleet_challenge c = {.secret = ""};
-    struct name subject = {0};
-    struct san san = {0};
     char group[64];
     if (!f->key)
         return err_set(err, ERR_CONFIG, "no challenge can be made without the challenge key");
@@ -257,13 +271,8 @@ bool fleet_challenge_add(const struct fleet *f, struct store_write *w,
         !fleet_group_of(f, w, &c.policy, &c.device, group, err) ||
         !fleet_names_by(f, w, &c.policy, &c.device, group, &c.names, err))
         return false;
-    const struct fleet_values v = values_of(&c.policy, &c.device, group);
-    const struct template *t = fleet_template(f, &c.policy);
-    bool ok = fleet_names_build(c.policy.subject, c.policy.san, &v, &subject, &san, err) &&
-              subject_free(f, w, &c.policy, &c.device, &subject, t ? t->name : "", err) &&
-              make(f, w, wish, &c, err);
-    name_clear(&subject);
-    san_clear(&san);
+    bool ok =
+        fleet_subject_free(f, w, &c.policy, &c.device, group, err) && make(f, w, wish, &c, err);
     if (ok)
         *out = c;
     fleet_challenge_wipe(&c);

@@ -16,19 +16,17 @@ bool fleet_finish(struct store_write *w, bool ok, struct err *err)
     return false;
 }
 
-bool fleet_audit(const struct fleet *f, struct store_write *w, const char *event,
+bool fleet_audit(const struct fleet *f, struct store_write *w, struct err *err, const char *event,
                  const char *object, const char *fmt, ...)
 {
     struct store_audit audit;
-    struct err ignored = {0};
     char text[STORE_TEXT_MAX];
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     audit_fill(&audit, f->now, event, f->actor, object, "%s", text);
-    /* what failed has failed the whole write: its commit says so */
-    return store_audit_put(w, &audit, &ignored);
+    return store_audit_put(w, &audit, err);
 }
 
 bool fleet_version(const char *what, const char *name, uint64_t have, uint64_t expected,

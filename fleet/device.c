@@ -75,7 +75,7 @@ static bool free_name(const struct fleet *f, struct store_write *w, const char *
     snprintf(old.name, sizeof old.name, "%.*s (retired %.31s)", (int)kept, name, old.id);
     old.changed_at = f->now;
     return store_device_replace(w, &old, old.version, err) &&
-           fleet_audit(f, w, "device.renamed", old.id, "now \"%s\": a new device has its name",
+           fleet_audit(f, w, err, "device.renamed", old.id, "now \"%s\": a new device has its name",
                        old.name);
 }
 
@@ -106,7 +106,7 @@ bool fleet_device_add(const struct fleet *f, struct store_write *w, struct store
     snprintf(made.created_by, sizeof made.created_by, "%s", f->actor);
     if (!fleet_device_check(&made, err) || !free_name(f, w, made.name, err) ||
         !put_with_id(w, &made, err) ||
-        !fleet_audit(f, w, "device.created", made.id, "name=%s%s%s%s%s", made.name,
+        !fleet_audit(f, w, err, "device.created", made.id, "name=%s%s%s%s%s", made.name,
                      *made.serial_number ? " serial_number=" : "", made.serial_number,
                      *made.user ? " user=" : "", made.user))
         return false;
@@ -192,7 +192,7 @@ bool fleet_device_edit_in(const struct fleet *f, struct store_write *w, uint64_t
             !store_device_replace(w, &new, old.version, err) ||
             (names_differ(&old, &new) &&
              !fleet_void_challenges(f, w, old.id, NULL, &void_n, err)) ||
-            !fleet_audit(f, w, "device.edited", new.id, "%s", what))
+            !fleet_audit(f, w, err, "device.edited", new.id, "%s", what))
             return false;
     }
     *d = new;
@@ -270,7 +270,7 @@ static bool move_in(const struct fleet *f, struct store_write *w, const char *wh
     d->state = to;
     d->changed_at = f->now;
     return store_device_replace(w, d, d->version, err) &&
-           fleet_audit(f, w, event, d->id, "%s%s%s", d->name, note && *note ? " note: " : "",
+           fleet_audit(f, w, err, event, d->id, "%s%s%s", d->name, note && *note ? " note: " : "",
                        note ? note : "");
 }
 

@@ -9,8 +9,9 @@
 
 /* Ends the write: committed when `ok`. */
 bool fleet_finish(struct store_write *w, bool ok, struct err *err);
-bool fleet_audit(const struct fleet *f, struct store_write *w, const char *event, const char *object, const char *fmt, ...)
-    __attribute__((format(printf, 5, 6)));
+/* The format stands last, so `err` before it. */
+bool fleet_audit(const struct fleet *f, struct store_write *w, struct err *err, const char *event, const char *object,
+                 const char *fmt, ...) __attribute__((format(printf, 6, 7)));
 /* ERR_CONFLICT unless `expected` is 0 or `have`. */
 bool fleet_version(const char *what, const char *name, uint64_t have, uint64_t expected, struct err *err);
 /* ERR_NOT_FOUND and ERR_CONFLICT of the store, with the thing's kind and what was asked for; returns false. */
@@ -61,6 +62,9 @@ bool fleet_names_by(const struct fleet *f, struct store_write *w, const struct s
 /* Device and policy (NULL: the only one that it has), if it may enrol by it now. */
 bool fleet_entitled(const struct fleet *f, const char *device, const char *policy, struct store_device *d, struct store_policy *p,
                     struct err *err);
+/* Has no other device a certificate with the subject that this one would get?  ERR_EXISTS. */
+bool fleet_subject_free(const struct fleet *f, struct store_write *w, const struct store_policy *p,
+                        const struct store_device *d, const char *group, struct err *err);
 /* The group by which it has the policy, or the only one it is in; "" none.  Only looked for where a pattern names it. */
 bool fleet_group_of(const struct fleet *f, struct store_write *w, const struct store_policy *p, const struct store_device *d,
                     char group[64], struct err *err);

@@ -23,8 +23,9 @@ static bool add(const struct fleet *f, struct store_write *w, struct store_group
             return false;
         if (store_write_group_get(w, g->id, &other, &why))
             continue;
-        return store_group_put(w, g, err) && fleet_audit(f, w, "group.created", g->id, "%s, of %s",
-                                                         g->name, g->users ? "users" : "devices");
+        return store_group_put(w, g, err) &&
+               fleet_audit(f, w, err, "group.created", g->id, "%s, of %s", g->name,
+                           g->users ? "users" : "devices");
     }
     return err_set(err, ERR_BUSY, "no free id for a group after %d tries", ID_TRIES);
 }
@@ -71,7 +72,7 @@ static bool edit_in(const struct fleet *f, struct store_write *w, uint64_t versi
     new.changed_at = f->now;
     snprintf(new.changed_by, sizeof new.changed_by, "%s", f->actor);
     if (!store_group_replace(w, &new, old.version, err) ||
-        !fleet_audit(f, w, "group.edited", new.id, "%s%s%s%s%s", new.name,
+        !fleet_audit(f, w, err, "group.edited", new.id, "%s%s%s%s%s", new.name,
                      strcmp(old.name, new.name) != 0 ? ", was " : "",
                      strcmp(old.name, new.name) != 0 ? old.name : "", *new.note ? " note: " : "",
                      new.note))
@@ -127,10 +128,10 @@ bool fleet_member_add_in(const struct fleet *f, struct store_write *w, const str
         *err = why;
         return false;
     }
-    return fleet_audit(f, w, "group.member_added", g->id, "%s: %s %s", g->name,
+    return fleet_audit(f, w, err, "group.member_added", g->id, "%s: %s %s", g->name,
                        g->users ? "user" : d.id, g->users ? held : d.name) &&
-           (g->users || fleet_audit(f, w, "device.grouped", d.id, "%s joins group %s (%s)", d.name,
-                                    g->id, g->name));
+           (g->users || fleet_audit(f, w, err, "device.grouped", d.id, "%s joins group %s (%s)",
+                                    d.name, g->id, g->name));
 }
 
 struct policies {
@@ -274,10 +275,11 @@ static bool take_out_in(const struct fleet *f, struct store_write *w, const stru
         *err = why;
         return false;
     }
-    if (*changed && (!fleet_audit(f, w, "group.member_removed", g->id, "%s: %s", g->name, held) ||
-                     (!g->users && !fleet_audit(f, w, "device.ungrouped", held,
-                                                "leaves group %s (%s)", g->id, g->name)) ||
-                     !each_device(f, w, g, held, all, e, count_lost, err)))
+    if (*changed &&
+        (!fleet_audit(f, w, err, "group.member_removed", g->id, "%s: %s", g->name, held) ||
+         (!g->users && !fleet_audit(f, w, err, "device.ungrouped", held, "leaves group %s (%s)",
+                                    g->id, g->name)) ||
+         !each_device(f, w, g, held, all, e, count_lost, err)))
         return false;
     return !e->dry_run || each_device(f, w, g, held, all, e, sweep_device, err);
 }
@@ -390,7 +392,7 @@ static bool delete (const struct fleet *f, const struct store_group *g, struct e
         if (!store_write_begin(f->store, &w, err))
             return false;
         bool ok = store_group_delete(w, g->id, f->actor, f->now, &done, err) &&
-                  (!done || fleet_audit(f, w, "group.removed", g->id, "%s", g->name));
+                  (!done || fleet_audit(f, w, err, "group.removed", g->id, "%s", g->name));
         if (!fleet_finish(w, ok, err))
             return false;
     }

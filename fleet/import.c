@@ -16,18 +16,26 @@ typedef bool (*row_verb)(struct importing *i, struct import_row *r, struct err *
 struct pass {
     struct importing *i;
     row_verb verb;
-    uint64_t rows, of;
+    uint64_t rows, of, bad;
     bool telling;          /* mistakes are told: the first reading */
     struct import_row row; /* too large for the stack of a callback */
 };
 
 static void mistake(struct pass *p, uint64_t line, const char *text)
 {
+    p->bad++;
     if (!p->telling)
         return;
     p->i->n.bad++;
     if (p->i->o->problem)
         p->i->o->problem(p->i->o->ctx, line, text);
+}
+
+static bool fail(struct importing *i, const struct err *err)
+{
+    i->failed = true;
+    i->err = *err;
+    return false;
 }
 
 static bool one_row(void *ctx, const struct table_row *row)
@@ -40,16 +48,14 @@ static bool one_row(void *ctx, const struct table_row *row)
         if (import_header(i, row, &err))
             return true;
         err_prefix(&err, "line %llu", (unsigned long long)row->line);
-        i->err = err;
-        return false;
+        return fail(i, &err);
     }
     p->rows++;
     bool good = import_row_read(i, row, &p->row, &err);
     if (!good && err.kind == ERR_CONFIG) {
         mistake(p, row->line, err.text);
     } else if (!good || !p->verb(i, &p->row, &err)) {
-        i->err = err;
-        return false;
+        return fail(i, &err);
     }
     if (p->rows % PROGRESS == 0 && i->o->progress)
         i->n.stopped = !i->o->progress(i->o->ctx, p->rows, p->of);
@@ -74,12 +80,12 @@ static bool read_file(struct pass *p, struct err *err)
 {
     struct importing *i = p->i;
     struct err why = {0};
-    i->err = (struct err){0};
+    i->failed = false;
     rewind(i->o->in);
     if (!forget(i, err))
         return false;
     bool ok = table_read(i->o->in, one_row, p, &why);
-    if (i->err.kind != ERR_NONE) {
+    if (i->failed) {
         *err = i->err;
         return false;
     }
@@ -122,9 +128,6 @@ struct batch {
     struct fleet_import_counts before; /* as it was at the last commit */
     struct import_out *out;
 };
-
-static bool has_certificate(const struct importing *i, struct store_write *w, const char *device,
-                            bool *out, struct err *err);
 
 static bool open_batch(struct batch *b, struct err *err)
 {
@@ -186,26 +189,17 @@ static bool put_groups(struct batch *b, const struct import_row *r, struct err *
     return true;
 }
 
-struct holding {
-    int64_t now;
-    bool found;
-};
-
-static void note_cert(void *ctx, const struct store_cert *c)
+/* Something happened between the readings: of this device only, so that the others go on. */
+static bool no_challenge(struct importing *i, const struct import_row *r, const struct err *why,
+                         struct err *err)
 {
-    struct holding *h = ctx;
-    h->found |= c->state != CERT_REVOKED && c->not_after > h->now;
-}
-
-static bool has_certificate(const struct importing *i, struct store_write *w, const char *device,
-                            bool *out, struct err *err)
-{
-    struct holding h = {.now = i->f->now};
-    const struct store_cert_filter filter = {.state = -1, .device = device, .policy = i->policy.id};
-    struct store_page page = {.limit = STORE_PAGE_MAX, .in = w};
-    if (!store_cert_page(i->f->store, &filter, &page, note_cert, &h, err))
+    if (why->kind != ERR_REFUSED && why->kind != ERR_EXISTS && why->kind != ERR_CONFIG) {
+        *err = *why;
         return false;
-    *out = h.found;
+    }
+    i->n.bad++;
+    if (i->o->problem)
+        i->o->problem(i->o->ctx, r->line, why->text);
     return true;
 }
 
@@ -214,9 +208,10 @@ static bool put_challenge(struct batch *b, const struct import_row *r, struct er
     const struct fleet_challenge_wish wish = {
         .device = r->device.id, .policy = b->i.policy.id, .ttl = b->i.o->ttl, .hex = b->i.o->hex};
     struct fleet_challenge c = {.secret = ""};
+    struct err why = {0};
     bool holds = false;
     if (!import_out_has(b->out, r->device.id)) {
-        if (r->exists && !has_certificate(&b->i, b->w, r->device.id, &holds, err))
+        if (r->exists && !import_has_certificate(&b->i, b->w, r->device.id, &holds, err))
             return false;
     } else {
         holds = true;
@@ -225,8 +220,9 @@ static bool put_challenge(struct batch *b, const struct import_row *r, struct er
         b->i.n.had++;
         return true;
     }
-    bool ok = fleet_challenge_add(b->i.f, b->w, &wish, &c, err) &&
-              import_out_add(b->out, b->i.f, &c, err);
+    if (!fleet_challenge_add(b->i.f, b->w, &wish, &c, &why))
+        return no_challenge(&b->i, r, &why, err);
+    bool ok = import_out_add(b->out, b->i.f, &c, err);
     fleet_challenge_wipe(&c);
     b->i.n.challenges += ok;
     return ok;
@@ -299,6 +295,8 @@ static bool do_all(struct importing *i, uint64_t rows, struct err *err)
     else if (b.w)
         store_write_abort(b.w);
     import_out_close(b.out);
+    if (ok && second.bad > i->n.bad) /* lines that were right before */
+        b.i.n.bad += second.bad - i->n.bad;
     *i = b.i;
     return ok;
 }
@@ -313,7 +311,8 @@ bool fleet_import_run(const struct fleet *f, const struct fleet_import *o,
         *first = (struct pass){.i = &i, .verb = plan_row, .telling = true};
         ok = read_file(first, err);
     }
-    if (ok && i.n.bad && !o->partial)
+    const uint64_t bad = i.n.bad;
+    if (ok && bad && !o->partial)
         ok = err_set(err, ERR_CONFIG, "%llu of %llu lines have a mistake: nothing was imported",
                      (unsigned long long)i.n.bad, (unsigned long long)(i.n.bad + i.n.rows));
     if (ok && !o->dry_run && !i.n.stopped) {
@@ -322,6 +321,11 @@ bool fleet_import_run(const struct fleet *f, const struct fleet_import *o,
         else
             ok = do_all(&i, first->rows, err);
     }
+    if (ok && i.n.bad > bad && !o->partial)
+        ok = err_set(err, ERR_CONFLICT,
+                     "%llu lines were right and are so no more, by what happened meanwhile: all "
+                     "else is done, and the same command tells what is wrong",
+                     (unsigned long long)(i.n.bad - bad));
     fleet_subjects_free(i.names);
     fleet_subjects_free(i.subjects);
     free(first);

@@ -28,13 +28,16 @@ struct importing {
     struct store_policy policy;      /* with o->policy */
     struct fleet_subjects *names;    /* of the file so far */
     struct fleet_subjects *subjects; /* by the policy; NULL: none can be the same */
-    struct err err;                  /* a fault of ours, or what ends the reading */
+    bool failed;                     /* a fault of ours, or what ends the reading: */
+    struct err err;
 };
 
 /* The first row: which columns there are.  ERR_CONFIG. */
 bool import_header(struct importing *i, const struct table_row *row, struct err *err);
 /* Any other; ERR_CONFIG: a mistake in it, told without its line. */
 bool import_row_read(struct importing *i, const struct table_row *row, struct import_row *out, struct err *err);
+/* A good one by the policy: such a device is given no challenge. */
+bool import_has_certificate(const struct importing *i, struct store_write *w, const char *device, bool *out, struct err *err);
 /* The list of challenges.  Borrows `file`.  What an earlier run wrote and then did not commit is cut off; ERR_EXISTS: something
  * else is in it. */
 struct import_out;

@@ -154,17 +154,67 @@ static bool once_in_file(struct importing *i, const struct import_row *r, struct
            err_set(err, ERR_CONFIG, "name: \"%.64s\" stands in %s already", r->device.name, other);
 }
 
+/* ---- the challenge that it would be given ---- */
+
+struct holding {
+    int64_t now;
+    bool found;
+};
+
+static void note_cert(void *ctx, const struct store_cert *c)
+{
+    struct holding *h = ctx;
+    h->found |= c->state != CERT_REVOKED && c->not_after > h->now;
+}
+
+bool import_has_certificate(const struct importing *i, struct store_write *w, const char *device,
+                            bool *out, struct err *err)
+{
+    struct holding h = {.now = i->f->now};
+    const struct store_cert_filter filter = {.state = -1, .device = device, .policy = i->policy.id};
+    struct store_page page = {.limit = STORE_PAGE_MAX, .in = w};
+    if (!store_cert_page(i->f->store, &filter, &page, note_cert, &h, err))
+        return false;
+    *out = h.found;
+    return true;
+}
+
+/* Said before anything is stored, since it would be refused later. */
+static bool may_have(struct importing *i, const struct import_row *r, const char *group,
+                     struct err *err)
+{
+    bool holds = false;
+    if (!i->o->challenges)
+        return true;
+    if (r->exists && !import_has_certificate(i, NULL, r->device.id, &holds, err))
+        return false;
+    if (holds)
+        return true;
+    if (r->device.state == DEVICE_ISOLATED)
+        return err_set(
+            err, ERR_CONFIG,
+            "device \"%.64s\" (%s) is isolated: it gets no challenge until it is released",
+            r->device.name, r->device.id);
+    if (fleet_subject_free(i->f, NULL, &i->policy, &r->device, group, err))
+        return true;
+    if (err->kind == ERR_EXISTS)
+        err->kind = ERR_CONFIG; /* a mistake of this line as any other */
+    return false;
+}
+
 static bool subject_of(struct importing *i, const struct import_row *r, struct err *err)
 {
     struct fleet_names names;
     struct store_policy p = i->policy;
+    const char *group = r->group_n ? r->group[0] : "";
     char here[32], other[32];
     if (!i->o->policy)
         return true;
     if (r->group_n > 1 && fleet_pattern_uses(p.subject, p.san) & 1u << FLEET_GROUP)
         return err_set(err, ERR_CONFIG, "groups: %%group%% of policy %s could be any of them",
                        p.name);
-    if (!fleet_names_by(i->f, NULL, &p, &r->device, r->group_n ? r->group[0] : "", &names, err))
+    if (!fleet_names_by(i->f, NULL, &p, &r->device, group, &names, err) ||
+        !may_have(i, r, group, err))
         return false;
     if (!i->subjects)
         return true;

@@ -184,8 +184,8 @@ static bool add(const struct fleet *f, struct store_write *w, struct store_polic
                 struct err *err)
 {
     return put_with_id(w, p, err) &&
-           fleet_audit(f, w, "policy.created", p->id, "%s: endpoint=%s subject=%s%s%s", p->name,
-                       p->endpoint, p->subject, *p->san ? " san=" : "", p->san);
+           fleet_audit(f, w, err, "policy.created", p->id, "%s: endpoint=%s subject=%s%s%s",
+                       p->name, p->endpoint, p->subject, *p->san ? " san=" : "", p->san);
 }
 
 bool fleet_policy_new(const struct fleet *f, struct store_policy *p, struct fleet_warnings *warn,
@@ -248,7 +248,7 @@ static bool replace(const struct fleet *f, struct store_write *w, const struct s
     snprintf(p->changed_by, sizeof p->changed_by, "%s", f->actor);
     return store_policy_replace(w, p, old->version, err) &&
            (!gives_otherwise(old, p) || fleet_void_challenges(f, w, NULL, p->id, &void_n, err)) &&
-           fleet_audit(f, w,
+           fleet_audit(f, w, err,
                        !paused     ? "policy.edited"
                        : p->paused ? "policy.paused"
                                    : "policy.resumed",

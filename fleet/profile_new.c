@@ -256,7 +256,7 @@ static bool audit(const struct making *m, const struct fleet_profile *p, struct 
                                              [POLICY_UPSTREAM] = "a challenge of the upstream",
                                              [POLICY_NONE] = "no challenge"};
     const char *object = p->device.id[0] ? p->device.id : p->policy.id;
-    return fleet_audit(m->f, m->w, "profile.new", object, "%s by policy %s (%s), %s%s%s",
+    return fleet_audit(m->f, m->w, err, "profile.new", object, "%s by policy %s (%s), %s%s%s",
                        profile_kind_name(m->wish->kind), p->policy.id, p->policy.name,
                        challenges[p->policy.challenge], p->challenge[0] ? " " : "", p->challenge);
 }

@@ -129,6 +129,30 @@ static inline uint64_t cert_new(unsigned n, const char *device, const char *poli
     return id;
 }
 
+/* The same with the subject of a text. */
+static inline uint64_t cert_named(unsigned n, const char *subject, const char *device, const char *policy)
+{
+    struct store_cert c = cert_of(n);
+    struct name name = {0};
+    struct der der;
+    ok(name_from_text(subject, &name, &err));
+    der_init(&der, 200);
+    name_build(&name, &der);
+    struct view v = der_content(&der);
+    ck_assert_int_eq(EVP_Digest(v.p, v.n, c.subject_hash, NULL, EVP_sha256(), NULL), 1);
+    der_clear(&der);
+    name_clear(&name);
+    c.not_after = NOW + 86400;
+    snprintf(c.device, sizeof c.device, "%s", device);
+    snprintf(c.policy, sizeof c.policy, "%s", policy);
+    struct store_write *w = begin();
+    ok(store_cert_put(w, &c, &err));
+    commit(w);
+    uint64_t id = c.id;
+    store_cert_clear(&c);
+    return id;
+}
+
 static inline enum cert_state cert_state(uint64_t id)
 {
     struct store_cert c = {0};

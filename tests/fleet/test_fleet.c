@@ -315,23 +315,7 @@ START_TEST(another_devices_subject)
     assign("corp", "a");
     assign("corp", "b");
     /* device a held a certificate with the name that is b's now */
-    struct store_cert c = cert_of(1);
-    struct name n = {0};
-    struct der der;
-    ok(name_from_text("CN=b", &n, &err));
-    der_init(&der, 100);
-    name_build(&n, &der);
-    struct view v = der_content(&der);
-    ck_assert_int_eq(EVP_Digest(v.p, v.n, c.subject_hash, NULL, EVP_sha256(), NULL), 1);
-    der_clear(&der);
-    name_clear(&n);
-    c.not_after = NOW + 1000;
-    strcpy(c.device, a.id);
-    strcpy(c.policy, p.id);
-    struct store_write *w = begin();
-    ok(store_cert_put(w, &c, &err));
-    commit(w);
-    store_cert_clear(&c);
+    cert_named(1, "CN=b", a.id, p.id);
     struct fleet_challenge made;
     struct fleet_challenge_wish wish = {.device = "b"};
     refused(fleet_challenge_new(&fleet, &wish, &made, &err), ERR_EXISTS,

@@ -2,6 +2,7 @@
 #include "fleet/import.h"
 #include "fleet_world.h"
 #include "table.h"
+#include "records.h" /* white box: a damaged audit log */
 
 /* ---- the reader ---- */
 
@@ -31,7 +32,7 @@ static FILE *file_of(const char *text, size_t n)
     return f;
 }
 
-static struct told read_text(const char *text, size_t n)
+static struct told table_text(const char *text, size_t n)
 {
     struct told t = {.n = 0};
     FILE *f = file_of(text, n);
@@ -48,7 +49,7 @@ START_TEST(table_rows)
                                "\n"
                                "\"two\nlines\",x\n"
                                "last,";
-    struct told t = read_text(text, sizeof text - 1);
+    struct told t = table_text(text, sizeof text - 1);
     ck_assert_uint_eq(t.n, 4);
     ck_assert_str_eq(t.rows[0], "name|host");
     ck_assert_str_eq(t.rows[1], "a|b,\"c\"");
@@ -327,6 +328,111 @@ START_TEST(who_holds_a_certificate)
 }
 END_TEST
 
+/* What would be refused later is told with its line, before anything is stored. */
+START_TEST(who_may_have_no_challenge)
+{
+    FILE *out = tmpfile();
+    struct store_device a = device_new("a"), held = device_new("held"), d;
+    struct store_policy p = policy_new("corp");
+    struct fleet_import o = {.policy = "corp", .challenges = out};
+    uint64_t devices[DEVICE_STATES];
+    cert_named(1, "CN=taken", a.id, p.id);
+    cert_new(2, held.id, p.id);
+    ok(fleet_device_isolate(&fleet, "a", 0, "", &d, &err));
+    ok(fleet_device_isolate(&fleet, "held", 0, "", &d, &err));
+    ok(fleet_device_new(&fleet, &(struct store_device){.name = "still"}, &err));
+    ok(fleet_device_isolate(&fleet, "still", 0, "", &d, &err));
+    refused(import("name\nfirst\nstill\nheld\ntaken\n", o), ERR_CONFIG,
+            "2 of 4 lines have a mistake: nothing was imported");
+    ck_assert_uint_eq(story.n, 2);
+    ck_assert_uint_eq(story.line[0], 3);
+    ck_assert_msg(strstr(story.text[0], "is isolated") != NULL, "%s", story.text[0]);
+    ck_assert_uint_eq(story.line[1], 5);
+    ck_assert_msg(strstr(story.text[1], "would have the same subject") != NULL, "%s",
+                  story.text[1]);
+    ok(store_device_counts(st, devices, &err));
+    ck_assert_uint_eq(devices[DEVICE_ACTIVE], 0);
+    /* without challenges they may all have the policy */
+    o.challenges = NULL;
+    ok(import("name\nfirst\nstill\nheld\ntaken\n", o));
+    ck_assert_uint_eq(counts.assigned, 4);
+    fclose(out);
+}
+END_TEST
+
+static bool isolates(void *ctx, const struct fleet_import_counts *plan)
+{
+    struct store_device d;
+    ok(fleet_device_isolate(&fleet, "b", 0, "", &d, &err));
+    return true;
+}
+
+/* Isolated between the two readings: that one gets none, the others do. */
+START_TEST(isolated_meanwhile)
+{
+    FILE *out = tmpfile();
+    policy_new("corp");
+    device_new("b");
+    struct fleet_import o = {.policy = "corp", .challenges = out, .confirm = isolates, .in = NULL};
+    o.in = file_of("name\na\nb\nc\n", 11);
+    refused(fleet_import_run(&fleet, &o, &counts, &err), ERR_CONFLICT, "1 lines were right");
+    ck_assert_uint_eq(counts.bad, 1);
+    ck_assert_uint_eq(counts.challenges, 2);
+    ck_assert_uint_eq(list_of(out).committed, 2);
+    fclose(o.in);
+    fclose(out);
+}
+END_TEST
+
+/* Only the second reading can know it: the others go on. */
+START_TEST(refused_while_importing)
+{
+    FILE *out = tmpfile();
+    struct store_policy p = policy_wish("corp");
+    strcpy(p.subject, "CN=%devicename%,OU=%group%");
+    world_config.template[0].subject[world_config.template[0].subject_n++] = strdup("OU=*");
+    ok(fleet_policy_new(&fleet, &p, NULL, &err));
+    group_new("Sales", false);
+    group_new("Tall", false);
+    device_new("b");
+    join("Tall", "b");
+    refused(import("name,groups\na,Sales\nb,Sales\nc,Sales\n",
+                   (struct fleet_import){.policy = "corp", .challenges = out}),
+            ERR_CONFLICT, "1 lines were right");
+    ck_assert_uint_eq(story.n, 1);
+    ck_assert_uint_eq(story.line[0], 3);
+    ck_assert_msg(strstr(story.text[0], "any of several") != NULL, "%s", story.text[0]);
+    ck_assert_uint_eq(counts.challenges, 2);
+    ck_assert_uint_eq(list_of(out).committed, 2);
+    fclose(out);
+}
+END_TEST
+
+/* A fault of the store, where an entry of the audit log is to be written, is told as what it is. */
+START_TEST(audit_log_is_damaged)
+{
+    struct key head = meta_audit_head();
+    struct store_device d = {.name = "b"};
+    struct view kept;
+    uint8_t good[64];
+    device_new("a");
+    struct store_write *w = begin();
+    ok(txn_get(&w->txn, TABLE_META, key_view(&head), &kept, &err));
+    size_t n = kept.n;
+    ck_assert_uint_le(n, sizeof good);
+    memcpy(good, kept.p, n);
+    ok(txn_put(&w->txn, TABLE_META, PUT_REPLACE, key_view(&head), view_str("bad"), &err));
+    commit(w);
+    refused(fleet_device_new(&fleet, &d, &err), ERR_STORE, "damaged head");
+    refused(import("name\nb\nc\n", (struct fleet_import){.update = false}), ERR_STORE,
+            "damaged head");
+    ck_assert_uint_eq(counts.made, 0);
+    w = begin();
+    ok(txn_put(&w->txn, TABLE_META, PUT_REPLACE, key_view(&head), view_of(good, n), &err));
+    commit(w);
+}
+END_TEST
+
 START_TEST(foreign_list)
 {
     static const char precious[] = "name,phone\nanna,4711\n";
@@ -391,6 +497,10 @@ int main(void)
     tcase_add_test(t, headers);
     tcase_add_test(t, interrupted_and_gone_on_with);
     tcase_add_test(t, who_holds_a_certificate);
+    tcase_add_test(t, who_may_have_no_challenge);
+    tcase_add_test(t, isolated_meanwhile);
+    tcase_add_test(t, refused_while_importing);
+    tcase_add_test(t, audit_log_is_damaged);
     tcase_add_test(t, foreign_list);
     tcase_add_test(t, names_by_policy);
     tcase_add_test(t, dry);

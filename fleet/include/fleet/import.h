@@ -38,5 +38,6 @@ struct fleet_import {
     bool (*progress)(void *ctx, uint64_t done, uint64_t of);
     void *ctx;
 };
-/* ERR_CONFIG: there were mistakes, and nothing was stored.  `out` also tells what was done before an error. */
+/* ERR_CONFIG: there were mistakes, and nothing was stored.  ERR_CONFLICT: all is stored but for lines that went wrong by what
+ * somebody did between the two readings, or a device of theirs got no challenge.  `out` also tells what was done before an error. */
 bool fleet_import_run(const struct fleet *f, const struct fleet_import *o, struct fleet_import_counts *out, struct err *err);
