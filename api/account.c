@@ -43,7 +43,7 @@ bool api_admin_name_check(const char *name, struct err *err)
     if (n == 0 || n > 63 || strspn(name, allowed) != n)
         return err_set(err, ERR_CONFIG,
                        "the name of an administrator has 1 to 63 letters, digits and . _ @ + -");
-    if (strncmp(name, "adm_", 4) == 0)
+    if (strncasecmp(name, "adm_", 4) == 0) /* names are found in any case, and ids must be too */
         return err_set(err, ERR_CONFIG, "the name of an administrator does not begin with adm_");
     return true;
 }

@@ -160,6 +160,7 @@ static bool index_find(struct txn *t, struct key k, char id[32], struct err *err
     return true;
 }
 
+/* An id before a name: whoever is called like another's id must not be taken for him. */
 static bool admin_find(struct txn *t, const char *id_or_name, struct store_admin *out,
                        struct err *err)
 {
@@ -167,6 +168,10 @@ static bool admin_find(struct txn *t, const char *id_or_name, struct store_admin
     struct view record;
     if (!*id_or_name || strlen(id_or_name) >= sizeof out->name)
         return err_set(err, ERR_NOT_FOUND, "there is no such administrator");
+    if (!txn_get(t, TABLE_ADMIN, view_str(id_or_name), &record, err))
+        return false;
+    if (record.p)
+        return admin_read(record, out, err);
     if (!index_find(t, admin_name_key(id_or_name), id, err))
         return false;
     if (*id)

@@ -66,6 +66,25 @@ START_TEST(found_by_id_prefix_name_and_certificate)
 }
 END_TEST
 
+/* Names such as these are not given any more, but stand in stores. */
+START_TEST(an_id_is_found_before_a_name)
+{
+    struct store_admin anna = put_admin(1, ROLE_OPERATOR), other = admin_of(2, ROLE_ADMINISTRATOR);
+    struct store_admin got;
+    strcpy(other.name, "ADM_000001");
+    struct store_write *w = begin();
+    ok(store_admin_put(w, &other, &err));
+    ok(store_write_admin_get(w, anna.id, &got, &err));
+    ck_assert_str_eq(got.id, anna.id);
+    commit(w);
+    ok(store_admin_get(st, anna.id, &got, &err));
+    ck_assert_str_eq(got.id, anna.id);
+    ok(store_admin_get(st, "ADM_000001", &got, &err));
+    ck_assert_str_eq(got.id, other.id);
+    verify_clean();
+}
+END_TEST
+
 START_TEST(names_and_certificates_are_unique)
 {
     struct store_admin a = put_admin(1, ROLE_ADMINISTRATOR), b = admin_of(2, ROLE_AUDITOR);
@@ -230,6 +249,7 @@ int main(void)
     tcase_set_timeout(c, 60);
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, found_by_id_prefix_name_and_certificate);
+    tcase_add_test(c, an_id_is_found_before_a_name);
     tcase_add_test(c, names_and_certificates_are_unique);
     tcase_add_test(c, a_change_needs_the_version_that_was_read);
     tcase_add_test(c, tokens_go_with_their_owner);
