@@ -14,6 +14,8 @@
 #define TOKEN_ID_CHARACTERS 8
 /* Used at, and seen at, move at most so often: a write each. */
 #define TOUCH_SECONDS 60
+/* Tokens that tokens made, from the first to the last: so many are looked up on a call. */
+#define LINEAGE_MAX 8
 /* Ids drawn until one is free. */
 #define DRAWS 8
 
@@ -189,12 +191,12 @@ static void secret_hash(const char *secret, uint8_t out[STORE_HASH])
 }
 
 /* The record and what its owner presents: "scepd_" id without "tok_" "_" secret. */
-static bool token_make(const char *admin, enum token_kind kind, const char *label, int64_t ttl,
+static bool token_make(const char *admin, enum token_kind kind, const char *label, int64_t until,
                        const char *by, int64_t now, char text[API_TOKEN_MAX],
                        struct store_token *out, struct err *err)
 {
     char id[TOKEN_ID_CHARACTERS + 1], secret[SECRET_CHARACTERS + 1];
-    struct store_token t = {.kind = kind, .created_at = now, .expires_at = now + ttl, .version = 1};
+    struct store_token t = {.kind = kind, .created_at = now, .expires_at = until, .version = 1};
     if (!token_random(id, TOKEN_ID_CHARACTERS, true, err) ||
         !token_random(secret, SECRET_CHARACTERS, true, err))
         return false;
@@ -209,20 +211,56 @@ static bool token_make(const char *admin, enum token_kind kind, const char *labe
     return true;
 }
 
-static bool token_add(struct store_write *w, const char *admin, enum token_kind kind,
-                      const char *label, int64_t ttl, const char *by, int64_t now,
-                      char text[API_TOKEN_MAX], struct store_token *out, struct err *err)
+static bool not_any_more(struct err *err)
+{
+    if (err->kind != ERR_NOT_FOUND)
+        return false;
+    err_clear(err);
+    return err_set(err, ERR_CONFLICT, "what this was asked with is revoked, or was used just now");
+}
+
+/* What a token for programs makes, or a session that it got, ends with it at the latest: whoever
+ * has found one has nothing any more when it is revoked.  *until is cut; *parent "" without one. */
+static bool descend(struct store_write *w, const char *with, int64_t now, char parent[32],
+                    int64_t *until, struct err *err)
+{
+    struct store_token t = {.parent = ""};
+    const char *up = with ? with : "";
+    *parent = '\0';
+    for (int depth = 0; *up; depth++, up = t.parent) {
+        if (!store_write_token_get(w, up, &t, err))
+            return not_any_more(err);
+        if (depth == LINEAGE_MAX)
+            return err_set(err, ERR_CONFLICT,
+                           "a token of a token of a token: make it with scepctl");
+        if (t.kind != TOKEN_API)
+            continue;
+        if (!*parent)
+            snprintf(parent, 32, "%s", t.id);
+        if (t.expires_at < *until)
+            *until = t.expires_at;
+    }
+    return *until > now || err_set(err, ERR_CONFLICT, "what this was asked with has ended");
+}
+
+/* `with`: the id of the token that it is asked with; NULL: none. */
+static bool token_add(struct store_write *w, const char *with, const char *admin,
+                      enum token_kind kind, const char *label, int64_t ttl, const char *by,
+                      int64_t now, char text[API_TOKEN_MAX], struct store_token *out,
+                      struct err *err)
 {
     struct store_admin owner;
     struct store_audit audit;
-    char until[32];
-    if (!store_write_admin_get(w, admin, &owner, err))
+    char until[32], parent[32];
+    int64_t end = now + ttl;
+    if (!store_write_admin_get(w, admin, &owner, err) || !descend(w, with, now, parent, &end, err))
         return false;
     if (owner.disabled)
         return err_set(err, ERR_CONFLICT, "administrator %s is disabled", owner.name);
     for (int i = 0;; i++) {
-        if (!token_make(owner.id, kind, label, ttl, by, now, text, out, err))
+        if (!token_make(owner.id, kind, label, end, by, now, text, out, err))
             return false;
+        memcpy(out->parent, parent, sizeof parent);
         if (store_token_put(w, out, err))
             break;
         if (err->kind != ERR_EXISTS || i == DRAWS)
@@ -236,15 +274,22 @@ static bool token_add(struct store_write *w, const char *admin, enum token_kind 
     return store_audit_put(w, &audit, err);
 }
 
-bool api_token_new(struct store *s, const char *admin, enum token_kind kind, const char *label,
-                   int64_t ttl, const char *by, int64_t now, char text[API_TOKEN_MAX],
-                   struct store_token *out, struct err *err)
+bool api_token_with(struct store *s, const char *with, const char *admin, enum token_kind kind,
+                    const char *label, int64_t ttl, const char *by, int64_t now,
+                    char text[API_TOKEN_MAX], struct store_token *out, struct err *err)
 {
     struct store_write *w = NULL;
     if (ttl <= 0 || ttl > API_TOKEN_TTL_MAX)
         return err_set(err, ERR_CONFIG, "a token is good for one second to 730 days");
     return store_write_begin(s, &w, err) &&
-           finish(w, token_add(w, admin, kind, label, ttl, by, now, text, out, err), err);
+           finish(w, token_add(w, with, admin, kind, label, ttl, by, now, text, out, err), err);
+}
+
+bool api_token_new(struct store *s, const char *admin, enum token_kind kind, const char *label,
+                   int64_t ttl, const char *by, int64_t now, char text[API_TOKEN_MAX],
+                   struct store_token *out, struct err *err)
+{
+    return api_token_with(s, NULL, admin, kind, label, ttl, by, now, text, out, err);
 }
 
 static bool token_take(struct store_write *w, const char *id, const char *by, int64_t now,
@@ -291,6 +336,24 @@ static enum api_token_verdict verdict_of(const struct store_token *t, const stru
     return a->disabled ? API_TOKEN_DISABLED : API_TOKEN_GOOD;
 }
 
+/* Are those there that it was got with, one by the other? */
+static bool lineage_stands(struct store *s, const struct store_token *t, bool *yes, struct err *err)
+{
+    struct store_token up = *t;
+    char id[sizeof up.parent];
+    *yes = true;
+    while (*yes && up.parent[0]) {
+        memcpy(id, up.parent, sizeof id);
+        if (store_token_get(s, id, &up, err))
+            continue;
+        if (err->kind != ERR_NOT_FOUND)
+            return false;
+        err_clear(err);
+        *yes = false;
+    }
+    return true;
+}
+
 bool api_token_check(struct store *s, const char *text, int64_t now,
                      enum api_token_verdict *verdict, struct store_token *token,
                      struct store_admin *admin, struct err *err)
@@ -317,6 +380,10 @@ bool api_token_check(struct store *s, const char *text, int64_t now,
         err_clear(err); /* its owner was removed meanwhile */
         return true;
     }
+    if (!lineage_stands(s, &t, &same, err))
+        return false;
+    if (!same)
+        return true; /* what it was made with is revoked, and so is it */
     *verdict = verdict_of(&t, &a, now);
     *token = t;
     *admin = a;
@@ -343,18 +410,12 @@ static bool session_add(struct store_write *w, const struct store_token *present
                         char text[API_TOKEN_MAX], struct store_token *out, struct err *err)
 {
     char label[128];
-    int64_t ttl = API_SESSION_TTL;
+    bool link = presented->kind == TOKEN_LINK;
     snprintf(label, sizeof label, "from %s", peer);
-    if (presented->kind == TOKEN_LINK && !store_token_del(w, presented->id, err)) {
-        if (err->kind == ERR_NOT_FOUND) {
-            err_clear(err);
-            err_set(err, ERR_CONFLICT, "this link was used just now");
-        }
-        return false;
-    }
-    if (presented->kind == TOKEN_API && presented->expires_at - now < ttl)
-        ttl = presented->expires_at - now; /* no longer than what it was got for */
-    return token_add(w, a->id, TOKEN_SESSION, label, ttl, a->name, now, text, out, err);
+    if (link && !store_token_del(w, presented->id, err))
+        return not_any_more(err);
+    return token_add(w, link ? NULL : presented->id, a->id, TOKEN_SESSION, label, API_SESSION_TTL,
+                     a->name, now, text, out, err);
 }
 
 bool api_session_new(struct store *s, const struct store_token *presented,

@@ -248,9 +248,9 @@ static bool token_create(struct api_call *c, struct err *err)
         return false;
     if (!may_token(c, a.id))
         return true;
-    if (!api_token_new(c->world->store, a.id, TOKEN_API, label ? label : "",
-                       api_int(c, "valid_seconds", API_TOKEN_TTL), api_by(c), api_now(c), text, &t,
-                       err))
+    if (!api_token_with(c->world->store, *c->actor->token ? c->actor->token : NULL, a.id, TOKEN_API,
+                        label ? label : "", api_int(c, "valid_seconds", API_TOKEN_TTL), api_by(c),
+                        api_now(c), text, &t, err))
         return false;
     json_t *o = token_json(&t);
     if (o)

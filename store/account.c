@@ -6,7 +6,7 @@
 #include "records.h"
 
 #define ADMIN_VERSION 1
-#define TOKEN_VERSION 1
+#define TOKEN_VERSION 2 /* 1: without the one that made it */
 /* Forgotten in one write, so that nobody waits long for it. */
 #define PURGE_MAX 1000
 
@@ -70,6 +70,7 @@ static bool token_write(const struct store_token *k, struct buf *out, struct err
     write_text(&w, k->used_from, sizeof k->used_from);
     write_text(&w, k->created_by, sizeof k->created_by);
     write_u64(&w, k->version);
+    write_text(&w, k->parent, sizeof k->parent);
     return record_written(&w, "token", err);
 }
 
@@ -77,7 +78,8 @@ bool token_read(struct view record, struct store_token *out, struct err *err)
 {
     struct record_reader r;
     struct store_token k = {.id = ""};
-    if (!record_open(&r, record, TOKEN_VERSION, "token", err))
+    uint8_t version;
+    if (!record_open_any(&r, record, TOKEN_VERSION, &version, "token", err))
         return false;
     read_text(&r, k.id, sizeof k.id);
     uint8_t kind = read_u8(&r);
@@ -90,6 +92,8 @@ bool token_read(struct view record, struct store_token *out, struct err *err)
     read_text(&r, k.used_from, sizeof k.used_from);
     read_text(&r, k.created_by, sizeof k.created_by);
     k.version = read_u64(&r);
+    if (version > 1)
+        read_text(&r, k.parent, sizeof k.parent);
     if (!record_close(&r, "token", err))
         return false;
     if (kind < TOKEN_API || kind > TOKEN_SESSION)

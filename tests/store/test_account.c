@@ -20,6 +20,7 @@ static struct store_token token_of(unsigned n, const struct store_admin *owner)
     strcpy(k.admin, owner->id);
     strcpy(k.label, "a program");
     strcpy(k.created_by, "root");
+    strcpy(k.parent, n % 2 ? "tok_000000" : "");
     return k;
 }
 

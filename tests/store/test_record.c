@@ -2,6 +2,7 @@
 #include "check_main.h"
 #include "fixture.h"
 #include "records.h"
+#include "store/account.h"
 
 START_TEST(fields)
 {
@@ -209,6 +210,35 @@ START_TEST(altered_anywhere)
 }
 END_TEST
 
+/* As the first stores with tokens have it: without the one that made it. */
+START_TEST(a_token_of_version_1)
+{
+    struct store_token got;
+    const uint8_t hash[STORE_HASH] = {7};
+    struct buf b = {0};
+    struct record_writer w = record_begin(&b, 1);
+    write_text(&w, "tok_00000001", 32);
+    write_u8(&w, TOKEN_SESSION);
+    write_bytes(&w, hash, sizeof hash);
+    write_text(&w, "adm_000001", 32);
+    write_text(&w, "a label", 128);
+    for (int64_t i = 1; i <= 3; i++)
+        write_i64(&w, i);
+    write_text(&w, "192.0.2.1", 64);
+    write_text(&w, "root", 64);
+    write_u64(&w, 5);
+    ck_assert(record_written(&w, "token", &err));
+    ck_assert_msg(token_read(buf_view(&b), &got, &err), "%s", err.text);
+    ck_assert_str_eq(got.parent, "");
+    ck_assert_int_eq(got.expires_at, 2);
+    ck_assert_uint_eq(got.version, 5);
+    ck_assert_mem_eq(got.hash, hash, sizeof hash);
+    b.p[0] = 2; /* which has one member more */
+    ck_assert(!token_read(buf_view(&b), &got, &err));
+    buf_clear(&b);
+}
+END_TEST
+
 static void setup_filled(void)
 {
     setup();
@@ -225,6 +255,7 @@ int main(void)
     tcase_add_test(c, texts);
     tcase_add_loop_test(c, cut_anywhere, 0, sizeof kinds / sizeof kinds[0]);
     tcase_add_loop_test(c, altered_anywhere, 0, sizeof kinds / sizeof kinds[0]);
+    tcase_add_test(c, a_token_of_version_1);
     suite_add_tcase(s, c);
     return check_main(s);
 }

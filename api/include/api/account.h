@@ -37,6 +37,11 @@ bool api_admin_remove(struct store *s, const char *id, uint64_t expected, const 
 /* `text` gets what its owner presents, once; wipe it.  `ttl` in seconds. */
 bool api_token_new(struct store *s, const char *admin, enum token_kind kind, const char *label, int64_t ttl, const char *by,
                    int64_t now, char text[API_TOKEN_MAX], struct store_token *out, struct err *err);
+/* The same, asked with the token or session of the id `with` (NULL: none): what a token for programs makes, by itself or by way of a
+ * session, ends with it at the latest.  ERR_CONFLICT: that one is revoked, or a token of a token eight times over. */
+bool api_token_with(struct store *s, const char *with, const char *admin, enum token_kind kind, const char *label, int64_t ttl,
+                    const char *by, int64_t now, char text[API_TOKEN_MAX], struct store_token *out, struct err *err);
+/* And what it made is good no more. */
 bool api_token_revoke(struct store *s, const char *id, const char *by, int64_t now, struct err *err);
 
 enum api_token_verdict { API_TOKEN_GOOD, API_TOKEN_WRONG, API_TOKEN_ENDED, API_TOKEN_DISABLED };
@@ -46,6 +51,7 @@ bool api_token_check(struct store *s, const char *text, int64_t now, enum api_to
 /* Remembers that it was used, at most once a minute. */
 bool api_token_touch(struct store *s, const struct store_token *t, const struct store_admin *a, const char *peer, int64_t now,
                      struct err *err);
-/* A session for who presents a link or a token; a link is burnt by it, in the same transaction (ERR_CONFLICT: just now by another). */
+/* A session for who presents a link or a token; a link is burnt by it, in the same transaction (ERR_CONFLICT: just now by
+ * another, or the token is revoked). */
 bool api_session_new(struct store *s, const struct store_token *presented, const struct store_admin *a, const char *peer, int64_t now,
                      char text[API_TOKEN_MAX], struct store_token *out, struct err *err);

@@ -57,6 +57,8 @@ struct store_token {
     char used_from[64];           /* address */
     char created_by[64];
     uint64_t version;             /* from 1 */
+    char parent[32];              /* the token for programs that it was got with, by way of a session or not; "" none.  Good
+                                     only while that one is there */
 };
 /* ERR_NOT_FOUND when its owner is not there; ERR_EXISTS. */
 bool store_token_put(struct store_write *w, const struct store_token *t, struct err *err);
