@@ -142,8 +142,8 @@ static void common_headers(struct api_call *c)
         {"Cross-Origin-Resource-Policy", "same-origin"},
     };
     struct api_reply *r = c->priv->out;
-    bool live = c->route && c->route->method == HTTP_GET && has_header(r, "ETag") &&
-                !(c->route->flags & API_SECRETS);
+    bool live = r->status < 300 && c->route && c->route->method == HTTP_GET &&
+                has_header(r, "ETag") && !(c->route->flags & API_SECRETS);
     for (size_t i = 0; i < sizeof common / sizeof *common; i++) {
         const char *value = common[i].value;
         if (i == 0 && (live || r->status == 304))

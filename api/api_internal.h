@@ -107,6 +107,8 @@ extern const struct api_page api_page_problems;
 void api_list_link(struct api_call *c, const char *next);
 
 void api_reply_reset(struct api_reply *r);
+/* Without an ETag: it was that of what is not answered now. */
+void api_reply_untag(struct api_call *c);
 /* "*" or a list of tags: does it name this one?  `weak`: weak comparison (RFC 9110 section 8.8.3.2). */
 bool api_etag_matches(const char *header, const char *tag, bool weak);
 /* The list's or overview's tag; false: 304 was answered. */

@@ -88,6 +88,7 @@ static void reply_problem(struct api_call *c, int status, const char *code, cons
                   code, "fix", fix, "request_id", c->priv->out->request_id);
     if (o && errors)
         json_object_set(o, "errors", errors);
+    api_reply_untag(c);
     api_reply_json(c, status, o);
 }
 

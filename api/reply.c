@@ -52,6 +52,18 @@ void api_reply_header(struct api_call *c, const char *name, const char *fmt, ...
     r->header[r->header_n++].value = value;
 }
 
+void api_reply_untag(struct api_call *c)
+{
+    struct api_reply *r = c->priv->out;
+    size_t kept = 0;
+    for (size_t i = 0; i < r->header_n; i++)
+        if (strcmp(r->header[i].name, "ETag") == 0)
+            free(r->header[i].value);
+        else
+            r->header[kept++] = r->header[i];
+    r->header_n = kept;
+}
+
 void api_reply_bytes(struct api_call *c, int status, const char *content_type, struct view body)
 {
     struct api_reply *r = c->priv->out;
