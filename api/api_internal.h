@@ -58,6 +58,8 @@ bool api_time_parse(const char *s, int64_t *out);
 
 /* 401 with what may be presented. */
 void api_ask_sign_in(struct api_call *c, bool basic, const char *code, const char *text);
+/* What was presented is wrong: 401 with `text`, or, when that was so too often, 429.  `name` may be "". */
+void api_sign_in_failed(struct api_call *c, bool basic, const char *name, const char *text);
 const char *api_cookie_name(const struct api_call *c);
 
 /* ---- guard.c ---- */

@@ -1,7 +1,8 @@
 /* Who guesses is slowed down: an address (or what one party may have of them) that presents wrong
  * words has ten tries, and gets one more every half minute.  A name that is tried from everywhere
- * is told so, but only to those whose words are wrong: nobody can lock an administrator out from
- * elsewhere.  Also bounds how many refused calls are recorded, since the audit log forgets nothing.
+ * is told so.  Both are told only to those whose words are wrong: nobody can lock an administrator
+ * out, from elsewhere or from behind the same address.  Also bounds how many refused calls are
+ * recorded, since the audit log forgets nothing.
  */
 #include <stdlib.h>
 #include <string.h>

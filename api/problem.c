@@ -31,7 +31,7 @@ static const struct api_problem_info problems[] = {
     {"role.missing", "The role does not allow this",
      "Ask an administrator for the role that the detail names."},
     {"origin.foreign", "The call came from another site",
-     "Calls with a session cookie are made by pages of this console only."},
+     "Calls of a browser that change something are made by pages of this console only."},
     {"body.too_long", "The body is too long", "Send less at once."},
     {"body.type", "The body is of a type that is not read here", "Send it as application/json."},
     {"body.malformed", "The body cannot be read",

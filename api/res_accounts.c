@@ -339,26 +339,17 @@ static bool session_create(struct api_call *c, struct err *err)
     enum api_token_verdict verdict;
     struct store_token presented;
     struct store_admin a;
-    int wait = api_guard_wait(c->world->state, c->request->peer, api_now(c));
     if (!code == !token) {
         api_fault(c, "", "missing", "either code or token is needed");
-        return true;
-    }
-    if (wait > 0) {
-        api_problem(c, 429, "sign_in.too_many",
-                    "Too many sign-ins from this address failed lately.");
-        api_reply_header(c, "Retry-After", "%d", wait);
-        c->priv->out->sign_in_refused = true;
         return true;
     }
     if (!api_token_check(c->world->store, code ? code : token, api_now(c), &verdict, &presented, &a,
                          err))
         return false;
     if (verdict == API_TOKEN_WRONG || presented.kind != (code ? TOKEN_LINK : TOKEN_API)) {
-        api_guard_failed(c->world->state, c->request->peer, "", api_now(c));
-        api_ask_sign_in(c, false, "sign_in.refused",
-                        code ? "This link was used already, or is none of ours."
-                             : "This token is not known here.");
+        api_sign_in_failed(c, false, "",
+                           code ? "This link was used already, or is none of ours."
+                                : "This token is not known here.");
     } else if (verdict != API_TOKEN_GOOD) {
         bool ended = verdict == API_TOKEN_ENDED;
         api_ask_sign_in(c, false, ended ? "sign_in.ended" : "sign_in.disabled",

@@ -24,15 +24,29 @@ void api_ask_sign_in(struct api_call *c, bool basic, const char *code, const cha
     c->priv->out->sign_in_refused = strcmp(code, "sign_in.needed") != 0;
 }
 
+static void too_many(struct api_call *c, const char *what, int wait)
+{
+    api_problem(c, 429, "sign_in.too_many", "Too many sign-ins %s failed lately.", what);
+    api_reply_header(c, "Retry-After", "%d", wait);
+    c->priv->out->sign_in_refused = true;
+}
+
+/* Only now is it asked how often: many are behind one address, and nobody who has the right words
+ * is kept out by a neighbour's wrong ones. */
+void api_sign_in_failed(struct api_call *c, bool basic, const char *name, const char *text)
+{
+    int wait = api_guard_wait(c->world->state, c->request->peer, api_now(c));
+    if (wait > 0)
+        too_many(c, "from this address", wait);
+    else if (api_guard_failed(c->world->state, c->request->peer, name, api_now(c)))
+        too_many(c, "under this name", 30);
+    else
+        api_ask_sign_in(c, basic, "sign_in.refused", text);
+}
+
 static bool refuse_failed(struct api_call *c, bool basic, const char *name)
 {
-    if (api_guard_failed(c->world->state, c->request->peer, name, api_now(c))) {
-        api_problem(c, 429, "sign_in.too_many", "Too many sign-ins under this name failed lately.");
-        api_reply_header(c, "Retry-After", "30");
-        c->priv->out->sign_in_refused = true;
-    } else {
-        api_ask_sign_in(c, basic, "sign_in.refused", "What was presented is not known here.");
-    }
+    api_sign_in_failed(c, basic, name, "What was presented is not known here.");
     return false;
 }
 
@@ -147,15 +161,17 @@ static bool same_origin(const struct api_call *c)
     return site != NULL;
 }
 
-static bool by_cookie(struct api_call *c, const char *text)
+/* Browsers send cookies along with the forms of any page, and names with passwords and certificates
+ * too; a cookie is only a browser's, so that one of both headers must be there. */
+static bool comes_from_us(struct api_call *c, bool cookie)
 {
     bool changes = c->request->method != HTTP_GET && c->request->method != HTTP_HEAD;
-    if (changes && !same_origin(c)) {
-        api_problem(c, 403, "origin.foreign",
-                    "A call with a session that changes something must come from the console.");
-        return false;
-    }
-    return by_token(c, text, 1u << TOKEN_SESSION, NULL, false);
+    bool browser = cookie || c->request->header[API_ORIGIN] || c->request->header[API_FETCH_SITE];
+    if (!changes || !browser || same_origin(c))
+        return true;
+    api_problem(c, 403, "origin.foreign",
+                "A call of a browser that changes something must come from the console.");
+    return false;
 }
 
 /* Does it stand, at this moment?  TLS has verified that it is of ours and that its key is the
@@ -189,15 +205,17 @@ static bool certificate_stands(struct api_call *c, bool *yes, struct err *err)
 static bool by_certificate(struct api_call *c)
 {
     struct err err = {0};
-    struct store_admin a;
+    struct store_admin a = {.disabled = true};
     uint8_t hash[STORE_HASH];
     bool stands;
     SHA256(c->request->certificate.p, c->request->certificate.n, hash);
-    if (!certificate_stands(c, &stands, &err)) {
+    if (!certificate_stands(c, &stands, &err) ||
+        (stands && !store_admin_by_certificate(c->world->store, hash, &a, &err) &&
+         err.kind != ERR_NOT_FOUND)) {
         api_problem_of(c, &err);
         return false;
     }
-    if (stands && store_admin_by_certificate(c->world->store, hash, &a, &err) && !a.disabled) {
+    if (!a.disabled) {
         become(c, &a, NULL);
         touch(c, &a, NULL);
         return true;
@@ -212,26 +230,21 @@ static bool by_certificate(struct api_call *c)
 bool api_sign_in(struct api_call *c, bool basic)
 {
     const char *authorization = c->request->header[API_AUTHORIZATION];
-    char cookie[API_TOKEN_MAX];
-    int wait = api_guard_wait(c->world->state, c->request->peer, api_now(c));
-    bool has_cookie = !authorization && cookie_value(c, cookie);
-    if (wait > 0 && (authorization || has_cookie)) {
-        api_problem(c, 429, "sign_in.too_many",
-                    "Too many sign-ins from this address failed lately.");
-        api_reply_header(c, "Retry-After", "%d", wait);
-        c->priv->out->sign_in_refused = true;
-        return false;
-    }
+    char cookie[API_TOKEN_MAX] = "";
     if (authorization && strncasecmp(authorization, "Bearer ", 7) == 0)
         return by_token(c, authorization + 7, 1u << TOKEN_API, NULL, basic);
+    bool has_cookie = !authorization && cookie_value(c, cookie), ok;
+    if (!authorization && !has_cookie && c->request->certificate.n == 0)
+        return true; /* nobody, who may nothing */
+    if (!comes_from_us(c, has_cookie)) {
+        OPENSSL_cleanse(cookie, sizeof cookie);
+        return false;
+    }
     if (authorization && strncasecmp(authorization, "Basic ", 6) == 0)
         return by_basic(c, authorization + 6);
     if (authorization)
         return refuse_failed(c, basic, "");
-    if (has_cookie) {
-        bool ok = by_cookie(c, cookie);
-        OPENSSL_cleanse(cookie, sizeof cookie);
-        return ok;
-    }
-    return c->request->certificate.n == 0 || by_certificate(c);
+    ok = has_cookie ? by_token(c, cookie, 1u << TOKEN_SESSION, NULL, false) : by_certificate(c);
+    OPENSSL_cleanse(cookie, sizeof cookie);
+    return ok;
 }

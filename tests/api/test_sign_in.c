@@ -104,6 +104,160 @@ START_TEST(the_last_administrator_stays)
 }
 END_TEST
 
+/* It could be the id of another, in capitals. */
+START_TEST(no_name_looks_like_an_id)
+{
+    static const char *const names[] = {"adm_fvvgra", "ADM_FVVGRA", "Adm_fvvgra", "aDM_"};
+    char body[128];
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(body, sizeof body, "{\"name\":\"%s\",\"role\":\"auditor\"}", names[i]);
+        call(HTTP_POST, "/api/v1/admins", body);
+        is_problem(422, "input.invalid");
+    }
+    call(HTTP_POST, "/api/v1/admins", "{\"name\":\"adm\",\"role\":\"auditor\"}");
+    is(201);
+}
+END_TEST
+
+/* A tag is of what was asked for. */
+START_TEST(a_refusal_has_no_tag)
+{
+    call(HTTP_GET, "/api/v1/admins", NULL);
+    is(200);
+    ck_assert_str_ne(header("ETag"), "");
+    call(HTTP_GET, "/api/v1/admins?rule=auditor", NULL);
+    is_problem(422, "input.invalid");
+    ck_assert_str_eq(header("ETag"), "");
+    ck_assert_str_eq(header("Cache-Control"), "no-store");
+}
+END_TEST
+
+/* ---- what a token makes ends with it ---- */
+
+static char cookie[300];
+
+static void with_cookie(enum http_method method, const char *path, const char *origin,
+                        const char *site)
+{
+    struct api_request r = {.method = method, .path = path};
+    r.header[API_COOKIE] = cookie;
+    r.header[API_ORIGIN] = origin;
+    r.header[API_FETCH_SITE] = site;
+    if (method == HTTP_POST) {
+        r.body = view_str("{}");
+        r.header[API_CONTENT_TYPE] = "application/json";
+    }
+    ask(&r);
+}
+
+static void keep_cookie(void)
+{
+    const char *set = header("Set-Cookie");
+    ck_assert_ptr_nonnull(strstr(set, "HttpOnly"));
+    ck_assert_ptr_nonnull(strstr(set, "SameSite=Strict"));
+    snprintf(cookie, sizeof cookie, "other=1; %.*s", (int)strcspn(set, ";"), set);
+}
+
+/* A session by the token in `bearer`. */
+static void sign_in_by_token(void)
+{
+    char body[300];
+    snprintf(body, sizeof body, "{\"token\":\"%s\"}", bearer + 7);
+    *bearer = '\0';
+    call(HTTP_POST, "/api/v1/session", body);
+    is(201);
+    keep_cookie();
+}
+
+/* The token that was just made; `bearer` is it then. */
+static struct store_token made_token(void)
+{
+    struct store_token t;
+    is(201);
+    ck_assert(store_token_get(world.store, text("id"), &t, &err));
+    snprintf(bearer, sizeof bearer, "Bearer %s", text("secret"));
+    return t;
+}
+
+START_TEST(a_token_does_not_outlive_the_one_that_made_it)
+{
+    call(HTTP_POST, "/api/v1/tokens", "{\"valid_seconds\":3600}");
+    ck_assert_int_eq(made_token().expires_at, NOW + 3600);
+    call(HTTP_POST, "/api/v1/tokens", "{\"valid_seconds\":63072000}");
+    ck_assert_int_eq(made_token().expires_at, NOW + 3600);
+    call(HTTP_POST, "/api/v1/tokens", "{}");
+    ck_assert_int_eq(made_token().expires_at, NOW + 3600);
+    call(HTTP_POST, "/api/v1/tokens", "{\"valid_seconds\":60}");
+    ck_assert_int_eq(made_token().expires_at, NOW + 60);
+    strcpy(bearer, own);
+    call(HTTP_POST, "/api/v1/tokens", "{\"valid_seconds\":3600}");
+    made_token();
+    sign_in_by_token();
+    with_cookie(HTTP_POST, "/api/v1/tokens", NULL, "same-origin"); /* nor by way of a session */
+    ck_assert_int_eq(made_token().expires_at, NOW + 3600);
+}
+END_TEST
+
+START_TEST(what_a_token_made_ends_when_it_is_revoked)
+{
+    char first[40], second[sizeof bearer];
+    call(HTTP_POST, "/api/v1/tokens", "{}");
+    snprintf(first, sizeof first, "%s", made_token().id);
+    call(HTTP_POST, "/api/v1/tokens", "{}");
+    made_token();
+    strcpy(second, bearer);
+    sign_in_by_token();
+    with_cookie(HTTP_POST, "/api/v1/tokens", NULL, "same-origin");
+    made_token();
+    call(HTTP_GET, "/api/v1/session", NULL);
+    is(200);
+    ck_assert(api_token_revoke(world.store, first, "test", NOW, &err));
+    call(HTTP_GET, "/api/v1/session", NULL);
+    is_problem(401, "sign_in.refused");
+    strcpy(bearer, second);
+    call(HTTP_GET, "/api/v1/session", NULL);
+    is_problem(401, "sign_in.refused");
+    with_cookie(HTTP_GET, "/api/v1/session", NULL, NULL);
+    is_problem(401, "sign_in.refused");
+    strcpy(bearer, own); /* itself it was made by this one, which stands */
+    call(HTTP_GET, "/api/v1/session", NULL);
+    is(200);
+}
+END_TEST
+
+START_TEST(tokens_make_tokens_eight_times)
+{
+    char first[40];
+    snprintf(first, sizeof first, "tok_%.8s", own + 13);
+    for (int i = 0; i < 8; i++) {
+        call(HTTP_POST, "/api/v1/tokens", "{}");
+        made_token();
+    }
+    call(HTTP_GET, "/api/v1/session", NULL);
+    is(200);
+    call(HTTP_POST, "/api/v1/tokens", "{}");
+    is_problem(409, "conflict");
+    ck_assert(api_token_revoke(world.store, first, "test", NOW, &err));
+    call(HTTP_GET, "/api/v1/session", NULL);
+    is_problem(401, "sign_in.refused");
+}
+END_TEST
+
+/* Revoked between its check and the session. */
+START_TEST(a_revoked_token_gets_no_session)
+{
+    enum api_token_verdict verdict;
+    struct store_token t, session;
+    struct store_admin a;
+    char secret[API_TOKEN_MAX];
+    ck_assert(api_token_check(world.store, own + 7, NOW, &verdict, &t, &a, &err));
+    ck_assert_int_eq(verdict, API_TOKEN_GOOD);
+    ck_assert(api_token_revoke(world.store, t.id, "test", NOW, &err));
+    ck_assert(!api_session_new(world.store, &t, &a, "192.0.2.1", NOW, secret, &session, &err));
+    ck_assert_int_eq(err.kind, ERR_CONFLICT);
+}
+END_TEST
+
 /* ---- guessing ---- */
 
 static void guess(const char *peer, int expected)
@@ -128,6 +282,30 @@ START_TEST(guessing_is_slowed_down)
     at += wait;
     guess("192.0.2.9", 401);
     guess("192.0.2.9", 429);
+}
+END_TEST
+
+/* Many are behind one address: who has the right words is served. */
+START_TEST(who_guesses_keeps_no_neighbour_out)
+{
+    char body[300];
+    snprintf(body, sizeof body, "{\"token\":\"%s\"}", own + 7);
+    struct api_request link = {.method = HTTP_POST, .path = "/api/v1/session", .peer = "192.0.2.9"};
+    link.header[API_CONTENT_TYPE] = "application/json";
+    for (int i = 0; i < 10; i++)
+        guess("192.0.2.9", 401);
+    guess("192.0.2.9", 429);
+    struct api_request r = {.method = HTTP_GET, .path = "/api/v1/admins", .peer = "192.0.2.9"};
+    r.header[API_AUTHORIZATION] = own;
+    ask(&r);
+    is(200);
+    link.body = view_str(body);
+    ask(&link);
+    is(201);
+    link.body = view_str("{\"code\":\"scepd_aaaaaaaa_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}");
+    ask(&link);
+    is_problem(429, "sign_in.too_many");
+    ck_assert_int_gt(atoi(header("Retry-After")), 0);
 }
 END_TEST
 
@@ -187,8 +365,6 @@ END_TEST
 
 /* ---- links, sessions, other sites ---- */
 
-static char cookie[256];
-
 static void sign_in_by_link(void)
 {
     struct store_token t;
@@ -199,26 +375,9 @@ static void sign_in_by_link(void)
     *bearer = '\0';
     call(HTTP_POST, "/api/v1/session", body);
     is(201);
-    const char *set = header("Set-Cookie");
-    ck_assert_ptr_nonnull(strstr(set, "HttpOnly"));
-    ck_assert_ptr_nonnull(strstr(set, "SameSite=Strict"));
-    snprintf(cookie, sizeof cookie, "other=1; %.*s", (int)strcspn(set, ";"), set);
+    keep_cookie();
     call(HTTP_POST, "/api/v1/session", body); /* it works once */
     is_problem(401, "sign_in.refused");
-}
-
-static void with_cookie(enum http_method method, const char *path, const char *origin,
-                        const char *site)
-{
-    struct api_request r = {.method = method, .path = path};
-    r.header[API_COOKIE] = cookie;
-    r.header[API_ORIGIN] = origin;
-    r.header[API_FETCH_SITE] = site;
-    if (method == HTTP_POST) {
-        r.body = view_str("{}");
-        r.header[API_CONTENT_TYPE] = "application/json";
-    }
-    ask(&r);
 }
 
 START_TEST(a_session_ends)
@@ -287,6 +446,59 @@ START_TEST(other_sites_change_nothing)
         else
             is_problem(403, "origin.foreign");
     }
+}
+END_TEST
+
+static void from_site(const char *authorization, struct view certificate, const char *origin,
+                      const char *site)
+{
+    struct api_request r = {
+        .method = HTTP_POST, .path = "/api/v1/tokens", .certificate = certificate};
+    r.header[API_AUTHORIZATION] = authorization;
+    r.header[API_ORIGIN] = origin;
+    r.header[API_FETCH_SITE] = site;
+    ask(&r);
+}
+
+/* A browser keeps a name with its password, and a certificate, as it keeps a cookie, and sends
+ * them along with a form of anybody's, which needs no body. */
+START_TEST(other_sites_change_nothing_by_what_browsers_send_along)
+{
+    static const struct {
+        const char *origin, *site;
+        bool good;
+    } cases[] = {
+        {NULL, NULL, true}, /* no browser */
+        {"http://scepd.example.org", "same-origin", true},
+        {NULL, "same-origin", true},
+        {"http://scepd.example.org", NULL, true},
+        {"http://evil.example.org", NULL, false},
+        {"null", NULL, false},
+        {NULL, "cross-site", false},
+        {NULL, "same-site", false},
+        {"http://evil.example.org", "cross-site", false},
+    };
+    const struct view certificate = view_str("none of ours");
+    char plain[256], base64[300], basic[320];
+    int n = snprintf(plain, sizeof plain, "root:%s", own + 7);
+    EVP_EncodeBlock((uint8_t *)base64, (const uint8_t *)plain, n);
+    snprintf(basic, sizeof basic, "Basic %.290s", base64);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        from_site(basic, view_of(NULL, 0), cases[i].origin, cases[i].site);
+        if (cases[i].good)
+            is(201);
+        else
+            is_problem(403, "origin.foreign");
+        from_site(NULL, certificate, cases[i].origin, cases[i].site);
+        if (cases[i].good)
+            is_problem(401, "sign_in.certificate");
+        else
+            is_problem(403, "origin.foreign");
+        from_site(own, view_of(NULL, 0), cases[i].origin, cases[i].site);
+        is(201); /* nothing sends a token along by itself */
+    }
+    from_site(NULL, view_of(NULL, 0), "http://evil.example.org", "cross-site");
+    is_problem(401, "sign_in.needed");
 }
 END_TEST
 
@@ -365,7 +577,15 @@ int main(void)
     tcase_add_test(c, an_idle_session_ends);
     tcase_add_test(c, signing_out);
     tcase_add_test(c, other_sites_change_nothing);
+    tcase_add_test(c, other_sites_change_nothing_by_what_browsers_send_along);
     tcase_add_test(c, a_session_is_no_bearer);
+    tcase_add_test(c, no_name_looks_like_an_id);
+    tcase_add_test(c, a_token_does_not_outlive_the_one_that_made_it);
+    tcase_add_test(c, what_a_token_made_ends_when_it_is_revoked);
+    tcase_add_test(c, tokens_make_tokens_eight_times);
+    tcase_add_test(c, a_revoked_token_gets_no_session);
+    tcase_add_test(c, who_guesses_keeps_no_neighbour_out);
+    tcase_add_test(c, a_refusal_has_no_tag);
     tcase_add_test(c, calls_are_recorded);
     suite_add_tcase(s, c);
     return check_main(s);
