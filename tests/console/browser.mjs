@@ -1,6 +1,6 @@
 // The console before a real daemon: the story of an administrator, the keyboard, the states of a page, accessibility, budgets.
 // Each step waits for what it wants to see; none waits for time to pass.
-import { world, assert, fs, launch, visitor, step, count, ctl, ctlTry, file, signIn, visit, accessible, tabTo, picture, readProfile, expected, lookAgain } from "./stage.mjs";
+import { world, assert, fs, launch, visitor, step, count, ctl, ctlTry, file, json, signIn, visit, accessible, tabTo, picture, readProfile, expected, lookAgain } from "./stage.mjs";
 
 const KB = 1024;
 const ALL_PAGES = ["/", "/devices", "/requests", "/certificates", "/challenges", "/policies", "/authority", "/activity", "/activity?show=audit", "/explain",
@@ -363,19 +363,126 @@ await step("several devices are retired after their number was typed", async () 
   await row("old-2").getByText("Retired").waitFor();
 });
 
-await step("who edits what another has changed meanwhile is told", async () => {
-  await visit(page, thingPages[0]);
-  await button("Edit").click();
-  ctl("device", "edit", "ipad-0113", "--user", "anna");
+await step("a dialog that is closed stops what it does to several", async () => {
+  for (const n of [1, 2, 3]) ctl("device", "new", "stop-" + n);
+  await visit(page, "/devices?q=stop");
+  for (const n of [1, 2, 3]) await page.getByLabel("Select stop-" + n).check();
+  let asked = 0, letGo = /** @type {any} */ (null);
+  const held = new Promise((resolve) => { letGo = resolve; });
+  await page.route("**/api/v1/devices/*/isolate", async (r) => { if (++asked === 2) await held; await r.continue(); });
+  await button("Isolate 3…").click();
+  await accessible(page, "the dialog that isolates several");
+  await button("Isolate 3", dialog()).click();
+  await dialog().getByText("1 of 3 done").waitFor();
+  await page.keyboard.press("Escape");
+  await dialog().waitFor({ state: "detached" });
+  letGo();
+  await page.locator("#said").getByText("Stopped: 2 of 3 done").waitFor({ state: "attached" });
+  await page.unroute("**/api/v1/devices/*/isolate");
+  assert.equal(asked, 2);
+  assert.deepEqual(json("device", "list", "--state", "isolated").map((d) => d.name).sort(), ["stop-1", "stop-2"]);
+});
+
+await step("several of which another changed one are gone on with after a word", async () => {
+  await page.getByLabel("Select stop-2").uncheck(); // what was stopped leaves its selection
+  await button("Retire 2…").click();
+  ctl("device", "edit", "stop-3", "--user", "carla");
   expected.pattern = /412/;
-  await dialog().getByLabel("User").fill("bert");
-  await button("Save", dialog()).click();
+  await dialog().getByLabel(/To go on, type the number/).fill("2");
+  await button("Retire 2", dialog()).click();
   await dialog().getByRole("alert").waitFor();
   assert.match(await dialog().getByRole("alert").innerText(), /412/);
   expected.pattern = null;
-  await page.keyboard.press("Escape");
-  await lookAgain(page);
-  await page.getByText("anna").first().waitFor();
+  await button("Retire 2", dialog()).click();
+  await dialog().waitFor({ state: "detached" });
+  assert.deepEqual(json("device", "list", "--state", "retired", "--search", "stop").map((d) => d.name).sort(), ["stop-1", "stop-3"]);
+});
+
+await step("who edits what another has changed meanwhile is told", async () => {
+  for (const [at, edit, theirs, field, mine] of /** @type {[string, string[], string, string, string][]} */ ([
+    [thingPages[0], ["device", "edit", "ipad-0113", "--user", "anna"], "anna", "Serial number", "C02XK0AAK"],
+    [thingPages[1], ["policy", "edit", "corp", "--san", "DNS:%devicename%.example.org"], "DNS:%devicename%.example.org", "Subject", "CN=%devicename%,O=Other"]])) {
+    await visit(page, at);
+    await button("Edit").click();
+    await dialog().getByLabel(field).fill(mine);
+    ctl(...edit);
+    await lookAgain(page);
+    await page.locator("main > *:not(dialog)").getByText(theirs, { exact: true }).first().waitFor(); // the page behind the form knows
+    expected.pattern = /412/;
+    await button("Save", dialog()).click();
+    await dialog().getByRole("alert").waitFor();
+    assert.match(await dialog().getByRole("alert").innerText(), /412/);
+    expected.pattern = null;
+    await page.keyboard.press("Escape");
+    await dialog().waitFor({ state: "detached" });
+    await button("Edit").click(); // and now one's own
+    await dialog().getByLabel(field).fill(mine);
+    await button("Save", dialog()).click();
+    await dialog().waitFor({ state: "detached" });
+    await page.getByText(mine, { exact: true }).first().waitFor();
+    await page.getByText(theirs, { exact: true }).first().waitFor();
+  }
+});
+
+await step("a long list is walked by its pages, whichever it is", async () => {
+  fs.writeFileSync(file("many.csv"), "name,groups\n" + Array.from({ length: 53 }, (_, i) => `many-${i},many-group-${i}\n`).join(""));
+  ctl("device", "import", file("many.csv"), "--policy", "corp", "--new-groups");
+  for (let i = 0; i < 51; i++) {
+    const r = await page.request.post(world.api + "/api/v1/tokens", { data: { label: "many-" + i }, headers: { Origin: world.api } });
+    assert.equal(r.status(), 201);
+  }
+  for (const [at, caption] of [["/activity?show=audit", "Activity, newest first"], ["/policies", "Groups"], [thingPages[1], "Assigned to"], ["/account", "Tokens"], ["/devices", "Devices"]]) {
+    await visit(page, at);
+    const names = () => page.getByRole("table", { name: caption }).getByRole("rowheader").allInnerTexts(), rows = () => page.getByRole("table", { name: caption }).locator("tbody tr");
+    await rows().nth(49).waitFor();
+    const first = await names();
+    await page.getByRole("link", { name: "Next page" }).click();
+    await page.getByRole("link", { name: "First page" }).waitFor();
+    await page.locator(".loading").waitFor({ state: "detached" });
+    await rows().first().waitFor();
+    const second = await names();
+    assert.ok(second.length > 0 && (caption.startsWith("Activity") || !second.some((n) => first.includes(n))), `${at}: ${second}`);
+    if (caption.startsWith("Activity")) await page.getByRole("link", { name: /^Administrators/, exact: false }).and(page.locator("[aria-current=true]")).waitFor();
+    await page.getByRole("link", { name: "First page" }).click();
+    await rows().nth(49).waitFor();
+    assert.deepEqual((await names())[0], first[0], at);
+  }
+});
+
+await step("what is assigned is found by its name, however many there are", async () => {
+  await visit(page, thingPages[1]);
+  await button("Assign").click();
+  await dialog().getByLabel("Device or group").fill("many-group-52");
+  await button("Assign to many-group-52", dialog()).click();
+  await dialog().waitFor({ state: "detached" });
+});
+
+await step("an export has all answers, not the first alone", async () => {
+  const path = "**/api/v1/events*", line = (/** @type {number} */ n) => JSON.stringify({ id: "evt_" + n }) + "\n";
+  await visit(page, "/activity?result=refused");
+  await page.route(path, (r) => {
+    if (r.request().headers().accept !== "application/x-ndjson") return r.continue();
+    const second = r.request().url().includes("cursor=c2");
+    return r.fulfill({ contentType: "application/x-ndjson", body: line(second ? 2 : 1),
+      headers: second ? {} : { Link: "</api/v1/events?result=refused&cursor=c2>; rel=\"next\"" } });
+  });
+  const coming = page.waitForEvent("download");
+  await button("Export").click();
+  await (await coming).saveAs(file("events.ndjson"));
+  await page.unroute(path);
+  assert.equal(fs.readFileSync(file("events.ndjson"), "utf8"), line(1) + line(2));
+});
+
+await step("a blank may be typed in a search", async () => {
+  ctl("device", "new", "two words");
+  await visit(page, "/devices");
+  const box = page.getByRole("searchbox", { name: "Search", exact: true });
+  await box.pressSequentially("two ");
+  await page.waitForURL(/q=two/);
+  await row("two words").waitFor();
+  await box.pressSequentially("w");
+  await page.waitForURL(/q=two%20w/);
+  await row("two words").waitFor();
 });
 
 // ---- every page: both themes, narrow, with forced colours ----
@@ -430,17 +537,24 @@ await step("an auditor sees everything and changes nothing", async () => {
   page = mine;
 });
 
-await step("who signs out is out", async () => {
-  await visit(page, "/");
+await step("who signs out is out, and the link's code is spent", async () => {
+  await signIn(page);
   const cookie = (await page.context().cookies()).find((c) => /scepd/.test(c.name));
   assert.ok(cookie && cookie.httpOnly && cookie.sameSite === "Strict", JSON.stringify(cookie));
+  const token = ctl("admin", "token", "new", JSON.parse(await (await page.request.get(world.api + "/api/v1/session")).text()).name, "-q").trim();
+  const tried = /** @type {any[]} */ ([]);
+  page.on("request", (r) => { if (r.method() === "POST" && r.url().endsWith("/session")) tried.push(r.postDataJSON()); });
   await page.locator("header .menu > button").click();
-  expected.pattern = /401/;
+  expected.pattern = /401/; // what the page asks just then
   await button("Sign out").click();
   await page.getByRole("heading", { name: "Sign in" }).waitFor();
   const after = await page.context().request.get(world.api + "/api/v1/session", { headers: { Cookie: `${cookie.name}=${cookie.value}` } });
   assert.equal(after.status(), 401, "the cookie is worth nothing any more");
+  await page.getByLabel("Or a token").fill(token);
+  await button("Sign in").click();
+  await heading("Overview").waitFor();
   expected.pattern = null;
+  assert.deepEqual(tried, [{ token }]);
 });
 
 await browser.close();

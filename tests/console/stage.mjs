@@ -54,6 +54,9 @@ export const count = () => done;
 /** scepctl, done; its standard output. @param {string[]} args */
 export const ctl = (...args) => execFileSync(world.scepctl, ["-c", world.conf, ...args], { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
 
+/** What scepctl lists. @param {string[]} args @returns {any[]} */
+export const json = (...args) => ctl(...args, "--json").trim().split("\n").filter(Boolean).map((l) => JSON.parse(l));
+
 /** scepctl that may fail. @param {string[]} args @param {string} [input] */
 export function ctlTry(args, input) {
   return spawnSync(world.scepctl, args, { encoding: "utf8", input: input || "" });

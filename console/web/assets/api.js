@@ -41,20 +41,21 @@ export async function call(method, path, body, o = {}) {
   if (method === "POST" && o.once !== false) headers["Idempotency-Key"] = randomKey();
   const stop = new AbortController();
   const timer = setTimeout(() => stop.abort(), PATIENCE_MS);
-  let r;
+  let r, data;
   try {
     r = await fetch(ROOT + path, { method, headers, cache: "no-store", credentials: "same-origin", redirect: "error",
       body: body === undefined ? undefined : JSON.stringify(body), signal: stop.signal });
+    if (o.accept) clearTimeout(timer); // a file may take its time
+    if (r.status === 304) return { unchanged: true, etag: r.headers.get("ETag") || "", data, response: r };
+    if (!r.ok) throw await problemOf(r, path);
+    const json = !o.accept && /[/+]json/.test(r.headers.get("Content-Type") || "");
+    data = r.status === 204 ? undefined : json ? await r.json() : await r.blob();
   } catch (e) {
-    throw away();
+    throw e instanceof Problem || e instanceof SyntaxError ? e : away();
   } finally {
     clearTimeout(timer);
   }
   const etag = r.headers.get("ETag") || "";
-  if (r.status === 304) return { unchanged: true, etag, data: undefined, response: r };
-  if (!r.ok) throw await problemOf(r, path);
-  const json = !o.accept && /[/+]json/.test(r.headers.get("Content-Type") || "");
-  const data = r.status === 204 ? undefined : json ? await r.json() : await r.blob();
   if (method !== "GET") setTimeout(() => window.dispatchEvent(new Event(CHANGED)), 0);
   return { unchanged: false, etag: etag || (data && data.etag) || "", data, response: r };
 }
@@ -165,11 +166,11 @@ export function href(path, query) {
   return "#" + path + (q ? "?" + q : "");
 }
 
-/** Without what is empty. @param {Record<string, any>} [query] */
+/** Without what is empty; a blank as the API reads it, to which a plus is a plus. @param {Record<string, any>} [query] */
 export function queryText(query = {}) {
   const q = new URLSearchParams();
   for (const [k, v] of Object.entries(query)) if (v !== "" && v !== null && v !== undefined) q.set(k, String(v));
-  return q.toString();
+  return q.toString().replace(/\+/g, "%20");
 }
 
 export function route() {

@@ -20,13 +20,13 @@ const can = (session, role) => ROLES.indexOf(session.role) >= ROLES.indexOf(role
 
 // ---- sign-in ----
 
-/** @param {{onIn: (session: any) => void, code: string}} p */
-function SignIn({ onIn, code }) {
+/** @param {{onIn: (session: any) => void, code: string, onCode: () => void}} p  onCode: the code is spent */
+function SignIn({ onIn, code, onCode }) {
   const [token, setToken] = useState("");
   const enter = useAction(async (body) => onIn((await call("POST", "/session", body, { once: false })).data));
   useEffect(() => {
     document.title = "Sign in · scepd";
-    if (code) enter.run({ code });
+    if (code) { onCode(); enter.run({ code }); }
   }, [code]);
   const submit = (e) => {
     e.preventDefault();
@@ -236,7 +236,7 @@ function App() {
   };
   if (!state.known) return html`<p class="signin" role="status">Loading…</p>`;
   if (state.error) return html`<main class="signin"><h1>scepd</h1><${Trouble} error=${state.error} onRetry=${look} /></main>`;
-  if (!state.session) return html`<${SignIn} code=${code} onIn=${look} />`;
+  if (!state.session) return html`<${SignIn} code=${code} onCode=${() => setCode("")} onIn=${look} />`;
   return html`<${Frame} session=${state.session} onOut=${out} />`;
 }
 

@@ -12,7 +12,7 @@ const DECIDED = /** @type {[string, string][]} */ ([["pending", "Pending"], ["ap
 /** Keyboard: j and k move, a approves, d denies. */
 export function Requests({ at, can, id }) {
   const [state, rows] = [at.query.state || "pending", useRef(([]))];
-  const query = { state, endpoint: at.query.endpoint, cursor: at.query.cursor };
+  const query = { state, endpoint: at.query.endpoint };
   const [dialog, set] = useState((null));
   const open = id;
   const show = (next) => go("/requests" + (next ? "/" + enc(next) : ""), at.query, true);
@@ -105,11 +105,11 @@ export const certColumns = [
 
 export function Certificates({ at }) {
   const q = at.query;
-  const query = { state: q.state, q: q.q, template: q.template, cursor: q.cursor };
+  const query = { state: q.state, q: q.q, template: q.template };
   const asked = q.state === "expiring" ? { ...query, state: "active", expires_before: soon(), sort: "oldest" } : query;
   return html`<${Page} title="Certificates"><div class="filters"><${FilterChips} label="State" name="state" path="/certificates" query=${query} choices=${CERT_STATES} />
     <${FilterText} label="Search" path="/certificates" query=${query} /></div>
-    <${List} path="/certificates" query=${query} asked=${asked} idOf=${(c) => c.serial} caption="Certificates" columns=${certColumns}
+    <${List} path="/certificates" query=${asked} idOf=${(c) => c.serial} caption="Certificates" columns=${certColumns}
       empty=${html`<${Empty} title="No certificate like that."><p>Devices get theirs by SCEP: make a <${Link} to="/policies">policy<//> and hand out its profile.</p><//>`} /><//>`;
 }
 
@@ -163,7 +163,7 @@ function Revoke({ certificate: c, etag, onClose }) {
 // ---- challenges ----
 
 export function Challenges({ at, can }) {
-  const q = at.query, query = { state: q.state, device: q.device, cursor: q.cursor };
+  const q = at.query, query = { state: q.state, device: q.device };
   const [dialog, set] = useState((q.new ? "new" : null));
   return html`<${Page} title="Challenges" actions=${can("operator") && html`<button type="button" class="main" onClick=${() => set("new")}>New challenge</button>`}>
     <div class="filters"><${FilterChips} label="State" name="state" path="/challenges" query=${query} choices=${[["", "All"], ["active", "Active"], ["used", "Used"], ["expired", "Expired"], ["revoked", "Revoked"]]} /></div>

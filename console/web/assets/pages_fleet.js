@@ -1,6 +1,6 @@
 // @ts-check
 // Which device is to have which certificate: devices, groups, policies, and the profiles made from them.
-import { html, useState, useEffect } from "./vendor.js";
+import { html, useState, useEffect, useRef } from "./vendor.js";
 import { call, useLive, useAction, href, go, enc, span } from "./api.js";
 import { Page, Facts, Section, List, Live, Table, Time, Chip, Link, Mono, Icon, Empty, Confirm, FormDialog, Dialog, Text, Choice, Tick, Trouble, FilterChips,
   FilterText, faultOf, saveFile, fileName, announce } from "./ui.js";
@@ -18,7 +18,7 @@ const DEVICE = /** @type {[string, string, string?][]} */ ([["name", "Name", "As
 // ---- devices ----
 
 export function Devices({ at, can, overview }) {
-  const q = at.query, query = { state: q.state, platform: q.platform, group: q.group, policy: q.policy, q: q.q, cursor: q.cursor };
+  const q = at.query, query = { state: q.state, platform: q.platform, group: q.group, policy: q.policy, q: q.q };
   const n = (overview.data && overview.data.devices) || {};
   const all = ["active", "isolated", "retired"].reduce((sum, s) => sum + (n[s] || 0), 0);
   const [dialog, set] = useState((q.new ? "new" : null));
@@ -42,17 +42,25 @@ export function Devices({ at, can, overview }) {
     ${dialog && dialog.bulk && html`<${Many} ...${dialog} onClose=${() => set(null)} />`}<//>`;
 }
 
-/** One thing done to many, one after another, so that it can say how far it got. */
+/** One thing done to many, one after another, so that it can say how far it got, and stops when the dialog goes. */
 function Many({ bulk, rows, clear, onClose }) {
-  const [done, setDone] = useState(0);
+  const [done, setDone] = useState(0), over = useRef(false);
+  useEffect(() => () => { over.current = true; }, []);
   const n = String(rows.length), verb = bulk === "retire" ? "Retire" : "Isolate";
   const action = async () => {
-    for (let i = done; i < rows.length; i++) {
+    let i = done;
+    for (; i < rows.length && !over.current; i++) {
       if (rows[i].state !== "retired" && !(bulk === "isolate" && rows[i].state === "isolated")) {
-        await call("POST", `/devices/${enc(rows[i].id)}/${bulk}`, {}, { etag: rows[i].etag });
+        try {
+          await call("POST", `/devices/${enc(rows[i].id)}/${bulk}`, {}, { etag: rows[i].etag });
+        } catch (e) {
+          if (e.current) rows[i] = e.current; // who tries again has been told
+          throw e;
+        }
       }
       setDone(i + 1);
     }
+    if (over.current) { announce(`Stopped: ${i} of ${n} done`); return false; }
     clear();
     return true;
   };
@@ -62,15 +70,17 @@ function Many({ bulk, rows, clear, onClose }) {
     <p role="status">${done > 0 && `${done} of ${n} done`}</p><//>`;
 }
 
+// What is edited is what was seen when the form opened: the page behind it goes on asking, and what another changed meanwhile is theirs.
 function DeviceForm({ device, onClose, onDone }) {
-  const [f, setF] = useState(() => ({ platform: "", ...Object.fromEntries(DEVICE.map(([k]) => [k, ""])), ...(device || {}) }));
+  const [was] = useState(device);
+  const [f, setF] = useState(() => ({ platform: "", ...Object.fromEntries(DEVICE.map(([k]) => [k, ""])), ...(was || {}) }));
   const put = (k) => (v) => setF((o) => ({ ...o, [k]: v }));
   const action = async () => {
     const body = Object.fromEntries([...DEVICE.map(([k]) => [k, String(f[k] || "").trim()]), ["platform", f.platform]].filter(([k, v]) =>
-      (device ? v !== (device[k] || "") : v)));
-    return device ? (await call("PATCH", "/devices/" + enc(device.id), body, { etag: device.etag })).data || true : (await call("POST", "/devices", body)).data;
+      (was ? v !== (was[k] || "") : v)));
+    return was ? (await call("PATCH", "/devices/" + enc(was.id), body, { etag: was.etag })).data || true : (await call("POST", "/devices", body)).data;
   };
-  return html`<${FormDialog} title=${device ? "Edit " + device.name : "New device"} verb=${device ? "Save" : "Make the device"} action=${action} onClose=${onClose} onDone=${onDone}>${(e) => html`
+  return html`<${FormDialog} title=${was ? "Edit " + was.name : "New device"} verb=${was ? "Save" : "Make the device"} action=${action} onClose=${onClose} onDone=${onDone}>${(e) => html`
     <div class="two">${DEVICE.map(([k, label, help]) => html`<${Text} label=${label} help=${help} value=${f[k] || ""} onText=${put(k)} error=${faultOf(e, k)} required=${k === "name"} />`)}
     <${Choice} label="Platform" value=${f.platform || ""} onText=${put("platform")} choices=${PLATFORMS} error=${faultOf(e, "platform")} /></div>`}<//>`;
 }
@@ -159,11 +169,11 @@ export function Policies({ at, can }) {
   return html`<${Page} title="Policies" actions=${can("administrator") && html`<button type="button" class="main" onClick=${() => set({ sample: SAMPLES[0][1] })}>New policy</button>
       <button type="button" onClick=${() => set("group")}>New group</button>`}>
     <p>A policy says which names and keys devices get, and at which endpoint; it is assigned to devices and groups.</p>
-    <${List} path="/policies" query=${{ q: q.q, cursor: q.cursor }} caption="Policies" empty=${html`<${Empty} title="No policy yet. Start from one of these:">${samples}<//>`} columns=${[
+    <${List} path="/policies" query=${{ q: q.q }} caption="Policies" empty=${html`<${Empty} title="No policy yet. Start from one of these:">${samples}<//>`} columns=${[
       { head: "Name", cell: (p) => html`<${Link} to=${"/policies/" + enc(p.id)}>${p.name}<//>` }, { head: "State", cell: (p) => html`<${Chip} state=${p.paused ? "paused" : "active"} />` },
       { head: "Endpoint", cell: (p) => p.endpoint }, { head: "Subject", cell: (p) => p.subject }, { head: "Key", cell: (p) => `${(p.key_type || "").toUpperCase()} ${p.key_size || ""}` },
       { head: "Challenge", cell: (p) => p.challenge }, { head: "Changed", cell: (p) => html`<${Time} at=${p.changed_at} />` }]} />
-    <${Section} title="Groups"><${List} path="/groups" query=${{}} caption="Groups" empty=${html`<${Empty} title="No group yet."><p>A group holds devices, or users whose devices count; a policy can be assigned to it.</p><//>`} columns=${[
+    <${Section} title="Groups"><${List} path="/groups" cursorName="groups" caption="Groups" empty=${html`<${Empty} title="No group yet."><p>A group holds devices, or users whose devices count; a policy can be assigned to it.</p><//>`} columns=${[
       { head: "Name", cell: (g) => html`<${Link} to=${"/groups/" + enc(g.id)}>${g.name}<//>` }, { head: "Of", cell: (g) => (g.users ? "users" : "devices") }, { head: "Note", cell: (g) => g.note }]} /><//>
     ${dialog && dialog.sample && html`<${PolicyForm} sample=${dialog.sample} onClose=${() => set(null)} onDone=${(p) => go("/policies/" + enc(p.id))} />`}
     ${dialog === "group" && html`<${GroupForm} onClose=${() => set(null)} onDone=${(g) => go("/groups/" + enc(g.id))} />`}<//>`;
@@ -177,8 +187,8 @@ function GroupForm({ onClose, onDone }) {
 }
 
 function PolicyForm({ policy, sample, onClose, onDone }) {
-  const ends = useLive("/endpoints");
-  const [f, setF] = useState(() => ({ name: "", endpoint: "", subject: "", san: "", challenge: "one-time", challenge_ttl_seconds: 3600, key_type: "rsa", key_size: 2048, revoke_on_removal: true, ...(policy || sample || {}) }));
+  const ends = useLive("/endpoints"), [was] = useState(policy);
+  const [f, setF] = useState(() => ({ name: "", endpoint: "", subject: "", san: "", challenge: "one-time", challenge_ttl_seconds: 3600, key_type: "rsa", key_size: 2048, revoke_on_removal: true, ...(was || sample || {}) }));
   const put = (k) => (v) => setF((o) => ({ ...o, [k]: v }));
   const paths = ends.data ? ends.data.items.map((e) => e.path || e.name) : [];
   useEffect(() => { if (!f.endpoint && paths.length) put("endpoint")(paths[0]); }, [paths.join()]);
@@ -188,11 +198,11 @@ function PolicyForm({ policy, sample, onClose, onDone }) {
     /** @type {any} */
     const body = { name: f.name.trim(), endpoint: f.endpoint, subject: f.subject.trim(), san: (f.san || "").trim(), challenge: f.challenge, challenge_ttl_seconds: Number(f.challenge_ttl_seconds),
       key_type: f.key_type, key_size: Number(size), revoke_on_removal: !!f.revoke_on_removal };
-    if (!policy) return (await call("POST", "/policies", body)).data;
-    for (const k of Object.keys(body)) if (body[k] === (policy[k] ?? "")) delete body[k];
-    return (await call("PATCH", "/policies/" + enc(policy.id), body, { etag: policy.etag })).data || true;
+    if (!was) return (await call("POST", "/policies", body)).data;
+    for (const k of Object.keys(body)) if (body[k] === (was[k] ?? "")) delete body[k];
+    return (await call("PATCH", "/policies/" + enc(was.id), body, { etag: was.etag })).data || true;
   };
-  return html`<${FormDialog} title=${policy ? "Edit " + policy.name : "New policy"} verb=${policy ? "Save" : "Make the policy"} action=${action} onClose=${onClose} onDone=${onDone}>${(e) => html`
+  return html`<${FormDialog} title=${was ? "Edit " + was.name : "New policy"} verb=${was ? "Save" : "Make the policy"} action=${action} onClose=${onClose} onDone=${onDone}>${(e) => html`
     <${Text} label="Name" value=${f.name} onText=${put("name")} error=${faultOf(e, "name")} required />
     <${Choice} label="Endpoint" value=${f.endpoint} onText=${put("endpoint")} choices=${paths.map((p) => [p, p])} error=${faultOf(e, "endpoint")} help="It says which authority and template." />
     <${Text} label="Subject" value=${f.subject} onText=${put("subject")} error=${faultOf(e, "subject")} help="Wildcards: %devicename% %serialnumber% %udid% %user% %email% %host% %group% %policy%" />
@@ -206,7 +216,7 @@ function PolicyForm({ policy, sample, onClose, onDone }) {
 }
 
 export function Policy({ id, can }) {
-  const live = useLive("/policies/" + enc(id)), events = useLive(`/policies/${enc(id)}/events?limit=20`), given = useLive(`/policies/${enc(id)}/assignments`);
+  const live = useLive("/policies/" + enc(id)), events = useLive(`/policies/${enc(id)}/events?limit=20`);
   const [dialog, set] = useState((null));
   const p = live.data, may = can("administrator") && p, close = () => set(null), etag = p && (p.etag || live.etag);
   const pause = useAction(async () => { await call("PATCH", "/policies/" + enc(id), { paused: !p.paused }, { etag }); announce(p.paused ? "Goes on" : "Paused"); });
@@ -218,9 +228,9 @@ export function Policy({ id, can }) {
       ["Key", `${(p.key_type || "").toUpperCase()} ${p.key_size || ""}`], ["Challenge", p.challenge], ["Good for", p.challenge_ttl_seconds && span(p.challenge_ttl_seconds)],
       ["Key usage", p.key_usage.join(", ")], ["Extended usage", p.eku || "the template's"], ["Device asks again", p.retries && `${p.retries} times, every ${span(p.retry_delay_seconds)}`], ["Revokes on removal", p.revoke_on_removal ? "yes" : "no"],
       ["Changed", html`<${Time} at=${p.changed_at} /> by ${p.changed_by}`], ["Id", html`<${Mono} text=${p.id} />`]]} />`}<//>
-    <${Section} title="Assigned to"><${Live} live=${given}>${(a) => (a.items.length === 0 ? html`<${Empty} title="To nobody yet."><p>Assign it to a device or a group; then profiles can be made.</p><//>` : html`
-      <${Table} caption="Assigned to" rows=${a.items} columns=${[{ head: "Target", cell: (t) => html`<${Link} to=${(t.kind === "group" ? "/groups/" : "/devices/") + enc(t.id)}>${t.name}<//>` },
-      { head: "Kind", cell: (t) => t.kind }, { head: "By", cell: (t) => t.by }, { head: "", cell: (t) => may && html`<button type="button" onClick=${() => set({ unassign: t })}>Unassign<span class="hidden"> ${t.name}</span>…</button>` }]} />`)}<//><//>
+    <${Section} title="Assigned to"><${List} path=${`/policies/${enc(id)}/assignments`} caption="Assigned to" empty=${html`<${Empty} title="To nobody yet."><p>Assign it to a device or a group; then profiles can be made.</p><//>`}
+      columns=${[{ head: "Target", cell: (t) => html`<${Link} to=${(t.kind === "group" ? "/groups/" : "/devices/") + enc(t.id)}>${t.name}<//>` },
+      { head: "Kind", cell: (t) => t.kind }, { head: "By", cell: (t) => t.by }, { head: "", cell: (t) => may && html`<button type="button" onClick=${() => set({ unassign: t })}>Unassign<span class="hidden"> ${t.name}</span>…</button>` }]} /><//>
     <${Check} id=${id} /><${Section} title="Action history"><${EventList} live=${events} /><//>
     ${dialog === "edit" && html`<${PolicyForm} policy=${{ ...p, etag }} onClose=${close} onDone=${close} />`}
     ${dialog === "assign" && html`<${Assign} policy=${p} etag=${etag} onClose=${close} />`}
@@ -235,18 +245,17 @@ const Loses = ({ p, what }) => html`<p>${what} lose it at once: open challenges 
 
 function Assign({ policy, etag, onClose }) {
   const [word, setWord] = useState("");
-  const devices = useLive("/devices?state=active&limit=20" + (word.trim() ? "&q=" + enc(word.trim()) : "")), groups = useLive("/groups?limit=200");
+  const q = word.trim() ? "&q=" + enc(word.trim()) : "", devices = useLive("/devices?state=active&limit=20" + q), groups = useLive("/groups?limit=10" + q);
   const put = useAction(async (target) => {
     await call("PUT", `/policies/${enc(policy.id)}/assignments/${enc(target)}`, {}, { etag });
     announce("Assigned");
     onClose();
   });
-  const match = (items) => items.filter((g) => g.name.toLowerCase().includes(word.trim().toLowerCase()));
   const row = (x, kind) => html`<li><button type="button" disabled=${put.busy} onClick=${() => put.run(x.id)}>Assign<span class="hidden"> to ${x.name}</span></button><span>${x.name} <span class="muted">${kind}</span></span></li>`;
   return html`<${Dialog} title=${"Assign " + policy.name} onClose=${onClose}><${Trouble} error=${put.error} />
     <${Text} label="Device or group" value=${word} onText=${setWord} help="The beginning of its name." />
-    <ul class="steps">${groups.data && match(groups.data.items).slice(0, 10).map((g) => row(g, "group"))}${devices.data && devices.data.items.map((d) => row(d, "device"))}</ul>
-    ${devices.data && devices.data.items.length === 0 && groups.data && match(groups.data.items).length === 0 && html`<p class="muted">No device or group like that.</p>`}
+    <ul class="steps">${groups.data && groups.data.items.map((g) => row(g, "group"))}${devices.data && devices.data.items.map((d) => row(d, "device"))}</ul>
+    ${devices.data && devices.data.items.length === 0 && groups.data && groups.data.items.length === 0 && html`<p class="muted">No device or group like that.</p>`}
     <div class="buttons"><button type="button" onClick=${onClose}>Cancel</button></div><//>`;
 }
 

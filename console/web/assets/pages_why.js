@@ -1,7 +1,7 @@
 // @ts-check
 // Is anything wrong, what happened, and why: overview, health, activity, explain.
 import { html, useState, useEffect } from "./vendor.js";
-import { call, useLive, useAction, href, go, enc } from "./api.js";
+import { call, useLive, useAction, href, go, enc, queryText } from "./api.js";
 import { Page, Facts, Section, List, Live, Table, Time, Chip, Link, Mono, Icon, Empty, Text, Trouble, Copy, FilterChips, FilterText, saveFile } from "./ui.js";
 
 // ---- overview ----
@@ -88,12 +88,16 @@ export const EventList = ({ live }) => html`<${Live} live=${live}>${(d) => (d.it
 
 export function Activity({ at }) {
   const q = at.query, audit = q.show === "audit";
-  const query = audit ? { actor: q.actor, object: q.object, cursor: q.cursor } : { device: q.device, policy: q.policy, result: q.result, code: q.code, peer: q.peer, cursor: q.cursor };
+  const query = audit ? { actor: q.actor, object: q.object } : { device: q.device, policy: q.policy, result: q.result, code: q.code, peer: q.peer };
   const path = audit ? "/audit" : "/events", keep = { ...query, show: q.show };
   const save = useAction(async () => {
-    const text = Object.entries({ ...query, cursor: "" }).filter(([, v]) => v).map(([k, v]) => k + "=" + enc(v || "")).join("&");
-    const r = await call("GET", path + (text ? "?" + text : ""), undefined, { accept: "application/x-ndjson" });
-    saveFile(r.data, path.slice(1) + ".ndjson");
+    const text = queryText(query), parts = [];
+    for (let next = path + (text ? "?" + text : ""); next;) { // an answer has its limit and names the next one
+      const r = await call("GET", next, undefined, { accept: "application/x-ndjson" });
+      parts.push(r.data);
+      next = (/<\/api\/v1([^>]*)>; rel="next"/.exec(r.response.headers.get("Link") || "") || [])[1];
+    }
+    saveFile(new Blob(parts), path.slice(1) + ".ndjson");
   });
   return html`<${Page} title="Activity" actions=${html`<button type="button" disabled=${save.busy} onClick=${() => save.run()}>Export</button><${Link} to="/explain" class="button">Explain<//>`}><${Trouble} error=${save.error} />
     <div class="filters"><${FilterChips} label="Of whom" name="show" path="/activity" query=${{ show: q.show }} choices=${[["", "Devices"], ["audit", "Administrators (audit log)"]]} />

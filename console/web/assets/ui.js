@@ -1,7 +1,7 @@
 // @ts-check
 // What the pages are made of.  All text goes in as text: nothing here or elsewhere takes HTML.
 import { html, useState, useEffect, useLayoutEffect, useRef, useId } from "./vendor.js";
-import { CHANGED, useLive, useAction, href, go, queryText, clock, distance, span } from "./api.js";
+import { CHANGED, useLive, useAction, href, go, route, queryText, clock, distance, span } from "./api.js";
 
 // ---- small things ----
 
@@ -167,12 +167,13 @@ export function Table({ caption, columns, rows, idOf = (r) => r.id, picked, onPi
       ${columns.map((c, i) => (i === 0 ? html`<th scope="row" role="rowheader">${c.cell(r)}</th>` : html`<td role="cell" data-head=${c.head || undefined}>${c.cell(r)}</td>`))}</tr>`)}</tbody></table>`;
 }
 
-/** One page of a list, live: what is shown stays where it is, what is new waits to be asked for.
- * @param {{path: string, query?: Record<string, any>, asked?: Record<string, any>, caption: string, columns: Column[], idOf?: (r: any) => string, empty: any, at?: string,
+/** One page of a list, live: what is shown stays where it is, what is new waits to be asked for.  Which page, the address says, by `cursorName`.
+ * @param {{path: string, query?: Record<string, any>, caption: string, columns: Column[], idOf?: (r: any) => string, empty: any, at?: string,
  *   bulk?: (ids: string[], clear: () => void, rows: any[]) => any, onRows?: (rows: any[]) => void, cursorName?: string, noun?: string}} p */
-export function List({ path, query = {}, asked = query, caption, columns, idOf = (r) => r.id, empty, bulk, onRows, at, cursorName = "cursor", noun = "new" }) {
-  const here = path + "?" + queryText(asked);
-  const live = useLive(queryText(asked) ? here : path);
+export function List({ path, query = {}, caption, columns, idOf = (r) => r.id, empty, bulk, onRows, at, cursorName = "cursor", noun = "new" }) {
+  const place = route(), cursor = place.query[cursorName], page = (c) => href(place.path, { ...place.query, new: "", [cursorName]: c });
+  const asked = queryText({ ...query, cursor }).replace(/(%20)+(&|$)/g, "$2"), here = path + "?" + asked; // a blank that one has just typed looks for nothing
+  const live = useLive(asked ? here : path);
   const [shown, setShown] = useState({ here: "", ids: ([]) });
   const [picked, setPicked] = useState(new Set());
   const items = live.data ? live.data.items : null;
@@ -206,9 +207,9 @@ export function List({ path, query = {}, asked = query, caption, columns, idOf =
       picked=${picked} onPick=${bulk ? pick : undefined} />`}
     ${bulk && chosen.length > 0 && html`<div class="bulk"><span>${chosen.length} selected</span>${
       bulk((chosen), () => setPicked(new Set()), chosen.map((id) => byId.get(id)))}</div>`}
-    <p class="pager">${query[cursorName] && html`<a href=${href(location.hash.slice(1).split("?")[0], { ...query, [cursorName]: "" })}>First page</a>`}
+    <p class="pager">${cursor && html`<a href=${page("")}>First page</a>`}
       <span class="muted">${rows.length} shown</span>
-      ${live.data.next && html`<a href=${href(location.hash.slice(1).split("?")[0], { ...query, [cursorName]: live.data.next })}>Next page</a>`}</p>`}<//>`;
+      ${live.data.next && html`<a href=${page(live.data.next)}>Next page</a>`}</p>`}<//>`;
 }
 
 /** Chips that filter: links, so that a filtered list is an address. @param {{label: string, name: string, path: string, query: any, choices: [string, string, any?][]}} p */
@@ -223,7 +224,7 @@ export function FilterText({ label, path, query, name = "q" }) {
   const typed = (e) => {
     clearTimeout(timer.current);
     const value = e.target.value;
-    timer.current = (setTimeout(() => go(path, { ...query, [name]: value.trim(), cursor: "" }, true), 250));
+    timer.current = (setTimeout(() => go(path, { ...query, [name]: value.trimStart(), cursor: "" }, true), 250));
   };
   return html`<label for=${id}>${label} <input id=${id} type="search" autocomplete="off" value=${query[name] || ""} onInput=${typed} /></label>`;
 }
