@@ -27,14 +27,13 @@ static void choose(struct bulk_choice *b, const char *name, const char *shown)
 struct choosing {
     const struct api_call *call;
     struct bulk_choice *out;
-    bool expired_too; /* of certificates */
 };
 
 static void choose_cert(void *ctx, const struct store_cert *cert)
 {
     struct choosing *x = ctx;
     char serial[2 * STORE_SERIAL_MAX + 1];
-    if (cert->state == CERT_REVOKED || (!x->expired_too && cert->not_after < api_now(x->call)))
+    if (cert->state == CERT_REVOKED)
         return;
     hex_encode(view_of(cert->serial, cert->serial_len), serial);
     choose(x->out, serial, serial);
@@ -71,16 +70,15 @@ typedef bool (*page_fn)(struct choosing *x, struct store_page *page, struct err 
 
 static bool cert_page(struct choosing *x, struct store_page *page, struct err *err)
 {
+    int word = state_of(x->call, api_certificate_choices);
     struct store_cert_filter f = {.text = wanted(x->call, "q"),
-                                  .state = state_of(x->call, api_certificate_states),
                                   .endpoint = wanted(x->call, "endpoint"),
                                   .template_name = wanted(x->call, "template"),
                                   .device = wanted(x->call, "device"),
                                   .policy = wanted(x->call, "policy")};
-    if (f.state == API_CERTIFICATE_EXPIRED) {
-        f.state = CERT_ACTIVE;
-        x->expired_too = true;
-    }
+    api_certificate_choose(&f, word, api_now(x->call));
+    if (word != API_CERTIFICATE_EXPIRED) /* those only when asked for */
+        f.expires_from = api_now(x->call);
     return store_cert_page(x->call->world->store, &f, page, choose_cert, x, err);
 }
 
@@ -129,19 +127,64 @@ static void by_ids(const struct api_call *c, struct bulk_choice *out)
     }
 }
 
+/* What actions are about, and by what of it a filter chooses. */
+static const struct about {
+    page_fn page;
+    const char *const *states;
+    const char *members[8];
+} certificates = {cert_page,
+                  api_certificate_choices,
+                  {"q", "state", "endpoint", "template", "device", "policy"}},
+  requests = {request_page, api_request_states, {"state", "endpoint", "device", "policy"}},
+  devices = {device_page, api_device_states, {"q", "state", "platform", "user", "group", "policy"}};
+
+static const struct about *about_of(enum bulk_action action)
+{
+    return action == BULK_REVOKE                           ? &certificates
+           : action == BULK_APPROVE || action == BULK_DENY ? &requests
+                                                           : &devices;
+}
+
+static bool has_word(const char *const *words, const char *word)
+{
+    while (*words && strcmp(*words, word) != 0)
+        words++;
+    return *words != NULL;
+}
+
+void bulk_check_filter(struct api_call *c, enum bulk_action action)
+{
+    const struct about *about = about_of(action);
+    const char *name;
+    json_t *value;
+    json_object_foreach(json_object_get(c->body, "filter"), name, value)
+    {
+        const char *text = json_string_value(value);
+        char pointer[64];
+        snprintf(pointer, sizeof pointer, "/filter/%.40s", name);
+        if (!text) /* null: not asked for */
+            continue;
+        if (!has_word(about->members, name))
+            api_fault(c, pointer, "input.invalid", "what action %s is about has no %.40s",
+                      bulk_actions[action], name);
+        else if (!*text)
+            api_fault(c, pointer, "input.invalid", "it is empty: leave it out");
+        else if (strcmp(name, "state") == 0 && !has_word(about->states, text))
+            api_fault(c, pointer, "input.invalid", "no state of what action %s is about",
+                      bulk_actions[action]);
+    }
+}
+
 bool bulk_choose(struct api_call *c, enum bulk_action action, struct bulk_choice *out,
                  struct err *err)
 {
     struct choosing x = {.call = c, .out = out};
-    page_fn next = action == BULK_REVOKE                           ? cert_page
-                   : action == BULK_APPROVE || action == BULK_DENY ? request_page
-                                                                   : device_page;
     *out = (struct bulk_choice){.sample = json_array()};
     bool ok = true;
     if (api_has(c, "ids"))
         by_ids(c, out);
     else
-        ok = by_filter(&x, next, err);
+        ok = by_filter(&x, about_of(action)->page, err);
     return ok && (!out->failed || err_memory(err));
 }
 
@@ -159,7 +202,7 @@ static bool revoke(const struct bulk_act *act, const char *item, struct err *err
     struct store_cert cert = {.id = 0};
     struct enroll_act how = {.by = act->fleet.actor, .note = act->note, .now = act->fleet.now};
     char digits[2 * STORE_SERIAL_MAX + 1];
-    if (!store_serial_digits(view_str(item), digits))
+    if (!store_serial_whole(view_str(item), digits))
         return err_set(err, ERR_NOT_FOUND, "%s is no serial", item);
     if (!store_cert_by_prefix(act->fleet.store, digits, &cert, err))
         return false;
@@ -176,7 +219,8 @@ static bool decide(const struct bulk_act *act, const char *item, struct err *err
     bool approve = act->action == BULK_APPROVE;
     if (!store_request_get(act->fleet.store, item, &r, err))
         return false;
-    bool there = r.state == (approve ? REQUEST_APPROVED : REQUEST_DENIED);
+    bool there = approve ? r.state == REQUEST_APPROVED || r.state == REQUEST_ISSUED
+                         : r.state == REQUEST_DENIED;
     bool ok =
         there || enroll_request_change(act->fleet.store, r.id,
                                        approve ? ENROLL_APPROVE : ENROLL_DENY, &how, &after, err);
@@ -206,6 +250,18 @@ static bool turn(const struct bulk_act *act, const char *item, struct err *err)
     return ok;
 }
 
+/* Of a device or group that stands, and only has not what would be taken from it. */
+static bool has_it_not(const struct bulk_act *act, const char *item)
+{
+    struct store_device d;
+    struct store_group g;
+    struct store_policy p;
+    struct err ignored = {0};
+    return fleet_policy_get(&act->fleet, act->policy, &p, &ignored) &&
+           (fleet_device_get(&act->fleet, item, &d, &ignored) ||
+            fleet_group_get(&act->fleet, item, &g, &ignored));
+}
+
 static bool give(const struct bulk_act *act, const char *item, struct err *err)
 {
     struct fleet_effects e = {.dry_run = false};
@@ -215,6 +271,11 @@ static bool give(const struct bulk_act *act, const char *item, struct err *err)
         act->action == BULK_ASSIGN
             ? fleet_policy_assign(&act->fleet, act->policy, 0, item, false, &warn, &changed, err)
             : fleet_policy_unassign(&act->fleet, act->policy, 0, item, &e, err);
+    if (!ok && act->action == BULK_UNASSIGN && err->kind == ERR_NOT_FOUND &&
+        has_it_not(act, item)) {
+        *err = (struct err){0};
+        ok = true;
+    }
     return ok;
 }
 

@@ -15,6 +15,8 @@ struct bulk_choice {
     bool too_many;      /* more than STORE_JOB_ITEMS */
     bool failed;        /* out of memory */
 };
+/* Faults of the filter of a call: what such items have not is no way to choose them, and passed over it would choose all. */
+void bulk_check_filter(struct api_call *c, enum bulk_action action);
 bool bulk_choose(struct api_call *c, enum bulk_action action, struct bulk_choice *out, struct err *err);
 void bulk_choice_clear(struct bulk_choice *b);
 

@@ -167,8 +167,9 @@ bool api_certificate_find(struct api_call *c, const char *serial, struct store_c
 {
     char digits[2 * STORE_SERIAL_MAX + 1];
     struct err why = {0};
-    if (!store_serial_digits(view_str(serial), digits))
-        return err_set(err, ERR_NOT_FOUND, "a serial has 6 hexadecimal digits or more");
+    if (!store_serial_whole(view_str(serial), digits))
+        return err_set(err, ERR_NOT_FOUND,
+                       "a serial is given whole, or by 6 hexadecimal digits or more");
     if (store_cert_by_prefix(c->world->store, digits, out, &why))
         return true;
     if (why.kind == ERR_NOT_FOUND)
@@ -180,15 +181,25 @@ bool api_certificate_find(struct api_call *c, const char *serial, struct store_c
 /* ---- list ---- */
 
 /* Expiring ones are active and end within 30 days: as /overview counts them. */
-static const char *const wanted_states[] = {"active",  "revoked",  "held", "superseded",
-                                            "expired", "expiring", NULL};
-#define WANTED_EXPIRING 5
+const char *const api_certificate_choices[] = {"active",  "revoked",  "held", "superseded",
+                                               "expired", "expiring", NULL};
 #define EXPIRING_SECONDS (30 * INT64_C(86400))
+
+void api_certificate_choose(struct store_cert_filter *f, int word, int64_t now)
+{
+    bool expiring = word == API_CERTIFICATE_EXPIRING, expired = word == API_CERTIFICATE_EXPIRED;
+    int64_t end = expiring ? now + EXPIRING_SECONDS : expired ? now : 0;
+    f->state = expiring || expired ? CERT_ACTIVE : word;
+    if (end && (!f->expires_before || end < f->expires_before))
+        f->expires_before = end;
+    if ((int)CERT_ACTIVE == f->state && !expired)
+        f->expires_from = now;
+}
 
 static const char *const orders[] = {"newest", "oldest", NULL};
 
 static const struct api_member list_query[] = {
-    WORD("state", 0, wanted_states,
+    WORD("state", 0, api_certificate_choices,
          "Only those in this state; expiring: active, and at their end within 30 days."),
     TEXT("template", 0, "Only those made by this template."),
     TEXT("endpoint", 0, "Only those enrolled at this endpoint."),
@@ -206,41 +217,25 @@ static const struct api_member list_query[] = {
     {0},
 };
 
-struct listing {
-    struct api_call *call;
-    int state;
-    int64_t since, until;
-    bool valid_now;
-    const char *challenge;
-};
-
-static bool passes(const struct listing *l, const struct store_cert *cert)
-{
-    bool expired = cert->state == CERT_ACTIVE && cert->not_after < api_now(l->call);
-    int state = expired ? API_CERTIFICATE_EXPIRED : (int)cert->state;
-    return (l->state < 0 || state == l->state) &&
-           !(l->valid_now && cert->not_after < api_now(l->call)) && cert->issued_at >= l->since &&
-           (!l->until || cert->issued_at < l->until) &&
-           (!l->challenge || strcmp(l->challenge, cert->challenge) == 0);
-}
-
 static void list_one(void *ctx, const struct store_cert *cert)
 {
-    struct listing *l = ctx;
-    if (passes(l, cert))
-        api_page_put(l->call, api_certificate_json(l->call, cert));
+    struct api_call *c = ctx;
+    api_page_put(c, api_certificate_json(c, cert));
 }
 
 /* A serial number's beginning finds one; what is none finds texts. */
-static bool list_by_serial(struct api_call *c, struct listing *l, const char *q)
+static bool list_by_serial(struct api_call *c, const struct store_cert_filter *f)
 {
     char digits[2 * STORE_SERIAL_MAX + 1];
+    struct store_cert_filter others = *f;
     struct store_cert found = {0};
     struct err ignored = {0};
-    if (!q || c->cursor[0] || !store_serial_digits(view_str(q), digits) ||
+    if (!f->text || c->cursor[0] || !store_serial_digits(view_str(f->text), digits) ||
         !store_cert_by_prefix(c->world->store, digits, &found, &ignored))
         return false;
-    list_one(l, &found);
+    others.text = NULL;
+    if (store_cert_passes(&others, &found))
+        list_one(c, &found);
     store_cert_clear(&found);
     api_list_reply(c);
     return true;
@@ -248,34 +243,25 @@ static bool list_by_serial(struct api_call *c, struct listing *l, const char *q)
 
 static bool list(struct api_call *c, struct err *err)
 {
-    struct listing l = {
-        .call = c,
-        .state = api_query_enum(c, "state", -1),
-        .since = api_query_time(c, "since", 0),
-        .until = api_query_time(c, "until", 0),
-        .valid_now = api_query(c, "expires_before") != NULL,
-        .challenge = api_query(c, "challenge"),
-    };
     int64_t before = api_query_time(c, "expires_before", 0);
-    if (l.state == WANTED_EXPIRING) {
-        int64_t soon = api_now(c) + EXPIRING_SECONDS;
-        before = before && before < soon ? before : soon;
-        l.state = CERT_ACTIVE;
-    }
     struct store_cert_filter f = {
         .text = api_query(c, "q"),
-        .state = l.state == API_CERTIFICATE_EXPIRED ? CERT_ACTIVE : l.state,
         .endpoint = api_query(c, "endpoint"),
         .template_name = api_query(c, "template"),
         .device = api_query(c, "device"),
         .policy = api_query(c, "policy"),
+        .challenge = api_query(c, "challenge"),
+        .issued_from = api_query_time(c, "since", 0),
+        .issued_before = api_query_time(c, "until", 0),
+        .expires_from = before ? api_now(c) : 0,
         .expires_before = before,
         .oldest_first = api_query_enum(c, "sort", 0) == 1,
     };
     struct store_page page = api_page_of(c);
-    if (list_by_serial(c, &l, f.text))
+    api_certificate_choose(&f, api_query_enum(c, "state", -1), api_now(c));
+    if (list_by_serial(c, &f))
         return true;
-    return api_page_reply(c, &page, store_cert_page(c->world->store, &f, &page, list_one, &l, err),
+    return api_page_reply(c, &page, store_cert_page(c->world->store, &f, &page, list_one, c, err),
                           err);
 }
 

@@ -9,17 +9,10 @@
 #include "resources.h"
 
 const char *const api_challenge_states[] = {"active", "used", "expired", "revoked", NULL};
-enum { STATE_ACTIVE, STATE_USED, STATE_EXPIRED, STATE_REVOKED };
 
-static int state_of(const struct store_challenge *ch, int64_t now)
+static const char *state_of(const struct api_call *c, const struct store_challenge *ch)
 {
-    if (ch->revoked_at)
-        return STATE_REVOKED;
-    if (ch->uses && ch->used >= ch->uses)
-        return STATE_USED;
-    if (ch->expires_at && ch->expires_at <= now)
-        return STATE_EXPIRED;
-    return STATE_ACTIVE;
+    return api_challenge_states[store_challenge_state(ch, api_now(c)) - CHALLENGE_OPEN];
 }
 
 /* ---- as JSON ---- */
@@ -40,11 +33,10 @@ json_t *api_challenge_json(const struct api_call *c, const struct store_challeng
     bool ok =
         api_set_text(o, "id", ch->id) &&
         api_set(o, "etag", api_json_etag(enroll_challenge_version(ch))) &&
-        api_set_text(o, "state", api_challenge_states[state_of(ch, api_now(c))]) &&
-        api_set_text(o, "used", used_text(ch, used)) && api_set_int(o, "uses", ch->uses) &&
-        api_set_int(o, "uses_done", ch->used) && api_set_text(o, "label", ch->label) &&
-        api_set_text(o, "subject", ch->subject) && api_set_text(o, "san", ch->san) &&
-        api_set_text(o, "template", ch->template_name) &&
+        api_set_text(o, "state", state_of(c, ch)) && api_set_text(o, "used", used_text(ch, used)) &&
+        api_set_int(o, "uses", ch->uses) && api_set_int(o, "uses_done", ch->used) &&
+        api_set_text(o, "label", ch->label) && api_set_text(o, "subject", ch->subject) &&
+        api_set_text(o, "san", ch->san) && api_set_text(o, "template", ch->template_name) &&
         api_set_text(o, "endpoint", ch->endpoint) && api_set_text(o, "device", ch->device) &&
         api_set_text(o, "policy", ch->policy) && api_set_text(o, "created_by", ch->created_by) &&
         api_set_time(o, "created_at", ch->created_at) &&
@@ -106,30 +98,24 @@ static const struct api_member list_query[] = {
     {0},
 };
 
-struct listing {
-    struct api_call *call;
-    int state;
-};
-
 static void list_one(void *ctx, const struct store_challenge *ch)
 {
-    struct listing *l = ctx;
-    if (l->state < 0 || state_of(ch, api_now(l->call)) == l->state)
-        api_page_put(l->call, api_challenge_json(l->call, ch));
+    struct api_call *c = ctx;
+    api_page_put(c, api_challenge_json(c, ch));
 }
 
 static bool list(struct api_call *c, struct err *err)
 {
-    struct listing l = {c, api_query_enum(c, "state", -1)};
+    int word = api_query_enum(c, "state", -1);
     struct store_challenge_filter f = {.device = api_query(c, "device"),
                                        .policy = api_query(c, "policy"),
                                        .endpoint = api_query(c, "endpoint"),
                                        .created_by = api_query(c, "created_by"),
-                                       .open = l.state == STATE_ACTIVE,
+                                       .state = (enum challenge_state)(word + CHALLENGE_OPEN),
                                        .now = api_now(c)};
     struct store_page page = api_page_of(c);
     return api_page_reply(c, &page,
-                          store_challenge_page(c->world->store, &f, &page, list_one, &l, err), err);
+                          store_challenge_page(c->world->store, &f, &page, list_one, c, err), err);
 }
 
 /* ---- one ---- */

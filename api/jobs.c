@@ -35,7 +35,7 @@ static json_t *job_json(const struct store_job *j)
     TEXT("id", required, "Begins with job_."),                                          \
         TEXT("etag", required, "For If-Match; progress does not change it."),           \
         WORD("state", required, state_words, "Running: or it waits for its turn."),     \
-        WORD("action", required, bulk_words, "What is done."),                          \
+        WORD("action", required, bulk_actions, "What is done."),                        \
         NUMBER("total", required, "Items that it is about."),                           \
         NUMBER("done", required, "Those that were looked at."),                         \
         NUMBER("failed", required, "Those of them that could not be done."),            \
@@ -45,8 +45,6 @@ static json_t *job_json(const struct store_job *j)
         TIME("changed_at", required, "When it went on last."),                          \
         TEXT("changed_by", (required) | API_NULLABLE, "Who stopped it or let it go on.")
 
-static const char *const bulk_words[] = {"revoke", "retire", "isolate",  "release", "approve",
-                                         "deny",   "assign", "unassign", NULL};
 static const struct api_member job_members[] = {JOB_MEMBERS(API_REQUIRED), {0}};
 
 /* ---- making one ---- */
@@ -65,9 +63,10 @@ static const struct api_member filter_members[] = {
 };
 
 static const struct api_member bulk_body[] = {
-    WORD("action", API_REQUIRED, bulk_words, "What is done to each."),
+    WORD("action", API_REQUIRED, bulk_actions, "What is done to each."),
     THING("filter", 0, filter_members,
-          "Which ones, as lists are filtered; an empty one means all of them."),
+          "Which ones, as lists are filtered; an empty one means all of them: pending requests, "
+          "certificates that are neither revoked nor expired."),
     {"ids", API_STRING, API_ARRAY, 1, STORE_JOB_ITEM - 1, NULL, NULL,
      "Which ones, by name, in place of a filter.", 10000},
     {"expect", API_INTEGER, API_NULLABLE, 1, STORE_JOB_ITEMS, NULL, NULL,
@@ -87,31 +86,32 @@ static const struct api_member bulk_answer[] = {
     {0},
 };
 
-static bool check_bulk(struct api_call *c, enum bulk_action action, struct err *err)
+static bool check_bulk(struct api_call *c, enum bulk_action action, struct store_policy *p)
 {
     struct fleet f = api_fleet(c);
-    struct store_policy p;
     struct err why = {0};
     bool gives = action == BULK_ASSIGN || action == BULK_UNASSIGN;
     if (api_has(c, "ids") == api_has(c, "filter"))
         api_fault(c, "/filter", "input.invalid", "give either ids or a filter");
+    bulk_check_filter(c, action);
     if (gives && !api_string(c, "policy"))
         api_fault(c, "/policy", "input.invalid", "which policy?");
-    else if (gives && !fleet_policy_get(&f, api_string(c, "policy"), &p, &why))
+    else if (gives && !fleet_policy_get(&f, api_string(c, "policy"), p, &why))
         api_fault(c, "/policy", "not_found", "there is no such policy");
     if (!api_bool(c, "dry_run", false) && api_int(c, "expect", 0) == 0)
         api_fault(c, "/expect", "input.invalid", "how many do you expect?  A dry run tells");
     return !api_faulty(c);
 }
 
-static bool fill_job(const struct api_call *c, enum bulk_action action, uint64_t n,
-                     struct store_job *j, struct err *err)
+/* `policy`: its id, since a name may be another's when the job runs. */
+static bool fill_job(const struct api_call *c, enum bulk_action action, const char *policy,
+                     uint64_t n, struct store_job *j, struct err *err)
 {
     *j = (struct store_job){
         .total = n, .created_at = api_now(c), .changed_at = api_now(c), .version = 1};
-    json_t *o = json_pack("{s:i,s:s,s:s}", "reason", (int)api_reason_of(api_enum(c, "reason", 0)),
-                          "note", api_string(c, "note") ? api_string(c, "note") : "", "policy",
-                          api_string(c, "policy") ? api_string(c, "policy") : "");
+    json_t *o =
+        json_pack("{s:i,s:s,s:s}", "reason", (int)api_reason_of(api_enum(c, "reason", 0)), "note",
+                  api_string(c, "note") ? api_string(c, "note") : "", "policy", policy);
     char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
     bool ok = text && strlen(text) < sizeof j->parameters;
     if (ok)
@@ -152,8 +152,8 @@ static bool reply_bulk(struct api_call *c, struct bulk_choice *b, const struct s
     return true;
 }
 
-static bool start(struct api_call *c, enum bulk_action action, struct bulk_choice *b,
-                  struct err *err)
+static bool start(struct api_call *c, enum bulk_action action, const char *policy,
+                  struct bulk_choice *b, struct err *err)
 {
     struct store_job j;
     if (b->too_many)
@@ -164,17 +164,18 @@ static bool start(struct api_call *c, enum bulk_action action, struct bulk_choic
         return err_set(err, ERR_CONFLICT,
                        "there are %llu, and %lld were expected: nothing was done",
                        (unsigned long long)b->n, (long long)api_int(c, "expect", 0));
-    return fill_job(c, action, b->n, &j, err) && put_job(c, &j, buf_view(&b->names), err) &&
+    return fill_job(c, action, policy, b->n, &j, err) && put_job(c, &j, buf_view(&b->names), err) &&
            reply_bulk(c, b, &j);
 }
 
 static bool bulk(struct api_call *c, struct err *err)
 {
     enum bulk_action action = (enum bulk_action)api_enum(c, "action", 0);
+    struct store_policy p = {.id = ""};
     struct bulk_choice choice;
-    if (!check_bulk(c, action, err))
+    if (!check_bulk(c, action, &p))
         return true;
-    bool ok = bulk_choose(c, action, &choice, err) && start(c, action, &choice, err);
+    bool ok = bulk_choose(c, action, &choice, err) && start(c, action, p.id, &choice, err);
     bulk_choice_clear(&choice);
     return ok;
 }
@@ -188,18 +189,28 @@ struct jobs {
     size_t n;
 };
 
-static bool take_job(void *ctx, const struct store_job *j)
-{
-    struct jobs *all = ctx;
-    all->job[all->n++] = *j;
-    return all->n < JOBS_SHOWN;
-}
-
 static int newest_first(const void *a, const void *b)
 {
     const struct store_job *x = a, *y = b;
     return x->created_at != y->created_at ? x->created_at < y->created_at ? 1 : -1
                                           : strcmp(x->id, y->id);
+}
+
+/* They come in the order of ids: the newest are kept. */
+static bool take_job(void *ctx, const struct store_job *j)
+{
+    struct jobs *all = ctx;
+    size_t oldest = 0;
+    if (all->n < JOBS_SHOWN) {
+        all->job[all->n++] = *j;
+        return true;
+    }
+    for (size_t i = 1; i < all->n; i++)
+        if (newest_first(&all->job[oldest], &all->job[i]) < 0)
+            oldest = i;
+    if (newest_first(j, &all->job[oldest]) < 0)
+        all->job[oldest] = *j;
+    return true;
 }
 
 static bool list(struct api_call *c, struct err *err)

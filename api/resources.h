@@ -31,6 +31,10 @@ extern const char *const api_certificate_states[], *const api_request_states[], 
     *const api_event_results[], *const api_revocation_reasons[], *const api_device_states[];
 
 #define API_CERTIFICATE_EXPIRED 4
+/* What lists of certificates are asked for: those, and "expiring".  _choose narrows a filter to one of them; -1: to none. */
+extern const char *const api_certificate_choices[];
+#define API_CERTIFICATE_EXPIRING 5
+void api_certificate_choose(struct store_cert_filter *f, int word, int64_t now);
 
 /* ---- lists ---- */
 

@@ -78,8 +78,10 @@ enum kind { CHALLENGES, REQUESTS, CERTIFICATES, KINDS };
 
 static bool look(struct sweeping *s, enum kind kind, struct store_page *page, struct err *err)
 {
-    const struct store_challenge_filter challenges = {
-        .device = s->what->device, .policy = s->what->policy, .open = true, .now = s->f->now};
+    const struct store_challenge_filter challenges = {.device = s->what->device,
+                                                      .policy = s->what->policy,
+                                                      .state = CHALLENGE_OPEN,
+                                                      .now = s->f->now};
     const struct store_request_filter requests = {
         .state = REQUEST_PENDING, .device = s->what->device, .policy = s->what->policy};
     const struct store_cert_filter certs = {
@@ -158,7 +160,7 @@ bool fleet_void_challenges(const struct fleet *f, struct store_write *w, const c
                            const char *policy, uint64_t *n, struct err *err)
 {
     const struct store_challenge_filter filter = {
-        .device = device, .policy = policy, .open = true, .now = f->now};
+        .device = device, .policy = policy, .state = CHALLENGE_OPEN, .now = f->now};
     const struct fleet_sweep what = {.device = device};
     struct fleet_effects e = {0};
     struct sweeping s = {

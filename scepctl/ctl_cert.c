@@ -182,7 +182,7 @@ static bool serial_digits(const char *text, char out[2 * STORE_SERIAL_MAX + 1])
     struct view v = view_str(text);
     if (v.n > 2 && memcmp(v.p + v.n - 2, "..", 2) == 0)
         v.n -= 2;
-    return store_serial_digits(v, out);
+    return store_serial_whole(v, out);
 }
 
 static int find(struct ctl *ctl, const char *id, struct store_cert *out)
@@ -191,7 +191,7 @@ static int find(struct ctl *ctl, const char *id, struct store_cert *out)
     struct err err = {0};
     if (!serial_digits(id, digits))
         return ctl_fail(ctl, CTL_USAGE, "scepctl cert list -s TEXT finds serials",
-                        "\"%s\" is no serial: 6 or more hexadecimal digits", id);
+                        "\"%s\" is no serial: 6 or more hexadecimal digits, or all of it", id);
     int rc = ctl_need_store(ctl);
     if (rc)
         return rc;

@@ -135,7 +135,8 @@ static bool show_belongings(struct ctl *ctl, struct ctl_show *s, const struct st
                     certs = {.ctl = ctl, .now = ctl->now}, challenges = {.ctl = ctl};
     struct store_page page = {.limit = 100}, more = page, held = page, open = page;
     const struct store_cert_filter of_device = {.state = -1, .device = d->id};
-    const struct store_challenge_filter theirs = {.device = d->id, .open = true, .now = ctl->now};
+    const struct store_challenge_filter theirs = {
+        .device = d->id, .state = CHALLENGE_OPEN, .now = ctl->now};
     char serial[2 * STORE_SERIAL_MAX + 1];
     if (!store_device_groups(ctl->store, d->id, &page, one_group, &groups, err) ||
         !store_device_policies(ctl->store, d->id, &more, one_policy, &policies, err) ||

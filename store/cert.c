@@ -355,11 +355,21 @@ static size_t digits_of(struct view hex, char out[2 * STORE_SERIAL_MAX + 1])
     return n;
 }
 
+static struct view without_0x(struct view text)
+{
+    bool has = text.n > 2 && text.p[0] == '0' && (text.p[1] == 'x' || text.p[1] == 'X');
+    return has ? view_of(text.p + 2, text.n - 2) : text;
+}
+
 bool store_serial_digits(struct view text, char out[2 * STORE_SERIAL_MAX + 1])
 {
-    if (text.n > 2 && text.p[0] == '0' && (text.p[1] == 'x' || text.p[1] == 'X'))
-        text = view_of(text.p + 2, text.n - 2);
-    return digits_of(text, out) >= SERIAL_DIGITS_MIN;
+    return digits_of(without_0x(text), out) >= SERIAL_DIGITS_MIN;
+}
+
+bool store_serial_whole(struct view text, char out[2 * STORE_SERIAL_MAX + 1])
+{
+    size_t n = digits_of(without_0x(text), out);
+    return n >= SERIAL_DIGITS_MIN || (n > 0 && n % 2 == 0);
 }
 
 /* Serials of every length that begin with these octets. */
@@ -372,6 +382,23 @@ static bool prefix_walk(struct serial_search *search, const uint8_t *octets, str
         ok = txn_walk(search->t, TABLE_CERT_SERIAL, key_view(&k), serial_entry, search, err);
     }
     return ok;
+}
+
+/* Serials that are these octets, with the 0 that tools do not show or without. */
+static bool whole_search(struct serial_search *search, const char *digits, size_t n,
+                         struct err *err)
+{
+    uint8_t octets[STORE_SERIAL_MAX + 1] = {0};
+    if (n == 0 || n % 2)
+        return true;
+    hex_decode(digits, octets + 1, STORE_SERIAL_MAX);
+    struct key k = serial_prefix(n / 2, octets + 1, n / 2);
+    if (!txn_walk(search->t, TABLE_CERT_SERIAL, key_view(&k), serial_entry, search, err))
+        return false;
+    if (search->several || octets[1] < 0x80 || n / 2 == STORE_SERIAL_MAX)
+        return true;
+    k = serial_prefix(n / 2 + 1, octets, n / 2 + 1);
+    return txn_walk(search->t, TABLE_CERT_SERIAL, key_view(&k), serial_entry, search, err);
 }
 
 /* An INTEGER whose first octet is 0x80 or more has a 0 before it, which tools do not show. */
@@ -401,13 +428,15 @@ bool store_cert_by_prefix(struct store *s, const char *hex, struct store_cert *o
     struct txn t;
     struct serial_search search = {.t = &t};
     char digits[2 * STORE_SERIAL_MAX + 1];
-    size_t n = digits_of(view_str(hex), digits);
-    if (n < SERIAL_DIGITS_MIN)
-        return err_set(err, ERR_NOT_FOUND, "a serial is given by %d to %d hex digits",
-                       SERIAL_DIGITS_MIN, 2 * STORE_SERIAL_MAX);
+    size_t n = digits_of(without_0x(view_str(hex)), digits);
+    if (n == 0)
+        return err_set(err, ERR_NOT_FOUND, "a serial is given by up to %d hex digits",
+                       2 * STORE_SERIAL_MAX);
     if (!txn_read(s, &t, err))
         return false;
-    bool ok = prefix_search(&search, digits, n, err);
+    bool ok = whole_search(&search, digits, n, err);
+    if (ok && !search.id && n >= SERIAL_DIGITS_MIN)
+        ok = prefix_search(&search, digits, n, err);
     if (ok && search.several)
         ok = err_set(err, ERR_CONFLICT, "several serials begin with %s", digits);
     if (ok && !search.id)
@@ -659,7 +688,12 @@ struct listing {
     size_t given;
 };
 
-bool cert_passes(const struct store_cert_filter *f, const struct store_cert *c)
+static bool in_range(int64_t at, int64_t from, int64_t before)
+{
+    return (!from || at >= from) && (!before || at < before);
+}
+
+bool store_cert_passes(const struct store_cert_filter *f, const struct store_cert *c)
 {
     if (f->device && strcmp(f->device, c->device) != 0)
         return false;
@@ -671,7 +705,10 @@ bool cert_passes(const struct store_cert_filter *f, const struct store_cert *c)
         return false;
     if (f->template_name && strcmp(f->template_name, c->template_name) != 0)
         return false;
-    if (f->expires_before && c->not_after >= f->expires_before)
+    if (f->challenge && strcmp(f->challenge, c->challenge) != 0)
+        return false;
+    if (!in_range(c->not_after, f->expires_from, f->expires_before) ||
+        !in_range(c->issued_at, f->issued_from, f->issued_before))
         return false;
     return !f->text || strcasestr(c->subject, f->text) || strcasestr(c->san, f->text);
 }
@@ -682,7 +719,7 @@ static bool list_entry(void *ctx, struct view key, struct view value, bool *stop
     struct store_cert c;
     if (!cert_read(value, &c, err))
         return false;
-    if (!cert_passes(l->f, &c))
+    if (!store_cert_passes(l->f, &c))
         return true;
     l->given++;
     *stop = !l->each(l->ctx, &c) || l->given == l->f->limit;

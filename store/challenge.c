@@ -1,6 +1,7 @@
 /* Challenges: the record by the hash of the secret, the hash by the public id, and when each ended.
  */
 #include "records.h"
+#include "store/page.h"
 
 #define CHALLENGE_VERSION 2 /* 1: without device, policy and pool */
 /* Forgotten in one write, so that nobody waits long for it. */
@@ -113,6 +114,13 @@ struct key challenge_made_key(const struct store_challenge *c)
 bool challenge_is_open(const struct store_challenge *c)
 {
     return !c->revoked_at && !used_up(c);
+}
+
+enum challenge_state store_challenge_state(const struct store_challenge *c, int64_t now)
+{
+    if (!challenge_is_open(c))
+        return c->revoked_at ? CHALLENGE_REVOKED : CHALLENGE_USED;
+    return c->expires_at && c->expires_at <= now ? CHALLENGE_EXPIRED : CHALLENGE_OPEN;
 }
 
 static bool made_entry(void *ctx, struct view key, struct view value, bool *stop, struct err *err)

@@ -87,7 +87,7 @@ static bool cert_wanted(const void *filter, struct view record, bool *yes, bool 
     struct store_cert c;
     if (!cert_read(record, &c, err))
         return false;
-    *yes = cert_passes(filter, &c);
+    *yes = store_cert_passes(filter, &c);
     return true;
 }
 
@@ -132,7 +132,7 @@ static bool challenge_wanted(const void *filter, struct view record, bool *yes, 
         return false;
     *yes = is(f->device, c.device) && is(f->policy, c.policy) && is(f->endpoint, c.endpoint) &&
            is(f->created_by, c.created_by) &&
-           (!f->open || (challenge_is_open(&c) && (!c.expires_at || f->now < c.expires_at)));
+           (!f->state || store_challenge_state(&c, f->now) == f->state);
     return true;
 }
 

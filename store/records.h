@@ -13,7 +13,6 @@ bool cert_write(const struct store_cert *c, struct buf *out, struct err *err);
 /* ERR_NOT_FOUND when there is none. */
 bool cert_load(struct txn *t, uint64_t id, struct store_cert *out, struct err *err);
 bool cert_save(struct txn *t, const struct store_cert *c, struct err *err);
-bool cert_passes(const struct store_cert_filter *f, const struct store_cert *c);
 struct key cert_serial_key(struct view serial, const uint8_t authority[20]);
 struct key cert_key_key(const uint8_t key_hash[STORE_HASH], uint64_t id);
 struct key cert_subject_key(const uint8_t subject_hash[STORE_HASH], uint64_t id);

@@ -159,6 +159,11 @@ START_TEST(serial_digits)
     ck_assert(store_serial_digits(view_of(longest, 2 * STORE_SERIAL_MAX), out));
     ck_assert_uint_eq(strlen(out), 2 * STORE_SERIAL_MAX);
     ck_assert(!store_serial_digits(view_of(longest, 2 * STORE_SERIAL_MAX + 1), out));
+    ck_assert(store_serial_whole(view_str("0x7F"), out));
+    ck_assert_str_eq(out, "7f");
+    ck_assert(store_serial_whole(view_str("1234567"), out));
+    ck_assert(!store_serial_whole(view_str("7"), out) && !store_serial_whole(view_str("123"), out));
+    ck_assert(!store_serial_whole(view_str(""), out) && !store_serial_whole(view_str("zz"), out));
 }
 END_TEST
 
@@ -209,6 +214,38 @@ START_TEST(by_prefix)
     fails(store_cert_by_prefix(st, longest, &got, &err), ERR_NOT_FOUND);
     longest[80] = '\0';
     fails(store_cert_by_prefix(st, longest, &got, &err), ERR_NOT_FOUND);
+}
+END_TEST
+
+/* Short ones are found by all of their digits, and a whole one before those that begin so. */
+START_TEST(whole_serials)
+{
+    static const struct {
+        const char *octets;
+        size_t n;
+    } serials[] = {{"\x01", 1}, {"\x01\x02", 2}, {"\x00\x9f", 2}, {"\x12\x34\x56", 3}, {"\x12\x34\x56\x78", 4}};
+    for (unsigned i = 0; i < 5; i++) {
+        struct store_cert c = cert_of(i);
+        memcpy(c.serial, serials[i].octets, serials[i].n);
+        c.serial_len = serials[i].n;
+        put(&c);
+        store_cert_clear(&c);
+    }
+    ck_assert_uint_eq(id_by_prefix("01"), 1);
+    ck_assert_uint_eq(id_by_prefix("0x0102"), 2);
+    ck_assert_uint_eq(id_by_prefix("9F"), 3);
+    ck_assert_uint_eq(id_by_prefix("00:9f"), 3);
+    ck_assert_uint_eq(id_by_prefix("123456"), 4);
+    ck_assert_uint_eq(id_by_prefix("12345678"), 5);
+    struct store_cert got = {0}, twin = cert_of(7);
+    fails(store_cert_by_prefix(st, "1234", &got, &err), ERR_NOT_FOUND);
+    fails(store_cert_by_prefix(st, "1", &got, &err), ERR_NOT_FOUND);
+    twin.serial[0] = 1;
+    twin.serial_len = 1;
+    twin.authority[0] ^= 1;
+    put(&twin); /* another authority's */
+    store_cert_clear(&twin);
+    fails(store_cert_by_prefix(st, "01", &got, &err), ERR_CONFLICT);
 }
 END_TEST
 
@@ -381,6 +418,7 @@ int main(void)
     tcase_add_test(c, by_der_of_two);
     tcase_add_test(c, serial_digits);
     tcase_add_test(c, by_prefix);
+    tcase_add_test(c, whole_serials);
     tcase_add_test(c, key_reuse);
     tcase_add_test(c, key_compromised);
     tcase_add_test(c, renewed);

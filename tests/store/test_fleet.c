@@ -749,7 +749,7 @@ START_TEST(open_challenges_of_a_device)
     l.all[0] = '\0';
     ok(store_challenge_page(st, &f, &page, challenge_ids, &l, &err));
     ck_assert_str_eq(l.all, "chl_4 "); /* one use is left */
-    f = (struct store_challenge_filter){.policy = "pol_2", .open = true, .now = 499};
+    f = (struct store_challenge_filter){.policy = "pol_2", .state = CHALLENGE_OPEN, .now = 499};
     ok(store_challenge_page(st, &f, &page, challenge_ids, &l, &err));
     f.now = 500;
     ok(store_challenge_page(st, &f, &page, challenge_ids, &l, &err));

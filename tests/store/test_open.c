@@ -269,7 +269,7 @@ START_TEST(format_5_is_migrated)
     verify_clean();
     struct seen s = {.ids = ""};
     struct store_page page = {.limit = 10};
-    ok(store_challenge_page(st, &(struct store_challenge_filter){.open = false}, &page,
+    ok(store_challenge_page(st, &(struct store_challenge_filter){.state = 0}, &page,
                             challenge_seen, &s, &err));
     ck_assert_str_eq(s.ids, "chl_bbbbbb chl_cccccc chl_aaaaaa "); /* the newest first */
     s.ids[0] = '\0';

@@ -35,10 +35,14 @@ struct store_page {
 bool store_cert_page(struct store *s, const struct store_cert_filter *f, struct store_page *page,
                      void (*each)(void *ctx, const struct store_cert *c), void *ctx, struct err *err);
 
+/* What came first counts most: revoked, used up, expired. */
+enum challenge_state { CHALLENGE_OPEN = 1, CHALLENGE_USED, CHALLENGE_EXPIRED, CHALLENGE_REVOKED };
+enum challenge_state store_challenge_state(const struct store_challenge *c, int64_t now);
+
 struct store_challenge_filter {
     const char *device, *policy;     /* ids, NULL: all.  Only those still open are found by these */
     const char *endpoint, *created_by;
-    bool open;                       /* neither used up nor revoked nor expired at `now` */
+    enum challenge_state state;      /* at `now`; 0: any */
     int64_t now;
 };
 bool store_challenge_page(struct store *s, const struct store_challenge_filter *f, struct store_page *page,

@@ -119,8 +119,10 @@ bool store_cert_by_der(struct store *s, struct view serial, const uint8_t der_ha
                        struct store_cert *out, struct err *err);
 /* "40:a1.." or "0x40A1", 6 digits or more, to digits in lower case; false when it is none. */
 bool store_serial_digits(struct view text, char out[2 * STORE_SERIAL_MAX + 1]);
-/* Serial as a hex prefix of 6 digits or more, over all authorities: ERR_NOT_FOUND, or ERR_CONFLICT when
- * several match. */
+/* The same for what may be a whole serial: also fewer digits, if their number is even. */
+bool store_serial_whole(struct view text, char out[2 * STORE_SERIAL_MAX + 1]);
+/* A serial, whole or its first 6 hex digits or more, over all authorities; a whole one comes first.  ERR_NOT_FOUND, or
+ * ERR_CONFLICT when several match. */
 bool store_cert_by_prefix(struct store *s, const char *hex, struct store_cert *out, struct err *err);
 /* What became of a key so far: nothing, a certificate under `subject_hash` only, one under another subject, or, which
  * counts most, a revocation because the key was compromised.  `other` gets the subject's text of the latter two. */
@@ -187,11 +189,14 @@ struct store_cert_filter {
     int state;                    /* enum cert_state or -1 */
     const char *endpoint, *template_name;
     const char *device, *policy;  /* ids, NULL: all */
-    int64_t expires_before;       /* 0: any */
+    const char *challenge;        /* id, NULL: all */
+    int64_t expires_from, expires_before; /* its end: not before the one, before the other; 0: any */
+    int64_t issued_from, issued_before;   /* the same of its issue */
     bool oldest_first;
     uint64_t after_id;            /* for paging: only ids below this (above, with oldest_first); 0: from the beginning */
     size_t limit;                 /* 0: no limit */
 };
+bool store_cert_passes(const struct store_cert_filter *f, const struct store_cert *c);
 /* Calls `each` with records that live for the call only, without their DER; it returns false to stop.  As with all
  * lists no transaction is open meanwhile: `each` may use the store, and what is changed during a long list may
  * show or not. */
