@@ -86,6 +86,8 @@ struct activity *api_activity(const struct api_state *s); /* activity.h */
 struct api_state {
     struct activity *activity;              /* owned */
     pthread_mutex_t lock;
+    struct buf document;                    /* owned; openapi.c makes it when it is asked for first, and then it stays */
+    char document_tag[24];
     struct api_guard *guard;                /* owned */
     uint8_t running[API_RUNNING][STORE_HASH]; /* questions under way */
     size_t running_n;
@@ -113,6 +115,8 @@ void api_reply_reset(struct api_reply *r);
 void api_reply_untag(struct api_call *c);
 /* "*" or a list of tags: does it name this one?  `weak`: weak comparison (RFC 9110 section 8.8.3.2). */
 bool api_etag_matches(const char *header, const char *tag, bool weak);
+/* 304 of what has this tag. */
+void api_not_modified(struct api_call *c, const char *tag);
 /* The list's or overview's tag; false: 304 was answered. */
 bool api_reply_live(struct api_call *c);
 

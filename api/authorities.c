@@ -135,7 +135,7 @@ static json_t *authority_json(const struct api_call *c, size_t i)
         TEXT("ocsp_url", NULLABLE, "Where OCSP answers."),                                        \
         TIME("takes_over", NULLABLE, "Of a next one: when; null: when somebody says so.")
 
-static const struct api_member generation_members[] = {GENERATION_MEMBERS, {0}};
+static const struct api_member generation_members[] = {GENERATION_MEMBERS, API_SHAPE("Generation")};
 
 static const struct api_member authority_members[] = {
     TEXT("id", API_REQUIRED, "Its name."),
@@ -146,7 +146,7 @@ static const struct api_member authority_members[] = {
     GENERATION_MEMBERS,
     THING("generations", API_REQUIRED | API_ARRAY, generation_members,
           "Its other CA keys: next and former ones."),
-    {0},
+    API_SHAPE("Authority"),
 };
 
 /* ---- calls ---- */

@@ -145,7 +145,7 @@ static json_t *whole_json(const struct api_call *c, const struct store_cert *cer
         TEXT("policy", NULLABLE, "The id of the policy that it came by."),                       \
         TEXT("renewed_by", NULLABLE, "The serial number of the certificate that took its place.")
 
-const struct api_member api_certificate_members[] = {CERTIFICATE_MEMBERS, {0}};
+const struct api_member api_certificate_members[] = {CERTIFICATE_MEMBERS, API_SHAPE("Certificate")};
 
 static const struct api_member whole_members[] = {
     CERTIFICATE_MEMBERS,
@@ -157,7 +157,7 @@ static const struct api_member whole_members[] = {
     TEXT("issuer", API_NULLABLE, "Distinguished name of the authority."),
     TEXT("sha256", API_NULLABLE, "Fingerprint."),
     TEXT("sha1", API_NULLABLE, "Fingerprint, as Windows shows it."),
-    {0},
+    API_SHAPE("WholeCertificate"),
 };
 
 /* ---- finding ---- */
@@ -318,11 +318,6 @@ static bool release(struct api_call *c, struct err *err)
     return change(c, CRL_REMOVE_FROM_CRL, err);
 }
 
-static const struct api_member note_body[] = {
-    {"note", API_STRING, API_NULLABLE, 0, 200, NULL, NULL, "For the audit log.", 0},
-    {0},
-};
-
 static const struct api_member revoke_body[] = {
     {"reason", API_ENUM, 0, 0, 0, api_revocation_reasons, NULL,
      "Hold can be released; everything else is for good.", 0},
@@ -340,7 +335,7 @@ const struct api_route api_routes_certificates[] = {
      "Revokes it or puts it on hold: OCSP says so at once, the CRL within seconds.", NULL,
      revoke_body, whole_members, API_CONDITIONAL | API_OPTIONAL_BODY, NULL, revoke},
     {HTTP_POST, "/certificates/{serial}/release", ROLE_ADMINISTRATOR, "certificate_release",
-     "Takes it off hold.", NULL, note_body, whole_members, API_CONDITIONAL | API_OPTIONAL_BODY,
+     "Takes it off hold.", NULL, api_note_body, whole_members, API_CONDITIONAL | API_OPTIONAL_BODY,
      NULL, release},
     {0},
 };

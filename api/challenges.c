@@ -75,7 +75,7 @@ json_t *api_challenge_json(const struct api_call *c, const struct store_challeng
         TIME("refused_at", NULLABLE, "When it did so last."),                                   \
         TEXT("refused_peer", NULLABLE, "From which address.")
 
-const struct api_member api_challenge_members[] = {CHALLENGE_MEMBERS, {0}};
+const struct api_member api_challenge_members[] = {CHALLENGE_MEMBERS, API_SHAPE("Challenge")};
 
 const struct api_member api_new_challenge_members[] = {
     CHALLENGE_MEMBERS,
@@ -84,7 +84,7 @@ const struct api_member api_new_challenge_members[] = {
     TEXT("url", API_REQUIRED, "Where the device sends it."),
     TEXT("device_name", API_NULLABLE, "Of the device that it is for."),
     TEXT("policy_name", API_NULLABLE, "Of the policy that it was made by."),
-    {0},
+    API_SHAPE("NewChallenge"),
 };
 
 /* ---- list ---- */

@@ -55,26 +55,26 @@ static const struct api_member newest_members[] = {
     WORD("state", API_REQUIRED, api_certificate_states, "Expired: active until it ended."),
     TIME("not_after", API_REQUIRED, "Valid until then."),
     TEXT("sha256", API_REQUIRED, "Thumbprint: SHA-256 of the certificate, in hexadecimal digits."),
-    {0},
+    API_SHAPE("NewestCertificate"),
 };
 
 #define SHOWN_MEMBERS                                                             \
     DEVICE_MEMBERS, THING("certificate", API_REQUIRED | NULLABLE, newest_members, \
                           "Its newest one; null: it has none yet.")
 
-static const struct api_member listed_members[] = {SHOWN_MEMBERS, {0}};
+static const struct api_member listed_members[] = {SHOWN_MEMBERS, API_SHAPE("Device")};
 
 static const struct api_member tie_members[] = {
     TEXT("id", API_REQUIRED, "Of the group."),
     TEXT("name", API_REQUIRED, "Of the group."),
-    {0},
+    API_SHAPE("DeviceGroup"),
 };
 
 static const struct api_member whole_members[] = {
     SHOWN_MEMBERS,
     THING("groups", API_REQUIRED | API_ARRAY, tie_members,
           "Its own, and those of its user; 500 at most."),
-    {0},
+    API_SHAPE("WholeDevice"),
 };
 
 static const struct api_member retired_members[] = {
@@ -411,7 +411,6 @@ static bool challenge(struct api_call *c, struct err *err)
 }
 
 #define TURNS (API_CONDITIONAL | API_OPTIONAL_BODY)
-static const struct api_member note_body[] = {NOTE, {0}};
 
 const struct api_route api_routes_devices[] = {
     {HTTP_GET, "/devices", ROLE_AUDITOR, "device_list", "Devices by name.", list_query, NULL,
@@ -424,13 +423,13 @@ const struct api_route api_routes_devices[] = {
      "Changes what is given.  When names change, open challenges bound to the old ones are void.",
      NULL, edit_body, whole_members, API_CONDITIONAL, NULL, edit},
     {HTTP_POST, "/devices/{device}/isolate", ROLE_ADMINISTRATOR, "device_isolate",
-     "It may renew and enrols nothing new, until it is released.", NULL, note_body, whole_members,
-     TURNS, NULL, isolate},
+     "It may renew and enrols nothing new, until it is released.", NULL, api_note_body,
+     whole_members, TURNS, NULL, isolate},
     {HTTP_POST, "/devices/{device}/release", ROLE_ADMINISTRATOR, "device_release",
-     "Ends its isolation.", NULL, note_body, whole_members, TURNS, NULL, release},
+     "Ends its isolation.", NULL, api_note_body, whole_members, TURNS, NULL, release},
     {HTTP_POST, "/devices/{device}/retire", ROLE_ADMINISTRATOR, "device_retire",
      "For good: its certificates are revoked, its requests cancelled, its challenges void.", NULL,
-     note_body, retired_members, TURNS, NULL, retire},
+     api_note_body, retired_members, TURNS, NULL, retire},
     {HTTP_GET, "/devices/{device}/events", ROLE_AUDITOR, "device_events",
      "What it tried and what was done with it, newest first.", NULL, NULL, api_event_members,
      API_LIST, NULL, events},

@@ -59,7 +59,7 @@ static const struct api_member check_members[] = {
     TEXT("check", API_REQUIRED, "What was looked at."),
     TEXT("state", API_REQUIRED, "Passed, stopped, passed over or begun."),
     TEXT("detail", API_NULLABLE, "The values compared."),
-    {0},
+    API_SHAPE("Check"),
 };
 
 #define AUDIT_MEMBERS(required)                                                                   \
@@ -115,11 +115,11 @@ static const struct api_member check_members[] = {
         TIME("at", API_REQUIRED, "When.")
 
 static const struct api_member attempt_members[] = {
-    EVENT_MEMBERS, ATTEMPT_MEMBERS(API_REQUIRED), {0}};
-static const struct api_member audit_members[] = {EVENT_MEMBERS, AUDIT_MEMBERS(API_REQUIRED), {0}};
+    EVENT_MEMBERS, ATTEMPT_MEMBERS(API_REQUIRED), API_SHAPE("Attempt")};
+static const struct api_member audit_members[] = {EVENT_MEMBERS, AUDIT_MEMBERS(API_REQUIRED), API_SHAPE("AuditEntry")};
 /* Of histories, which have both. */
 const struct api_member api_event_members[] = {
-    EVENT_MEMBERS, ATTEMPT_MEMBERS(0), AUDIT_MEMBERS(0), {0}};
+    EVENT_MEMBERS, ATTEMPT_MEMBERS(0), AUDIT_MEMBERS(0), API_SHAPE("Event")};
 
 /* ---- export: one object a line ---- */
 

@@ -27,7 +27,7 @@ static json_t *reason_json(enum reason reason, const struct store_attempt *a)
          NULL,           NULL,       "What is on the device's screen.", 0},              \
         TEXT("hresult", 0, "What Windows gets."), TEXT("fail_info", 0, "What the CertRep says.")
 
-static const struct api_member reason_members[] = {REASON_MEMBERS, {0}};
+static const struct api_member reason_members[] = {REASON_MEMBERS, API_SHAPE("Reason")};
 
 static json_t *reason_at(const struct api_call *c, size_t i)
 {

@@ -23,14 +23,14 @@ static json_t *group_json(const struct store_group *g)
         FLAG("users", API_REQUIRED, "Its members are users, whose devices count; else devices."), \
         TEXT("note", NULLABLE, "For people."), STAMP_MEMBERS
 
-static const struct api_member group_members[] = {GROUP_MEMBERS, {0}};
+static const struct api_member group_members[] = {GROUP_MEMBERS, API_SHAPE("Group")};
 
 static const struct api_member member_members[] = {
     TEXT("id", API_REQUIRED, "Of the device; of a user the name."),
     TEXT("name", API_REQUIRED, "Of the device or user."),
     TEXT("by", NULLABLE, "Who added it."),
     TIME("at", NULLABLE, "When."),
-    {0},
+    API_SHAPE("GroupMember"),
 };
 
 static const struct api_member whole_members[] = {
@@ -38,7 +38,7 @@ static const struct api_member whole_members[] = {
     THING("members", API_REQUIRED | API_ARRAY, member_members,
           "The first 500; ../members has all."),
     FLAG("more_members", API_REQUIRED, "There are more than these."),
-    {0},
+    API_SHAPE("WholeGroup"),
 };
 
 static json_t *member_json(const struct api_call *c, const struct store_tie *t, bool users)

@@ -160,6 +160,7 @@ void api_state_free(struct api_state *s)
     pthread_mutex_destroy(&s->lock);
     api_guard_free(s->guard);
     activity_free(s->activity);
+    buf_clear(&s->document);
     free(s);
 }
 

@@ -45,7 +45,7 @@ static json_t *job_json(const struct store_job *j)
         TIME("changed_at", required, "When it went on last."),                          \
         TEXT("changed_by", (required) | API_NULLABLE, "Who stopped it or let it go on.")
 
-static const struct api_member job_members[] = {JOB_MEMBERS(API_REQUIRED), {0}};
+static const struct api_member job_members[] = {JOB_MEMBERS(API_REQUIRED), API_SHAPE("Job")};
 
 /* ---- making one ---- */
 
@@ -83,7 +83,7 @@ static const struct api_member bulk_answer[] = {
     NUMBER("matched", API_REQUIRED, "How many it is about."),
     TEXT("sample", API_REQUIRED | API_ARRAY, "The first of them."),
     THING("job", NULLABLE, job_members, "That was made; null after a dry run."),
-    {0},
+    API_SHAPE("BulkAnswer"),
 };
 
 static bool check_bulk(struct api_call *c, enum bulk_action action, struct store_policy *p)

@@ -55,7 +55,7 @@ const struct api_member api_effects_members[] = {
     NUMBER("certificates", API_REQUIRED, "Certificates that were revoked."),
     NUMBER("requests", API_REQUIRED, "Requests that were cancelled."),
     NUMBER("challenges", API_REQUIRED, "Challenges that are void."),
-    {0},
+    API_SHAPE("Effects"),
 };
 
 bool api_set_effects(json_t *o, const struct fleet_effects *e)
@@ -70,7 +70,7 @@ bool api_set_effects(json_t *o, const struct fleet_effects *e)
 
 const struct api_member api_removed_members[] = {
     THING("effects", API_REQUIRED, api_effects_members, "What went with it."),
-    {0},
+    API_SHAPE("Removed"),
 };
 
 void api_reply_effects(struct api_call *c, const struct fleet_effects *e)

@@ -1,21 +1,33 @@
-/* The OpenAPI 3.1 document, made from the tables that the router goes by. */
+/* The OpenAPI 3.1 document, made from the tables that the router goes by.  What several calls have
+ * in common stands once, under components: tables that end with API_SHAPE, parameters of paths,
+ * pages and conditions, and answers that are always the same. */
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "api_internal.h"
-
-#define DEPTH_MAX 8
+#include "base/hex.h"
 
 extern const struct api_member *const api_page_members[];
 
-static json_t *schema_of(const struct api_member *m, int depth);
+/* What is being made. */
+struct making {
+    json_t *paths, *schemas, *parameters;
+};
 
-static json_t *object_schema(const struct api_member *members, int depth)
+static json_t *schema_of(struct making *k, const struct api_member *m);
+
+static json_t *reference(const char *kind, const char *name)
+{
+    return json_pack("{s:o}", "$ref", json_sprintf("#/components/%s/%s", kind, name));
+}
+
+static json_t *object_schema(struct making *k, const struct api_member *members)
 {
     json_t *properties = json_object(), *required = json_array();
     for (const struct api_member *m = members; m && m->name; m++) {
-        json_object_set_new(properties, m->name, schema_of(m, depth + 1));
+        json_object_set_new(properties, m->name, schema_of(k, m));
         if (m->flags & API_REQUIRED)
             json_array_append_new(required, json_string(m->name));
     }
@@ -28,6 +40,26 @@ static json_t *object_schema(const struct api_member *members, int depth)
     return o;
 }
 
+/* NULL when it has none: it stands where it is used. */
+static const char *shape_of(const struct api_member *members)
+{
+    while (members->name)
+        members++;
+    return members->help;
+}
+
+static json_t *shaped(struct making *k, const struct api_member *members)
+{
+    const char *shape = shape_of(members);
+    if (!shape)
+        return object_schema(k, members);
+    if (!json_object_get(k->schemas, shape)) {
+        json_object_set_new(k->schemas, shape, json_null()); /* its place, and it may hold itself */
+        json_object_set_new(k->schemas, shape, object_schema(k, members));
+    }
+    return reference("schemas", shape);
+}
+
 static void string_bounds(json_t *o, const struct api_member *m)
 {
     if (m->min > 0)
@@ -35,7 +67,7 @@ static void string_bounds(json_t *o, const struct api_member *m)
     json_object_set_new(o, "maxLength", json_integer(m->max ? m->max : 512));
 }
 
-static json_t *plain_schema(const struct api_member *m, int depth)
+static json_t *plain_schema(struct making *k, const struct api_member *m)
 {
     json_t *o;
     switch (m->type) {
@@ -52,8 +84,7 @@ static json_t *plain_schema(const struct api_member *m, int depth)
             json_array_append_new(json_object_get(o, "enum"), json_string(m->values[i]));
         return o;
     case API_OBJECT:
-        return m->members && depth < DEPTH_MAX ? object_schema(m->members, depth)
-                                               : json_pack("{s:s}", "type", "object");
+        return m->members ? shaped(k, m->members) : json_pack("{s:s}", "type", "object");
     case API_STRING:
         break;
     }
@@ -62,24 +93,26 @@ static json_t *plain_schema(const struct api_member *m, int depth)
     return o;
 }
 
-/* "or null", in the way of JSON Schema 2020-12. */
-static void allow_null(json_t *o)
+/* "or null", in the way of JSON Schema 2020-12; takes `o`. */
+static json_t *or_null(json_t *o)
 {
     json_t *type = json_object_get(o, "type"), *values = json_object_get(o, "enum");
-    if (json_is_string(type))
-        json_object_set_new(o, "type", json_pack("[O,s]", type, "null"));
+    if (!type)
+        return json_pack("{s:[o,{s:s}]}", "anyOf", o, "type", "null");
+    json_object_set_new(o, "type", json_pack("[O,s]", type, "null"));
     if (values)
         json_array_append_new(values, json_null());
+    return o;
 }
 
-static json_t *schema_of(const struct api_member *m, int depth)
+static json_t *schema_of(struct making *k, const struct api_member *m)
 {
-    json_t *o = plain_schema(m, depth);
+    json_t *o = plain_schema(k, m);
     if (m->flags & API_ARRAY)
         o = json_pack("{s:s,s:o,s:i}", "type", "array", "items", o, "maxItems",
                       m->max_items ? (int)m->max_items : 500);
     if (m->flags & API_NULLABLE)
-        allow_null(o);
+        o = or_null(o);
     if (m->flags & API_READ_ONLY)
         json_object_set_new(o, "readOnly", json_true());
     if (m->help)
@@ -89,54 +122,74 @@ static json_t *schema_of(const struct api_member *m, int depth)
 
 /* ---- parameters ---- */
 
-static void add_parameter(json_t *list, const char *name, const char *in, bool required,
-                          const char *help, json_t *schema)
+static json_t *parameter(const char *name, const char *in, bool required, const char *help,
+                         json_t *schema)
 {
     json_t *o = json_pack("{s:s,s:s,s:b,s:o}", "name", name, "in", in, "required", required,
                           "schema", schema);
     json_object_del(schema, "description");
     if (help)
         json_object_set_new(o, "description", json_string(help));
-    json_array_append_new(list, o);
+    return o;
 }
 
-static void path_parameters(json_t *list, const char *path)
+/* One that is the same wherever it is; takes `o`. */
+static void add_shared(struct making *k, json_t *list, json_t *o)
+{
+    char key[96];
+    snprintf(key, sizeof key, "%s_%s", json_string_value(json_object_get(o, "in")),
+             json_string_value(json_object_get(o, "name")));
+    if (!json_object_get(k->parameters, key))
+        json_object_set(k->parameters, key, o);
+    json_decref(o);
+    json_array_append_new(list, reference("parameters", key));
+}
+
+static void path_parameters(struct making *k, json_t *list, const char *path)
 {
     for (const char *p = strchr(path, '{'); p; p = strchr(p + 1, '{')) {
         char name[64];
         snprintf(name, sizeof name, "%.*s", (int)strcspn(p + 1, "}"), p + 1);
-        add_parameter(list, name, "path", true, NULL,
-                      json_pack("{s:s,s:i,s:i}", "type", "string", "minLength", 1, "maxLength",
-                                API_SEGMENT_MAX));
+        add_shared(k, list,
+                   parameter(name, "path", true, NULL,
+                             json_pack("{s:s,s:i,s:i}", "type", "string", "minLength", 1,
+                                       "maxLength", API_SEGMENT_MAX)));
     }
 }
 
-static void header_parameters(json_t *list, const struct api_route *r)
+static void add_header(struct making *k, json_t *list, const char *name, bool required,
+                       const char *help)
 {
-    json_t *text = json_pack("{s:s}", "type", "string");
-    if (r->flags & API_CONDITIONAL)
-        add_parameter(list, "If-Match", "header", true, "The etag of what is changed, or *.",
-                      json_incref(text));
-    if (r->method == HTTP_GET && !r->media)
-        add_parameter(list, "If-None-Match", "header", false,
-                      "An etag that is known: 304 if it still holds.", json_incref(text));
-    if (r->method == HTTP_POST && r->role != ROLE_NONE)
-        add_parameter(list, "Idempotency-Key", "header", false,
-                      "The same question with the same key gets the same answer, for 24 h.",
-                      json_incref(text));
-    json_decref(text);
+    add_shared(k, list,
+               parameter(name, "header", required, help, json_pack("{s:s}", "type", "string")));
 }
 
-static json_t *parameters_of(const struct api_route *r)
+static void header_parameters(struct making *k, json_t *list, const struct api_route *r)
+{
+    if (r->flags & API_CONDITIONAL)
+        add_header(k, list, "If-Match", true, "The etag of what is changed, or *.");
+    if (r->method == HTTP_GET)
+        add_header(k, list, "If-None-Match", false,
+                   "An etag that is known: 304 if it still holds.");
+    if (r->method == HTTP_POST && r->role != ROLE_NONE)
+        add_header(k, list, "Idempotency-Key", false,
+                   "The same question with the same key gets the same answer, for 24 h.");
+}
+
+static json_t *query_parameter(struct making *k, const struct api_member *m)
+{
+    return parameter(m->name, "query", m->flags & API_REQUIRED, m->help, schema_of(k, m));
+}
+
+static json_t *parameters_of(struct making *k, const struct api_route *r)
 {
     json_t *list = json_array();
-    path_parameters(list, r->path);
+    path_parameters(k, list, r->path);
     for (const struct api_member *m = r->query; m && m->name; m++)
-        add_parameter(list, m->name, "query", m->flags & API_REQUIRED, m->help, schema_of(m, 0));
+        json_array_append_new(list, query_parameter(k, m));
     for (int i = 0; (r->flags & API_LIST) && api_page_members[i]; i++)
-        add_parameter(list, api_page_members[i]->name, "query", false, api_page_members[i]->help,
-                      schema_of(api_page_members[i], 0));
-    header_parameters(list, r);
+        add_shared(k, list, query_parameter(k, api_page_members[i]));
+    header_parameters(k, list, r);
     return list;
 }
 
@@ -147,15 +200,27 @@ static json_t *content_of(const char *type, json_t *schema)
     return json_pack("{s:{s:o}}", type, "schema", schema);
 }
 
-static json_t *answer_schema(const struct api_route *r)
+/* A page of a list; takes `item`. */
+static json_t *page_schema(json_t *item)
 {
-    json_t *item = r->answer ? object_schema(r->answer, 0) : json_pack("{s:s}", "type", "object");
-    if (!(r->flags & API_LIST))
-        return item;
     return json_pack("{s:s,s:{s:{s:s,s:o},s:{s:[s,s],s:s}},s:[s,s]}", "type", "object",
                      "properties", "items", "type", "array", "items", item, "next", "type",
                      "string", "null", "description", "The cursor of the next page.", "required",
                      "items", "next");
+}
+
+static json_t *answer_schema(struct making *k, const struct api_route *r)
+{
+    char page[96];
+    const char *shape = r->answer ? shape_of(r->answer) : NULL;
+    json_t *item = r->answer ? shaped(k, r->answer) : json_pack("{s:s}", "type", "object");
+    if (!(r->flags & API_LIST))
+        return item;
+    if (!shape)
+        return page_schema(item);
+    snprintf(page, sizeof page, "%sPage", shape);
+    json_object_set_new(k->schemas, page, page_schema(item));
+    return reference("schemas", page);
 }
 
 static void add_media(json_t *content, const char *media)
@@ -175,11 +240,11 @@ static const char *status_of(const struct api_route *r)
     return r->flags & API_CREATES ? "201" : r->answer || r->media ? "200" : "204";
 }
 
-static json_t *responses_of(const struct api_route *r)
+static json_t *responses_of(struct making *k, const struct api_route *r)
 {
     json_t *all = json_object(), *good = json_pack("{s:s}", "description", "Done.");
     if (r->answer || r->media) {
-        json_t *content = content_of("application/json", answer_schema(r));
+        json_t *content = content_of("application/json", answer_schema(k, r));
         add_media(content, r->media);
         json_object_set_new(good, "content", content);
     }
@@ -188,24 +253,21 @@ static json_t *responses_of(const struct api_route *r)
         json_object_set(all, "202", good);
     if (r->flags & API_OR_NONE)
         json_object_set_new(all, "204", json_pack("{s:s}", "description", "Nothing to tell."));
-    if (r->method == HTTP_GET && !r->media)
-        json_object_set_new(all, "304", json_pack("{s:s}", "description", "What is known holds."));
+    if (r->method == HTTP_GET)
+        json_object_set_new(all, "304", reference("responses", "Known"));
     if (r->flags & API_CONDITIONAL) {
-        json_object_set_new(all, "412",
-                            json_pack("{s:s}", "$ref", "#/components/responses/Problem"));
-        json_object_set_new(all, "428",
-                            json_pack("{s:s}", "$ref", "#/components/responses/Problem"));
+        json_object_set_new(all, "412", reference("responses", "Problem"));
+        json_object_set_new(all, "428", reference("responses", "Problem"));
     }
-    json_object_set_new(all, "default",
-                        json_pack("{s:s}", "$ref", "#/components/responses/Problem"));
+    json_object_set_new(all, "default", reference("responses", "Problem"));
     return all;
 }
 
-static json_t *operation_of(const struct api_route *r)
+static json_t *operation_of(struct making *k, const struct api_route *r)
 {
     json_t *o = json_pack("{s:s,s:s,s:s}", "operationId", r->operation, "summary", r->summary,
                           "x-role", r->role == ROLE_NONE ? "nobody" : api_role_name(r->role));
-    json_t *parameters = parameters_of(r);
+    json_t *parameters = parameters_of(k, r);
     if (json_array_size(parameters) > 0)
         json_object_set(o, "parameters", parameters);
     json_decref(parameters);
@@ -213,24 +275,24 @@ static json_t *operation_of(const struct api_route *r)
         json_object_set_new(o, "requestBody",
                             json_pack("{s:b,s:o}", "required", !(r->flags & API_OPTIONAL_BODY),
                                       "content",
-                                      content_of("application/json", object_schema(r->body, 0))));
+                                      content_of("application/json", shaped(k, r->body))));
     if (r->role == ROLE_NONE)
         json_object_set_new(o, "security", json_array());
-    json_object_set_new(o, "responses", responses_of(r));
+    json_object_set_new(o, "responses", responses_of(k, r));
     return o;
 }
 
-static void add_route(json_t *paths, const struct api_route *r)
+static void add_route(struct making *k, const struct api_route *r)
 {
     static const char *const names[] = {"get", "head", "post", "put", "patch", "delete"};
     char path[256];
     snprintf(path, sizeof path, "%s%s", API_ROOT, r->path);
-    json_t *item = json_object_get(paths, path);
+    json_t *item = json_object_get(k->paths, path);
     if (!item) {
         item = json_object();
-        json_object_set_new(paths, path, item);
+        json_object_set_new(k->paths, path, item);
     }
-    json_object_set_new(item, names[r->method], operation_of(r));
+    json_object_set_new(item, names[r->method], operation_of(k, r));
 }
 
 /* ---- the whole ---- */
@@ -248,40 +310,86 @@ static json_t *problem_schema(void)
         "type", "string", "detail", "type", "string");
 }
 
-static json_t *components(void)
+static json_t *responses(void)
 {
-    return json_pack(
-        "{s:{s:o},s:{s:{s:s,s:{s:{s:{s:s}}}}},s:{s:{s:s,s:s,s:s},s:{s:s,s:s,s:s},s:{s:s,s:s}}}",
-        "schemas", "Problem", problem_schema(), "responses", "Problem", "description",
-        "What is wrong and what to do (RFC 9457).", "content", "application/problem+json", "schema",
-        "$ref", "#/components/schemas/Problem", "securitySchemes", "token", "type", "http",
-        "scheme", "bearer", "bearerFormat", "scepd_<id>_<secret>", "session", "type", "apiKey",
-        "in", "cookie", "name", "__Host-scepd", "certificate", "type", "mutualTLS", "description",
-        "A certificate of an authority here that an administrator's record names.");
+    return json_pack("{s:{s:s,s:{s:{s:o}}},s:{s:s}}", "Problem", "description",
+                     "What is wrong and what to do (RFC 9457).", "content",
+                     "application/problem+json", "schema", reference("schemas", "Problem"), "Known",
+                     "description", "What is known holds.");
+}
+
+static json_t *security_schemes(void)
+{
+    return json_pack("{s:{s:s,s:s,s:s},s:{s:s,s:s,s:s},s:{s:s,s:s}}", "token", "type", "http",
+                     "scheme", "bearer", "bearerFormat", "scepd_<id>_<secret>", "session", "type",
+                     "apiKey", "in", "cookie", "name", "__Host-scepd", "certificate", "type",
+                     "mutualTLS", "description",
+                     "A certificate of an authority here that an administrator's record names.");
 }
 
 json_t *api_openapi(const char *version)
 {
-    json_t *paths = json_object();
+    struct making k = {
+        .paths = json_object(), .schemas = json_object(), .parameters = json_object()};
     for (size_t t = 0; api_routes[t]; t++)
         for (const struct api_route *r = api_routes[t]; r->path; r++)
-            add_route(paths, r);
-    return json_pack("{s:s,s:{s:s,s:s,s:s,s:{s:s,s:s}},s:[{s:[]},{s:[]},{s:[]}],s:o,s:o}",
-                     "openapi", "3.1.0", "info", "title", "scepd", "version", version,
-                     "description",
-                     "What administrators and MDM products ask of a scepd: scepd-api(7).",
-                     "license", "name", "Apache 2.0", "identifier", "Apache-2.0", "security",
-                     "token", "session", "certificate", "paths", paths, "components", components());
+            add_route(&k, r);
+    json_object_set_new(k.schemas, "Problem", problem_schema());
+    return json_pack(
+        "{s:s,s:{s:s,s:s,s:s,s:{s:s,s:s}},s:[{s:[]},{s:[]},{s:[]}],s:o,s:{s:o,s:o,s:o,s:o}}",
+        "openapi", "3.1.0", "info", "title", "scepd", "version", version, "description",
+        "What administrators and MDM products ask of a scepd: scepd-api(7).", "license", "name",
+        "Apache 2.0", "identifier", "Apache-2.0", "security", "token", "session", "certificate",
+        "paths", k.paths, "components", "schemas", k.schemas, "parameters", k.parameters,
+        "responses", responses(), "securitySchemes", security_schemes());
 }
 
 /* ---- served ---- */
 
+static int dump_into(const char *p, size_t n, void *buf)
+{
+    return buf_append(buf, p, n) ? 0 : -1;
+}
+
+/* For the whole life of `s`: no reload changes what can be asked. */
+static bool make_once(struct api_state *s, const char *version, struct err *err)
+{
+    uint8_t hash[EVP_MAX_MD_SIZE];
+    struct buf text = {0};
+    if (s->document.n > 0)
+        return true;
+    json_t *o = api_openapi(version);
+    bool ok = o &&
+              json_dump_callback(o, dump_into, &text, JSON_COMPACT | JSON_PRESERVE_ORDER) == 0 &&
+              buf_append_str(&text, "\n") &&
+              EVP_Digest(text.p, text.n, hash, NULL, EVP_sha256(), NULL) == 1;
+    json_decref(o);
+    if (!ok) {
+        buf_clear(&text);
+        return err_memory(err);
+    }
+    s->document_tag[0] = '"';
+    hex_encode((struct view){hash, 8}, s->document_tag + 1);
+    strcat(s->document_tag, "\"");
+    s->document = text;
+    return true;
+}
+
 static bool document(struct api_call *c, struct err *err)
 {
-    json_t *o = api_openapi(c->world->version);
-    if (!o)
-        return err_memory(err);
-    api_reply_json(c, 200, o);
+    struct api_state *s = c->world->state;
+    const char *known = c->request->header[API_IF_NONE_MATCH];
+    pthread_mutex_lock(&s->lock);
+    bool made = make_once(s, c->world->version, err);
+    pthread_mutex_unlock(&s->lock);
+    if (!made)
+        return false;
+    if (known && api_etag_matches(known, s->document_tag, true)) {
+        api_not_modified(c, s->document_tag);
+        return true;
+    }
+    api_reply_header(c, "ETag", "%s", s->document_tag);
+    api_reply_bytes(c, 200, c->accept ? c->accept : "application/json", buf_view(&s->document));
     return true;
 }
 

@@ -58,12 +58,12 @@ json_t *api_policy_json(const struct store_policy *p)
              "Who loses it also loses the certificates that came by it."),                         \
         FLAG("paused", API_REQUIRED, "No enrolments and no renewals."), STAMP_MEMBERS
 
-const struct api_member api_policy_members[] = {POLICY_MEMBERS, {0}};
+const struct api_member api_policy_members[] = {POLICY_MEMBERS, API_SHAPE("Policy")};
 
 static const struct api_member warned_members[] = {
     POLICY_MEMBERS,
     TEXT("warnings", API_ARRAY, "What somebody should read, though it was done."),
-    {0},
+    API_SHAPE("PolicyWithWarnings"),
 };
 
 static bool set_warnings(json_t *o, const struct fleet_warnings *w)

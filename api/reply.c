@@ -139,7 +139,7 @@ static bool is_read(const struct api_call *c)
     return c->request->method == HTTP_GET || c->request->method == HTTP_HEAD;
 }
 
-static void not_modified(struct api_call *c, const char *tag)
+void api_not_modified(struct api_call *c, const char *tag)
 {
     struct api_reply *r = c->priv->out;
     buf_wipe(&r->body);
@@ -156,7 +156,7 @@ void api_reply_item(struct api_call *c, json_t *o, uint64_t version, const char 
     snprintf(tag, sizeof tag, "\"%llu\"", (unsigned long long)version);
     if (is_read(c) && known && api_etag_matches(known, tag, true)) {
         json_decref(o);
-        not_modified(c, tag);
+        api_not_modified(c, tag);
         return;
     }
     if (o && json_object_set_new(o, "etag", json_string(tag)) != 0) {
@@ -212,7 +212,7 @@ bool api_reply_live(struct api_call *c)
              (unsigned long long)generation, (unsigned long long)(api_now(c) / 60),
              (int)c->actor->role);
     if (known && api_etag_matches(known, tag, true)) {
-        not_modified(c, tag);
+        api_not_modified(c, tag);
         return false;
     }
     api_reply_header(c, "ETag", "%s", tag);

@@ -52,7 +52,7 @@ json_t *api_request_json(const struct api_call *c, const struct store_request *r
         TEXT("decided_by", NULLABLE, "Who decided."),                                        \
         TEXT("note", NULLABLE, "What the administrator wrote.")
 
-const struct api_member api_request_members[] = {REQUEST_MEMBERS, {0}};
+const struct api_member api_request_members[] = {REQUEST_MEMBERS, API_SHAPE("Request")};
 
 static const struct api_member whole_members[] = {
     REQUEST_MEMBERS,
@@ -63,7 +63,7 @@ static const struct api_member whole_members[] = {
     TEXT("serial", API_NULLABLE, "The certificate that came of it."),
     THING("would_issue", API_NULLABLE, api_would_issue_members,
           "What would be issued if it were approved now."),
-    {0},
+    API_SHAPE("WholeRequest"),
 };
 
 /* ---- one, in whole ---- */
@@ -206,7 +206,7 @@ static bool cancel(struct api_call *c, struct err *err)
 static const struct api_member decide_body[] = {
     {"note", API_STRING, API_NULLABLE, 0, 200, NULL, NULL,
      "Kept with the request and told to who asks why.", 0},
-    {0},
+    API_SHAPE("Decision"),
 };
 
 #define DECIDES (API_CONDITIONAL | API_OPTIONAL_BODY)

@@ -46,7 +46,7 @@ static const struct api_member admin_answer[] = {
     {"certificate_sha256", API_STRING, API_NULLABLE, 0, 95, NULL, NULL, CERTIFICATE_HELP, 0},
     {"disabled", API_BOOLEAN, API_REQUIRED, 0, 0, NULL, NULL, "May not sign in.", 0},
     ADMIN_MEMBERS,
-    {0},
+    API_SHAPE("Administrator"),
 };
 
 static json_t *admin_json(const struct store_admin *a)
@@ -86,7 +86,7 @@ static const struct api_member token_answer[] = {
     {"used_from", API_STRING, API_NULLABLE, 0, 0, NULL, NULL, "Address of who used it last.", 0},
     {"secret", API_STRING, API_SECRET, 0, 0, NULL, NULL,
      "What to present as Authorization: Bearer; in the 201 only.", 0},
-    {0},
+    API_SHAPE("Token"),
 };
 
 static json_t *token_json(const struct store_token *t)
@@ -300,7 +300,7 @@ static const struct api_member session_answer[] = {
      "When a session ends, however busy; null without one.", 0},
     {"idle_seconds", API_INTEGER, API_NULLABLE, 0, 0, NULL, NULL,
      "A session ends as well when nothing was asked for so long.", 0},
-    {0},
+    API_SHAPE("Session"),
 };
 
 static json_t *session_json(const char *id, const char *name, enum account_role role,

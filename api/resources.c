@@ -8,6 +8,8 @@
 #include "base/hex.h"
 #include "base/text.h"
 
+const struct api_member api_note_body[] = {NOTE, API_SHAPE("Note")};
+
 /* ---- lists ---- */
 
 struct store_page api_page_of(const struct api_call *c)

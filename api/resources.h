@@ -23,6 +23,8 @@ extern const struct api_route api_routes_certificates[], api_routes_requests[], 
 #define NULLABLE (API_REQUIRED | API_NULLABLE) /* of answers: always there, null for none */
 #define NOTE {"note", API_STRING, API_NULLABLE, 0, 200, NULL, NULL, "For the audit log.", 0}
 
+extern const struct api_member api_note_body[]; /* nothing but a note */
+
 /* Members of an item, for lists of it elsewhere. */
 extern const struct api_member api_certificate_members[], api_request_members[], api_challenge_members[], api_event_members[],
     api_new_challenge_members[];

@@ -25,7 +25,7 @@ const struct api_member api_would_issue_members[] = {
     TEXT("text", API_NULLABLE, "The same in words."),
     TEXT("detail", API_NULLABLE, "The rule and the value that broke it."),
     TEXT("fix", API_NULLABLE, "What to do."),
-    {0},
+    API_SHAPE("WouldIssue"),
 };
 
 static bool add_refusal(json_t *o, const struct err *err)
@@ -179,7 +179,7 @@ static const struct api_member template_members[] = {
     NUMBER("valid_seconds", API_REQUIRED, "How long a certificate is valid."),
     NUMBER("renew_before_seconds", API_REQUIRED, "How long before its end it may be renewed."),
     NUMBER("renew_grace_seconds", API_REQUIRED, "How long after its end it may still be renewed."),
-    {0},
+    API_SHAPE("Template"),
 };
 
 static json_t *template_at(const struct api_call *c, size_t i)
@@ -300,7 +300,7 @@ static const struct api_member endpoint_members[] = {
     WORD("duplicates", API_REQUIRED, duplicate_words,
          "What a second enrolment of a subject means."),
     FLAG("legacy", API_REQUIRED, "DES and MD5 may be read."),
-    {0},
+    API_SHAPE("Endpoint"),
 };
 
 const struct api_route api_routes_templates[] = {

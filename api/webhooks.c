@@ -33,7 +33,7 @@ static const struct api_member webhook_members[] = {
     FLAG("refuse_on_failure", API_REQUIRED,
          "Without an answer a device is refused, not asked to come again."),
     FLAG("signed", API_REQUIRED, "What is sent is signed with a secret, which is shown nowhere."),
-    {0},
+    API_SHAPE("Webhook"),
 };
 
 static bool list(struct api_call *c, struct err *err)

@@ -11,6 +11,8 @@ import threading
 import time
 import unittest
 
+import jsonschema
+
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 from api_client import ROOT, ApiAuthority, Document
 from harness import run
@@ -74,6 +76,9 @@ class Contract(unittest.TestCase):
     def test_document(self):
         whole = self.document.whole
         self.assertEqual(whole["openapi"], "3.1.0")
+        for name, schema in whole["components"]["schemas"].items():
+            with self.subTest(name):
+                jsonschema.Draft202012Validator.check_schema(schema)
         ids = [o["operationId"] for o in self.document.operations]
         self.assertEqual(len(ids), len(set(ids)))
         for o in self.document.operations:

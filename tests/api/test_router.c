@@ -173,6 +173,128 @@ START_TEST(the_document_has_every_route)
 }
 END_TEST
 
+/* Every object of the document, from within a schema, in `seen`; those with members only once. */
+static void stands_once(const json_t *o, json_t *seen)
+{
+    const char *name;
+    json_t *member;
+    size_t i;
+    json_array_foreach(o, i, member) stands_once(member, seen);
+    json_object_foreach((json_t *)o, name, member) stands_once(member, seen);
+    if (!json_is_object(json_object_get(o, "properties")))
+        return;
+    json_t *bare = json_copy((json_t *)o);
+    json_object_del(bare, "description");
+    char *bare_text = json_dumps(bare, JSON_COMPACT | JSON_SORT_KEYS);
+    ck_assert_msg(!json_object_get(seen, bare_text), "twice; end its table with API_SHAPE: %s",
+                  bare_text);
+    json_object_set_new(seen, bare_text, json_true());
+    free(bare_text);
+    json_decref(bare);
+}
+
+static json_t *referred(json_t *document, const char *ref)
+{
+    char kind[32], name[128];
+    ck_assert_int_eq(sscanf(ref, "#/components/%31[a-z]/%127s", kind, name), 2);
+    return json_object_get(json_object_get(json_object_get(document, "components"), kind), name);
+}
+
+/* Counts in `used` what is referred to; all of it must be there. */
+static void refers(json_t *document, const json_t *o, json_t *used)
+{
+    const char *name;
+    json_t *member;
+    size_t i;
+    json_array_foreach(o, i, member) refers(document, member, used);
+    json_object_foreach((json_t *)o, name, member)
+    {
+        if (strcmp(name, "$ref") == 0) {
+            ck_assert_msg(json_is_object(referred(document, json_string_value(member))), "%s",
+                          json_string_value(member));
+            json_object_set_new(used, json_string_value(member), json_true());
+        }
+        refers(document, member, used);
+    }
+}
+
+START_TEST(a_shape_stands_once)
+{
+    static const char *const kinds[] = {"schemas", "parameters", "responses"};
+    json_t *document = api_openapi("1"), *seen = json_object(), *used = json_object(), *part;
+    const char *name;
+    stands_once(document, seen);
+    ck_assert_uint_gt(json_object_size(seen), 50);
+    refers(document, document, used);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        json_object_foreach(json_object_get(json_object_get(document, "components"), kinds[i]),
+                            name, part)
+        {
+            char ref[200];
+            snprintf(ref, sizeof ref, "#/components/%s/%s", kinds[i], name);
+            ck_assert_msg(json_object_get(used, ref), "nobody needs %s", ref);
+        }
+    json_decref(used);
+    json_decref(seen);
+    json_decref(document);
+}
+END_TEST
+
+static size_t tables_named(const struct api_member *m, const char *shape,
+                           const struct api_member **only)
+{
+    size_t n = 0;
+    const struct api_member *begin = m;
+    for (; m && m->name; m++)
+        n += tables_named(m->members, shape, only);
+    if (m && m->help && strcmp(m->help, shape) == 0 && *only != begin) {
+        *only = begin;
+        n++;
+    }
+    return n;
+}
+
+/* Two tables of one name would be one schema, which is true of one of them alone. */
+START_TEST(a_name_is_of_one_table)
+{
+    json_t *document = api_openapi("1"), *schema;
+    const char *name;
+    json_object_foreach(json_object_get(json_object_get(document, "components"), "schemas"), name,
+                        schema)
+    {
+        const struct api_member *only = NULL;
+        size_t n = 0;
+        for (size_t t = 0; api_routes[t]; t++)
+            for (const struct api_route *r = api_routes[t]; r->path; r++)
+                n += tables_named(r->body, name, &only) + tables_named(r->answer, name, &only);
+        ck_assert_msg(n <= 1, "%s", name);
+    }
+    json_decref(document);
+}
+END_TEST
+
+/* It is made once and has a tag. */
+START_TEST(the_document_is_known_by_its_tag)
+{
+    call(HTTP_GET, "/api/v1/openapi.json", NULL);
+    is(200);
+    char *tag = strdup(header("ETag")), *first = strndup((char *)reply.body.p, reply.body.n);
+    ck_assert_str_eq(header("Cache-Control"), "private, no-cache");
+    call(HTTP_GET, "/api/v1/openapi.json", NULL);
+    is(200);
+    ck_assert_str_eq(header("ETag"), tag);
+    ck_assert_uint_eq(reply.body.n, strlen(first));
+    ck_assert_mem_eq(reply.body.p, first, reply.body.n);
+    call_with(HTTP_GET, "/api/v1/openapi.json", NULL, API_IF_NONE_MATCH, tag);
+    is(304);
+    ck_assert_uint_eq(reply.body.n, 0);
+    call_with(HTTP_GET, "/api/v1/openapi.json", NULL, API_IF_NONE_MATCH, "\"0123456789abcdef\"");
+    is(200);
+    free(tag);
+    free(first);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("router");
@@ -187,6 +309,9 @@ int main(void)
     tcase_add_test(c, every_answer_has_its_headers);
     tcase_add_test(c, problems_have_pages);
     tcase_add_test(c, the_document_has_every_route);
+    tcase_add_test(c, a_shape_stands_once);
+    tcase_add_test(c, a_name_is_of_one_table);
+    tcase_add_test(c, the_document_is_known_by_its_tag);
     suite_add_tcase(s, c);
     return check_main(s);
 }

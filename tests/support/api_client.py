@@ -41,7 +41,7 @@ class Document:
         for path, methods in self.whole["paths"].items():
             pattern = re.compile("^" + re.sub(r"\\\{[a-z_]+\\\}", "[^/]+", re.escape(path)) + "$")
             for method, op in methods.items():
-                self.operations.append({"method": method.upper(), "path": path, "pattern": pattern, **op})
+                self.operations.append({"method": method.upper(), "path": path, "pattern": pattern, **self.resolved(op)})
 
     def find(self, method, path):
         path = path.split("?")[0]
@@ -50,12 +50,27 @@ class Document:
         best = [o for o in fitting if o["path"].count("{") == fitting[0]["path"].count("{")] if fitting else []
         return next((o for o in best if o["method"] == ("GET" if method == "HEAD" else method)), None)
 
+    def resolved(self, part):
+        """The part with what it refers to in the places where it does."""
+        if isinstance(part, list):
+            return [self.resolved(p) for p in part]
+        if not isinstance(part, dict):
+            return part
+        if "$ref" not in part:
+            return {name: self.resolved(p) for name, p in part.items()}
+        start, *steps = part["$ref"].split("/")
+        if start != "#":
+            raise AssertionError(f"refers to elsewhere: {part}")
+        found = self.whole
+        for step in steps:
+            found = found[step]
+        return self.resolved({**found, **{name: p for name, p in part.items() if name != "$ref"}})
+
     def schema(self, part):
-        """The part with what it refers to."""
-        return {"$schema": "https://json-schema.org/draft/2020-12/schema", "components": self.whole["components"], **part}
+        return {"$schema": "https://json-schema.org/draft/2020-12/schema", **part}
 
     def problem(self):
-        return self.schema(self.whole["components"]["schemas"]["Problem"])
+        return self.schema(self.resolved(self.whole["components"]["schemas"]["Problem"]))
 
     def check(self, method, path, a):
         """AssertionError when the answer is not what the document says."""

@@ -109,7 +109,7 @@ enum { /* flags of a member */
     API_SECRET = 16,   /* shown once */
     API_READ_ONLY = 32, /* an answer's member that a client may send back unchanged: passed over in a body */
 };
-struct api_member { /* a table of them ends with {0} */
+struct api_member { /* a table of them ends with {0}, or with API_SHAPE if more than one call uses it */
     const char *name;
     enum api_type type;
     unsigned flags;
@@ -119,6 +119,8 @@ struct api_member { /* a table of them ends with {0} */
     const char *help;                 /* one sentence */
     unsigned max_items;
 };
+/* The end of a table that has a name in the OpenAPI document: it stands there once, under components, whoever uses it. */
+#define API_SHAPE(shape) {.name = NULL, .help = shape}
 
 struct api_call;
 /* False with `err`: the answer is made from it (NOT_FOUND 404, EXISTS and CONFLICT 409, REFUSED 422 with its reason as code, CONFIG 422, BUSY and
