@@ -73,7 +73,7 @@ class Files(unittest.TestCase):
         for name in sorted(os.listdir(os.path.join(WEB, "assets"))):
             if name.endswith(".js") and name != "vendor.js":
                 text = read(WEB, "assets", name)
-                for sink in ("innerHTML", "outerHTML", "insertAdjacent", "document.write", "eval(", "new Function", "DOMParser", "localStorage",
+                for sink in ("innerHTML", "dangerouslySetInnerHTML", "outerHTML", "insertAdjacent", "document.write", "eval(", "new Function", "DOMParser", "localStorage",
                              "sessionStorage", "javascript:"):
                     self.assertNotIn(sink, text, name)
 

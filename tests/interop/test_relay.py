@@ -114,7 +114,6 @@ class BehindScepd(Base):
     def test_ndes_paths_and_real_client(self):
         run(need("pki"), "--scepca", "--url", self.front.url + "/ndes", "--caout", self.path("ca.der"), "--raout",
             self.path("ra.der"))
-        run("pki", "--gen", "--type", "rsa", "--size", "2048", "--outform", "pem")
         with open(self.path("key.der"), "wb") as f:
             subprocess.run(["pki", "--gen", "--type", "rsa", "--size", "2048"], stdout=f, check=True)
         r = subprocess.run(["pki", "--scep", "--url", self.front.url + "/ndes/pkiclient.exe", "--in", self.path("key.der"), "--dn",
@@ -131,7 +130,6 @@ class BehindScepd(Base):
             self.assertEqual(e.exception.code, 400)
 
     def test_upstream_goes_and_comes_back(self):
-        port = free_port()
         other = Authority(init_args=())
         self.addCleanup(other.close)
         f = front(f'{{ name = "late"; url = "{other.url}/scep"; retries = 0; timeout = "5s"; }}', relay("/relay", "late"))
@@ -150,7 +148,6 @@ class BehindScepd(Base):
             except urllib.error.HTTPError:
                 return None
         self.assertIn(b"POSTPKIOperation", wait_for(answers, "the upstream", 90)[0])
-        self.assertGreater(port, 0)
 
 
 class Challenges(Base):

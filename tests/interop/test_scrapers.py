@@ -95,7 +95,7 @@ challenge_hooks = ( {{ name = "jamf"; endpoint = "/scep"; validity = "10m"; }} )
         return f"https://localhost:{self.api_port}{path}"
 
     def challenges(self):
-        return self.a.json("challenge", "list")
+        return self.a.json("challenge", "list", "--limit", "0")
 
     def enrol(self, name, challenge, endpoint=NDES_SCEP, check=True):
         """By our own client; its certificate."""

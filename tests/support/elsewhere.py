@@ -46,9 +46,9 @@ class Asked:
 
 class Elsewhere:
     """`answer(asked)` gives (status, body) or (status, body, headers); a dict is sent as JSON.  None: nothing is sent, and the
-    connection ends."""
+    connection ends.  `held`: a bound socket, of which nobody else could take the port meanwhile."""
 
-    def __init__(self, answer, tls=None, port=0):
+    def __init__(self, answer, tls=None, held=None):
         self.answer, self.asked, self.lock = answer, [], threading.Lock()
         outer = self
 
@@ -100,7 +100,11 @@ class Elsewhere:
         if tls:
             self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self.context.load_cert_chain(tls)
-        self.server = Server(("127.0.0.1", port), Handler)
+        self.server = Server(("127.0.0.1", 0), Handler, bind_and_activate=held is None)
+        if held:
+            self.server.socket.close()
+            self.server.socket, self.server.server_address = held, held.getsockname()
+            self.server.server_activate()
         self.port = self.server.server_address[1]
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
