@@ -417,6 +417,10 @@ int ctl_console(struct ctl *ctl, const struct ctl_args *a)
     snprintf(fix, sizeof fix, "scepctl admin new %s  or  scepctl console --admin NAME", name);
     if (!store_admin_get(ctl->store, name, &admin, &err))
         return ctl_fail_err(ctl, &err, fix);
+    if (ctl->dry_run) {
+        ctl_note(ctl, "would make a link for %s", admin.name);
+        return CTL_DONE;
+    }
     if (!api_token_new(ctl->store, admin.id, TOKEN_LINK, "", API_LINK_TTL, ctl->actor, ctl->now,
                        text, &t, &err))
         return ctl_fail_err(ctl, &err, NULL);
