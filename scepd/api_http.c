@@ -134,9 +134,7 @@ static bool publish(void *api, const struct setup *setup, size_t authority)
 {
     struct api_http *a = api;
     pthread_mutex_lock(&a->lock);
-    bool current = a->upkeep && a->serving->setup == setup;
-    if (current)
-        upkeep_publish(a->upkeep, authority);
+    bool current = a->upkeep && a->serving->setup == setup && upkeep_publish(a->upkeep, authority);
     pthread_mutex_unlock(&a->lock);
     return current;
 }
@@ -331,14 +329,25 @@ static void use_jobs(struct api_http *a)
         log_event(a->options.log, LOG_LEVEL_ERROR, "api.job", "jobs are not run: %s", err.text);
 }
 
-bool api_http_use(struct api_http *a, struct setup *setup, struct upkeep *upkeep)
+/* Both at once: an authority's place in the one setup says nothing in the upkeep of the other. */
+static struct api_serving *exchange(struct api_http *a, struct api_serving *s,
+                                    struct upkeep *upkeep)
 {
     pthread_mutex_lock(&a->lock);
-    a->upkeep = upkeep; /* the one before ends soon */
+    struct api_serving *old = a->serving;
+    a->serving = s;
+    a->upkeep = upkeep;
     pthread_mutex_unlock(&a->lock);
+    return old;
+}
+
+bool api_http_use(struct api_http *a, struct setup *setup, struct upkeep *upkeep)
+{
     struct api_serving *s = api_serving_new(setup_get1(setup));
-    if (!s)
+    if (!s) {
+        exchange(a, a->serving, NULL); /* the upkeep that it has ends soon */
         return false;
+    }
     s->world = (struct api_world){.store = a->options.store,
                                   .log = a->options.log,
                                   .config = setup->config,
@@ -348,11 +357,7 @@ bool api_http_use(struct api_http *a, struct setup *setup, struct upkeep *upkeep
                                   .version = a->options.version,
                                   .epoch = ++a->epoch,
                                   .tls = setup->api_tls != NULL};
-    struct api_serving *old = a->serving;
-    pthread_mutex_lock(&a->lock);
-    a->serving = s;
-    pthread_mutex_unlock(&a->lock);
-    api_serving_release(old);
+    api_serving_release(exchange(a, s, upkeep));
     use_jobs(a);
     http_server_tls(a->server, setup->api_tls);
     return true;

@@ -401,13 +401,16 @@ bool upkeep_new(const struct upkeep_options *o, struct upkeep **out, struct err 
     return true;
 }
 
-void upkeep_publish(struct upkeep *u, size_t authority)
+bool upkeep_publish(struct upkeep *u, size_t authority)
 {
+    if (authority >= u->options.authority_n)
+        return false;
     pthread_mutex_lock(&u->lock);
     u->slot[authority].asked = true;
     u->asked = true;
     pthread_cond_signal(&u->stop_now);
     pthread_mutex_unlock(&u->lock);
+    return true;
 }
 
 void upkeep_free(struct upkeep *u)

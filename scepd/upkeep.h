@@ -27,7 +27,8 @@ struct upkeep;
  * thread. */
 bool upkeep_new(const struct upkeep_options *o, struct upkeep **out, struct err *err);
 void upkeep_free(struct upkeep *u);
-/* New lists of this authority (its place in the options), at once, whether they are due or not; the thread does it.  Any thread. */
-void upkeep_publish(struct upkeep *u, size_t authority);
+/* New lists of this authority (its place in the options), at once, whether they are due or not; the thread does it.  False: it has none at
+ * this place.  Any thread. */
+bool upkeep_publish(struct upkeep *u, size_t authority);
 /* The newest CRL of an authority and a scope (ca/crl.h), to be released; NULL when there is none.  Any thread. */
 struct published *upkeep_crl_get1(struct upkeep *u, size_t authority, uint32_t scope);
