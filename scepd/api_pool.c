@@ -7,7 +7,7 @@
 
 #include "scepd/thread.h"
 
-/* How long somebody waits for a list that he wanted. */
+/* How long somebody waits for a list that he wanted: one at a time, since he takes a thread. */
 #define CRL_WAIT_MS 10000
 #define CRL_LOOK_MS 50
 
@@ -20,6 +20,13 @@ struct api_pool {
     pthread_cond_t idle;
     size_t pending; /* submitted and not yet given back */
     bool stopping;
+    atomic_flag waits_for_crl; /* one of the threads */
+};
+
+/* A job at work. */
+struct working {
+    struct api_pool *pool;
+    struct api_job *job;
 };
 
 static int64_t now_us(void)
@@ -92,9 +99,9 @@ static void give_back(struct api_pool *p, struct api_job *job)
 }
 
 /* The health that the loop has seen: what it is made of belongs to the loop. */
-static json_t *health_of(void *api_job)
+static json_t *health_of(void *working)
 {
-    const struct api_job *job = api_job;
+    const struct api_job *job = ((struct working *)working)->job;
     return job->has_health ? health_json(&job->health, job->serving->world.version) : NULL;
 }
 
@@ -127,12 +134,23 @@ static bool wait_for_crl(struct store *s, const struct authority *a, uint64_t be
                    CRL_WAIT_MS / 1000);
 }
 
-static bool publish_crl(void *api_job, const char *name, struct err *err)
+static bool publish_and_wait(struct api_job *job, size_t i, struct err *err)
 {
-    struct api_job *job = api_job;
     const struct setup *setup = job->serving->setup;
+    const struct authority *a = setup->rooms.authority[i];
     struct store *s = job->serving->world.store;
     uint64_t before;
+    if (!number_of(s, a, &before, err))
+        return false;
+    return job->publish(job->publish_ctx, setup, i)
+               ? wait_for_crl(s, a, before, err)
+               : err_set(err, ERR_BUSY, "the configuration was read anew meanwhile");
+}
+
+static bool publish_crl(void *working, const char *name, struct err *err)
+{
+    const struct working *w = working;
+    const struct setup *setup = w->job->serving->setup;
     size_t i = 0;
     while (i < setup->config->authority_n && strcmp(setup->config->authority[i].name, name) != 0)
         i++;
@@ -141,19 +159,20 @@ static bool publish_crl(void *api_job, const char *name, struct err *err)
     const struct authority *a = setup->rooms.authority[i];
     if (a->key_ca < 0)
         return err_set(err, ERR_CONFLICT, "the key of %s is not here: it signs no list", a->name);
-    if (!number_of(s, a, &before, err))
-        return false;
-    return job->publish(job->publish_ctx, setup, i)
-               ? wait_for_crl(s, a, before, err)
-               : err_set(err, ERR_BUSY, "the configuration was read anew meanwhile");
+    if (atomic_flag_test_and_set(&w->pool->waits_for_crl))
+        return err_set(err, ERR_BUSY, "somebody else waits for a list");
+    bool ok = publish_and_wait(w->job, i, err);
+    atomic_flag_clear(&w->pool->waits_for_crl);
+    return ok;
 }
 
-static void answer(struct api_job *job)
+static void answer(struct api_pool *p, struct api_job *job)
 {
     struct api_world world = job->serving->world;
+    struct working w = {p, job};
     world.ops = (struct api_ops){.health = job->has_health ? health_of : NULL,
                                  .publish_crl = job->publish ? publish_crl : NULL,
-                                 .ctx = job};
+                                 .ctx = &w};
     job->request.now = time(NULL);
     api_answer(&world, &job->request, &job->reply);
 }
@@ -164,7 +183,7 @@ static void *work(void *pool)
     struct fair_job *taken;
     while ((taken = fair_queue_take(&p->queue))) {
         struct api_job *job = (struct api_job *)taken;
-        answer(job);
+        answer(p, job);
         give_back(p, job);
     }
     return NULL;
@@ -194,6 +213,7 @@ bool api_pool_new(const struct api_pool_options *o, struct api_pool **out, struc
     if (!p)
         return err_memory(err);
     p->options = *o;
+    atomic_flag_clear(&p->waits_for_crl);
     fair_queue_init(&p->queue, API_POOL_QUEUE);
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->idle, NULL);

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import ssl
 import sys
@@ -128,6 +129,27 @@ class Tls(Api):
         self.assertGreater(self.a.json("crl", "show")[0]["number"], before)
         self.assertEqual(self.ask("POST", "/api/v1/authorities/none/crl/publish", token=self.token)[0], 404)
 
+    def test_who_waits_for_a_list_leaves_a_thread(self):
+        """While the signer does not answer, one call waits for it and the others are told to come again."""
+        signer = int(re.findall(r"event=daemon\.started .*\bsigner=(\d+)", self.a.log_text())[-1])
+        told, seen = threading.Semaphore(0), []
+
+        def publish():
+            seen.append(self.ask("POST", "/api/v1/authorities/demo/crl/publish", connection=self.connect(), token=self.token))
+            told.release()
+
+        os.kill(signer, signal.SIGSTOP)
+        try:
+            threads = [threading.Thread(target=publish) for _ in range(4)]
+            [t.start() for t in threads]
+            for _ in range(3):
+                self.assertTrue(told.acquire(timeout=60))
+            self.assertEqual([(status, answer["code"]) for status, answer in seen], [(503, "busy")] * 3)
+        finally:
+            os.kill(signer, signal.SIGCONT)
+        [t.join() for t in threads]
+        self.assertEqual(seen[3][0], 200, seen[3][1])
+
     def test_headers(self):
         self.ask("GET", "/api/v1/nothing")
         self.assertIn("max-age", self.headers["Strict-Transport-Security"])
@@ -158,6 +180,13 @@ class Tls(Api):
         self.assertEqual(self.ask("POST", "/api/v1/tokens", {}, Cookie=cookie, Origin=own)[0], 201)
         self.assertEqual(self.ask("POST", "/api/v1/session", {"code": code})[1]["code"], "sign_in.refused")
         self.assertNotIn(code, self.a.log_text())
+
+    def test_a_link_that_is_not_made(self):
+        before = [t["id"] for t in self.a.json("admin", "token", "list")]
+        r = self.a.ctl("console", "--admin", "boss", "--dry-run")
+        self.assertEqual(r.stdout, "")
+        self.assertIn("would make a link for boss", r.stderr)
+        self.assertEqual([t["id"] for t in self.a.json("admin", "token", "list")], before)
 
     def test_a_certificate_that_is_revoked_meanwhile(self):
         base = os.path.join(self.dir, "cora")
