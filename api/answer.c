@@ -266,6 +266,7 @@ static void run(struct api_call *c)
         ok = c->route->handle(c, &err);
     } while (!ok && err.kind == ERR_CONFLICT && (c->route->flags & API_CONDITIONAL) &&
              c->priv->tries++ == 0);
+    c->priv->failed = !ok;
     if (!ok)
         api_problem_of(c, &err);
     else if (c->priv->faults && !c->priv->replied)

@@ -12,9 +12,6 @@
 #define API_SEGMENT_MAX 512
 #define API_QUERY_MAX 32
 #define API_FAULTS 32          /* told of one request; others are counted out */
-#define API_TOKEN_TEXT 64      /* "scepd_" id "_" secret */
-
-struct api_pair { const char *name; char *value; }; /* name static or of `value`'s owner */
 
 struct api_call_private {
     struct api_reply *out;
@@ -22,16 +19,16 @@ struct api_call_private {
     char *owned;
     const char *segment[API_SEGMENTS];
     size_t segment_n;
-    struct { char *name, *value; bool used; } query[API_QUERY_MAX]; /* owned, decoded */
+    struct { char *name, *value; } query[API_QUERY_MAX]; /* owned, decoded */
     size_t query_n;
     bool bad_query;
     struct api_actor actor;
     json_t *faults;            /* owned array; NULL: none yet */
     json_t *items;             /* owned array of a list */
-    char last[512], next[512]; /* cursors */
+    char last[512];            /* cursor */
     bool more;
     bool replied;
-    bool mismatch;             /* api_match said no */
+    bool failed;               /* the handler did: nothing was done */
     unsigned tries;
 };
 

@@ -265,13 +265,16 @@ bool api_repeat_begin(struct api_call *c, struct api_repeat *r)
     return r->on;
 }
 
-/* What failed on our side may be tried again; everything else is the answer. */
+/* What failed on our side may be tried again, and all else is the answer; but when only the answer
+ * failed, for want of memory, it was done already and stays as one whose answer nobody knows. */
 static bool keep(struct api_call *c, const struct api_repeat *r, struct err *err)
 {
     struct store_write *w = NULL;
     struct buf plain = {0}, sealed = {0};
     uint8_t key[KEY];
-    bool again = c->priv->out->status >= 500, ok = true;
+    bool broken = c->priv->out->status >= 500, again = broken && c->priv->failed, ok = true;
+    if (broken && !again)
+        return true;
     if (!again) {
         ok = pack(c->priv->out, &plain) &&
              derive(c->request->header[API_IDEMPOTENCY_KEY], r->key, key) &&

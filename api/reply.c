@@ -183,7 +183,6 @@ bool api_match(struct api_call *c, uint64_t version, json_t *current)
         json_decref(current);
         return true;
     }
-    c->priv->mismatch = true;
     if (current)
         json_object_set_new(current, "etag", json_string(tag));
     api_problem(c, 412, "changed", "It has version %s meanwhile, and the call is for %.40s.", tag,

@@ -181,7 +181,7 @@ bool store_job_get(struct store *s, const char *id, struct store_job *out, struc
 bool store_write_job_get(struct store_write *w, const char *id, struct store_job *out,
                          struct err *err)
 {
-    return load(&w->txn, id, out, err);
+    return txn_usable(&w->txn, err) && load(&w->txn, id, out, err);
 }
 
 bool store_job_replace(struct store_write *w, const struct store_job *j, enum job_state expected,

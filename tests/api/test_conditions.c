@@ -166,6 +166,54 @@ START_TEST(refusals_are_kept_too)
 }
 END_TEST
 
+/* ---- when memory runs out ---- */
+
+static unsigned allocations_left;
+
+static void *scarce(size_t n)
+{
+    return allocations_left == 0 || --allocations_left == 0 ? NULL : malloc(n);
+}
+
+static bool count_key_tokens(void *count, const struct store_token *t)
+{
+    *(unsigned *)count += strcmp(t->label, "scarce") == 0;
+    return true;
+}
+
+static unsigned key_tokens(void)
+{
+    unsigned n = 0;
+    ck_assert(store_token_list(world.store, NULL, "", count_key_tokens, &n, &err));
+    return n;
+}
+
+/* The n-th allocation and all behind it fail, for every n: whatever was left undone is done by the
+ * second try, and what was done is not done again. */
+START_TEST(nothing_is_done_twice_for_want_of_memory)
+{
+    unsigned unknown = 0, done = 0;
+    for (unsigned n = 1; !done; n++) {
+        char key[32];
+        unsigned before = key_tokens();
+        snprintf(key, sizeof key, "scarce-%u", n);
+        allocations_left = n;
+        json_set_alloc_funcs(scarce, free);
+        call_with(HTTP_POST, "/api/v1/tokens", "{\"label\":\"scarce\"}", API_IDEMPOTENCY_KEY, key);
+        json_set_alloc_funcs(malloc, free);
+        done = reply.status == 201;
+        call_with(HTTP_POST, "/api/v1/tokens", "{\"label\":\"scarce\"}", API_IDEMPOTENCY_KEY, key);
+        ck_assert_msg(key_tokens() == before + 1, "allocation %u: %u tokens", n,
+                      key_tokens() - before);
+        if (reply.status != 201)
+            is_problem(409, "repeat.unknown");
+        unknown += reply.status == 409;
+        ck_assert_uint_lt(n, 1000);
+    }
+    ck_assert_uint_gt(unknown, 0);
+}
+END_TEST
+
 START_TEST(kept_for_a_day)
 {
     call_with(HTTP_POST, "/api/v1/tokens", "{}", API_IDEMPOTENCY_KEY, "key-1");
@@ -280,6 +328,7 @@ int main(void)
     tcase_add_test(c, the_same_question_gets_the_same_answer);
     tcase_add_test(c, kept_answers_hold_no_secret);
     tcase_add_test(c, refusals_are_kept_too);
+    tcase_add_test(c, nothing_is_done_twice_for_want_of_memory);
     tcase_add_test(c, kept_for_a_day);
     tcase_add_test(c, one_change_of_many_wins);
     tcase_add_test(c, one_question_of_many_is_done);
