@@ -7,6 +7,7 @@
 #include "ca/keyfile.h"
 #include "ca/template.h"
 #include "client/client.h"
+#include "enroll/assigned.h"
 #include "fleet_internal.h"
 #include "pkcs7/csr.h"
 
@@ -102,11 +103,10 @@ static void check_san(const struct template *t, const struct san *want, const st
 static void check_key(const struct store_policy *p, const struct pubkey *key, struct fleet_check *c)
 {
     char text[16];
-    bool rsa = strcmp(p->key_type, "rsa") == 0;
-    bool ok = (key->type == KEY_RSA) == rsa && key->bits == p->key_size;
+    struct err why = {0};
+    bool ok = assigned_key(p, key, &why);
     pubkey_text(key, text);
-    find(c, "request key", ok, "%s%s%s %u", text, ok ? "" : ", and the policy says ",
-         ok ? "" : p->key_type, ok ? key->bits : p->key_size);
+    find(c, "request key", ok, "%s", ok ? text : why.text);
 }
 
 static bool plan_of(const struct fleet *f, const struct store_policy *p,

@@ -72,10 +72,19 @@ static bool look_at_start(const char *line, long n, size_t *skip, struct err *er
     return true;
 }
 
+/* libcsv passes over such a line where no row has begun. */
+static bool blank(const char *text, size_t n)
+{
+    size_t i = 0;
+    while (i < n && memchr(" \t\r\n", text[i], 4))
+        i++;
+    return i == n;
+}
+
 static bool feed(struct csv_parser *p, struct reading *r, const char *text, size_t n,
                  struct err *err)
 {
-    if (!r->row_line) {
+    if (!r->row_line && !blank(text, n)) {
         r->row_line = r->line;
         r->row_offset = r->offset;
     }

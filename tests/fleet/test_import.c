@@ -226,6 +226,18 @@ START_TEST(headers)
 }
 END_TEST
 
+START_TEST(blank_lines)
+{
+    refused(import("\n\r\nname,platform,user\n \n\nx,amiga,\n\n\ny,,\"a\n\nb\"\n\t\nz,atari,\n",
+                   (struct fleet_import){.update = false}),
+            ERR_CONFIG, "3 of 3 lines");
+    ck_assert_uint_eq(story.n, 3);
+    ck_assert_uint_eq(story.line[0], 6);
+    ck_assert_uint_eq(story.line[1], 9); /* where it begins */
+    ck_assert_uint_eq(story.line[2], 13);
+}
+END_TEST
+
 /* ---- with a policy, and challenges ---- */
 
 #define MANY 2500
@@ -495,6 +507,7 @@ int main(void)
     tcase_add_test(t, imported);
     tcase_add_test(t, all_mistakes_at_once);
     tcase_add_test(t, headers);
+    tcase_add_test(t, blank_lines);
     tcase_add_test(t, interrupted_and_gone_on_with);
     tcase_add_test(t, who_holds_a_certificate);
     tcase_add_test(t, who_may_have_no_challenge);
