@@ -321,16 +321,33 @@ static bool take(const struct ctl_fleet *f, const struct store_policy *p, const 
                   : fleet_policy_remove(&f->fleet, p->id, 0, e, err);
 }
 
+/* Is it there, and has the policy no more? */
+static bool had_no_more(const struct ctl_fleet *f, const char *target, const struct err *err)
+{
+    struct store_device d;
+    struct store_group g;
+    struct err ignored = {0};
+    return err->kind == ERR_NOT_FOUND && (fleet_device_get(&f->fleet, target, &d, &ignored) ||
+                                          fleet_group_get(&f->fleet, target, &g, &ignored));
+}
+
+/* *passed over, if that is given: one that has the policy no more, where the same command goes on.
+ */
 static int take_away(struct ctl *ctl, const struct ctl_fleet *f, const struct store_policy *p,
-                     const char *target)
+                     const char *target, bool *passed)
 {
     struct ctl_taking t;
     struct fleet_effects plan = {.dry_run = true}, done;
     struct err err = {0};
     char what[320];
     int rc;
-    if (!take(f, p, target, &plan, &err))
-        return ctl_fail_err(ctl, &err, NULL);
+    if (!take(f, p, target, &plan, &err)) {
+        if (!passed || !had_no_more(f, target, &err))
+            return ctl_fail_err(ctl, &err, NULL);
+        ctl_note(ctl, "%s", err.text);
+        *passed = true;
+        return CTL_DONE;
+    }
     snprintf(what, sizeof what, "%s %s%s%s", target ? "unassign" : "remove", p->name,
              target ? " from " : "", target ? target : "");
     ctl_plan_note(ctl, &plan, what, "would lose the policy");
@@ -351,8 +368,13 @@ int ctl_policy_unassign(struct ctl *ctl, const struct ctl_args *a)
     int rc;
     if ((rc = ctl_fleet_begin(ctl, false, &f)) || (rc = ctl_find_policy(ctl, &f, a->id[0], &p)))
         return rc;
-    for (size_t i = 1; i < a->id_n && rc == CTL_DONE; i++)
-        rc = take_away(ctl, &f, &p, a->id[i]);
+    /* the last one is told as an error when there was nothing to do for any */
+    bool some = false;
+    for (size_t i = 1; i < a->id_n && rc == CTL_DONE; i++) {
+        bool passed = false, last = i + 1 == a->id_n;
+        rc = take_away(ctl, &f, &p, a->id[i], last && !some ? NULL : &passed);
+        some |= !passed;
+    }
     return rc;
 }
 
@@ -363,7 +385,7 @@ int ctl_policy_remove(struct ctl *ctl, const struct ctl_args *a)
     int rc;
     if ((rc = ctl_fleet_begin(ctl, false, &f)) || (rc = ctl_find_policy(ctl, &f, a->id[0], &p)))
         return rc;
-    return take_away(ctl, &f, &p, NULL);
+    return take_away(ctl, &f, &p, NULL, NULL);
 }
 
 /* ---- check ---- */
