@@ -244,7 +244,7 @@ static bool edit(struct api_call *c, struct err *err)
         return ok;
     uint64_t version = d.version;
     take_device(c, &d);
-    if (!fleet_device_edit(&f, version, &d, err))
+    if (!fleet_device_edit(&f, version, &d, NULL, err))
         return api_fleet_done(c, false, err);
     api_reply_item(c, whole_json(c, &d), d.version, NULL);
     return true;
@@ -420,7 +420,8 @@ const struct api_route api_routes_devices[] = {
     {HTTP_GET, "/devices/{device}", ROLE_AUDITOR, "device_show", "One device, by id or name.", NULL,
      NULL, whole_members, 0, NULL, show},
     {HTTP_PATCH, "/devices/{device}", ROLE_ADMINISTRATOR, "device_edit",
-     "Changes what is given.  When names change, open challenges bound to the old ones are void.",
+     "Changes what is given.  When names change, open challenges bound to the old ones are void; "
+     "with another user, what it got by policies of that user's groups alone goes.",
      NULL, edit_body, whole_members, API_CONDITIONAL, NULL, edit},
     {HTTP_POST, "/devices/{device}/isolate", ROLE_ADMINISTRATOR, "device_isolate",
      "It may renew and enrols nothing new, until it is released.", NULL, api_note_body,

@@ -1,5 +1,6 @@
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "fleet_internal.h"
 
@@ -160,12 +161,43 @@ static bool names_differ(const struct store_device *a, const struct store_device
            strcmp(a->email, b->email) != 0 || strcmp(a->host, b->host) != 0;
 }
 
+/* The name of one that is retired is made free. */
+static bool take_name(const struct fleet *f, struct store_write *w, const struct store_device *d,
+                      struct err *err)
+{
+    struct store_device holder;
+    struct err ignored = {0};
+    bool taken =
+        store_write_device_get(w, d->name, &holder, &ignored) && strcmp(holder.id, d->id) != 0;
+    return !taken || free_name(f, w, d->name, err);
+}
+
+/* With another user it may have lost what a group of users gave it; all in this write, so that no
+ * interruption comes between. */
+static bool change(const struct fleet *f, struct store_write *w, const struct store_device *old,
+                   struct store_device *new, struct fleet_effects *e, struct err *err)
+{
+    struct fleet_policies had = {.n = 0};
+    uint64_t void_n = 0;
+    bool user = strcasecmp(old->user, new->user) != 0;
+    if ((user && !fleet_policies_of_device(f, w, old->id, &had, err)) ||
+        !take_name(f, w, new, err) || !store_device_replace(w, new, old->version, err) ||
+        !fleet_lost_count(f, w, &had, new->id, e, err) ||
+        !fleet_lost_sweep(f, w, &had, new->id, e, err))
+        return false;
+    if (names_differ(old, new) && !fleet_void_challenges(f, w, old->id, NULL, &void_n, err))
+        return false;
+    e->challenges += void_n;
+    return true;
+}
+
 bool fleet_device_edit_in(const struct fleet *f, struct store_write *w, uint64_t version,
-                          struct store_device *d, bool *changed, struct err *err)
+                          struct store_device *d, struct fleet_effects *e, bool *changed,
+                          struct err *err)
 {
     struct store_device old, new;
+    struct fleet_effects lost = {.dry_run = false};
     char what[STORE_TEXT_MAX];
-    uint64_t void_n = 0;
     if (!fleet_device_in(f, w, d->id, &old, err) ||
         !fleet_version("device", old.name, old.version, version, err))
         return false;
@@ -183,41 +215,28 @@ bool fleet_device_edit_in(const struct fleet *f, struct store_write *w, uint64_t
         return false;
     *changed = differences(&old, &new, what, sizeof what) > 0;
     if (*changed) {
-        struct store_device holder;
-        struct err ignored = {0};
-        bool taken = store_write_device_get(w, new.name, &holder, &ignored) &&
-                     strcmp(holder.id, old.id) != 0;
         new.changed_at = f->now;
-        if ((taken && !free_name(f, w, new.name, err)) ||
-            !store_device_replace(w, &new, old.version, err) ||
-            (names_differ(&old, &new) &&
-             !fleet_void_challenges(f, w, old.id, NULL, &void_n, err)) ||
-            !fleet_audit(f, w, err, "device.edited", new.id, "%s", what))
+        if (!fleet_audit(f, w, err, "device.edited", new.id, "%s", what) ||
+            !change(f, w, &old, &new, &lost, err))
             return false;
+    }
+    if (e) {
+        e->devices = lost.devices;
+        e->certificates = lost.certificates;
+        e->requests = lost.requests;
+        e->challenges = lost.challenges;
     }
     *d = new;
     return true;
 }
 
-struct policies {
-    char id[STORE_PAGE_MAX][32];
-    size_t n;
-};
-
-static void note_policy(void *ctx, const struct store_reach *r)
-{
-    struct policies *all = ctx;
-    memcpy(all->id[all->n++], r->policy, sizeof all->id[0]);
-}
-
 /* Would it get another device's subject by a policy that it has? */
 static bool subjects_fit(const struct fleet *f, const struct store_device *d, struct err *err)
 {
-    struct policies all = {.n = 0};
-    struct store_page page = {.limit = STORE_PAGE_MAX};
+    struct fleet_policies all;
     struct store_device old;
     if (!fleet_device_in(f, NULL, d->id, &old, err) ||
-        !store_device_policies(f->store, old.id, &page, note_policy, &all, err))
+        !fleet_policies_of_device(f, NULL, old.id, &all, err))
         return false;
     for (size_t i = 0; i < all.n && names_differ(&old, d); i++) {
         struct store_policy p;
@@ -235,18 +254,18 @@ static bool subjects_fit(const struct fleet *f, const struct store_device *d, st
 }
 
 bool fleet_device_edit(const struct fleet *f, uint64_t version, struct store_device *d,
-                       struct err *err)
+                       struct fleet_effects *e, struct err *err)
 {
     struct store_write *w = NULL;
     struct store_device made = *d;
-    bool changed;
+    bool changed, dry_run = e && e->dry_run;
     if (!subjects_fit(f, d, err) || !store_write_begin(f->store, &w, err))
         return false;
-    if (!fleet_device_edit_in(f, w, version, &made, &changed, err)) {
+    if (!fleet_device_edit_in(f, w, version, &made, e, &changed, err)) {
         store_write_abort(w);
         return false;
     }
-    if (!changed)
+    if (dry_run || !changed)
         store_write_abort(w); /* nothing to wait for the disk for */
     else if (!store_write_commit(w, err))
         return false;

@@ -146,8 +146,8 @@ bool fleet_sweep(const struct fleet *f, struct store_write *w, const struct flee
         if (kind == CERTIFICATES && !what->revoke)
             continue;
         do {
-            if (!(e->dry_run ? page_in(&s, (enum kind)kind, cursor, err)
-                             : page_alone(&s, (enum kind)kind, cursor, err)))
+            if (!(w ? page_in(&s, (enum kind)kind, cursor, err)
+                    : page_alone(&s, (enum kind)kind, cursor, err)))
                 return false;
         } while (*cursor && !e->stopped);
         if (e->stopped)
@@ -177,5 +177,78 @@ bool fleet_void_challenges(const struct fleet *f, struct store_write *w, const c
         memcpy(cursor, page.next, sizeof page.next);
     } while (*cursor);
     *n = e.challenges;
+    return true;
+}
+
+/* ---- the policies that somebody had ---- */
+
+static bool too_many(const struct store_page *page, const char *whose, struct err *err)
+{
+    return !*page->next ||
+           err_set(err, ERR_CONFLICT, "the %s has more than %d policies: take some away first",
+                   whose, STORE_PAGE_MAX);
+}
+
+static void note_reach(void *ctx, const struct store_reach *r)
+{
+    struct fleet_policies *all = ctx;
+    memcpy(all->id[all->n++], r->policy, sizeof all->id[0]);
+}
+
+bool fleet_policies_of_device(const struct fleet *f, struct store_write *w, const char *device,
+                              struct fleet_policies *out, struct err *err)
+{
+    struct store_page page = {.limit = STORE_PAGE_MAX, .in = w};
+    out->n = 0;
+    return store_device_policies(f->store, device, &page, note_reach, out, err) &&
+           too_many(&page, "device", err);
+}
+
+static void note_tie(void *ctx, const struct store_tie *t)
+{
+    struct fleet_policies *all = ctx;
+    memcpy(all->id[all->n++], t->holder, sizeof all->id[0]);
+}
+
+bool fleet_policies_of_group(const struct fleet *f, struct store_write *w, const char *group,
+                             struct fleet_policies *out, struct err *err)
+{
+    struct store_page page = {.limit = STORE_PAGE_MAX, .in = w};
+    out->n = 0;
+    return store_group_policies(f->store, group, &page, note_tie, out, err) &&
+           too_many(&page, "group", err);
+}
+
+bool fleet_lost_count(const struct fleet *f, struct store_write *w,
+                      const struct fleet_policies *had, const char *device, struct fleet_effects *e,
+                      struct err *err)
+{
+    for (size_t i = 0; i < had->n; i++) {
+        struct store_reach reach;
+        if (!fleet_reach_in(f, w, had->id[i], device, &reach, err))
+            return false;
+        if (reach.way == WAY_NONE) {
+            e->devices++;
+            return true;
+        }
+    }
+    return true;
+}
+
+bool fleet_lost_sweep(const struct fleet *f, struct store_write *w,
+                      const struct fleet_policies *had, const char *device, struct fleet_effects *e,
+                      struct err *err)
+{
+    for (size_t i = 0; i < had->n && !e->stopped; i++) {
+        struct store_policy p;
+        if (!fleet_policy_in(f, w, had->id[i], &p, err))
+            return false;
+        const struct fleet_sweep what = {.device = device,
+                                         .policy = p.id,
+                                         .revoke = p.revoke_on_removal,
+                                         .why = "the policy was taken from the device"};
+        if (!fleet_sweep(f, w, &what, e, err))
+            return false;
+    }
     return true;
 }

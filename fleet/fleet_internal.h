@@ -47,9 +47,25 @@ struct fleet_sweep {
     bool revoke;                   /* certificates too */
     const char *why;               /* for requests: the note that their device is told by */
 };
-/* In writes of its own of bounded size, or, when e->dry_run, inside `w` and without changing anything. */
+/* In writes of its own of bounded size, or, when `w` is given, inside it: for e->dry_run, which changes nothing, and for one
+ * device. */
 bool fleet_sweep(const struct fleet *f, struct store_write *w, const struct fleet_sweep *s, struct fleet_effects *e,
                  struct err *err);
+/* Policies that a device has or a group was given.  More than a page of them is nobody's plan. */
+struct fleet_policies {
+    char id[STORE_PAGE_MAX][32];
+    size_t n;
+};
+/* ERR_CONFLICT: there are more. */
+bool fleet_policies_of_device(const struct fleet *f, struct store_write *w, const char *device, struct fleet_policies *out,
+                              struct err *err);
+bool fleet_policies_of_group(const struct fleet *f, struct store_write *w, const char *group, struct fleet_policies *out,
+                             struct err *err);
+/* A device that had these: it is counted when it has one of them no more; and what it got by those goes. */
+bool fleet_lost_count(const struct fleet *f, struct store_write *w, const struct fleet_policies *had, const char *device,
+                      struct fleet_effects *e, struct err *err);
+bool fleet_lost_sweep(const struct fleet *f, struct store_write *w, const struct fleet_policies *had, const char *device,
+                      struct fleet_effects *e, struct err *err);
 /* Open challenges of a device, or made by a policy, inside a write. */
 bool fleet_void_challenges(const struct fleet *f, struct store_write *w, const char *device, const char *policy,
                            uint64_t *n, struct err *err);

@@ -57,6 +57,93 @@ bool fleet_group_new(const struct fleet *f, struct store_group *g, struct err *e
     return true;
 }
 
+/* ---- %group% ---- */
+
+struct bound {
+    char device[STORE_PAGE_MAX][32];
+    size_t n;
+};
+
+static void note_challenge(void *ctx, const struct store_challenge *c)
+{
+    struct bound *b = ctx;
+    memcpy(b->device[b->n++], c->device, sizeof b->device[0]);
+}
+
+/* The challenges of devices whose %group% this is. */
+static bool void_named(const struct fleet *f, struct store_write *w, const struct store_policy *p,
+                       const struct store_group *g, const struct bound *b, struct err *err)
+{
+    for (size_t i = 0; i < b->n; i++) {
+        struct store_device d;
+        struct err why = {0};
+        char group[64];
+        uint64_t n;
+        if (!*b->device[i])
+            continue;
+        if (!fleet_device_in(f, w, b->device[i], &d, &why) ||
+            !fleet_group_of(f, w, p, &d, group, &why)) {
+            if (why.kind == ERR_CONFIG || why.kind == ERR_NOT_FOUND)
+                continue;
+            *err = why;
+            return false;
+        }
+        if (strcmp(group, g->name) == 0 && !fleet_void_challenges(f, w, d.id, p->id, &n, err))
+            return false;
+    }
+    return true;
+}
+
+static bool void_by_policy(const struct fleet *f, struct store_write *w,
+                           const struct store_policy *p, const struct store_group *g,
+                           struct err *err)
+{
+    const struct store_challenge_filter open = {.policy = p->id, .open = true, .now = f->now};
+    char cursor[STORE_CURSOR_MAX] = "";
+    do {
+        struct bound b = {.n = 0};
+        struct store_page page = {.after = cursor, .limit = STORE_PAGE_MAX, .in = w};
+        if (!store_challenge_page(f->store, &open, &page, note_challenge, &b, err) ||
+            !void_named(f, w, p, g, &b, err))
+            return false;
+        memcpy(cursor, page.next, sizeof page.next);
+    } while (*cursor);
+    return true;
+}
+
+struct using
+{
+    char id[STORE_PAGE_MAX][32];
+    size_t n;
+};
+
+static void note_using(void *ctx, const struct store_policy *p)
+{
+    struct using *u = ctx;
+    if (fleet_pattern_uses(p->subject, p->san) & 1u << FLEET_GROUP)
+        memcpy(u->id[u->n++], p->id, sizeof u->id[0]);
+}
+
+/* The group has another name now: challenges that are bound to the old one are void. */
+static bool renamed(const struct fleet *f, struct store_write *w, const struct store_group *g,
+                    struct err *err)
+{
+    char cursor[STORE_CURSOR_MAX] = "";
+    do {
+        struct using u = {.n = 0};
+        struct store_page page = {.after = cursor, .limit = STORE_PAGE_MAX, .in = w};
+        if (!store_policy_page(f->store, NULL, &page, note_using, &u, err))
+            return false;
+        for (size_t i = 0; i < u.n; i++) {
+            struct store_policy p;
+            if (!fleet_policy_in(f, w, u.id[i], &p, err) || !void_by_policy(f, w, &p, g, err))
+                return false;
+        }
+        memcpy(cursor, page.next, sizeof page.next);
+    } while (*cursor);
+    return true;
+}
+
 static bool edit_in(const struct fleet *f, struct store_write *w, uint64_t version,
                     struct store_group *g, struct err *err)
 {
@@ -75,7 +162,8 @@ static bool edit_in(const struct fleet *f, struct store_write *w, uint64_t versi
         !fleet_audit(f, w, err, "group.edited", new.id, "%s%s%s%s%s", new.name,
                      strcmp(old.name, new.name) != 0 ? ", was " : "",
                      strcmp(old.name, new.name) != 0 ? old.name : "", *new.note ? " note: " : "",
-                     new.note))
+                     new.note) ||
+        (strcmp(old.name, new.name) != 0 && !renamed(f, w, &new, err)))
         return false;
     *g = new;
     return true;
@@ -134,39 +222,16 @@ bool fleet_member_add_in(const struct fleet *f, struct store_write *w, const str
                                     d.name, g->id, g->name));
 }
 
-struct policies {
-    char id[STORE_PAGE_MAX][32];
-    size_t n;
-};
-
-static void note_policy(void *ctx, const struct store_tie *t)
-{
-    struct policies *p = ctx;
-    memcpy(p->id[p->n++], t->holder, sizeof p->id[0]);
-}
-
-/* The policies that a group was given.  More than a page of them is nobody's plan. */
-static bool policies_of(const struct fleet *f, struct store_write *w, const char *group,
-                        struct policies *out, struct err *err)
-{
-    struct store_page page = {.limit = STORE_PAGE_MAX, .in = w};
-    out->n = 0;
-    if (!store_group_policies(f->store, group, &page, note_policy, out, err))
-        return false;
-    return !*page.next ||
-           err_set(err, ERR_CONFLICT, "the group has more than %d policies: take some away first",
-                   STORE_PAGE_MAX);
-}
-
 /* Would the member share a subject with another device, by one of the group's policies? */
 static bool member_fits(const struct fleet *f, const struct store_group *g, const char *member,
                         struct err *err)
 {
-    struct policies all;
+    struct fleet_policies all;
     struct store_device d;
     if (g->users)
         return true; /* looked at for each device when it gets its challenge */
-    if (!fleet_device_in(f, NULL, member, &d, err) || !policies_of(f, NULL, g->id, &all, err))
+    if (!fleet_device_in(f, NULL, member, &d, err) ||
+        !fleet_policies_of_group(f, NULL, g->id, &all, err))
         return false;
     for (size_t i = 0; i < all.n; i++) {
         struct store_policy p;
@@ -208,43 +273,11 @@ static void note_device(void *ctx, const struct store_device *d)
     memcpy(t->device[t->n++], d->id, sizeof t->device[0]);
 }
 
-static bool count_lost(const struct fleet *f, struct store_write *w, const struct policies *all,
-                       const char *device, struct fleet_effects *e, struct err *err)
-{
-    for (size_t i = 0; i < all->n; i++) {
-        struct store_reach reach;
-        if (!fleet_reach_in(f, w, all->id[i], device, &reach, err))
-            return false;
-        if (reach.way == WAY_NONE) {
-            e->devices++;
-            return true;
-        }
-    }
-    return true;
-}
-
-static bool sweep_device(const struct fleet *f, struct store_write *w, const struct policies *all,
-                         const char *device, struct fleet_effects *e, struct err *err)
-{
-    for (size_t i = 0; i < all->n && !e->stopped; i++) {
-        struct store_policy p;
-        if (!fleet_policy_in(f, w, all->id[i], &p, err))
-            return false;
-        const struct fleet_sweep what = {.device = device,
-                                         .policy = p.id,
-                                         .revoke = p.revoke_on_removal,
-                                         .why = "the policy was taken from the device"};
-        if (!fleet_sweep(f, w, &what, e, err))
-            return false;
-    }
-    return true;
-}
-
 /* Calls `do_one` for every device that the member stands for. */
 static bool each_device(const struct fleet *f, struct store_write *w, const struct store_group *g,
-                        const char *held, const struct policies *all, struct fleet_effects *e,
+                        const char *held, const struct fleet_policies *all, struct fleet_effects *e,
                         bool (*do_one)(const struct fleet *, struct store_write *,
-                                       const struct policies *, const char *,
+                                       const struct fleet_policies *, const char *,
                                        struct fleet_effects *, struct err *),
                         struct err *err)
 {
@@ -266,7 +299,7 @@ static bool each_device(const struct fleet *f, struct store_write *w, const stru
 }
 
 static bool take_out_in(const struct fleet *f, struct store_write *w, const struct store_group *g,
-                        const char *held, const struct policies *all, struct fleet_effects *e,
+                        const char *held, const struct fleet_policies *all, struct fleet_effects *e,
                         bool *changed, struct err *err)
 {
     struct err why = {0};
@@ -279,9 +312,9 @@ static bool take_out_in(const struct fleet *f, struct store_write *w, const stru
         (!fleet_audit(f, w, err, "group.member_removed", g->id, "%s: %s", g->name, held) ||
          (!g->users && !fleet_audit(f, w, err, "device.ungrouped", held, "leaves group %s (%s)",
                                     g->id, g->name)) ||
-         !each_device(f, w, g, held, all, e, count_lost, err)))
+         !each_device(f, w, g, held, all, e, fleet_lost_count, err)))
         return false;
-    return !e->dry_run || each_device(f, w, g, held, all, e, sweep_device, err);
+    return !e->dry_run || each_device(f, w, g, held, all, e, fleet_lost_sweep, err);
 }
 
 bool fleet_member_remove(const struct fleet *f, const char *group, uint64_t version,
@@ -291,12 +324,12 @@ bool fleet_member_remove(const struct fleet *f, const char *group, uint64_t vers
     struct store_write *w = NULL;
     struct store_group g;
     struct store_device d;
-    struct policies all;
+    struct fleet_policies all;
     char held[128];
     if (!fleet_group_in(f, NULL, group, &g, err) ||
         !fleet_version("group", g.name, g.version, version, err) ||
-        !member_of(f, NULL, &g, member, &d, held, err) || !policies_of(f, NULL, g.id, &all, err) ||
-        !store_write_begin(f->store, &w, err))
+        !member_of(f, NULL, &g, member, &d, held, err) ||
+        !fleet_policies_of_group(f, NULL, g.id, &all, err) || !store_write_begin(f->store, &w, err))
         return false;
     bool ok = take_out_in(f, w, &g, held, &all, e, changed, err);
     if (!ok || e->dry_run || !*changed) {
@@ -307,7 +340,7 @@ bool fleet_member_remove(const struct fleet *f, const char *group, uint64_t vers
         return false;
     }
     /* also when it was out already: what an interruption left over */
-    return each_device(f, NULL, &g, held, &all, e, sweep_device, err);
+    return each_device(f, NULL, &g, held, &all, e, fleet_lost_sweep, err);
 }
 
 /* ---- removing a group ---- */
@@ -325,7 +358,7 @@ static void note_member(void *ctx, const struct store_tie *t)
 
 /* The next members go; *left: there were some. */
 static bool empty_some(const struct fleet *f, struct store_write *w, const struct store_group *g,
-                       const struct policies *all, struct fleet_effects *e, bool *left,
+                       const struct fleet_policies *all, struct fleet_effects *e, bool *left,
                        struct err *err)
 {
     struct members some = {.n = 0};
@@ -334,14 +367,14 @@ static bool empty_some(const struct fleet *f, struct store_write *w, const struc
         return false;
     for (size_t i = 0; i < some.n; i++)
         if (!store_group_remove(w, g->id, some.held[i], f->actor, f->now, err) ||
-            !each_device(f, w, g, some.held[i], all, e, count_lost, err))
+            !each_device(f, w, g, some.held[i], all, e, fleet_lost_count, err))
             return false;
     *left = some.n > 0;
     return true;
 }
 
-static bool empty(const struct fleet *f, const struct store_group *g, const struct policies *all,
-                  struct fleet_effects *e, struct err *err)
+static bool empty(const struct fleet *f, const struct store_group *g,
+                  const struct fleet_policies *all, struct fleet_effects *e, struct err *err)
 {
     for (bool left = true; left && !e->stopped;) {
         struct store_write *w = NULL;
@@ -354,8 +387,9 @@ static bool empty(const struct fleet *f, const struct store_group *g, const stru
     return true;
 }
 
-static bool sweep_policies(const struct fleet *f, struct store_write *w, const struct policies *all,
-                           struct fleet_effects *e, struct err *err)
+static bool sweep_policies(const struct fleet *f, struct store_write *w,
+                           const struct fleet_policies *all, struct fleet_effects *e,
+                           struct err *err)
 {
     for (size_t i = 0; i < all->n && !e->stopped; i++) {
         struct store_policy p;
@@ -372,7 +406,7 @@ static bool sweep_policies(const struct fleet *f, struct store_write *w, const s
 
 /* Everything in one write that is thrown away. */
 static bool remove_dry(const struct fleet *f, const struct store_group *g,
-                       const struct policies *all, struct fleet_effects *e, struct err *err)
+                       const struct fleet_policies *all, struct fleet_effects *e, struct err *err)
 {
     struct store_write *w = NULL;
     bool ok = true, left = true;
@@ -403,10 +437,10 @@ bool fleet_group_remove(const struct fleet *f, const char *which, uint64_t versi
                         struct fleet_effects *e, struct err *err)
 {
     struct store_group g;
-    struct policies all;
+    struct fleet_policies all;
     if (!fleet_group_in(f, NULL, which, &g, err) ||
         !fleet_version("group", g.name, g.version, version, err) ||
-        !policies_of(f, NULL, g.id, &all, err))
+        !fleet_policies_of_group(f, NULL, g.id, &all, err))
         return false;
     if (e->dry_run)
         return remove_dry(f, &g, &all, e, err);

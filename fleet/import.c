@@ -160,7 +160,7 @@ static bool put_device(struct batch *b, struct import_row *r, struct err *err)
         b->i.n.made++;
         return fleet_device_add(b->i.f, b->w, &r->device, err);
     }
-    if (!fleet_device_edit_in(b->i.f, b->w, 0, &r->device, &changed, err))
+    if (!fleet_device_edit_in(b->i.f, b->w, 0, &r->device, NULL, &changed, err))
         return false;
     *(changed ? &b->i.n.updated : &b->i.n.same) += 1;
     return true;

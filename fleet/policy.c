@@ -36,6 +36,8 @@ static bool check_challenge(struct store_policy *p, const struct config_endpoint
                        e->path);
     if (p->challenge == POLICY_STATIC && !(e->challenges & CHALLENGE_STATIC))
         return err_set(err, ERR_CONFIG, "challenge: endpoint %s has no static challenge", e->path);
+    if (p->challenge == POLICY_UPSTREAM && !*e->upstream)
+        return err_set(err, ERR_CONFIG, "challenge: endpoint %s has no upstream", e->path);
     if (p->challenge == POLICY_NONE && e->challenges && !e->manual)
         return err_set(err, ERR_CONFIG,
                        "challenge: endpoint %s wants one, and nobody approves requests there",
@@ -211,6 +213,7 @@ static bool gives_otherwise(const struct store_policy *a, const struct store_pol
 {
     return strcmp(a->endpoint, b->endpoint) != 0 || strcmp(a->subject, b->subject) != 0 ||
            strcmp(a->san, b->san) != 0 || strcmp(a->name, b->name) != 0 ||
+           strcmp(a->key_type, b->key_type) != 0 || a->key_size != b->key_size ||
            a->challenge != b->challenge;
 }
 

@@ -233,8 +233,24 @@ int ctl_device_new(struct ctl *ctl, const struct ctl_args *a)
     return CTL_DONE;
 }
 
+/* With another user it may lose a policy, and certificates with it: asked before. */
+static int edit_plan(struct ctl *ctl, const struct ctl_fleet *f, struct store_device d)
+{
+    struct fleet_effects plan = {.dry_run = true};
+    struct err err = {0};
+    char what[160];
+    if (!fleet_device_edit(&f->fleet, d.version, &d, &plan, &err))
+        return ctl_fail_err(ctl, &err, NULL);
+    if (!plan.devices)
+        return CTL_DONE;
+    snprintf(what, sizeof what, "change device %s", d.name);
+    ctl_plan_note(ctl, &plan, what, "would lose a policy");
+    return ctl->dry_run ? CTL_DONE : ctl_effects_confirm(ctl, &plan, "Change it?");
+}
+
 int ctl_device_edit(struct ctl *ctl, const struct ctl_args *a)
 {
+    struct fleet_effects e = {.dry_run = false};
     struct store_device d;
     struct ctl_fleet f;
     struct err err = {0};
@@ -242,15 +258,20 @@ int ctl_device_edit(struct ctl *ctl, const struct ctl_args *a)
     int rc;
     if ((rc = ctl_fleet_begin(ctl, false, &f)) || (rc = ctl_find_device(ctl, &f, a->id[0], &d)) ||
         (name && (rc = ctl_name_text(ctl, name, d.name, sizeof d.name))) ||
-        (rc = read_members(ctl, a, &d)))
+        (rc = read_members(ctl, a, &d)) || (rc = edit_plan(ctl, &f, d)))
         return rc;
     if (ctl->dry_run) {
         ctl_note(ctl, "would change device %s", d.name);
         return CTL_DONE;
     }
-    if (!fleet_device_edit(&f.fleet, d.version, &d, &err))
+    if (!fleet_device_edit(&f.fleet, d.version, &d, &e, &err))
         return ctl_fail_err(ctl, &err, NULL);
     ctl_note(ctl, "device %s (%s), version %llu", d.name, d.id, (unsigned long long)d.version);
+    if (e.devices) {
+        char text[400];
+        ctl_effects_text(&e, "lost a policy", text, sizeof text);
+        ctl_note(ctl, "%s", text);
+    }
     return CTL_DONE;
 }
 
@@ -314,23 +335,55 @@ static void add_effects(struct fleet_effects *sum, const struct fleet_effects *e
     sum->challenges += e->challenges;
 }
 
-/* Every device is looked up, and what it would lose, before anything is changed. */
-static int retire_plan(struct retiring *r, const struct ctl_ids *ids, struct fleet_effects *sum)
+static int by_id(const void *a, const void *b)
 {
+    return strcmp(a, b);
+}
+
+/* Each once, whatever it was called by. */
+static int retire_find(struct retiring *r, const struct ctl_ids *ids)
+{
+    size_t n = 0;
     for (size_t i = 0; i < ids->n; i++) {
         struct store_device d;
-        struct fleet_effects e = {.dry_run = true};
-        struct err err = {0};
         int rc = ctl_find_device(r->ctl, &r->f, ids->id[i], &d);
         if (rc)
             return rc;
-        if (!fleet_device_retire(&r->f.fleet, d.id, 0, r->note, &e, &d, &err))
-            return ctl_fail_err(r->ctl, &err, NULL);
-        e.devices = 1;
-        add_effects(sum, &e);
-        memcpy(r->id[r->n++], d.id, sizeof r->id[0]);
+        memcpy(r->id[i], d.id, sizeof r->id[0]);
     }
+    qsort(r->id, ids->n, sizeof r->id[0], by_id);
+    for (size_t i = 0; i < ids->n; i++)
+        if (!n || strcmp(r->id[n - 1], r->id[i]) != 0)
+            memmove(r->id[n++], r->id[i], sizeof r->id[0]);
+    r->n = n;
     return CTL_DONE;
+}
+
+/* Every device is looked up, and what it would lose, before anything is changed.  Those that are
+ * retired with all that was theirs are passed over: the same command goes on. */
+static int retire_plan(struct retiring *r, const struct ctl_ids *ids, struct fleet_effects *sum)
+{
+    struct err err = {0};
+    int rc = retire_find(r, ids);
+    size_t n = 0;
+    if (rc)
+        return rc;
+    for (size_t i = 0; i < r->n; i++) {
+        struct store_device d;
+        struct fleet_effects e = {.dry_run = true};
+        err = (struct err){0};
+        if (fleet_device_retire(&r->f.fleet, r->id[i], 0, r->note, &e, &d, &err)) {
+            e.devices = 1;
+            add_effects(sum, &e);
+            memmove(r->id[n++], r->id[i], sizeof r->id[0]);
+        } else if (err.kind != ERR_CONFLICT) {
+            return ctl_fail_err(r->ctl, &err, NULL);
+        } else if (r->n > 1) {
+            ctl_note(r->ctl, "%s", err.text);
+        }
+    }
+    r->n = n;
+    return n ? CTL_DONE : ctl_fail_err(r->ctl, &err, NULL);
 }
 
 static int retire_all(struct retiring *r, struct fleet_effects *sum)
@@ -347,7 +400,7 @@ static int retire_all(struct retiring *r, struct fleet_effects *sum)
             return ctl_fail(r->ctl, CTL_INTERRUPTED, "the same command goes on",
                             "interrupted after %zu of %zu devices", i, r->n);
         }
-        if (!ok) {
+        if (!ok && err.kind != ERR_CONFLICT) { /* that: somebody else was quicker */
             ctl_progress_end(&r->progress);
             return ctl_fail_err(r->ctl, &err, NULL);
         }

@@ -15,13 +15,14 @@ START_TEST(device_made_and_changed)
 
     struct store_device edit = d;
     strcpy(edit.email, "anna@example.org");
-    ok(fleet_device_edit(&fleet, 1, &edit, &err));
+    ok(fleet_device_edit(&fleet, 1, &edit, NULL, &err));
     ck_assert_uint_eq(edit.version, 2);
     struct store_device late = d;
     strcpy(late.host, "late.example.org");
-    refused(fleet_device_edit(&fleet, 1, &late, &err), ERR_CONFLICT, "its version is 2, not 1");
+    refused(fleet_device_edit(&fleet, 1, &late, NULL, &err), ERR_CONFLICT,
+            "its version is 2, not 1");
     /* nothing changed: no new version */
-    ok(fleet_device_edit(&fleet, 2, &edit, &err));
+    ok(fleet_device_edit(&fleet, 2, &edit, NULL, &err));
     ck_assert_uint_eq(edit.version, 2);
 
     struct store_device out;
@@ -160,10 +161,61 @@ START_TEST(renamed_device_loses_its_challenges)
     assign("corp", "a");
     struct fleet_challenge c = challenge_for("a", NULL);
     strcpy(d.platform, "linux");
-    ok(fleet_device_edit(&fleet, 0, &d, &err));
+    ok(fleet_device_edit(&fleet, 0, &d, NULL, &err));
     ck_assert(challenge_open(c.record.id));
     strcpy(d.name, "b");
-    ok(fleet_device_edit(&fleet, 0, &d, &err));
+    ok(fleet_device_edit(&fleet, 0, &d, NULL, &err));
+    ck_assert(!challenge_open(c.record.id));
+}
+END_TEST
+
+/* Another user: what a group of users gave is gone, and what came by it. */
+START_TEST(user_changed)
+{
+    struct store_device a = device_new("a"), b = device_new("b"), out;
+    struct store_policy p = policy_new("corp"), kept = policy_wish("kept"),
+                        both = policy_new("both");
+    kept.revoke_on_removal = false;
+    ok(fleet_policy_new(&fleet, &kept, NULL, &err));
+    group_new("staff", true);
+    join("staff", "anna");
+    assign("corp", "staff");
+    assign("kept", "staff");
+    assign("both", "staff");
+    assign("both", "a");
+    strcpy(a.user, "Anna");
+    strcpy(b.user, "anna");
+    ok(fleet_device_edit(&fleet, 0, &a, NULL, &err));
+    ok(fleet_device_edit(&fleet, 0, &b, NULL, &err));
+    uint64_t gone = cert_new(1, a.id, p.id), stays = cert_new(2, a.id, kept.id),
+             direct = cert_new(3, a.id, both.id), of_b = cert_new(4, b.id, p.id);
+    request_new("req_000001", a.id, kept.id);
+    request_new("req_000002", a.id, both.id);
+    struct fleet_challenge c = challenge_for("a", "corp");
+
+    strcpy(a.user, "ANNA"); /* the same */
+    ok(fleet_device_edit(&fleet, 0, &a, NULL, &err));
+    ck_assert_int_eq(cert_state(gone), CERT_ACTIVE);
+    strcpy(a.user, "ben");
+    struct fleet_effects plan = {.dry_run = true}, done = {.dry_run = false};
+    ok(fleet_device_edit(&fleet, 0, &a, &plan, &err));
+    ck_assert(plan.dry_run);
+    ok(fleet_device_get(&fleet, "a", &out, &err));
+    ck_assert_str_eq(out.user, "ANNA");
+    ck_assert_int_eq(cert_state(gone), CERT_ACTIVE);
+    ok(fleet_device_edit(&fleet, 0, &a, &done, &err));
+    ck_assert_uint_eq(plan.devices, 1);
+    ck_assert_uint_eq(plan.certificates, 1);
+    ck_assert_uint_eq(plan.requests, 1);
+    ck_assert_uint_eq(done.devices, 1);
+    ck_assert_uint_eq(done.certificates, 1);
+    ck_assert_uint_eq(done.requests, 1);
+    ck_assert_int_eq(cert_state(gone), CERT_REVOKED);
+    ck_assert_int_eq(cert_state(stays), CERT_ACTIVE);
+    ck_assert_int_eq(cert_state(direct), CERT_ACTIVE);
+    ck_assert_int_eq(cert_state(of_b), CERT_ACTIVE);
+    ck_assert_int_eq(request_state("req_000001"), REQUEST_DENIED);
+    ck_assert_int_eq(request_state("req_000002"), REQUEST_PENDING);
     ck_assert(!challenge_open(c.record.id));
 }
 END_TEST
@@ -205,6 +257,7 @@ START_TEST(policy_values)
     wrong(strcpy(p.endpoint, "/elsewhere"), "endpoint: ");
     wrong(p.challenge = POLICY_STATIC, "challenge: ");
     wrong(p.challenge = POLICY_NONE, "challenge: ");
+    wrong(p.challenge = POLICY_UPSTREAM, "challenge: endpoint /scep/corp has no upstream");
     wrong(p.challenge_ttl = 5, "challenge_ttl: ");
     wrong(strcpy(p.key_type, "dsa"), "key_type: ");
     wrong(p.key_size = 1000, "key_size: ");
@@ -223,6 +276,10 @@ START_TEST(policy_values)
     ok(fleet_policy_new(&fleet, &p, &warn, &err));
     ck_assert_uint_eq(warn.n, 1);
     ck_assert(strstr(warn.text[0], "1024") != NULL);
+    strcpy(world_config.endpoint[0].upstream, "old-ca");
+    p = policy_wish("handed on");
+    p.challenge = POLICY_UPSTREAM;
+    ok(fleet_policy_new(&fleet, &p, NULL, &err));
 }
 END_TEST
 
@@ -239,6 +296,15 @@ START_TEST(policy_edited)
     strcpy(p.subject, "CN=%devicename%,O=Example");
     refused(fleet_policy_edit(&fleet, 1, &p, NULL, &err), ERR_CONFLICT, "version is 2");
     ok(fleet_policy_edit(&fleet, 2, &p, NULL, &err));
+    ck_assert(!challenge_open(c.record.id));
+    c = challenge_for("a", NULL);
+    p.key_size = 3072;
+    ok(fleet_policy_edit(&fleet, 0, &p, NULL, &err));
+    ck_assert(!challenge_open(c.record.id));
+    c = challenge_for("a", NULL);
+    strcpy(p.key_type, "ec");
+    p.key_size = 256;
+    ok(fleet_policy_edit(&fleet, 0, &p, NULL, &err));
     ck_assert(!challenge_open(c.record.id));
     p.paused = true;
     ok(fleet_policy_edit(&fleet, 0, &p, NULL, &err));
@@ -260,8 +326,8 @@ START_TEST(same_subject_refused)
             "device a: subject: %serialnumber% has no value");
     strcpy(a.serial_number, "C02");
     strcpy(b.serial_number, "c02"); /* names have no case: RFC 5280 section 7.1 */
-    ok(fleet_device_edit(&fleet, 0, &a, &err));
-    ok(fleet_device_edit(&fleet, 0, &b, &err));
+    ok(fleet_device_edit(&fleet, 0, &a, NULL, &err));
+    ok(fleet_device_edit(&fleet, 0, &b, NULL, &err));
     assign(p.id, "a");
     refused(fleet_policy_assign(&fleet, p.id, 0, "b", false, NULL, &changed, &err), ERR_EXISTS,
             "devices a and b would get the same subject, CN=c02");
@@ -279,12 +345,12 @@ START_TEST(same_subject_refused)
     /* by a change of the device, or of the policy */
     strcpy(b.serial_number, "C03");
     strcpy(b.user, "anna");
-    ok(fleet_device_edit(&fleet, 0, &b, &err));
+    ok(fleet_device_edit(&fleet, 0, &b, NULL, &err));
     strcpy(a.user, "Anna");
-    ok(fleet_device_edit(&fleet, 0, &a, &err));
+    ok(fleet_device_edit(&fleet, 0, &a, NULL, &err));
     assign(p.id, "b");
     strcpy(b.serial_number, "C02");
-    refused(fleet_device_edit(&fleet, 0, &b, &err), ERR_EXISTS, "devices a and b");
+    refused(fleet_device_edit(&fleet, 0, &b, NULL, &err), ERR_EXISTS, "devices a and b");
     strcpy(p.subject, "CN=%user%");
     refused(fleet_policy_edit(&fleet, 0, &p, NULL, &err), ERR_EXISTS,
             "would get the same subject, CN=");
@@ -443,8 +509,8 @@ START_TEST(groups_of_users)
     struct store_reach r;
     strcpy(a.user, "Anna");
     strcpy(b.user, "ben");
-    ok(fleet_device_edit(&fleet, 0, &a, &err));
-    ok(fleet_device_edit(&fleet, 0, &b, &err));
+    ok(fleet_device_edit(&fleet, 0, &a, NULL, &err));
+    ok(fleet_device_edit(&fleet, 0, &b, NULL, &err));
     group_new("staff", true);
     join("staff", "anna");
     assign("corp", "staff");
@@ -550,6 +616,49 @@ START_TEST(group_wildcard)
     assign("corp", "Tall");
     ok(fleet_names(&fleet, &p, &d, &names, &err));
     ck_assert_str_eq(names.subject, "CN=a,OU=Tall");
+}
+END_TEST
+
+/* The device's own group, one that it has the policy by, and one of its user; a challenge that does
+ * not name the group stays. */
+START_TEST(group_renamed)
+{
+    struct store_policy p = policy_wish("named");
+    strcpy(p.subject, "CN=%devicename%,OU=%group%");
+    world_config.template[0].subject[world_config.template[0].subject_n++] = strdup("OU=*");
+    ok(fleet_policy_new(&fleet, &p, NULL, &err));
+    policy_new("plain");
+    struct store_device c = device_new("c");
+    device_new("a");
+    device_new("b");
+    strcpy(c.user, "anna");
+    ok(fleet_device_edit(&fleet, 0, &c, NULL, &err));
+    struct store_group some = group_new("some", false), other = group_new("other", false),
+                       staff = group_new("staff", true);
+    join("some", "a");
+    join("other", "b");
+    join("staff", "anna");
+    assign("plain", "a");
+    assign("named", "a");
+    assign("named", "other");
+    assign("named", "staff");
+    struct fleet_challenge of_a = challenge_for("a", "named"), of_b = challenge_for("b", NULL),
+                           of_c = challenge_for("c", NULL), plain = challenge_for("a", "plain");
+    strcpy(some.note, "only this");
+    ok(fleet_group_edit(&fleet, 0, &some, &err));
+    ck_assert(challenge_open(of_a.record.id));
+    strcpy(some.name, "Some");
+    ok(fleet_group_edit(&fleet, 0, &some, &err));
+    ck_assert(!challenge_open(of_a.record.id));
+    ck_assert(challenge_open(of_b.record.id) && challenge_open(of_c.record.id));
+    strcpy(other.name, "another");
+    ok(fleet_group_edit(&fleet, 0, &other, &err));
+    ck_assert(!challenge_open(of_b.record.id));
+    ck_assert(challenge_open(of_c.record.id));
+    strcpy(staff.name, "people");
+    ok(fleet_group_edit(&fleet, 0, &staff, &err));
+    ck_assert(!challenge_open(of_c.record.id));
+    ck_assert(challenge_open(plain.record.id));
 }
 END_TEST
 
@@ -661,6 +770,7 @@ int main(void)
     tcase_add_test(t, device_retired);
     tcase_add_test(t, retired_in_two_goes);
     tcase_add_test(t, renamed_device_loses_its_challenges);
+    tcase_add_test(t, user_changed);
     tcase_add_test(t, policy_made);
     tcase_add_test(t, policy_values);
     tcase_add_test(t, policy_edited);
@@ -675,6 +785,7 @@ int main(void)
     tcase_add_test(t, group_removed);
     tcase_add_test(t, challenge_is_bound);
     tcase_add_test(t, group_wildcard);
+    tcase_add_test(t, group_renamed);
     tcase_add_test(t, checked);
     tcase_add_test(t, history_is_merged);
     suite_add_tcase(s, t);

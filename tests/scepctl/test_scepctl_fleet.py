@@ -67,6 +67,27 @@ class Devices(Fleet):
         self.exits(CONFLICT, self.ctl(*retire, "--expect", "4", input=ids))
         self.assertIn("3 devices retired", self.does(*retire, "--expect", "3", input=ids).stderr)
 
+    def test_retire_goes_on(self):
+        ids = [self.does("device", "new", name).stdout.strip() for name in ("go1", "go2", "go3")]
+        self.does("device", "retire", "go1", "--yes")
+        r = self.does("device", "retire", "--from", "-", "--yes", "--expect", "2", input="\n".join(ids + ["go2", ids[2]]))
+        self.assertIn("device go1 is retired already", r.stderr)
+        self.assertIn("2 devices retired", r.stderr)
+        self.exits(CONFLICT, self.ctl("device", "retire", *ids, "--yes", "--expect", "3"))
+        self.exits(NOT_FOUND, self.ctl("device", "retire", ids[0], "nobody", "--yes"))
+
+    def test_another_user(self):
+        self.policy("user-p", "CN=%devicename%")
+        self.does("group", "new", "user-g", "--users")
+        self.does("group", "add", "user-g", "uma")
+        self.does("policy", "assign", "user-p", "user-g")
+        self.does("device", "new", "user-d", "--user", "uma")
+        self.does("challenge", "new", "--device", "user-d")
+        plan = self.does("device", "edit", "user-d", "--user", "eve", "--dry-run").stderr
+        self.assertIn("1 device would lose a policy: 1 challenge void", plan)
+        self.assertEqual(self.lines("device", "show", "user-d")[0]["user"], "uma")
+        self.assertIn("1 device lost a policy: 1 challenge void", self.does("device", "edit", "user-d", "--user", "eve").stderr)
+
     def test_on_a_terminal(self):
         self.does("device", "new", "evil \\u202e \x7f name".replace("\x7f", ""), "--platform", "linux")
         code, shown = self.on_terminal("device", "list")
@@ -97,6 +118,13 @@ class Policies(Fleet):
         done = self.does("policy", "unassign", "lab", "benches", "--yes", "--expect", "2").stderr
         self.assertIn("2 devices lost the policy: 1 challenge void", done)
         self.exits(NOT_FOUND, self.ctl("policy", "unassign", "lab", "benches", "--yes"))
+        self.does("policy", "assign", "lab", "b1", "b2")
+        self.does("policy", "unassign", "lab", "b1")
+        self.exits(NOT_FOUND, self.ctl("policy", "unassign", "lab", "b1", "nobody"))
+        r = self.does("policy", "unassign", "lab", "b1", "b2", "b2")
+        self.assertIn("policy lab is not assigned to b1", r.stderr)
+        self.assertIn("unassigned lab: 1 device lost the policy", r.stderr)
+        self.exits(NOT_FOUND, self.ctl("policy", "unassign", "lab", "b1", "b2"))
         r = self.exits(PROBLEMS, self.ctl("policy", "check", "lab", "b1"))
         self.assertIn("assignment\tFAIL", r.stdout)
         self.does("policy", "remove", "lab")
@@ -151,7 +179,8 @@ class Policies(Fleet):
         self.policy("asks", "CN=%devicename%", "--key", "p256")
         self.does("device", "new", "q1")
         self.does("policy", "assign", "asks", "q1")
-        for curve, name, good in (("P-256", "q1", True), ("P-256", "q2", False), ("P-384", "q1", False)):
+        # as it is decided: a larger key will do, if the template has it too
+        for curve, name, good in (("P-256", "q1", True), ("P-256", "q2", False), ("P-384", "q1", True)):
             path = os.path.join(self.home, "q.csr")
             subprocess.run(["openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:" + curve, "-nodes", "-keyout",
                             path + ".key", "-subj", "/CN=" + name, "-out", path], check=True, capture_output=True)

@@ -55,10 +55,13 @@ bool fleet_device_get(const struct fleet *f, const char *which, struct store_dev
 bool fleet_device_new(const struct fleet *f, struct store_device *d, struct err *err);
 /* The same inside a write of the caller, for making many at once. */
 bool fleet_device_add(const struct fleet *f, struct store_write *w, struct store_device *d, struct err *err);
-/* In: as it shall be, with its id.  When names change, its open challenges, which are bound to the old ones, are void. */
-bool fleet_device_edit(const struct fleet *f, uint64_t version, struct store_device *d, struct err *err);
-bool fleet_device_edit_in(const struct fleet *f, struct store_write *w, uint64_t version, struct store_device *d, bool *changed,
-                          struct err *err);
+/* In: as it shall be, with its id.  When names change, its open challenges, which are bound to the old ones, are void; with
+ * another user a device can lose policies that a group of users gave it, and then what it got by those goes, in the same write.
+ * `e`: NULL, or what went. */
+bool fleet_device_edit(const struct fleet *f, uint64_t version, struct store_device *d, struct fleet_effects *e,
+                       struct err *err);
+bool fleet_device_edit_in(const struct fleet *f, struct store_write *w, uint64_t version, struct store_device *d,
+                          struct fleet_effects *e, bool *changed, struct err *err);
 /* It may renew and enrols nothing new; release ends that.  `note` may be "". */
 bool fleet_device_isolate(const struct fleet *f, const char *which, uint64_t version, const char *note, struct store_device *out,
                           struct err *err);
