@@ -98,7 +98,8 @@ static bool void_by_policy(const struct fleet *f, struct store_write *w,
                            const struct store_policy *p, const struct store_group *g,
                            struct err *err)
 {
-    const struct store_challenge_filter open = {.policy = p->id, .open = true, .now = f->now};
+    const struct store_challenge_filter open = {
+        .policy = p->id, .state = CHALLENGE_OPEN, .now = f->now};
     char cursor[STORE_CURSOR_MAX] = "";
     do {
         struct bound b = {.n = 0};
