@@ -1,6 +1,7 @@
 #include "scepd/outbox.h"
 
 #include <pthread.h>
+#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,19 +16,24 @@
  * with them. */
 #define FRESH_MAX 256
 #define FRESH_PER_MINUTE 600
-/* Looked at of one target at a time, and sent to it at a time. */
+/* Read of one target at a time, and sent to it at a time: some places are for those that somebody
+ * waits for. */
 #define LOOK 64
 #define FLYING 16
+#define FLYING_OTHERS 12
 #define AGAIN_MIN 2 /* seconds; doubled with each try */
 #define AGAIN_MAX 900
 #define HELD_AGAIN_MIN 2 /* somebody waits */
 #define HELD_AGAIN_MAX 60
+/* Tries of a refusal that the other side says no to: anybody may cause them, and it will not say
+ * yes. */
+#define UNWANTED_TRIES 8
 
 struct flight {
     TAILQ_ENTRY(flight) entry;
     struct outbox *outbox;
     struct store_notice notice; /* owned */
-    bool back, taken;           /* under the lock */
+    bool back, taken, unwanted; /* under the lock; unwanted: it was understood, and not taken */
     char text[256];
 };
 TAILQ_HEAD(flights, flight);
@@ -117,16 +123,36 @@ bool outbox_hold(void *outbox, struct service_job *job, uint64_t cert_id)
     return taken;
 }
 
+static bool for_intune(const struct store_notice *n)
+{
+    return strncmp(n->event, "intune.", 7) == 0;
+}
+
+static bool is_refusal(const struct store_notice *n)
+{
+    return strcmp(n->event + (for_intune(n) ? 7 : 0), "refused") == 0;
+}
+
+/* RFC 9110 section 15.5; those of 4xx that speak of the time, not of what was sent, are none. */
+static bool definite_no(const struct outside_answer *a)
+{
+    return a->result == OUTSIDE_ANSWERED && a->status >= 400 && a->status < 500 &&
+           a->status != 408 && a->status != 425 && a->status != 429;
+}
+
 /* On the thread of outside/. */
 static void on_answer(void *flight, struct outside_answer *a)
 {
     struct flight *f = flight;
     struct outbox *o = f->outbox;
     char text[256];
-    bool intune = strncmp(f->notice.event, "intune.", 7) == 0;
-    bool taken = intune ? intune_read(a, text) == WEBHOOK_ALLOWED : webhook_taken(a, text);
+    bool intune = for_intune(&f->notice);
+    enum webhook_said said = intune                   ? intune_read(a, text)
+                             : webhook_taken(a, text) ? WEBHOOK_ALLOWED
+                                                      : WEBHOOK_NOTHING;
     pthread_mutex_lock(&o->lock);
-    f->taken = taken;
+    f->taken = said == WEBHOOK_ALLOWED;
+    f->unwanted = said == WEBHOOK_DENIED || definite_no(a);
     snprintf(f->text, sizeof f->text, "%s", text);
     f->back = true;
     stir(o);
@@ -172,18 +198,18 @@ static int64_t again_after(const struct store_notice *n)
     return wait < most ? wait : most;
 }
 
-/* Of what came back: nothing is lost when this fails, it is sent again. */
-static bool settle(struct store_write *w, struct flight *f, int64_t now, struct err *err)
+/* Of what came back: nothing is lost when this fails, it is tried again. */
+static bool settle(struct store_write *w, const struct flight *f, int64_t now, struct err *err)
 {
-    struct store_notice *n = &f->notice;
-    if (f->taken)
-        return store_notice_del(w, n, err);
-    n->next_at = now + again_after(n);
-    n->tries++;
-    snprintf(n->failure, sizeof n->failure, "%.127s", f->text);
-    if (now - n->created_at > OUTBOX_GIVE_UP)
-        return give_up(w, n, now, err);
-    return store_notice_failed(w, n, err);
+    struct store_notice n = f->notice; /* the body stays the flight's */
+    if (f->taken || (f->unwanted && is_refusal(&n) && n.tries + 1 >= UNWANTED_TRIES))
+        return store_notice_del(w, &n, err);
+    n.next_at = now + again_after(&n);
+    n.tries++;
+    snprintf(n.failure, sizeof n.failure, "%.127s", f->text);
+    if (now - n.created_at > OUTBOX_GIVE_UP)
+        return give_up(w, &n, now, err);
+    return store_notice_failed(w, &n, err);
 }
 
 static void tell_flight(const struct outbox *o, const struct flight *f)
@@ -193,7 +219,7 @@ static void tell_flight(const struct outbox *o, const struct flight *f)
     log_str(&l, "webhook", f->notice.target);
     log_str(&l, "notice", f->notice.event);
     log_str(&l, "about", f->notice.about);
-    log_int(&l, "tries", f->notice.tries);
+    log_int(&l, "tries", f->notice.tries + !f->taken);
     log_end(&l, "%s", f->taken ? "taken" : f->text);
 }
 
@@ -244,7 +270,7 @@ static unsigned without_room(struct outbox *o, struct gathered *g)
     return dropped;
 }
 
-static void write_news(struct outbox *o, struct gathered *g, int64_t now)
+static unsigned gather(struct outbox *o, struct gathered *g)
 {
     struct flight *f, *next;
     pthread_mutex_lock(&o->lock);
@@ -262,8 +288,35 @@ static void write_news(struct outbox *o, struct gathered *g, int64_t now)
         TAILQ_INSERT_TAIL(&g->back, f, entry);
     }
     pthread_mutex_unlock(&o->lock);
+    return left_out;
+}
+
+/* Nothing could be written.  What was sent stays among what is on its way, or it would be sent
+ * again at once; it is written when that is possible again. */
+static void put_back(struct outbox *o, struct gathered *g)
+{
+    pthread_mutex_lock(&o->lock);
+    TAILQ_CONCAT(&o->flying, &g->back, entry);
+    if (o->fresh_n + g->fresh_n <= FRESH_MAX) {
+        memmove(o->fresh + g->fresh_n, o->fresh, o->fresh_n * sizeof *o->fresh);
+        memcpy(o->fresh, g->fresh, g->fresh_n * sizeof *g->fresh);
+        o->fresh_n += g->fresh_n;
+    } else {
+        o->left_out += (unsigned)g->fresh_n;
+        for (size_t i = 0; i < g->fresh_n; i++)
+            store_notice_clear(&g->fresh[i]);
+    }
+    g->fresh_n = 0;
+    pthread_mutex_unlock(&o->lock);
+}
+
+static void write_news(struct outbox *o, struct gathered *g, int64_t now)
+{
+    struct flight *f;
+    unsigned left_out = gather(o, g);
     left_out += without_room(o, g);
-    write_all(o, g, now);
+    if (!write_all(o, g, now))
+        put_back(o, g);
     if (left_out)
         log_event(o->log, LOG_LEVEL_WARNING, "webhook.left_out",
                   "%u refusals are too many for webhooks to be told of each", left_out);
@@ -279,34 +332,43 @@ static void write_news(struct outbox *o, struct gathered *g, int64_t now)
 
 /* ---- jobs that wait ---- */
 
-/* Whoever is not held back any more, and whoever has waited long enough. */
+static bool held_still(struct outbox *o, uint64_t cert_id)
+{
+    struct err ignored = {0};
+    bool held = true;
+    return !store_notice_holds(o->store, cert_id, &held, &ignored) || held;
+}
+
+/* Whoever is not held back any more, and whoever has waited long enough.  The list is taken away
+ * while the store is read: whoever adds to it does not wait for that. */
 static void let_go(struct outbox *o)
 {
-    struct parkeds going = TAILQ_HEAD_INITIALIZER(going);
-    struct parked *p, *next;
+    struct parkeds waiting = TAILQ_HEAD_INITIALIZER(waiting);
+    struct parkeds staying = TAILQ_HEAD_INITIALIZER(staying);
+    struct parked *p;
     int64_t now = monotonic();
     pthread_mutex_lock(&o->lock);
-    for (p = TAILQ_FIRST(&o->parked); p; p = next) {
-        struct err ignored = {0};
-        bool held = true;
-        next = TAILQ_NEXT(p, entry);
-        if (now < p->until && !o->draining &&
-            (!store_notice_holds(o->store, p->cert_id, &held, &ignored) || held))
-            continue;
-        TAILQ_REMOVE(&o->parked, p, entry);
-        TAILQ_INSERT_TAIL(&going, p, entry);
-    }
+    TAILQ_CONCAT(&waiting, &o->parked, entry);
+    bool draining = o->draining;
     pthread_mutex_unlock(&o->lock);
-    while ((p = TAILQ_FIRST(&going))) {
-        TAILQ_REMOVE(&going, p, entry);
-        service_pool_return(p->job);
-        free(p);
+    while ((p = TAILQ_FIRST(&waiting))) {
+        TAILQ_REMOVE(&waiting, p, entry);
+        if (now < p->until && !draining && held_still(o, p->cert_id)) {
+            TAILQ_INSERT_TAIL(&staying, p, entry);
+        } else {
+            service_pool_return(p->job);
+            free(p);
+        }
     }
+    pthread_mutex_lock(&o->lock);
+    TAILQ_CONCAT(&staying, &o->parked, entry); /* those that came meanwhile are behind */
+    TAILQ_CONCAT(&o->parked, &staying, entry);
+    pthread_mutex_unlock(&o->lock);
 }
 
 /* ---- sending ---- */
 
-/* Is another one about the same on its way, or this one itself? */
+/* Is it on its way itself, or another one about the same that it waits for? */
 static bool on_its_way(struct outbox *o, const struct store_notice *n, size_t *of_target)
 {
     const struct flight *f;
@@ -318,73 +380,98 @@ static bool on_its_way(struct outbox *o, const struct store_notice *n, size_t *o
         if (strcmp(f->notice.target, n->target) != 0)
             continue;
         ++*of_target;
-        found = found || strcmp(f->notice.about, n->about) == 0;
+        found =
+            found || f->notice.id == n->id || (!n->held && strcmp(f->notice.about, n->about) == 0);
     }
     pthread_mutex_unlock(&o->lock);
     return found;
 }
 
-/* Takes what is in the notice. */
-static void send(struct outbox *o, struct store_notice *n)
+static void came_to_nothing(struct outbox *o, struct flight *f, const char *why)
+{
+    pthread_mutex_lock(&o->lock);
+    f->back = true;
+    snprintf(f->text, sizeof f->text, "%.255s", why);
+    stir(o);
+    pthread_mutex_unlock(&o->lock);
+}
+
+static void send(struct outbox *o, const struct store_notice *n)
 {
     struct err err = {0};
     struct flight *f = calloc(1, sizeof *f);
     if (!f)
         return;
-    bool intune = strncmp(n->event, "intune.", 7) == 0;
-    bool refused = intune && strcmp(n->event + 7, "refused") == 0;
     f->outbox = o;
     f->notice = *n;
-    *n = (struct store_notice){.id = 0};
+    if (!store_notice_body(o->store, &f->notice, &err)) {
+        log_event(o->log, LOG_LEVEL_ERROR, "webhook.store", "a notice cannot be read: %s",
+                  err.text);
+        free(f);
+        return;
+    }
+    bool intune = for_intune(n);
     struct outside_ask q = {.kind = intune ? OUTSIDE_INTUNE : OUTSIDE_WEBHOOK,
                             .name = f->notice.target,
                             .post = true,
-                            .suffix = !intune   ? NULL
-                                      : refused ? INTUNE_FAILURE
-                                                : INTUNE_SUCCESS,
+                            .suffix = !intune         ? NULL
+                                      : is_refusal(n) ? INTUNE_FAILURE
+                                                      : INTUNE_SUCCESS,
                             .body = buf_view(&f->notice.body),
                             .repeatable = true};
     pthread_mutex_lock(&o->lock);
     TAILQ_INSERT_TAIL(&o->flying, f, entry);
     pthread_mutex_unlock(&o->lock);
-    if (outside_call(o->outside, &q, on_answer, f, &err))
-        return;
-    pthread_mutex_lock(&o->lock);
-    f->back = true;
-    snprintf(f->text, sizeof f->text, "%.255s", err.text);
-    stir(o);
-    pthread_mutex_unlock(&o->lock);
+    if (!o->outside)
+        came_to_nothing(o, f, "the configuration names no webhook any more");
+    else if (!outside_call(o->outside, &q, on_answer, f, &err))
+        came_to_nothing(o, f, err.text);
 }
 
-/* An earlier one about the same, in this list, waits: so does this one. */
-static bool behind_another(const struct store_notice *list, size_t i)
+static int by_text(const void *a, const void *b)
 {
-    for (size_t k = 0; k < i; k++)
-        if (strcmp(list[k].about, list[i].about) == 0)
-            return true;
-    return false;
+    return strcmp(a, b);
 }
 
+/* Has none of those before it been about the same?  Out of memory: who knows. */
+static bool first_about(void **seen, const struct store_notice *n)
+{
+    if (tfind(n->about, seen, by_text))
+        return false;
+    char *about = strdup(n->about);
+    bool ok = about && tsearch(about, seen, by_text);
+    if (!ok)
+        free(about);
+    return ok;
+}
+
+static void send_if_due(struct outbox *o, void **seen, const struct store_notice *n, int64_t now)
+{
+    size_t flying;
+    bool first = first_about(seen, n) || n->held; /* somebody waits for this one: it does not */
+    bool useless = !o->outside && now - n->created_at <= OUTBOX_GIVE_UP;
+    if (first && !useless && n->next_at <= now && !on_its_way(o, n, &flying) &&
+        flying < (n->held ? FLYING : FLYING_OTHERS))
+        send(o, n);
+}
+
+/* All that wait are looked at: those that are never taken keep nothing back that is about
+ * something else. */
 static void send_due_of(struct outbox *o, const char *target, int64_t now)
 {
     struct store_notice list[LOOK];
     struct err err = {0};
-    size_t n = 0;
-    if (!store_notices(o->store, target, list, LOOK, &n, &err)) {
+    void *seen = NULL;
+    uint64_t after = 0;
+    size_t n = LOOK;
+    while (n == LOOK && store_notices(o->store, target, after, list, LOOK, &n, &err)) {
+        for (size_t i = 0; i < n; i++)
+            send_if_due(o, &seen, &list[i], now);
+        after = n ? list[n - 1].id : 0;
+    }
+    if (err.kind != ERR_NONE)
         log_event(o->log, LOG_LEVEL_ERROR, "webhook.store", "notices cannot be read: %s", err.text);
-        return;
-    }
-    for (size_t i = 0; i < n; i++) {
-        size_t flying;
-        bool wait = behind_another(list, i) || on_its_way(o, &list[i], &flying);
-        if (wait || list[i].next_at > now || flying >= FLYING)
-            continue;
-        struct store_notice going = list[i];
-        list[i].body = (struct buf){0}; /* `about` stays for those behind it */
-        send(o, &going);
-    }
-    while (n)
-        store_notice_clear(&list[--n]);
+    tdestroy(seen, free);
 }
 
 static void send_due(struct outbox *o, int64_t now)
@@ -392,7 +479,7 @@ static void send_due(struct outbox *o, int64_t now)
     char target[64] = "";
     struct err ignored = {0};
     uint64_t n = 0;
-    if (!o->outside || !store_notice_count(o->store, &n, &ignored) || n == 0)
+    if (!store_notice_count(o->store, &n, &ignored) || n == 0)
         return;
     while (store_notice_target(o->store, target, target, &ignored) && *target)
         send_due_of(o, target, now);

@@ -1,6 +1,7 @@
 /* Tells webhooks what happened.  Notices are stored in the transaction of what they tell of, so that none is lost when a process dies,
- * and sent from there, at least once each, until they are taken; those about one device in their order.  What nobody takes within
- * 24 hours is given up with an audit entry, and a certificate that was held back for it is revoked. */
+ * and sent from there, at least once each, until they are taken; those about one device in their order, except that one that holds a
+ * certificate back waits for no other.  What nobody takes within 24 hours is given up with an audit entry, and a certificate that was
+ * held back for it is revoked; a refusal that the other side says no to is dropped after a few tries. */
 #pragma once
 
 #include "outside/outside.h"
@@ -11,7 +12,7 @@
 #define OUTBOX_WAITING_MAX 10000
 
 struct outbox;
-/* Starts one thread.  `outside` NULL: nothing can be sent, and what is stored waits. */
+/* Starts one thread.  `outside` NULL: nothing can be sent, and what is stored waits until it is given up. */
 bool outbox_new(struct store *store, struct outside *outside, const struct log *log, struct outbox **out,
                 struct err *err);
 /* Who waits for a notice to be taken waits no more: the daemon is to end.  NULL allowed. */

@@ -33,7 +33,9 @@ static bool notice_write(const struct store_notice *n, struct buf *out, struct e
     return record_written(&w, what, err);
 }
 
-static bool notice_read(struct view record, struct store_notice *out, struct err *err)
+/* `body`: NULL: not wanted. */
+static bool notice_read(struct view record, struct store_notice *out, struct buf *body,
+                        struct err *err)
 {
     struct record_reader r;
     struct store_notice n = {.id = 0};
@@ -49,12 +51,12 @@ static bool notice_read(struct view record, struct store_notice *out, struct err
     n.next_at = read_i64(&r);
     n.tries = read_u32(&r);
     read_text(&r, n.failure, sizeof n.failure);
-    struct view body = read_blob(&r);
+    struct view text = read_blob(&r);
     if (!record_close(&r, what, err))
         return false;
-    if (body.n > NOTICE_MAX_BODY)
-        return err_set(err, ERR_STORE, "the store has a notice of %zu octets", body.n);
-    if (!buf_append(&n.body, body.p, body.n))
+    if (text.n > NOTICE_MAX_BODY)
+        return err_set(err, ERR_STORE, "the store has a notice of %zu octets", text.n);
+    if (body && !buf_append(body, text.p, text.n))
         return err_memory(err);
     *out = n;
     return true;
@@ -132,28 +134,45 @@ struct listing {
 static bool list_entry(void *ctx, struct view key, struct view value, bool *stop, struct err *err)
 {
     struct listing *l = ctx;
-    if (!notice_read(value, &l->out[l->n], err))
+    if (!notice_read(value, &l->out[l->n], NULL, err))
         return false;
     *stop = ++l->n == l->cap;
     return true;
 }
 
-bool store_notices(struct store *s, const char *target, struct store_notice *out, size_t cap,
-                   size_t *n, struct err *err)
+bool store_notices(struct store *s, const char *target, uint64_t after, struct store_notice *out,
+                   size_t cap, size_t *n, struct err *err)
 {
     struct txn t;
-    struct key prefix = target_key(target);
+    struct key prefix = target_key(target), at = notice_key(target, after);
     struct listing l = {.out = out, .cap = cap};
     *n = 0;
     if (cap == 0)
         return true;
     if (!txn_read(s, &t, err))
         return false;
-    bool ok = txn_walk(&t, TABLE_NOTICE, key_view(&prefix), list_entry, &l, err);
+    bool ok =
+        txn_walk_on(&t, TABLE_NOTICE, key_view(&prefix), key_view(&at), false, list_entry, &l, err);
     txn_read_end(&t);
-    while (!ok && l.n)
-        store_notice_clear(&out[--l.n]);
-    *n = l.n;
+    *n = ok ? l.n : 0;
+    return ok;
+}
+
+bool store_notice_body(struct store *s, struct store_notice *n, struct err *err)
+{
+    struct txn t;
+    struct key k = notice_key(n->target, n->id);
+    struct view record;
+    buf_wipe(&n->body);
+    if (!txn_read(s, &t, err))
+        return false;
+    bool ok = txn_get(&t, TABLE_NOTICE, key_view(&k), &record, err) &&
+              (record.p || err_set(err, ERR_NOT_FOUND, "there is no such notice"));
+    struct buf body = {0};
+    ok = ok && notice_read(record, n, &body, err);
+    if (ok)
+        n->body = body;
+    txn_read_end(&t);
     return ok;
 }
 
@@ -218,7 +237,7 @@ static bool verify_entry(void *ctx, struct view key, struct view value, bool *st
     struct held_count *c = ctx;
     struct store_notice n = {.id = 0};
     struct err why = {0};
-    if (!notice_read(value, &n, &why))
+    if (!notice_read(value, &n, NULL, &why))
         return verify_unreadable(c->v, TABLE_NOTICE, key, &why);
     struct key right = notice_key(n.target, n.id), held = key_id(n.cert_id);
     bool ok = true, yes = true;
@@ -229,7 +248,6 @@ static bool verify_entry(void *ctx, struct view key, struct view value, bool *st
     c->held += n.held;
     if (ok && !yes)
         verify_problem(c->v, "notice %llu does not hold its certificate", (unsigned long long)n.id);
-    store_notice_clear(&n);
     return ok;
 }
 

@@ -1,9 +1,17 @@
 /* The outbox by itself: what is stored and sent, in which order, and that nobody can fill the store
- * with refusals. */
+ * with refusals, or stand in the way of others by them. */
+#include <arpa/inet.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <lmdb.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "check_main.h"
@@ -36,7 +44,7 @@ static void teardown(void)
 
 static struct store_notice refusal(unsigned i)
 {
-    struct store_notice n = {.created_at = 1, .next_at = 1};
+    struct store_notice n = {.created_at = time(NULL), .next_at = 1};
     snprintf(n.target, sizeof n.target, "mdm");
     snprintf(n.event, sizeof n.event, "refused");
     snprintf(n.about, sizeof n.about, "%u", i);
@@ -56,6 +64,107 @@ static void wait_until(uint64_t wanted)
     for (int i = 0; i < 6000 && waiting() != wanted; i++)
         usleep(10000);
     ck_assert_uint_eq(waiting(), wanted);
+}
+
+static uint64_t put(struct store_notice n)
+{
+    struct store_write *w = NULL;
+    ck_assert(store_write_begin(store, &w, &err));
+    ck_assert_msg(store_notice_put(w, &n, &err), "%s", err.text);
+    ck_assert(store_write_commit(w, &err));
+    uint64_t id = n.id;
+    store_notice_clear(&n);
+    return id;
+}
+
+/* ---- a server that takes what says "good", and nothing else ---- */
+
+static int listener;
+static pthread_t server;
+static atomic_int good, bad;
+static struct config config;
+static struct outside *outside;
+
+static void *serve(void *unused)
+{
+    static const char yes[] = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    static const char no[] = "HTTP/1.1 400 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    int fd;
+    while ((fd = accept(listener, NULL, NULL)) >= 0) {
+        char request[4096] = "";
+        size_t at = 0;
+        ssize_t n = 1;
+        while (n > 0 && !strchr(request, '}')) {
+            n = recv(fd, request + at, sizeof request - 1 - at, 0);
+            at += n > 0 ? (size_t)n : 0;
+        }
+        bool taken = strstr(request, "good") != NULL;
+        atomic_fetch_add(taken ? &good : &bad, n > 0);
+        n = send(fd, taken ? yes : no, sizeof yes - 1, MSG_NOSIGNAL);
+        close(fd);
+    }
+    return NULL;
+}
+
+static void start_server(void)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof at;
+    listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(listener, (struct sockaddr *)&at, sizeof at), 0);
+    ck_assert_int_eq(listen(listener, 128), 0);
+    ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&at, &n), 0);
+    struct config_webhook *w = &config.webhook[0];
+    config.webhook_n = 1;
+    snprintf(w->name, sizeof w->name, "mdm");
+    snprintf(w->url, sizeof w->url, "http://127.0.0.1:%d/", ntohs(at.sin_port));
+    w->timeout = 60;
+    ck_assert_int_eq(pthread_create(&server, NULL, serve, NULL), 0);
+    ck_assert_msg(outside_new_local(&config, NULL, &outside, &err), "%s", err.text);
+}
+
+static void stop_server(struct outbox *o)
+{
+    outbox_stop(o);
+    outside_free(outside);
+    outbox_free(o);
+    shutdown(listener, SHUT_RDWR);
+    pthread_join(server, NULL);
+    close(listener);
+}
+
+static struct store_notice good_one(const char *about, uint64_t held)
+{
+    struct store_notice n = {.created_at = time(NULL), .next_at = 1, .cert_id = held};
+    n.held = held != 0;
+    snprintf(n.target, sizeof n.target, "mdm");
+    snprintf(n.event, sizeof n.event, "issued");
+    snprintf(n.about, sizeof n.about, "%s", about);
+    ck_assert(buf_append_str(&n.body, "{\"good\":1}"));
+    return n;
+}
+
+static void wait_good(int wanted)
+{
+    for (int i = 0; i < 6000 && atomic_load(&good) < wanted; i++)
+        usleep(10000);
+    ck_assert_int_eq(atomic_load(&good), wanted);
+}
+
+/* ---- a store in which nothing can be written for a while ---- */
+
+static atomic_bool full;
+static atomic_int in_vain;
+
+int mdb_txn_begin(MDB_env *env, MDB_txn *parent, unsigned flags, MDB_txn **out)
+{
+    int (*real)(MDB_env *, MDB_txn *, unsigned, MDB_txn **);
+    if (atomic_load(&full) && !(flags & MDB_RDONLY)) {
+        atomic_fetch_add(&in_vain, 1);
+        return ENOSPC;
+    }
+    *(void **)&real = dlsym(RTLD_NEXT, "mdb_txn_begin");
+    return real(env, parent, flags, out);
 }
 
 /* Nobody is there to send them: they are kept, and what was noted before the end is stored with it.
@@ -101,6 +210,108 @@ START_TEST(no_room)
 }
 END_TEST
 
+/* What is never taken keeps nothing else back, however much of it there is. */
+START_TEST(behind_many)
+{
+    struct outbox *o = NULL;
+    start_server();
+    for (unsigned i = 0; i < 200; i++)
+        put(refusal(i));
+    put(good_one("x", 0));
+    put(good_one("y", 7));
+    ck_assert(outbox_new(store, outside, NULL, &o, &err));
+    wait_good(2);
+    wait_until(200);
+    stop_server(o);
+}
+END_TEST
+
+/* A certificate waits for its own notice, not for refusals of the same device; what is not held
+ * comes in its order. */
+START_TEST(behind_the_same)
+{
+    struct outbox *o = NULL;
+    struct store_notice first = refusal(1);
+    bool held;
+    start_server();
+    first.next_at = first.created_at + 3600;
+    put(first);
+    put(good_one("1", 7));
+    put(good_one("1", 0));
+    put(good_one("2", 0));
+    ck_assert(outbox_new(store, outside, NULL, &o, &err));
+    wait_good(2);
+    wait_until(2);
+    stop_server(o);
+    ck_assert(store_notice_holds(store, 7, &held, &err));
+    ck_assert(!held);
+}
+END_TEST
+
+/* A refusal that the other side does not want is not sent for a day. */
+START_TEST(unwanted)
+{
+    struct outbox *o = NULL;
+    struct store_notice n = refusal(1);
+    start_server();
+    n.tries = 10;
+    put(n);
+    ck_assert(outbox_new(store, outside, NULL, &o, &err));
+    wait_until(0);
+    stop_server(o);
+    ck_assert_int_eq(atomic_load(&bad), 1);
+}
+END_TEST
+
+/* What was sent and cannot be recorded is not sent again meanwhile. */
+START_TEST(full_store)
+{
+    struct outbox *o = NULL;
+    start_server();
+    put(good_one("x", 0));
+    atomic_store(&full, true);
+    ck_assert(outbox_new(store, outside, NULL, &o, &err));
+    for (int i = 0; i < 6000 && atomic_load(&in_vain) < 20; i++) {
+        struct store_notice n = refusal((unsigned)i); /* something to do */
+        outbox_note(o, &n);
+        usleep(10000);
+    }
+    ck_assert_int_ge(atomic_load(&in_vain), 20);
+    atomic_store(&full, false);
+    wait_good(1);
+    for (int i = 0; i < 6000; i++) {
+        struct store_notice got[1];
+        size_t n;
+        ck_assert(store_notices(store, "mdm", 0, got, 1, &n, &err));
+        if (n == 0 || strcmp(got[0].event, "issued") != 0)
+            break;
+        usleep(10000);
+    }
+    stop_server(o);
+    ck_assert_int_eq(atomic_load(&good), 1);
+}
+END_TEST
+
+/* The last webhook was taken out of the configuration: what waits is given up all the same. */
+START_TEST(nobody_to_tell)
+{
+    struct outbox *o = NULL;
+    struct store_notice old = good_one("x", 7);
+    bool held;
+    old.created_at = time(NULL) - OUTBOX_GIVE_UP - 10;
+    put(old);
+    put(good_one("y", 8));
+    ck_assert(outbox_new(store, NULL, NULL, &o, &err));
+    wait_until(1);
+    outbox_stop(o);
+    outbox_free(o);
+    ck_assert(store_notice_holds(store, 7, &held, &err));
+    ck_assert(!held);
+    ck_assert(store_notice_holds(store, 8, &held, &err));
+    ck_assert(held);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("outbox");
@@ -109,6 +320,11 @@ int main(void)
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, kept);
     tcase_add_test(c, no_room);
+    tcase_add_test(c, behind_many);
+    tcase_add_test(c, behind_the_same);
+    tcase_add_test(c, unwanted);
+    tcase_add_test(c, full_store);
+    tcase_add_test(c, nobody_to_tell);
     suite_add_tcase(s, c);
     return check_main(s);
 }

@@ -26,7 +26,9 @@ static uint64_t put(struct store_notice n)
 static size_t list(const char *target, struct store_notice out[4])
 {
     size_t n = 0;
-    ck_assert_msg(store_notices(st, target, out, 4, &n, &err), "%s", err.text);
+    ck_assert_msg(store_notices(st, target, 0, out, 4, &n, &err), "%s", err.text);
+    for (size_t i = 0; i < n; i++)
+        ck_assert_msg(store_notice_body(st, &out[i], &err), "%s", err.text);
     return n;
 }
 
@@ -68,6 +70,17 @@ START_TEST(in_order)
     ck_assert_str_eq(got[0].about, "x");
     ck_assert_uint_eq(got[0].body.n, strlen("{\"event\":\"issued\"}"));
     forget(got, 2);
+    size_t n = 0;
+    ck_assert(store_notices(st, "mdm", a, got, 4, &n, &err));
+    ck_assert_uint_eq(n, 1);
+    ck_assert_uint_eq(got[0].id, b);
+    ck_assert_ptr_null(got[0].body.p);
+    ck_assert(store_notices(st, "mdm", b, got, 4, &n, &err));
+    ck_assert_uint_eq(n, 0);
+    got[0] = (struct store_notice){.id = 99, .target = "mdm"};
+    ck_assert(!store_notice_body(st, &got[0], &err));
+    ck_assert_int_eq(err.kind, ERR_NOT_FOUND);
+    err_clear(&err);
     ck_assert_uint_eq(list("md", got), 1);
     ck_assert_uint_eq(got[0].id, c);
     forget(got, 1);

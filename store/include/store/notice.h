@@ -25,8 +25,11 @@ bool store_notice_put(struct store_write *w, struct store_notice *n, struct err 
 bool store_notice_del(struct store_write *w, const struct store_notice *n, struct err *err);
 /* A try failed: tries, next_at and failure of `n` are kept; ERR_NOT_FOUND. */
 bool store_notice_failed(struct store_write *w, const struct store_notice *n, struct err *err);
-/* Up to `cap` of one target, those that wait longest first; each is owned then. */
-bool store_notices(struct store *s, const char *target, struct store_notice *out, size_t cap, size_t *n, struct err *err);
+/* Up to `cap` of one target with numbers above `after`, those that wait longest first; without their bodies. */
+bool store_notices(struct store *s, const char *target, uint64_t after, struct store_notice *out, size_t cap, size_t *n,
+                   struct err *err);
+/* One of them with its body, as it is now; owned then.  ERR_NOT_FOUND. */
+bool store_notice_body(struct store *s, struct store_notice *n, struct err *err);
 /* The first target, by name, after `after` ("": the first of all) that has some; "": none. */
 bool store_notice_target(struct store *s, const char *after, char out[64], struct err *err);
 /* Is the certificate not to be handed out yet? */
