@@ -184,6 +184,27 @@ static bool make_hex(unsigned octets, char secret[CHALLENGE_TEXT_MAX], struct er
     return true;
 }
 
+bool challenge_secret(unsigned hex, char secret[CHALLENGE_TEXT_MAX], struct err *err)
+{
+    if (hex && (hex < CHALLENGE_HEX_MIN || hex > CHALLENGE_HEX_MAX))
+        return err_set(err, ERR_CONFIG, "a challenge in hexadecimal digits has %d to %d octets",
+                       CHALLENGE_HEX_MIN, CHALLENGE_HEX_MAX);
+    return hex ? make_hex(hex, secret, err) : make_groups(secret, err);
+}
+
+/* The one that was drawn before, or a new one. */
+static bool take_secret(const struct challenge_wish *w, char secret[CHALLENGE_TEXT_MAX],
+                        struct err *err)
+{
+    if (!w->secret)
+        return challenge_secret(w->hex, secret, err);
+    size_t n = strlen(w->secret);
+    if (n == 0 || n >= CHALLENGE_TEXT_MAX)
+        return err_set(err, ERR_CONFIG, "this is no challenge of ours");
+    memcpy(secret, w->secret, n + 1);
+    return true;
+}
+
 /* A wish that the record cannot hold whole is refused: half a binding would bind something else. */
 static bool keep_text(char *to, size_t cap, const char *what, const char *text, struct err *err)
 {
@@ -198,9 +219,6 @@ static bool fill(struct store_challenge *c, const struct challenge_wish *w, stru
 {
     if (w->ttl < 0)
         return err_set(err, ERR_CONFIG, "a challenge cannot expire before it is made");
-    if (w->hex && (w->hex < CHALLENGE_HEX_MIN || w->hex > CHALLENGE_HEX_MAX))
-        return err_set(err, ERR_CONFIG, "a challenge in hexadecimal digits has %d to %d octets",
-                       CHALLENGE_HEX_MIN, CHALLENGE_HEX_MAX);
     c->created_at = w->now;
     c->expires_at = w->ttl ? w->now + w->ttl : 0;
     c->uses = w->uses;
@@ -228,9 +246,10 @@ bool challenge_add(struct store_write *write, const struct challenge_key *k,
     bool put = false;
     for (int i = 0; i < ID_TRIES && !put; i++) {
         struct err why = {0};
-        if (!(w->hex ? make_hex(w->hex, text, err) : make_groups(text, err)) ||
-            !token_id("chl_", c.id, err))
+        if (!take_secret(w, text, err) || !token_id("chl_", c.id, err)) {
+            OPENSSL_cleanse(text, sizeof text);
             return false;
+        }
         challenge_hash(k, view_str(text), c.hash);
         put = store_challenge_put(write, &c, &why);
         if (!put && why.kind != ERR_EXISTS) {
@@ -239,8 +258,10 @@ bool challenge_add(struct store_write *write, const struct challenge_key *k,
             return false;
         }
     }
-    if (!put)
+    if (!put) {
+        OPENSSL_cleanse(text, sizeof text);
         return err_set(err, ERR_BUSY, "no free id for a challenge after %d tries", ID_TRIES);
+    }
     struct store_audit audit;
     audit_fill(&audit, w->now, "challenge.created", c.created_by, c.id,
                "%s%s%.250s%s%s uses=%u%s%s%s%s", c.endpoint, *c.subject ? " subject=" : "",

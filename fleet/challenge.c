@@ -247,6 +247,7 @@ static bool make(const struct fleet *f, struct store_write *w,
                                       .created_by = f->actor,
                                       .device = c->device.id,
                                       .policy = c->policy.id,
+                                      .secret = wish->secret,
                                       .hex = wish->hex,
                                       .now = f->now};
     if (!challenge_add(w, f->key, &w2, c->secret, &c->record, err))

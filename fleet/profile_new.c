@@ -15,12 +15,12 @@
 #define SECRET_MAX 2049
 #define URL_TEXT_MAX 512
 
-/* Everything that a wish borrows from while the file is made. */
+/* What a file is made of, and everything that it borrows from. */
 struct making {
     const struct fleet *f;
     const struct fleet_profile_wish *wish;
     const struct config_endpoint *endpoint;
-    struct store_write *w;
+    struct profile_wish facts;
     struct name subject; /* owned */
     struct san san;      /* owned */
     struct eku eku;
@@ -85,8 +85,9 @@ static const struct authority *authority_of(struct making *m, struct err *err)
 }
 
 /* Nothing that comes over the network is told to devices as something to trust. */
-static bool put_upstream(struct making *m, struct profile_wish *w, struct err *err)
+static bool put_upstream(struct making *m, struct err *err)
 {
+    struct profile_wish *w = &m->facts;
     const struct config_upstream *u = config_upstream_by_name(m->f->config, m->endpoint->upstream);
     struct buf bytes = {0};
     if (!u || !u->ca_certificate[0])
@@ -102,10 +103,11 @@ static bool put_upstream(struct making *m, struct profile_wish *w, struct err *e
     return ok;
 }
 
-static bool put_authority(struct making *m, struct profile_wish *w, struct err *err)
+static bool put_authority(struct making *m, struct err *err)
 {
+    struct profile_wish *w = &m->facts;
     if (m->endpoint->upstream[0])
-        return put_upstream(m, w, err);
+        return put_upstream(m, err);
     const struct authority *a = authority_of(m, err);
     if (!a)
         return false;
@@ -115,9 +117,9 @@ static bool put_authority(struct making *m, struct profile_wish *w, struct err *
     return true;
 }
 
-static bool put_key(const struct store_policy *p, struct making *m, struct profile_wish *w,
-                    struct err *err)
+static bool put_key(const struct store_policy *p, struct making *m, struct err *err)
 {
+    struct profile_wish *w = &m->facts;
     char names[sizeof p->eku];
     w->key_type = strcmp(p->key_type, "ec") == 0 ? KEY_EC : KEY_RSA;
     w->key_bits = p->key_size;
@@ -171,6 +173,45 @@ static bool jamf_names(struct making *m, const struct store_policy *p, struct er
     return fleet_names_build(p->subject, p->san, &v, &m->subject, &m->san, err);
 }
 
+/* ---- the file ---- */
+
+/* All but the challenge. */
+static bool put_facts(struct making *m, const struct fleet_profile *p, struct err *err)
+{
+    const struct config_profiles *set = &m->f->config->profiles;
+    m->facts = (struct profile_wish){.kind = m->wish->kind,
+                                     .url = m->url,
+                                     .ca_identifier = "",
+                                     .subject = &m->subject,
+                                     .san = &m->san,
+                                     .retries = p->policy.retries,
+                                     .retry_delay = p->policy.retry_delay,
+                                     .device_id = p->device.id,
+                                     .device_name = p->device.name,
+                                     .policy_id = p->policy.id,
+                                     .policy_name = p->policy.name,
+                                     .organization = set->organization,
+                                     .prefix = set->identifier};
+    return put_authority(m, err) && put_key(&p->policy, m, err);
+}
+
+static bool build(struct making *m, struct fleet_profile *p, struct err *err)
+{
+    m->facts.challenge = m->secret[0] ? m->secret : NULL;
+    return profile_build(&m->facts, m->is_signed ? &m->signer : NULL, &p->file, err);
+}
+
+/* Could there be a file, if it had a challenge? */
+static bool try_build(const struct making *m, struct err *err)
+{
+    struct profile_wish w = m->facts;
+    struct profile_file file = {.media_type = ""};
+    w.challenge = "0123456789ABCDEF";
+    bool ok = profile_build(&w, NULL, &file, err);
+    profile_file_clear(&file);
+    return ok;
+}
+
 /* ---- challenges ---- */
 
 static bool static_challenge(struct making *m, struct err *err)
@@ -197,66 +238,50 @@ static bool upstream_challenge(struct making *m, const struct store_policy *p, s
     return m->wish->fetch(m->wish->ctx, m->endpoint->upstream, m->secret, sizeof m->secret, err);
 }
 
-static bool own_challenge(struct making *m, struct fleet_profile *p, struct err *err)
-{
-    const struct fleet_challenge_wish wish = {
-        .device = p->device.id, .policy = p->policy.id, .ttl = m->wish->ttl};
-    struct fleet_challenge c = {.secret = ""};
-    if (!fleet_challenge_add(m->f, m->w, &wish, &c, err))
-        return false;
-    snprintf(m->secret, sizeof m->secret, "%s", c.secret);
-    memcpy(p->challenge, c.record.id, sizeof p->challenge);
-    p->expires_at = c.record.expires_at;
-    fleet_challenge_wipe(&c);
-    return true;
-}
-
+/* Those of an upstream are few, and each that is fetched is gone. */
 static bool put_challenge(struct making *m, struct fleet_profile *p, struct err *err)
 {
     switch (p->policy.challenge) {
     case POLICY_ONE_TIME:
-        return own_challenge(m, p, err);
+        return challenge_secret(0, m->secret, err);
     case POLICY_STATIC:
         return static_challenge(m, err);
     case POLICY_UPSTREAM:
-        return upstream_challenge(m, &p->policy, err);
+        return try_build(m, err) && upstream_challenge(m, &p->policy, err);
     case POLICY_NONE:
         break;
     }
     return true;
 }
 
-/* ---- the whole ---- */
-
-static bool build(struct making *m, struct fleet_profile *p, struct err *err)
+/* Of the secret that is in the file. */
+static bool own_challenge(struct making *m, struct store_write *w, struct fleet_profile *p,
+                          struct err *err)
 {
-    const struct config_profiles *set = &m->f->config->profiles;
-    struct profile_wish w = {.kind = m->wish->kind,
-                             .url = m->url,
-                             .ca_identifier = "",
-                             .subject = &m->subject,
-                             .san = &m->san,
-                             .challenge = m->secret[0] ? m->secret : NULL,
-                             .retries = p->policy.retries,
-                             .retry_delay = p->policy.retry_delay,
-                             .device_id = p->device.id,
-                             .device_name = p->device.name,
-                             .policy_id = p->policy.id,
-                             .policy_name = p->policy.name,
-                             .organization = set->organization,
-                             .prefix = set->identifier};
-    return put_authority(m, &w, err) && put_key(&p->policy, m, &w, err) &&
-           profile_build(&w, m->is_signed ? &m->signer : NULL, &p->file, err);
+    const struct fleet_challenge_wish wish = {
+        .device = p->device.id, .policy = p->policy.id, .ttl = m->wish->ttl, .secret = m->secret};
+    struct fleet_challenge c = {.secret = ""};
+    if (!fleet_challenge_add(m->f, w, &wish, &c, err))
+        return false;
+    bool same = c.device.version == p->device.version && c.policy.version == p->policy.version;
+    memcpy(p->challenge, c.record.id, sizeof p->challenge);
+    p->expires_at = c.record.expires_at;
+    fleet_challenge_wipe(&c);
+    return same || err_set(err, ERR_CONFLICT, "device %.64s or policy %.64s was changed meanwhile",
+                           p->device.name, p->policy.name);
 }
 
-static bool audit(const struct making *m, const struct fleet_profile *p, struct err *err)
+/* ---- the whole ---- */
+
+static bool audit(const struct making *m, struct store_write *w, const struct fleet_profile *p,
+                  struct err *err)
 {
     static const char *const challenges[] = {[POLICY_ONE_TIME] = "challenge",
                                              [POLICY_STATIC] = "the endpoint's static challenge",
                                              [POLICY_UPSTREAM] = "a challenge of the upstream",
                                              [POLICY_NONE] = "no challenge"};
     const char *object = p->device.id[0] ? p->device.id : p->policy.id;
-    return fleet_audit(m->f, m->w, err, "profile.new", object, "%s by policy %s (%s), %s%s%s",
+    return fleet_audit(m->f, w, err, "profile.new", object, "%s by policy %s (%s), %s%s%s",
                        profile_kind_name(m->wish->kind), p->policy.id, p->policy.name,
                        challenges[p->policy.challenge], p->challenge[0] ? " " : "", p->challenge);
 }
@@ -278,26 +303,29 @@ static bool prepare(struct making *m, struct fleet_profile *p, struct err *err)
         return false;
     return find_endpoint(m, &p->policy, err) && open_signer(m, err) &&
            (device ? fleet_names_parts(m->f, &p->policy, &p->device, &m->subject, &m->san, err)
-                   : jamf_names(m, &p->policy, err));
+                   : jamf_names(m, &p->policy, err)) &&
+           put_facts(m, p, err);
 }
 
+/* That the file is handed out, with the challenge that it holds. */
+static bool keep(struct making *m, struct fleet_profile *p, struct err *err)
+{
+    struct store_write *w = NULL;
+    bool own = profile_kind_has_device(m->wish->kind) && p->policy.challenge == POLICY_ONE_TIME;
+    return store_write_begin(m->f->store, &w, err) &&
+           fleet_finish(w, (!own || own_challenge(m, w, p, err)) && audit(m, w, p, err), err);
+}
+
+/* Files are read, upstreams asked and signatures made before the write begins, which holds up
+ * everybody else. */
 bool fleet_profile_new(const struct fleet *f, const struct fleet_profile_wish *wish,
                        struct fleet_profile *out, struct err *err)
 {
     struct fleet_profile p = {.file = {.media_type = ""}};
     struct making m = {.f = f, .wish = wish};
     bool device = profile_kind_has_device(wish->kind);
-    bool ok = prepare(&m, &p, err);
-    /* The upstream is asked before the write begins, which holds up everybody else. */
-    if (ok && device && p.policy.challenge != POLICY_ONE_TIME)
-        ok = put_challenge(&m, &p, err);
-    if (ok)
-        ok = store_write_begin(f->store, &m.w, err) &&
-             fleet_finish(
-                 m.w,
-                 (!device || p.policy.challenge != POLICY_ONE_TIME || put_challenge(&m, &p, err)) &&
-                     build(&m, &p, err) && audit(&m, &p, err),
-                 err);
+    bool ok = prepare(&m, &p, err) && (!device || put_challenge(&m, &p, err)) &&
+              build(&m, &p, err) && keep(&m, &p, err);
     making_clear(&m);
     if (ok)
         *out = p;

@@ -4,6 +4,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <openssl/crypto.h>
 
@@ -284,7 +285,7 @@ static bool strongswan_script(const struct profile_wish *w, const char *subject,
            strongswan_request(w, subject, out, err) &&
            line(out, err, "trap 'rm -f challenge.opt certificate.new' EXIT") &&
            (!w->challenge ||
-            put_secret("--password\\ ", w->challenge, "", "challenge.opt", out, err)) &&
+            put_secret("--password\\ \\\"", w->challenge, "\\\"", "challenge.opt", out, err)) &&
            line(out, err, "if [ -e ra-1.der ]; then # one signs, the other decrypts") &&
            line(out, err, "    enrol ra.der ra-1.der || enrol ra-1.der ra.der") &&
            line(out, err, "elif [ -e ra.der ]; then") &&
@@ -293,6 +294,7 @@ static bool strongswan_script(const struct profile_wish *w, const char *subject,
            line(out, err, "mv certificate.new certificate.der");
 }
 
+/* In its file of options a quotation mark ends what another began, and nothing stands for one. */
 bool profile_write_strongswan(const struct profile_wish *w, struct buf *out, struct err *err)
 {
     static const struct label labels[] = {{"CN", "CN"},
@@ -310,6 +312,8 @@ bool profile_write_strongswan(const struct profile_wish *w, struct buf *out, str
                                           {"serialNumber", "serialNumber"},
                                           {"emailAddress", "E"},
                                           {NULL, NULL}};
+    if (w->challenge && strchr(w->challenge, '"'))
+        return profile_unfit(w, err, "the character '\"' in the challenge");
     return put_script(w, labels, ", ", strongswan_script, out, err);
 }
 

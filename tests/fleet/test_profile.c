@@ -403,6 +403,7 @@ START_TEST(scripts_say_all_of_it)
     ck_assert_ptr_nonnull(strstr((char *)f.content.p, "--san 'ipad-0113.example.org' "));
     ck_assert_ptr_nonnull(strstr((char *)f.content.p, "--size 2048 "));
     ck_assert_ptr_null(strstr((char *)f.content.p, "Anna"));
+    ck_assert_ptr_nonnull(strstr((char *)f.content.p, "printf '%s\\n' --password\\ \\\"'7QK4-M2XH-9RTD-VN3A'\\\" >challenge.opt"));
     profile_file_clear(&f);
     f = build(PROFILE_CERTMONGER);
     ck_assert_ptr_nonnull(strstr((char *)f.content.p, "-N 'CN=it'\\''s $(reboot) `x`,O=Example' "));
@@ -426,6 +427,14 @@ START_TEST(scripts_have_no_words_for)
     wish.key_bits = 256;
     refused(PROFILE_STRONGSWAN, "P-256");
     refused(PROFILE_CERTMONGER, "P-256");
+    wish.key_type = KEY_RSA;
+    wish.key_bits = 2048;
+    san_is("DNS:a.example.org");
+    wish.challenge = "a \"word\"";
+    refused(PROFILE_STRONGSWAN, "'\"' in the challenge");
+    wish.challenge = "it's 'a # word\\";
+    struct profile_file f = build(PROFILE_STRONGSWAN);
+    profile_file_clear(&f);
 }
 END_TEST
 

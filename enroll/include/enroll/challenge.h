@@ -18,13 +18,17 @@ struct challenge_wish {
     const char *endpoint, *template_name, *subject, *san, *label, *created_by; /* NULL: none */
     const char *pool;          /* counted in it while it is open (store_challenge_pool_count); NULL: none */
     const char *device, *policy; /* ids: what is enrolled with it is theirs; NULL: none */
+    const char *secret;        /* of challenge_secret; NULL: drawn when it is stored */
     unsigned hex;              /* octets, as twice as many hexadecimal digits: 8 as NDES has them; 0: four groups of four */
     int64_t now;
 };
 #define CHALLENGE_TEXT_MAX 64
 #define CHALLENGE_HEX_MIN 8    /* octets: below this it could be guessed in its life */
 #define CHALLENGE_HEX_MAX 31
-/* Stores and returns the secret once.  80 random bits, or 8 for each octet of `hex` (a little less: no end is a B). */
+/* Draws one, which is worth nothing before it is stored.  80 random bits, or 8 for each octet of `hex` (a little less: no end
+ * is a B). */
+bool challenge_secret(unsigned hex, char secret[CHALLENGE_TEXT_MAX], struct err *err);
+/* Stores and returns the secret once. */
 bool challenge_new(struct store *s, const struct challenge_key *k, const struct challenge_wish *w,
                    char secret[CHALLENGE_TEXT_MAX], struct store_challenge *out, struct err *err);
 /* The same inside a write of the caller, for making many at once; ERR_EXISTS never leaves. */

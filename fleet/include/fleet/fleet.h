@@ -158,7 +158,8 @@ void fleet_challenge_wipe(struct fleet_challenge *c);
 struct fleet_challenge_wish {
     const char *device, *policy;
     int64_t ttl;
-    unsigned hex;                        /* as in struct challenge_wish */
+    const char *secret;                  /* as in struct challenge_wish, like the next */
+    unsigned hex;
 };
 bool fleet_challenge_new(const struct fleet *f, const struct fleet_challenge_wish *wish, struct fleet_challenge *out,
                          struct err *err);
