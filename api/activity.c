@@ -7,7 +7,7 @@
 #include "base/reason.h"
 
 #define HOUR 3600
-#define FIRST_LOOK_MOST 200000 /* attempts: some tenths of a second, once */
+#define LOOK_MOST 200000 /* attempts: some tenths of a second */
 
 /* Hour h of the clock lies in ring[h % HOURS]; what is older was replaced. */
 struct slot {
@@ -20,16 +20,19 @@ struct slot {
 struct activity {
     pthread_mutex_t lock;
     struct slot ring[ACTIVITY_HOURS];
+    uint64_t most; /* attempts that one look may read */
     uint64_t seen; /* the newest attempt that is counted */
     bool any;      /* there was a look before */
-    bool complete;
+    int64_t gap;   /* the newest hour that lacks attempts, 0: none */
 };
 
-struct activity *activity_new(void)
+struct activity *activity_new(uint64_t most)
 {
     struct activity *a = calloc(1, sizeof *a);
-    if (a)
-        pthread_mutex_init(&a->lock, NULL);
+    if (!a)
+        return NULL;
+    pthread_mutex_init(&a->lock, NULL);
+    a->most = most ? most : LOOK_MOST;
     return a;
 }
 
@@ -82,8 +85,9 @@ static bool count_one(void *ctx, const struct store_attempt *t)
     int64_t hour = t->at / HOUR;
     if (t->seq <= c->a->seen || (!c->a->any && hour < c->oldest))
         return false;
-    if (c->n == FIRST_LOOK_MOST) {
-        c->a->complete = false;
+    if (c->n == c->a->most) {
+        if (hour > c->a->gap)
+            c->a->gap = hour;
         return false;
     }
     c->n++;
@@ -130,7 +134,7 @@ static void tell_reasons(const struct activity *a, int64_t oldest, struct activi
 
 static void tell(const struct activity *a, int64_t oldest, struct activity_figures *f)
 {
-    *f = (struct activity_figures){.complete = a->complete};
+    *f = (struct activity_figures){.complete = a->gap < oldest};
     for (int64_t i = 0; i < ACTIVITY_HOURS; i++) {
         const struct slot *s = &a->ring[(oldest + i) % ACTIVITY_HOURS];
         f->hour[i].from = (oldest + i) * HOUR;
@@ -150,8 +154,6 @@ bool activity_look(struct activity *a, struct store *s, int64_t now, struct acti
     pthread_mutex_lock(&a->lock);
     struct counting c = {
         .a = a, .newest = now / HOUR, .oldest = now / HOUR - ACTIVITY_HOURS + 1, .top = a->seen};
-    if (!a->any)
-        a->complete = true;
     bool ok = store_attempt_list(s, 0, count_one, &c, err);
     if (ok) {
         a->seen = c.top;
@@ -160,6 +162,7 @@ bool activity_look(struct activity *a, struct store *s, int64_t now, struct acti
     } else { /* some are counted and some are not: from the beginning next time */
         memset(a->ring, 0, sizeof a->ring);
         a->seen = 0;
+        a->gap = 0;
         a->any = false;
     }
     pthread_mutex_unlock(&a->lock);

@@ -22,10 +22,11 @@ struct activity_figures {
     uint64_t issued, refused;                  /* of all of them */
     struct activity_reason reason[ACTIVITY_REASONS]; /* of the refused ones, most frequent first */
     size_t reason_n;
-    bool complete; /* false: there were more attempts than are looked at at once, and the oldest are not counted */
+    bool complete; /* false: there were more attempts than are looked at at once, and some in these hours are not counted */
 };
 
 struct activity;
-struct activity *activity_new(void); /* NULL when out of memory */
+/* `most`: attempts that one look may read; 0: some that take tenths of a second.  NULL when out of memory. */
+struct activity *activity_new(uint64_t most);
 void activity_free(struct activity *a); /* NULL allowed */
 bool activity_look(struct activity *a, struct store *s, int64_t now, struct activity_figures *out, struct err *err);

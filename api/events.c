@@ -124,6 +124,7 @@ const struct api_member api_event_members[] = {
 /* ---- export: one object a line ---- */
 
 #define EXPORT_MAX (8u << 20) /* octets of one answer; a Link says where it goes on */
+#define EXPORT_THIN 10 /* pages of which a filter left a part: STORE_PAGE_SCAN records each */
 
 struct export
 {
@@ -143,18 +144,20 @@ static void export_put(struct export *x, json_t *item)
 typedef bool (*page_fn)(struct export *x, const void *filter, struct store_page *page,
                         struct err *err);
 
-/* Pages until it is enough: nothing is held in between. */
+/* Pages until it is enough, found or looked through: nothing is held in between. */
 static bool export_all(struct api_call *c, const void *filter, page_fn next, struct err *err)
 {
     struct export x = {.call = c};
     char after[STORE_CURSOR_MAX];
     snprintf(after, sizeof after, "%s", c->cursor);
+    unsigned thin = 0;
     bool ok = true;
     do {
         struct store_page page = {.after = after, .limit = STORE_PAGE_MAX};
         ok = next(&x, filter, &page, err) && (!x.failed || err_memory(err));
         snprintf(after, sizeof after, "%s", ok ? page.next : "");
-    } while (ok && after[0] && x.out.n < EXPORT_MAX);
+        thin += page.items < STORE_PAGE_MAX;
+    } while (ok && after[0] && x.out.n < EXPORT_MAX && thin < EXPORT_THIN);
     if (ok && after[0])
         api_list_link(c, after);
     if (ok)

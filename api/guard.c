@@ -143,7 +143,7 @@ bool api_guard_record(struct api_state *s, const char *peer, int64_t now, uint64
 struct api_state *api_state_new(void)
 {
     struct api_state *s = calloc(1, sizeof *s);
-    if (!s || !(s->guard = api_guard_new()) || !(s->activity = activity_new())) {
+    if (!s || !(s->guard = api_guard_new()) || !(s->activity = activity_new(0))) {
         if (s)
             api_guard_free(s->guard);
         free(s);

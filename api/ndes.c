@@ -55,12 +55,15 @@ static bool matches(const struct api_world *w, const char *path)
  * audit log has the rest. */
 static bool note_forbidden(struct api_call *c, const struct config_ndes *n, struct err *err)
 {
-    uint64_t left_out;
-    char text[160];
+    uint64_t left_out = 0;
+    char text[200], more[64] = "";
     snprintf(c->priv->out->code, sizeof c->priv->out->code, "role.missing");
     if (!api_guard_record(c->world->state, c->request->peer, api_now(c), &left_out))
         return true;
-    snprintf(text, sizeof text, "page %s from %s: role.missing", n->path, c->request->peer);
+    if (left_out)
+        snprintf(more, sizeof more, "; %llu others before it are not recorded",
+                 (unsigned long long)left_out);
+    snprintf(text, sizeof text, "page %s from %s: role.missing%s", n->path, c->request->peer, more);
     return enroll_note(c->world->store, "api.refused", "", text, api_by(c), api_now(c), err);
 }
 

@@ -77,7 +77,7 @@ static bool attend_checks(json_t *list, const json_t *health, const char *wanted
     return ok;
 }
 
-/* A reason that a tenth of a day's refusals, and more than a few, have. */
+/* The reason that most of a day's refusals have, if they are more than a few. */
 static bool attend_refusals(json_t *list, const struct activity_figures *f)
 {
     const struct activity_reason *r = &f->reason[0];

@@ -110,9 +110,17 @@ static bool pack(const struct api_reply *r, struct buf *out)
     return ok && buf_append(out, "", 1) && buf_append(out, r->body.p, r->body.n);
 }
 
-static const char *const kept_headers[] = {
-    "ETag",  "Location", "Retry-After", "Link", "Cache-Control", "Content-Disposition",
-    "Allow", NULL};
+static const char *const kept_headers[] = {"ETag",
+                                           "Location",
+                                           "Retry-After",
+                                           "Link",
+                                           "Cache-Control",
+                                           "Content-Disposition",
+                                           "Allow",
+                                           "X-Challenge-Id",
+                                           "X-Challenge-Expires",
+                                           "X-Warning",
+                                           NULL};
 
 static const char *take(struct view *rest)
 {

@@ -28,8 +28,9 @@ static const struct config_endpoint *endpoint_of(struct loader *l, const config_
     return NULL;
 }
 
-static void check_one_time(struct loader *l, const config_setting_t *at, const char *label,
-                           const struct config_endpoint *e)
+/* False after a complaint. */
+static bool check_ours(struct loader *l, const config_setting_t *at, const char *label,
+                       const struct config_endpoint *e)
 {
     if (e->upstream[0])
         config_mistake(
@@ -37,7 +38,13 @@ static void check_one_time(struct loader *l, const config_setting_t *at, const c
             "%s: endpoint \"%s\" hands everything on to an upstream, which knows none of our "
             "challenges",
             label, e->path);
-    else if (!(e->challenges & CHALLENGE_ONE_TIME))
+    return !e->upstream[0];
+}
+
+static void check_one_time(struct loader *l, const config_setting_t *at, const char *label,
+                           const struct config_endpoint *e)
+{
+    if (check_ours(l, at, label, e) && !(e->challenges & CHALLENGE_ONE_TIME))
         config_mistake(l, config_at(at, "endpoint"),
                        "%s: endpoint \"%s\" takes no one-time challenges", label, e->path);
 }
@@ -56,6 +63,8 @@ static void check_single(struct loader *l, const config_setting_t *at, const cha
 {
     struct buf secret = {0};
     struct err err = {0};
+    if (!check_ours(l, at, label, e))
+        return;
     if (!(e->challenges & CHALLENGE_STATIC))
         config_mistake(l, config_at(at, "single_password"),
                        "%s: single_password needs challenge = \"static\" at endpoint \"%s\"", label,

@@ -325,6 +325,12 @@ START_TEST(an_auditor_sees_why)
     ck_assert_uint_eq(made(), 0);
     ck_assert_str_eq(reply.code, "role.missing");
     ck_assert_uint_eq(audited("api.refused", "role.missing"), 1);
+    for (int i = 1; i < 12; i++) /* of which the log has 10 a minute */
+        get(PAGE);
+    at += 60;
+    get(PAGE);
+    ck_assert_uint_eq(audited("api.refused", "role.missing"), 11);
+    ck_assert_uint_eq(audited("api.refused", "2 others before it are not recorded"), 1);
 }
 END_TEST
 

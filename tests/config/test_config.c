@@ -569,6 +569,16 @@ START_TEST(a_relay_knows_no_challenge_of_ours)
     ck_assert_msg(strstr(told, "ndes page \"/certsrv/mscep_admin\": endpoint \"/relay\" hands "
                                "everything on to an upstream, which knows none of our challenges\n"),
                   "%s", told);
+    told_n = 0;
+    told[0] = 0;
+    write_file("keys/static-challenge", "8CE317021F690069\n", 0600);
+    snprintf(text, sizeof text,
+             "%s" API "ndes = ( { endpoint = \"/relay\"; single_password = true; } );\n",
+             relay_text("ndes", "challenge = \"static\"; static_challenge_file = \"keys/static-challenge\";"));
+    ck_assert_ptr_null(load(text));
+    ck_assert_msg(strstr(told, "ndes page \"/certsrv/mscep_admin\": endpoint \"/relay\" hands "
+                               "everything on to an upstream, which knows none of our challenges\n"),
+                  "%s", told);
 }
 END_TEST
 
