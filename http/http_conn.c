@@ -27,6 +27,11 @@
 #define LOOK_PART 64
 /* With too much kept, requests up to this size are let be: all that devices usually send. */
 #define USUAL_REQUEST 16384
+/* TLS handshakes, each with a signature on the loop: so many at once and so many a second.  While
+ * there are none left nobody new is accepted; how often that is looked at, and told. */
+#define HANDSHAKES 100
+#define HANDSHAKES_LOOK_MS 50
+#define HANDSHAKES_TELL_MS 60000
 /* Of chunk sizes and trailers. */
 #define INPUT_SLACK 65536
 /* So large a part of them at each look: a flood of new ones is not faster than that for long. */
@@ -57,7 +62,7 @@ static void update_listener(struct http_conns *c)
 {
     if (!c->listener)
         return;
-    if (c->full || c->paused)
+    if (c->full || c->paused || c->handshakes_wait)
         evconnlistener_disable(c->listener);
     else
         evconnlistener_enable(c->listener);
@@ -296,6 +301,50 @@ static void on_resume(evutil_socket_t fd, short what, void *ctx)
     update_listener(c);
 }
 
+/* ---- handshakes ---- */
+
+static void gain_handshakes(struct http_conns *c, int64_t now)
+{
+    int64_t gained = (now - c->handshakes_since) * HANDSHAKES / 1000;
+    c->handshakes_since += gained * 1000 / HANDSHAKES;
+    c->handshakes = gained < HANDSHAKES - c->handshakes ? c->handshakes + (int)gained : HANDSHAKES;
+}
+
+static void tell_handshakes(struct http_conns *c, int64_t now)
+{
+    if (c->handshakes_told && now - c->handshakes_told < HANDSHAKES_TELL_MS)
+        return;
+    c->handshakes_told = now;
+    log_event(c->log, LOG_LEVEL_NOTICE, "http.handshakes",
+              "more than %d TLS handshakes came in a second: new connections wait for their turn",
+              HANDSHAKES);
+}
+
+/* Those that are accepted already have theirs, so that there may be less than none left. */
+void http_conn_handshake(struct http_conns *c)
+{
+    struct timeval again = {0, HANDSHAKES_LOOK_MS * 1000};
+    int64_t now = now_ms();
+    gain_handshakes(c, now);
+    if (--c->handshakes > 0 || c->handshakes_wait)
+        return;
+    tell_handshakes(c, now);
+    c->handshakes_wait = true;
+    update_listener(c);
+    event_add(c->handshake, &again);
+}
+
+static void on_handshake(evutil_socket_t fd, short what, void *ctx)
+{
+    struct http_conns *c = ctx;
+    gain_handshakes(c, now_ms());
+    if (c->handshakes <= 0)
+        return;
+    c->handshakes_wait = false;
+    event_del(c->handshake);
+    update_listener(c);
+}
+
 struct owner_search {
     const struct evconnlistener *listener;
     struct http_conns *found;
@@ -361,7 +410,8 @@ bool http_conns_init(struct http_conns *c, struct event_base *base, const struct
     c->reap = event_new(base, -1, 0, on_reap, c);
     c->room = event_new(base, -1, EV_PERSIST, on_room, c);
     c->resume = event_new(base, -1, 0, on_resume, c);
-    if (!c->sweep || !c->reap || !c->room || !c->resume || event_add(c->sweep, &period) != 0)
+    c->handshake = event_new(base, -1, EV_PERSIST, on_handshake, c);
+    if (!c->sweep || !c->reap || !c->room || !c->resume || !c->handshake || event_add(c->sweep, &period) != 0)
         return err_memory(err);
     return true;
 }
@@ -370,7 +420,7 @@ void http_conns_clear(struct http_conns *c)
 {
     while (!TAILQ_EMPTY(&c->all))
         forget(TAILQ_FIRST(&c->all));
-    struct event **events[] = {&c->sweep, &c->reap, &c->room, &c->resume};
+    struct event **events[] = {&c->sweep, &c->reap, &c->room, &c->resume, &c->handshake};
     for (size_t i = 0; i < sizeof events / sizeof *events; i++) {
         if (*events[i])
             event_free(*events[i]);
@@ -480,7 +530,7 @@ struct bufferevent *http_conn_new(struct event_base *base, void *conns)
 {
     struct http_conns *owner = conns;
     struct bufferevent *bev = owner->tls
-                                  ? http_tls_bufferevent(base, owner->tls)
+                                  ? http_tls_bufferevent(base, owner->tls, owner)
                                   : bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
     struct http_conn *c = calloc(1, sizeof *c);
     if (!bev || !c || !evbuffer_add_cb(bufferevent_get_input(bev), on_input, c) ||

@@ -254,6 +254,32 @@ class Limits(Api):
 
 
 
+class Flood(Api):
+    def test_handshakes(self):
+        """Each takes a signature on the loop that serves devices: 100 at once, and 100 a second.  None is refused."""
+        a_thread, threads, done, context = 50, 10, [], self.context()
+
+        def flood():
+            for _ in range(a_thread):
+                with socket.create_connection(("127.0.0.1", self.port), 60) as s, context.wrap_socket(s, server_hostname="localhost"):
+                    done.append(time.monotonic())
+
+        began = time.monotonic()
+        flooders = [threading.Thread(target=flood) for _ in range(threads)]
+        [t.start() for t in flooders]
+        base = os.path.join(self.dir, "honest")
+        challenge = self.a.ctl("challenge", "new", "-q").stdout
+        run(SCEPCTL, "client", "enrol", self.a.url + "/scep", "--subject", "CN=honest", "--key", base + ".key", "--out", base + ".pem",
+            "--challenge-file", "-", input=challenge)
+        [t.join() for t in flooders]
+        self.assertEqual(len(done), a_thread * threads)
+        for n, at in enumerate(sorted(done)):
+            # those that were accepted while there were some left, one of each thread, are let be
+            self.assertLessEqual(n + 1, 100 + threads + 100 * (at - began + 0.1))
+        self.assertEqual(self.a.log_text().count("event=http.handshakes"), 1)
+        self.assertEqual(self.ask("GET", "/api/v1/session", token=self.token)[0], 200)
+
+
 class Guessing(Api):
     def test_guessing(self):
         c = self.connect()
