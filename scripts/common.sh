@@ -99,14 +99,16 @@ need_browser()
 {
     local lock=tests/console/package-lock.json dir
     dir=${XDG_CACHE_HOME:-$HOME/.cache}/scepd/browser-$(sha256sum "$lock" | cut -c1-16)
-    if [ -d "$dir/node_modules/playwright-core" ] && [ -d "$dir/node_modules/axe-core" ]; then
+    if ls -d "$dir"/node_modules/{playwright-core,axe-core,typescript} >/dev/null 2>&1; then
         echo "already in $dir"
         return
     fi
     command -v npm >/dev/null || need_packages npm >/dev/null
-    mkdir -p "$dir"
-    cp tests/console/package.json "$lock" "$dir/"
-    (cd "$dir" && npm ci --ignore-scripts --no-audit --no-fund --silent >&2) || die "npm could not install the modules of $lock." \
+    rm -rf "$dir" "$dir.new"
+    mkdir -p "$dir.new"
+    cp tests/console/package.json "$lock" "$dir.new/"
+    (cd "$dir.new" && npm ci --ignore-scripts --no-audit --no-fund --silent >&2) || die "npm could not install the modules of $lock." \
         "fix: check the network and npm's configuration."
+    mv -T "$dir.new" "$dir" # whole, or not there
     echo "installed in $dir"
 }

@@ -485,6 +485,48 @@ await step("a blank may be typed in a search", async () => {
   await row("two words").waitFor();
 });
 
+// ---- every dialog ----
+
+await step("axe-core finds nothing in any dialog", async () => {
+  const enrol = (/** @type {string} */ end, /** @type {string} */ name, /** @type {string} */ input) => ctlTry(["client", "enrol", world.scep + end, "--subject", "CN=" + name,
+    "--key", file(name + ".key"), "--out", file(name + ".pem"), "--wait", "0s", "--challenge-file", "-"], input);
+  enrol("/scep/manual", "waits", "");
+  const r = enrol("/scep", "held", ctl("challenge", "new").split("\n")[0] + "\n");
+  assert.equal(r.status, 0, r.stderr);
+  const serial = json("cert", "list", "--search", "CN=held")[0].serial, isolated = json("device", "list", "--state", "isolated")[0].id;
+  const group = json("group", "list", "--search", "many-group-1").find((g) => g.name === "many-group-1").id;
+  thingPages.push("/groups/" + group);
+  const look = async (/** @type {string} */ to, /** @type {(string | RegExp)[]} */ ...buttons) => {
+    await visit(page, to);
+    for (const name of buttons) {
+      await page.locator("main").getByRole("button", { name, exact: typeof name === "string" }).first().click();
+      await accessible(page, `${name} on ${to}`);
+      assert.equal(await dialog().count(), 1, `${name} on ${to}`);
+      await page.keyboard.press("Escape");
+      await dialog().waitFor({ state: "detached" });
+    }
+  };
+  await look("/devices", "New device");
+  await look(thingPages[0], "Edit", "Isolate…", "Retire…", "New challenge", "New profile");
+  await look("/devices/" + isolated, "Release…");
+  await look("/policies", "New group");
+  await look(thingPages[1], "Edit", /^Unassign /, "Remove…");
+  await look("/groups/" + group, /^Take out/, "Remove…");
+  await look("/requests/" + json("request", "list", "--state", "pending")[0].id, /^Approve/, /^Deny/);
+  await look("/certificates/" + serial, "Revoke…");
+  ctl("cert", "revoke", serial, "--reason", "hold", "--yes");
+  await look("/certificates/" + serial, "Release…");
+  await look("/challenges", /^Revoke chl_/);
+  await look("/account", "New token", /^Revoke .*…$/);
+  await look("/admins", "New administrator", /^New token for/, /^Disable .*…$/);
+  await button(/^New token for/).first().click();
+  await dialog().getByLabel("Label").fill("a program");
+  await button("Make the token", dialog()).click();
+  await dialog().getByText("It is shown this once.").waitFor();
+  await accessible(page, "the dialog with a token");
+  await button("Done", dialog()).click();
+});
+
 // ---- every page: both themes, narrow, with forced colours ----
 
 await step("axe-core finds nothing on any page, in both themes", async () => {

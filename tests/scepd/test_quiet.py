@@ -24,7 +24,7 @@ class Quiet(unittest.TestCase):
         # who is traced cannot look for leaks: the sanitizer would end with that
         a = Authority(edit=edit, env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"})
         self.addCleanup(a.close)
-        a.start(before=(need("strace"), "-D", "-f", "-e", "trace=connect,sendto,sendmsg", "-e", "signal=none", "-o", self.trace))
+        a.start(before=(need("strace"), "-D", "-f", "-e", "trace=connect,sendto,sendmsg,sendmmsg", "-e", "signal=none", "-o", self.trace))
         run(SCEPCTL, "client", "enrol", a.url + endpoint, "--subject", "CN=quiet", "--key", os.path.join(self.dir, "q.key"), "--out",
             os.path.join(self.dir, "q.pem"), "--challenge-file", "-", input=a.challenge() if challenge else "", env=a.env)
         a.ctl("cert", "revoke", a.json("cert", "list")[0]["serial"], "--yes")
@@ -38,7 +38,7 @@ class Quiet(unittest.TestCase):
         with open(self.trace) as f:
             text = f.read()
         self.assertIn("sendmsg(", text)  # strace has seen what the processes say to each other
-        return set(re.findall(r"\b(?:connect|sendto)\(\d+, .*sin6?_port=htons\((\d+)\)", text))
+        return set(re.findall(r"sin6?_port=htons\((\d+)\)", text))  # of whichever of those calls
 
     def test_without(self):
         self.assertEqual(self.connections("/scep"), set())

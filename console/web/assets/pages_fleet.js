@@ -99,7 +99,7 @@ export function Device({ id, can }) {
         <button type="button" onClick=${() => set("challenge")}>New challenge</button>`}
       ${may && html`<button type="button" onClick=${() => set("edit")}>Edit</button>`}
       ${may && d.state === "active" && html`<button type="button" onClick=${() => set("isolate")}>Isolate…</button>`}
-      ${may && d.state === "isolated" && html`<button type="button" onClick=${() => set("release")}>Release</button>`}
+      ${may && d.state === "isolated" && html`<button type="button" onClick=${() => set("release")}>Release…</button>`}
       ${may && html`<button type="button" class="danger" onClick=${() => set("retire")}>Retire…</button>`}`}>
     <${Live} live=${live}>${() => html`
     ${refused && html`<div class="note bad"><div class="row"><span><${Icon} name="cross" />Last request refused <${Time} at=${refused.at} />: ${refused.reason_text || refused.reason}${refused.detail && html`: ${refused.detail}`}</span>
