@@ -425,13 +425,14 @@ await step("who edits what another has changed meanwhile is told", async () => {
 });
 
 await step("a long list is walked by its pages, whichever it is", async () => {
-  fs.writeFileSync(file("many.csv"), "name,groups\n" + Array.from({ length: 53 }, (_, i) => `many-${i},many-group-${i}\n`).join(""));
+  fs.writeFileSync(file("many.csv"), "name,groups\n" + Array.from({ length: 53 }, (_, i) => `many-${i},many-group-${i};everyone\n`).join(""));
   ctl("device", "import", file("many.csv"), "--policy", "corp", "--new-groups");
   for (let i = 0; i < 51; i++) {
     const r = await page.request.post(world.api + "/api/v1/tokens", { data: { label: "many-" + i }, headers: { Origin: world.api } });
     assert.equal(r.status(), 201);
   }
-  for (const [at, caption] of [["/activity?show=audit", "Activity, newest first"], ["/policies", "Groups"], [thingPages[1], "Assigned to"], ["/account", "Tokens"], ["/devices", "Devices"]]) {
+  const everyone = "/groups/" + json("group", "list", "--search", "everyone")[0].id;
+  for (const [at, caption] of [[everyone, "Members"], ["/activity?show=audit", "Activity, newest first"], ["/policies", "Groups"], [thingPages[1], "Assigned to"], ["/account", "Tokens"], ["/devices", "Devices"]]) {
     await visit(page, at);
     const names = () => page.getByRole("table", { name: caption }).getByRole("rowheader").allInnerTexts(), rows = () => page.getByRole("table", { name: caption }).locator("tbody tr");
     await rows().nth(49).waitFor();

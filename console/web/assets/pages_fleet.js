@@ -278,14 +278,13 @@ export function Group({ id, can }) {
   const [dialog, set] = useState((null)), [word, setWord] = useState("");
   const g = live.data, may = can("administrator") && g, etag = g && (g.etag || live.etag), close = () => set(null);
   const add = useAction(async () => { await call("PUT", `/groups/${enc(id)}/members/${enc(word.trim())}`, {}, { etag }); setWord(""); announce("Added"); });
-  const members = g ? g.members : [];
   return html`<${Page} title=${g ? g.name : "Group"} up=${[["/policies", "Policies"]]} actions=${may && html`<button type="button" class="danger" onClick=${() => set("remove")}>Remove…</button>`}><${Live} live=${live}>${() => html`
     <${Facts} rows=${[["Its members are", g.users ? "users, whose devices count" : "devices"], ["Note", g.note], ["Made", html`<${Time} at=${g.created_at} />`], ["Id", html`<${Mono} text=${g.id} />`]]} />
     <${Section} title="Members">${may && html`<form class="filters" onSubmit=${(e) => { e.preventDefault(); if (word.trim()) add.run(); }}>
         <${Text} label=${g.users ? "User" : "Device"} value=${word} onText=${setWord} /><button type="submit" disabled=${add.busy || !word.trim()}>Add</button></form><${Trouble} error=${add.error} />`}
-      ${members.length === 0 ? html`<p class="muted">None yet.</p>` : html`<${Table} caption="Members" rows=${members} columns=${[
+      <${List} path=${`/groups/${enc(id)}/members`} caption="Members" empty=${html`<p class="muted">None yet.</p>`} columns=${[
         { head: "Name", cell: (m) => (g.users ? html`<a href=${href("/devices", { q: m.name })}>${m.name}</a>` : html`<${Link} to=${"/devices/" + enc(m.id)}>${m.name}<//>`) },
-        { head: "", cell: (m) => may && html`<button type="button" onClick=${() => set({ member: m })}>Take out<span class="hidden"> ${m.name}</span>…</button>` }]} />`}
+        { head: "", cell: (m) => may && html`<button type="button" onClick=${() => set({ member: m })}>Take out<span class="hidden"> ${m.name}</span>…</button>` }]} />
       <p><a href=${href("/devices", { group: g.id })}>Devices of this group</a></p><//>`}<//>
     ${dialog === "remove" && html`<${Confirm} title=${"Remove the group " + g.name} verb="Remove" expect=${g.name} expectWhat="name" onClose=${close} action=${async () => {
         await call("DELETE", "/groups/" + enc(id), undefined, { etag }); go("/policies"); return true; }}><p>Devices that had a policy by this group alone lose it at once.</p><//>`}

@@ -184,7 +184,7 @@ export function List({ path, query = {}, caption, columns, idOf = (r) => r.id, e
     return () => window.removeEventListener(CHANGED, changed);
   }, []);
   useEffect(() => {
-    if (items && (shown.here !== here || shown.ids.length === 0 || Date.now() - changedAt.current < 3000)) {
+    if (items && (shown.here !== here || shown.ids.length === 0 || Date.now() - changedAt.current < 10000)) {
       setShown({ here, ids: items.map(idOf) });
       if (shown.here !== here) setPicked(new Set());
     }
