@@ -208,6 +208,8 @@ static bool waits(const struct place *p, char csr[CONFIG_PATH])
 static bool may_be_missing(const struct place *p)
 {
     char csr[CONFIG_PATH];
+    if (strcmp(p->row->section, "api") == 0)
+        return p->l->waiting;
     if (strcmp(p->row->section, "authorities") != 0 || !waits(p, csr))
         return false;
     if (!p->l->waiting && strcmp(p->row->key, "certificate") == 0)
@@ -225,7 +227,10 @@ static bool file_exists(const struct place *p, const char *path)
         int e = errno;
         if (e == ENOENT && may_be_missing(p))
             return true;
-        wrong(p, "names %s: %s", path, strerror(e));
+        wrong(p, "names %s: %s%s", path, strerror(e),
+              e == ENOENT && strcmp(p->row->section, "api") == 0
+                  ? " (scepctl ca tls --host NAME makes it)"
+                  : "");
     } else if (!S_ISREG(st.st_mode)) {
         wrong(p, "names %s: not a file", path);
     } else {

@@ -111,6 +111,8 @@ void ctl_help_verb(const struct ctl_verb *v, bool full);
 
 /* Each returns CTL_DONE, or the exit code after having told why. */
 int ctl_need_config(struct ctl *ctl);
+/* The same where files may be missing that come with an answer or that the verb makes (config_load_waiting). */
+int ctl_need_waiting_config(struct ctl *ctl);
 /* Opens the store; root becomes its owner before, so that no file in it ever belongs to root. */
 int ctl_need_store(struct ctl *ctl);
 /* The person who runs this: sudo's user, the login, the account. */

@@ -29,15 +29,6 @@ struct outside {
     struct issued_chain chain;
 };
 
-static void complain(void *ctx, const char *message)
-{
-    char clean[1800];
-    size_t *n = ctx;
-    ctl_clean(message, clean, sizeof clean);
-    fprintf(stderr, "%s\n", clean);
-    (*n)++;
-}
-
 static bool request_path(const struct config_authority *a, char out[PATH_CAP])
 {
     size_t n = strlen(a->certificate);
@@ -51,19 +42,6 @@ static bool request_path(const struct config_authority *a, char out[PATH_CAP])
 static bool is_waiting(const struct config_authority *a, char csr[PATH_CAP])
 {
     return request_path(a, csr) && access(a->certificate, F_OK) != 0 && access(csr, F_OK) == 0;
-}
-
-/* Of a configuration that may wait for certificates. */
-static int load_config(struct ctl *ctl)
-{
-    size_t problems = 0;
-    config_find(ctl->config_option, ctl->config_path);
-    if (access(ctl->config_path, R_OK))
-        return ctl_need_config(ctl); /* tells why not */
-    ctl->config = config_load_waiting(ctl->config_path, complain, &problems);
-    return ctl->config ? CTL_DONE
-                       : ctl_fail(ctl, CTL_FAILED, NULL, "%zu problem%s with the configuration",
-                                  problems, problems == 1 ? "" : "s");
 }
 
 /* The one named, else the one that waits, else the only one. */
@@ -184,7 +162,7 @@ static int print_next(struct outside *o, const struct ctl_args *a)
 int ctl_ca_csr(struct ctl *ctl, const struct ctl_args *a)
 {
     struct outside o = {.ctl = ctl};
-    int rc = load_config(ctl);
+    int rc = ctl_need_waiting_config(ctl);
     if (rc || (rc = choose(&o, a->id_n ? a->id[0] : NULL)))
         return rc;
     if (ctl_arg(a, "next"))
@@ -552,7 +530,7 @@ static int install(struct outside *o, const struct ctl_args *a)
 int ctl_ca_install(struct ctl *ctl, const struct ctl_args *a)
 {
     struct outside o = {.ctl = ctl};
-    int rc = load_config(ctl);
+    int rc = ctl_need_waiting_config(ctl);
     if (rc == CTL_DONE && (rc = choose(&o, ctl_arg(a, "authority"))) == CTL_DONE)
         rc = install(&o, a);
     outside_clear(&o);

@@ -137,6 +137,8 @@ int ctl_ca_tls(struct ctl *ctl, const struct ctl_args *a)
     if (!rc)
         rc = read_hosts(ctl, ctl_arg(a, "host"), &names);
     if (!rc)
+        rc = ctl_need_waiting_config(ctl); /* it may name what is made here */
+    if (!rc)
         rc = ctl_need_store(ctl); /* root becomes its owner: the key must be the daemon's */
     if (!rc)
         rc = ctl_one_authority(ctl, a->id_n ? a->id[0] : NULL, &authority);

@@ -38,7 +38,8 @@ static void complain(void *ctx, const char *message)
         n >= sizeof denied && strcmp(message + n - (sizeof denied - 1), denied) == 0;
 }
 
-int ctl_need_config(struct ctl *ctl)
+static int need_config(struct ctl *ctl,
+                       struct config *(*load)(const char *, config_complain, void *))
 {
     static const char as_who[] = "run it as root or as the user of scepd";
     struct complaints told = {.json = ctl->json};
@@ -53,7 +54,7 @@ int ctl_need_config(struct ctl *ctl)
                         "scepctl init makes an authority; -c FILE names a configuration elsewhere",
                         "cannot read %s: %s", ctl->config_path, strerror(e));
     }
-    ctl->config = config_load(ctl->config_path, complain, &told);
+    ctl->config = load(ctl->config_path, complain, &told);
     if (ctl->config) {
         if (ctl->verbose)
             ctl_note(ctl, "configuration %s", ctl->config_path);
@@ -62,6 +63,16 @@ int ctl_need_config(struct ctl *ctl)
     return ctl_fail(ctl, told.not_permitted ? CTL_NOT_PERMITTED : CTL_FAILED,
                     told.not_permitted ? as_who : NULL, "%zu problem%s with the configuration",
                     told.n, told.n == 1 ? "" : "s");
+}
+
+int ctl_need_config(struct ctl *ctl)
+{
+    return need_config(ctl, config_load);
+}
+
+int ctl_need_waiting_config(struct ctl *ctl)
+{
+    return need_config(ctl, config_load_waiting);
 }
 
 /* Root becomes the owner of the store before opening it: a file made by root in it would lock the

@@ -143,6 +143,21 @@ class Init(Case):
         self.assertIn('did you mean "--name"', r.stderr)
 
 
+class Tls(WithAuthority):
+    def test_the_configuration_names_the_files_already(self):
+        """Whoever writes the settings first, as manuals are read, is told what makes the files, and it makes them."""
+        with open(self.conf) as f:
+            text = f.read()
+        with open(self.conf, "w") as f:
+            f.write(re.sub(r"^api: \{[^}]*\};", 'api: { address = "0.0.0.0"; port = 8443; certificate = "keys/a.pem"; key = "keys/a.key"; };',
+                           text, flags=re.M))
+        r = self.exits(FAILED, self.ctl("challenge", "list"))
+        self.assertIn("keys/a.pem: No such file or directory (scepctl ca tls --host NAME makes it)", r.stderr)
+        self.exits(DONE, self.ctl("ca", "tls", "--host", "scepd.example.org"))
+        self.assertEqual(os.stat(self.home + "/keys/a.key").st_mode & 0o777, 0o600)
+        self.exits(DONE, self.ctl("challenge", "list"))
+
+
 class Challenges(WithAuthority):
     def test_password_alone_on_stdout(self):
         r = self.exits(DONE, self.ctl("challenge", "new"))

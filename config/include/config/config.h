@@ -199,8 +199,8 @@ typedef void (*config_complain)(void *ctx, const char *message);
 struct config *config_load(const char *file, config_complain complain, void *ctx);
 /* The same for who can tell one only: the first mistake is in `err`, and whether there are more. */
 struct config *config_load_first(const char *file, struct err *err);
-/* The same for an authority that waits for its certificate (ca/ca.csr stands where ca/ca.pem will): files that come with
- * the answer may be missing.  config_load says of such a one only that it waits. */
+/* The same for who makes what is missing: of an authority that waits for its certificate (ca/ca.csr stands where ca/ca.pem
+ * will) the files that come with the answer, and certificate and key of the API.  config_load says of the former only that it waits. */
 struct config *config_load_waiting(const char *file, config_complain complain, void *ctx);
 void config_free(struct config *c);
 /* Which file: -c, $SCEPD_CONF, $SCEPD_HOME/scepd.conf, /etc/scepd/scepd.conf. */
