@@ -15,6 +15,14 @@ const struct config_webhook *config_webhook_by_name(const struct config *c, cons
     return NULL;
 }
 
+bool config_revocations(const struct config *c)
+{
+    for (size_t i = 0; i < c->webhook_n; i++)
+        if (c->webhook[i].revocations)
+            return true;
+    return false;
+}
+
 const struct config_upstream *config_upstream_by_name(const struct config *c, const char *name)
 {
     for (size_t i = 0; i < c->upstream_n; i++)
@@ -136,8 +144,8 @@ static void check_webhook(struct loader *l, size_t i)
         check_intune(l, w, at);
         return;
     }
-    static const char *const of_intune[] = {"tenant", "client_id", "login_url", "graph_url",
-                                            "wait_for_notification"};
+    static const char *const of_intune[] = {
+        "tenant", "client_id", "login_url", "graph_url", "wait_for_notification", "revocations"};
     for (size_t k = 0; k < sizeof of_intune / sizeof *of_intune; k++)
         if (config_setting_get_member(at, of_intune[k]))
             config_mistake(l, config_at(at, of_intune[k]),

@@ -457,6 +457,8 @@ const struct setting config_schema[] = {
      "Intune: where the address of the validation service is found."},
     {"webhooks", "wait_for_notification", SETTING_BOOL, AT(config_webhook, wait_for_notification), 0, 0, NULL, "true", 0,
      "Intune: a certificate is handed out only when Intune has taken the notice of it; until then the device is told PENDING."},
+    {"webhooks", "revocations", SETTING_DURATION, AT(config_webhook, revocations), 0, DAY, NULL, "\"0s\"", 0,
+     "Intune: how often the certificates are asked for that it wants revoked; 0s: never."},
 
     {"upstreams", "name", SETTING_TEXT, AT(config_upstream, name), 1, 0, NULL, NULL, SETTING_REQUIRED,
      "Name by which endpoints refer to it."},

@@ -11,8 +11,6 @@
 
 #define INTUNE_APPLICATION "0000000a-0000-0000-c000-000000000000"
 #define INTUNE_SCOPE "https://api.manage.microsoft.com//.default"
-#define VALIDATION_SERVICE "ScepRequestValidationFEService"
-#define VALIDATION_VERSION "2018-02-20"
 
 /* A service seldom moves. */
 #define SERVICE_KEPT_US (INT64_C(24) * 3600 * 1000000)
@@ -20,6 +18,18 @@
  */
 #define TOKEN_SPARE 60
 #define TOKEN_MAX 16384
+
+/* The services of Intune that are asked, by the name that Graph has for each. */
+struct service {
+    const char *name, *version;
+};
+
+static const struct service *service_of(const struct target *t)
+{
+    static const struct service validation = {"ScepRequestValidationFEService", "2018-02-20"},
+                                connector = {"PkiConnectorFEService", "5019-05-05"};
+    return t->kind == OUTSIDE_INTUNE_QUEUE ? &connector : &validation;
+}
 
 bool intune_ready(const struct target *t, int64_t now_us)
 {
@@ -120,7 +130,7 @@ static bool question_request(struct exchange *x, struct request *out, struct err
                             .type = x->type,
                             .body = buf_view(&x->body)};
     return (out->url && uuid(id) && add_token(t, out) && add_header(out, "client-request-id", id) &&
-            add_header(out, "api-version", VALIDATION_VERSION) &&
+            add_header(out, "api-version", service_of(t)->version) &&
             add_header(out, "UserAgent", "scepd")) ||
            err_memory(err);
 }
@@ -179,21 +189,22 @@ static bool take_endpoints(struct exchange *x, json_t *answer, int64_t now_us, s
 {
     struct intune *i = &x->target->intune;
     json_t *list = json_object_get(answer, "value"), *one;
-    char validation[512] = "";
+    const char *wanted = service_of(x->target)->name;
+    char found[512] = "";
     size_t at;
     json_array_foreach(list, at, one)
     {
         const char *name = json_string_value(json_object_get(one, "providerName"));
         const char *uri = json_string_value(json_object_get(one, "uri"));
-        if (name && uri && strcmp(name, VALIDATION_SERVICE) == 0 &&
-            !service_url(x->target, uri, validation, err))
+        if (name && uri && strcmp(name, wanted) == 0 && !service_url(x->target, uri, found, err))
             return false;
     }
-    if (!validation[0])
-        return err_set(err, ERR_IO,
-                       "Graph names no " VALIDATION_SERVICE
-                       ": has the application the permission scep_challenge_provider?");
-    memcpy(i->service, validation, sizeof validation);
+    if (!found[0])
+        return err_set(
+            err, ERR_IO,
+            "Graph names no %s: has the application the permission scep_challenge_provider?",
+            wanted);
+    memcpy(i->service, found, sizeof found);
     i->service_until_us = now_us + SERVICE_KEPT_US;
     buf_wipe(&i->token); /* it was for Graph: until the next one comes nothing is ready */
     return true;

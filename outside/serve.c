@@ -10,6 +10,7 @@
 
 #include "base/text.h"
 #include "exchange.h"
+#include "outside/revocations.h"
 #include "outside/webhook.h"
 #include "sign.h"
 #include "wire.h"
@@ -193,6 +194,11 @@ static void set_login(CURL *c, const struct exchange *x)
     curl_easy_setopt(c, CURLOPT_PASSWORD, t->secret[0].n ? (const char *)t->secret[0].p : "");
 }
 
+static bool of_intune(enum outside_kind kind)
+{
+    return kind == OUTSIDE_INTUNE || kind == OUTSIDE_INTUNE_QUEUE;
+}
+
 static bool start_try(struct serving *s, struct exchange *x, struct err *err)
 {
     struct request r = {0};
@@ -200,7 +206,7 @@ static bool start_try(struct serving *s, struct exchange *x, struct err *err)
     x->too_large = false;
     x->fault[0] = '\0';
     outside_answer_clear(&x->answer);
-    bool ok = x->kind == OUTSIDE_INTUNE ? intune_request(x, &r, err) : plain_request(x, &r, err);
+    bool ok = of_intune(x->kind) ? intune_request(x, &r, err) : plain_request(x, &r, err);
     ok = ok && ((!r.post || media_type(&r)) || err_memory(err)) &&
          (add_line(&r, "Expect:") || err_memory(err));
     CURL *c = ok ? curl_easy_init() : NULL;
@@ -258,7 +264,7 @@ static bool prepare_intune(struct serving *s, struct target *t)
     if (!p)
         return false;
     p->target = t;
-    p->kind = OUTSIDE_INTUNE;
+    p->kind = t->kind;
     p->repeatable = true;
     p->stage = intune_first_stage(t, now_us());
     p->most = OUTSIDE_MAX_ANSWER;
@@ -310,7 +316,7 @@ static void end_of(struct serving *s, struct exchange *x)
 {
     if (x->stage != INTUNE_QUESTION) {
         prepared(s, x);
-    } else if (x->kind == OUTSIDE_INTUNE && !x->anew && intune_stale(x)) {
+    } else if (of_intune(x->kind) && !x->anew && intune_stale(x)) {
         x->anew = true;
         x->tries = 0;
         wait_for_intune(s, x);
@@ -336,7 +342,7 @@ static void try_or_finish(struct serving *s, struct exchange *x)
     struct err err = {0};
     if (now_us() >= x->deadline_us) {
         fail(s, x, OUTSIDE_TIMEOUT, "its time is over");
-    } else if (x->kind == OUTSIDE_INTUNE && x->stage == INTUNE_QUESTION &&
+    } else if (of_intune(x->kind) && x->stage == INTUNE_QUESTION &&
                !intune_ready(x->target, now_us())) {
         wait_for_intune(s, x);
     } else if (!start_try(s, x, &err)) {
@@ -422,13 +428,20 @@ static bool copy_text(struct view v, char **out)
 /* What stands behind the address of the configuration leads to no other host and no other page. */
 static bool suffix_good(const struct wire_question *q)
 {
-    static const char *const intune[] = {INTUNE_VALIDATE, INTUNE_SUCCESS, INTUNE_FAILURE};
+    static const struct {
+        enum outside_kind kind;
+        const char *suffix;
+    } intune[] = {{OUTSIDE_INTUNE, INTUNE_VALIDATE},
+                  {OUTSIDE_INTUNE, INTUNE_SUCCESS},
+                  {OUTSIDE_INTUNE, INTUNE_FAILURE},
+                  {OUTSIDE_INTUNE_QUEUE, INTUNE_QUEUE_FETCH},
+                  {OUTSIDE_INTUNE_QUEUE, INTUNE_QUEUE_REPORT}};
     if (q->kind == OUTSIDE_UPSTREAM)
         return q->suffix.n > 0 && q->suffix.p[0] == '?';
-    if (q->kind != OUTSIDE_INTUNE)
+    if (!of_intune(q->kind))
         return q->suffix.n == 0;
     for (size_t i = 0; i < sizeof intune / sizeof *intune; i++)
-        if (view_eq(q->suffix, view_str(intune[i])))
+        if (q->kind == intune[i].kind && view_eq(q->suffix, view_str(intune[i].suffix)))
             return true;
     return false;
 }
@@ -446,7 +459,9 @@ static void begin(struct serving *s, const struct wire_question *q)
     x->post = q->post;
     x->repeatable = q->repeatable;
     x->begun_us = now_us();
-    x->most = q->kind == OUTSIDE_UPSTREAM ? OUTSIDE_MAX_UPSTREAM_ANSWER : OUTSIDE_MAX_ANSWER;
+    x->most = q->kind == OUTSIDE_UPSTREAM       ? OUTSIDE_MAX_UPSTREAM_ANSWER
+              : q->kind == OUTSIDE_INTUNE_QUEUE ? OUTSIDE_MAX_QUEUE_ANSWER
+                                                : OUTSIDE_MAX_ANSWER;
     x->target = targets_find(s->targets, q->kind, q->name);
     if (!x->target) {
         finish_with(s, x, OUTSIDE_FORBIDDEN, "the configuration names no such server");

@@ -90,10 +90,11 @@ bool outside_needed(const struct config *c)
     return c->webhook_n + c->upstream_n > 0;
 }
 
-static bool load_webhook(const struct config_webhook *w, struct target *t, struct err *err)
+static bool load_webhook(const struct config_webhook *w, enum outside_kind kind, struct target *t,
+                         struct err *err)
 {
     bool intune = w->kind == WEBHOOK_INTUNE;
-    t->kind = intune ? OUTSIDE_INTUNE : OUTSIDE_WEBHOOK;
+    t->kind = kind;
     memcpy(t->name, w->name, sizeof t->name);
     memcpy(t->url, w->url, sizeof t->url);
     memcpy(t->tenant, w->tenant, sizeof t->tenant);
@@ -124,18 +125,28 @@ static bool load_upstream(const struct config_upstream *u, struct target *t, str
            (!u->ca_file[0] || read_whole(u->ca_file, CA_FILE_MAX, false, &t->ca, err));
 }
 
+/* Intune's queue of revocations is a target of its own: how one service does says nothing of the
+ * other. */
+static bool load_both(const struct config_webhook *w, struct outside_targets *t, struct err *err)
+{
+    bool intune = w->kind == WEBHOOK_INTUNE;
+    return load_webhook(w, intune ? OUTSIDE_INTUNE : OUTSIDE_WEBHOOK, &t->target[t->n++], err) &&
+           (!intune || !w->revocations ||
+            load_webhook(w, OUTSIDE_INTUNE_QUEUE, &t->target[t->n++], err));
+}
+
 bool outside_targets_load(const struct config *c, struct outside_targets **out, struct err *err)
 {
     struct outside_targets *t = calloc(1, sizeof *t);
     if (t)
-        t->target = calloc(c->webhook_n + c->upstream_n + 1, sizeof *t->target);
+        t->target = calloc(2 * c->webhook_n + c->upstream_n + 1, sizeof *t->target);
     if (!t || !t->target) {
         free(t);
         return err_memory(err);
     }
     bool ok = true;
     for (size_t i = 0; ok && i < c->webhook_n; i++)
-        ok = load_webhook(&c->webhook[i], &t->target[t->n++], err) ||
+        ok = load_both(&c->webhook[i], t, err) ||
              err_prefix(err, "webhook \"%s\"", c->webhook[i].name);
     for (size_t i = 0; ok && i < c->upstream_n; i++)
         ok = load_upstream(&c->upstream[i], &t->target[t->n++], err) ||

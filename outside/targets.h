@@ -16,17 +16,17 @@
 struct exchange;
 TAILQ_HEAD(exchanges, exchange);
 
-struct intune { /* what was found out for a target of that kind; see intune.c */
+struct intune { /* what was found out for a target of those kinds; see intune.c */
     struct buf token;             /* owned; empty: none */
     int64_t token_until_us;
-    char service[512];            /* URL of the validation service; "": not found yet */
+    char service[512];            /* URL of the service; "": not found yet */
     int64_t service_until_us;
     struct exchange *preparing;   /* finds out; the others wait */
     struct exchanges waiting;
 };
 
 struct target {
-    enum outside_kind kind;       /* OUTSIDE_WEBHOOK, OUTSIDE_INTUNE, OUTSIDE_UPSTREAM for both of an upstream */
+    enum outside_kind kind;       /* OUTSIDE_UPSTREAM for both of an upstream */
     char name[64];
     char url[256], admin_url[256];
     char user[128];

@@ -90,6 +90,8 @@ static struct health_live live_now(const struct admin *a)
         .webhooks = c->webhook_n + c->upstream_n > 0,
         .webhook_failing = failing,
         .webhook_failed = failed,
+        .revocations = config_revocations(c),
+        .revocations_failed = metrics_intune_queue_failed(a->options.metrics),
         .signer_reached = metrics_signer_reached(a->options.metrics),
         .commit_failed_us = metrics_commit_failed_us(a->options.metrics),
         .reloaded_well = metrics_reloaded_well(a->options.metrics),

@@ -104,7 +104,8 @@ static void on_outside_answer(void *daemon, enum outside_kind kind, const char *
                               const struct outside_answer *a)
 {
     const struct daemon *d = daemon;
-    metrics_webhook(d->metrics, name, a->result, a->status, a->seconds);
+    if (kind != OUTSIDE_INTUNE_QUEUE) /* intune_queue.c counts its own */
+        metrics_webhook(d->metrics, name, a->result, a->status, a->seconds);
 }
 
 static bool connect_outside(void *daemon, int *socket, struct err *err)
@@ -116,9 +117,13 @@ static bool start_outside(struct daemon *d, struct err *err)
 {
     struct outside_options o = {
         .connect = connect_outside, .watch = on_outside_answer, .ctx = d, .log = &d->logger.log};
-    return (!d->outsider || outside_new(&o, &d->outside, err)) &&
-           asking_new(d->outside, &d->logger.log, &d->asking, err) &&
-           outbox_new(d->store, d->outside, &d->logger.log, &d->outbox, err);
+    if (d->outsider && !outside_new(&o, &d->outside, err))
+        return false;
+    const struct intune_queue_options queue = {
+        .store = d->store, .outside = d->outside, .metrics = d->metrics, .log = &d->logger.log};
+    return asking_new(d->outside, &d->logger.log, &d->asking, err) &&
+           outbox_new(d->store, d->outside, &d->logger.log, &d->outbox, err) &&
+           (!d->outside || intune_queue_new(&queue, &d->intune_queue, err));
 }
 
 static bool start_http(struct daemon *d, const struct config *c, struct err *err)
@@ -337,6 +342,9 @@ static void stop(struct daemon *d)
         ocsp_http_clear(&d->ocsp);
     service_free(d->service);
     outbox_stop(d->outbox);
+    if (d->outside)
+        outside_stop(d->outside);
+    intune_queue_free(d->intune_queue);
     outside_free(d->outside);
     outbox_free(d->outbox);
     asking_free(d->asking);

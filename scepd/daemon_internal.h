@@ -6,6 +6,7 @@
 #include "scepd/asking.h"
 #include "scepd/daemon.h"
 #include "scepd/errands.h"
+#include "scepd/intune_queue.h"
 #include "scepd/ocsp_http.h"
 #include "scepd/outsider.h"
 #include "scepd/scep_http.h"
@@ -25,6 +26,7 @@ struct daemon {
     struct asking *asking;
     struct scep_relay *relay;
     struct outbox *outbox;
+    struct intune_queue *intune_queue; /* NULL as outside */
     unsigned lacks;             /* of this process's confinement: enum confine_lack bits */
     struct store *store;
     struct attempts *attempts;

@@ -443,6 +443,20 @@ static void check_webhooks(struct health *h, const struct health_live *l)
     measure(c, failing ? l->webhook_failed : 0, "failures", WEBHOOK_WARN_TIMES);
 }
 
+static void check_revocations(struct health *h, const struct health_live *l)
+{
+    bool failing = l->revocations_failed >= WEBHOOK_WARN_TIMES;
+    struct health_check *c =
+        failing
+            ? health_add(
+                  h, "revocations", HEALTH_WARN,
+                  "the log has the details: event intune.queue_failed",
+                  "what Intune wants revoked could not be asked or reported %u times in a row",
+                  l->revocations_failed)
+            : health_add(h, "revocations", HEALTH_PASS, "", "what Intune wants revoked is revoked");
+    measure(c, l->revocations_failed, "failures", WEBHOOK_WARN_TIMES);
+}
+
 static void check_confinement(struct health *h, const struct health_live *l)
 {
     char text[CONFINE_LACKS_TEXT];
@@ -483,6 +497,8 @@ static void check_live(struct health *h, const struct health_live *l, int64_t no
     check_confinement(h, l);
     if (l->webhooks)
         check_webhooks(h, l);
+    if (l->revocations)
+        check_revocations(h, l);
     if (l->reloaded_well)
         health_add(h, "config", HEALTH_PASS, "", "the configuration that was read last is in use");
     else

@@ -39,6 +39,8 @@ struct health_live {
     bool webhooks;           /* there are servers elsewhere to ask */
     const char *webhook_failing; /* NULL: none */
     unsigned webhook_failed; /* times in a row */
+    bool revocations;        /* Intune's queue of them is looked into */
+    unsigned revocations_failed; /* times in a row */
     int64_t tls_from, tls_until; /* of the API's certificate; 0: it has none */
 };
 

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "scepd/metrics_internal.h"
 #include "scepd/survey.h"
@@ -84,6 +85,27 @@ const char *metrics_webhook_failing(const struct metrics *m, unsigned *times)
             worst = m->webhook_name[i];
         }
     return worst;
+}
+
+void metrics_revocations(struct metrics *m, enum metric_revocation what, size_t n)
+{
+    if (m)
+        add(&m->revocations[what], n);
+}
+
+void metrics_intune_queue(struct metrics *m, unsigned good, unsigned bad, unsigned worst)
+{
+    if (!m)
+        return;
+    if (good)
+        atomic_store(&m->queue_good_at, (int64_t)time(NULL));
+    add(&m->queue_failures, bad);
+    atomic_store(&m->queue_failed, worst);
+}
+
+unsigned metrics_intune_queue_failed(const struct metrics *m)
+{
+    return m ? atomic_load(&m->queue_failed) : 0;
 }
 
 bool metrics_new(const char *version, int64_t now, struct metrics **out, struct err *err)

@@ -56,6 +56,9 @@ struct metrics {
     counter webhooks[METRIC_WEBHOOKS][METRIC_OUTSIDE_RESULTS];
     atomic_uint webhook_failed[METRIC_WEBHOOKS]; /* in a row */
     struct histogram webhook_duration;
+    counter revocations[METRIC_REVOCATIONS], queue_failures;
+    atomic_uint queue_failed;      /* in a row */
+    _Atomic int64_t queue_good_at; /* Unix seconds; 0: never */
     counter ocsp_requests[2][METRIC_OCSP_HASHES]; /* GET, POST */
     counter ocsp_responses[METRIC_OCSP_STATUSES], ocsp_cache[METRIC_OCSP_CACHES], ocsp_later[METRIC_OCSP_LATERS];
     counter ocsp_cached; /* answers in the cache now */

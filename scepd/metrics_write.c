@@ -426,6 +426,9 @@ static void write_crls(struct writer *w, const struct metrics *m, const struct s
 
 /* ---- servers elsewhere ---- */
 
+static const char *const revocation_names[METRIC_REVOCATIONS] = {"revoked", "known", "unknown",
+                                                                 "foreign"};
+
 static void write_outside(struct writer *w, const struct metrics *m)
 {
     char q[2 * METRIC_NAME_SIZE + 1];
@@ -445,6 +448,17 @@ static void write_outside(struct writer *w, const struct metrics *m)
     family(w, "scepd_webhook_duration_seconds", "histogram",
            "From a question to its answer, all tries together.");
     histogram(w, "", &m->webhook_duration);
+    family(w, "scepd_intune_revocations_total", "counter",
+           "Certificates that Intune wanted revoked by what came of it.");
+    for (int i = 0; i < METRIC_REVOCATIONS; i++)
+        put(w, "%s{result=\"%s\"} %llu\n", w->family, revocation_names[i],
+            (unsigned long long)read_counter(&m->revocations[i]));
+    family(w, "scepd_intune_queue_failures_total", "counter",
+           "Looks into Intune's queue of revocations that failed.");
+    plain(w, read_counter(&m->queue_failures));
+    family(w, "scepd_intune_queue_last_success_timestamp_seconds", "gauge",
+           "When Intune's queue of revocations was last looked into.");
+    plain(w, (uint64_t)atomic_load(&m->queue_good_at));
 }
 
 static void write_build(struct writer *w, const struct metrics *m)

@@ -3,6 +3,7 @@ documented."""
 
 import base64
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -12,16 +13,19 @@ import sys
 import tempfile
 import threading
 import unittest
+import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 from elsewhere import make_ca, secret_file, wait_for
-from harness import SCEPCTL, Authority, run
+from harness import SCEPCTL, Authority, free_port, run
 from intune import CLIENT, SECRET, TENANT, Intune
 
 CHALLENGE = "MIIE" + "Aa1+/" * 600 + "=="  # an encrypted blob, longer than any challenge of ours
 
 
 class IntuneCase(unittest.TestCase):
+    MORE = ""  # of the webhook "intune"
+
     @classmethod
     def setUpClass(cls):
         cls.dir = tempfile.mkdtemp(prefix="scepd-intune-")
@@ -35,7 +39,7 @@ class IntuneCase(unittest.TestCase):
             hook = (f'kind = "intune"; tenant = "{TENANT}"; client_id = "{CLIENT}"; secret_file = "{cls.secret}"; '
                     f'ca_file = "{cls.ca}"; login_url = "{cls.intune.url}"; graph_url = "{cls.intune.url}"; remember = "0s";')
             return text.replace("endpoints = (", f'''webhooks = (
-                {{ name = "intune"; {hook} timeout = "5s"; }},
+                {{ name = "intune"; {hook} timeout = "5s"; {cls.MORE} }},
                 {{ name = "hasty"; {hook} timeout = "1s"; retries = 0; }},
                 {{ name = "trusting"; {hook} wait_for_notification = false; }}
             );
@@ -44,7 +48,8 @@ class IntuneCase(unittest.TestCase):
                 {{ path = "/hasty"; authority = "demo"; template = "device"; challenge = "none"; validate = "hasty"; }},
                 {{ path = "/trusting"; authority = "demo"; template = "device"; challenge = "none"; validate = "trusting"; }},''', 1)
 
-        cls.a = Authority(edit=edit)
+        cls.admin = free_port()
+        cls.a = Authority(init_args=("--admin-port", cls.admin), edit=edit)
         cls.addClassCleanup(cls.a.close)
         cls.a.start()
 
@@ -247,6 +252,147 @@ class Access(IntuneCase):
         self.assertIn("503", r.stderr)
         wait_for(lambda: "not https" in self.a.log_text(), "the line")
         self.intune.before = lambda asked: None
+
+
+class Revocations(IntuneCase):
+    """Certificates that Intune wants revoked."""
+    MORE = 'revocations = "1s";'
+
+    def issue(self, name, endpoint="/intune"):
+        self.enrol(name, endpoint)
+        return self.certificates(name)[0]["serial"]
+
+    def state(self, serial):
+        return self.a.json("cert", "show", serial)[0]["state"]
+
+    def answer_to(self, *contexts):
+        """What is reported of each, once."""
+        wait_for(lambda: all(self.intune.said_of(c) for c in contexts), "the report")
+        said = [self.intune.said_of(c) for c in contexts]
+        self.assertEqual([len(s) for s in said], [1] * len(said))
+        return [(s[0]["succeeded"], s[0]["errorCode"]) for s in said]
+
+    def check_of_status(self):
+        said = json.loads(self.a.ctl("status", "--json", check=False).stdout)
+        return [c["status"] for c in said["checks"] if c["name"] == "revocations"][0]
+
+    def counted(self, result):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/metrics", timeout=30) as r:
+            return int(re.search(rf'^scepd_intune_revocations_total{{result="{result}"}} (\d+)$', r.read().decode(), re.M)[1])
+
+    def entries(self, serial):
+        return [e for e in self.a.json("audit", "list", "--limit", "1000") if e["object"] == serial and e["event"] == "certificate.revoked"]
+
+    def test_revoked_then_reported(self):
+        serial, before = self.issue("gone"), self.counted("revoked")
+        revoked = []
+        self.intune.taken = lambda answer: (revoked.append(self.state(serial)), (200, answer))[1]
+        self.assertEqual(self.answer_to(self.intune.wants_revoked(serial, "CN=Test CA")), [(True, "0")])
+        self.assertEqual(revoked, ["revoked"])  # before it was reported
+        self.assertEqual(self.counted("revoked"), before + 1)
+        entry, = self.entries(serial)
+        self.assertEqual(entry["actor"], "intune")
+        self.assertIn("reason=5 note: Intune wants it revoked", entry["text"])
+        self.a.ctl("crl", "publish")
+        wait_for(lambda: f"Serial Number: {serial.upper()}" in run("openssl", "crl", "-noout", "-text", "-in", self.a.crl()).stdout,
+                 "the CRL")
+
+    def test_ways_to_write_it(self):
+        a, b, c, d = (self.issue(f"way-{i}") for i in range(4))
+        colons = ":".join(b[i:i + 2] for i in range(0, len(b), 2))
+        contexts = [self.intune.wants_revoked(a.upper(), "CN=Test CA"), self.intune.wants_revoked(colons, "CN=Test CA"),
+                    self.intune.wants_revoked("0000" + c, "CN=Test CA"), self.intune.wants_revoked(d, None)]
+        self.assertEqual(self.answer_to(*contexts), [(True, "0")] * 4)
+        self.assertEqual([self.state(s) for s in (a, b, c, d)], ["revoked"] * 4)
+
+    def test_known_already(self):
+        """A success without a second entry; of a certificate on hold a revocation."""
+        before, held, twice = self.issue("before"), self.issue("held-back"), self.issue("twice")
+        self.a.ctl("cert", "revoke", before, "--reason", "keyCompromise", "--yes")
+        self.a.ctl("cert", "revoke", held, "--reason", "certificateHold", "--yes")
+        contexts = [self.intune.wants_revoked(s, "CN=Test CA") for s in (before, held, twice, twice)]
+        self.assertEqual(self.answer_to(*contexts), [(True, "0")] * 4)
+        self.assertEqual(self.state(held), "revoked")
+        self.assertEqual([len(self.entries(s)) for s in (before, held, twice)], [1, 2, 1])
+
+    def test_what_is_not_ours(self):
+        """Another authority's is left to it; what cannot be done is told, and why."""
+        mine, elsewhere = self.issue("mine"), self.issue("elsewhere", "/trusting")
+        foreign = [self.intune.wants_revoked(mine, "CN=Another CA"), self.intune.wants_revoked("cd" * 16, None),
+                   self.intune.wants_revoked("1234567890", "")]
+        answers = self.answer_to(self.intune.wants_revoked("ab" * 16, "CN=Test CA"), self.intune.wants_revoked(elsewhere, "CN=Test CA"),
+                                 self.intune.wants_revoked("no serial", "CN=Test CA"), self.intune.wants_revoked("", "CN=Test CA"))
+        self.assertEqual(answers, [(False, "4004"), (False, "4004"), (False, "4002"), (False, "4002")])
+        self.assertEqual([self.state(mine), self.state(elsewhere)], ["active", "active"])
+        self.assertEqual([self.intune.said_of(c) for c in foreign], [[], [], []])
+        self.assertIn("it was issued where Intune is not asked", [r["errorMessage"] for r in self.intune.reported])
+        self.assertRegex(self.a.log_text(), "event=intune.not_revoked .*serial=" + elsewhere)
+
+    def test_more_than_one_batch(self):
+        """What there is beyond maxRequests is fetched at once, not at the next time."""
+        serial = self.issue("last")
+        contexts = [self.intune.wants_revoked(f"{i:032x}", "CN=Test CA") for i in range(1, 620)]
+        contexts.append(self.intune.wants_revoked(serial, "CN=Test CA"))
+        self.assertEqual(self.answer_to(*contexts), [(False, "4004")] * 619 + [(True, "0")])
+
+    def test_faults_on_the_way(self):
+        """Throttling, an error, a token that is none any more, another address: it is done later."""
+        def at_first(answer):
+            answers = iter([answer])
+            self.intune.before = lambda asked: next(answers, None) if "Revocation" in asked.path else None
+        faults = {"throttled": lambda: at_first((429, "", {"Retry-After": "1"})), "error": lambda: at_first((503, "")),
+                  "broken": lambda: at_first(None), "token": self.intune.tokens.clear,
+                  "moved": lambda: setattr(self.intune, "connector", "/Moved/Connector")}
+        for name, fault in faults.items():
+            with self.subTest(name):
+                serial = self.issue("fault-" + name)
+                fault()
+                self.assertEqual(self.answer_to(self.intune.wants_revoked(serial, "CN=Test CA")), [(True, "0")])
+
+    def test_killed_before_it_was_reported(self):
+        serial = self.issue("killed-here")
+        self.intune.taken = lambda answer: (503, "")
+        context = self.intune.wants_revoked(serial, "CN=Test CA")
+        wait_for(lambda: self.state(serial) == "revoked", "the revocation")
+        self.a.kill_all()
+        self.assertEqual(self.intune.said_of(context), [])
+        self.intune.taken = lambda answer: (200, answer)
+        self.a.start()
+        self.assertEqual(self.answer_to(context), [(True, "0")])
+        self.assertEqual(len(self.entries(serial)), 1)
+        self.a.ctl("store", "verify")
+
+    def test_report_not_taken(self):
+        for name, answer in {"false": (200, {"value": False}), "none": (200, "no json"), "bad": (400, {"error": "x"})}.items():
+            with self.subTest(name):
+                answers = iter([answer, answer])
+                self.intune.taken = lambda good: next(answers, (200, good))
+                context = self.intune.wants_revoked(self.issue("reported-" + name), "CN=Test CA")
+                self.assertEqual(self.answer_to(context), [(True, "0")])
+                self.assertRegex(self.a.log_text(), "intune.queue_failed.*cannot be reported")
+
+    def test_hostile_answers(self):
+        """Nothing of them is believed, nothing dies, and it is told when it goes on for long."""
+        serial = self.issue("safe")
+        item = {"requestContext": "c", "serialNumber": serial, "issuerName": "CN=Test CA"}
+        whole = [(200, "x" * 900_000), (200, {"value": [{**item, "requestContext": "x" * 900_000}]}), (200, "[" * 100_000), (200, []),
+                 (200, {}), (200, {"value": {}}), (200, {"value": None}), (200, {"value": [item] * 501}), (302, "", {"Location": self.intune.url}),
+                 (200, '{"value": [], "value": []}'), (200, b'{"value": ["\xff"]}'), (200, '{"value": [{"requestContext": "\\u0000"}]}')]
+        for answer in whole:
+            n = self.a.log_text().count("event=intune.queue_failed")
+            self.intune.given = lambda good: answer
+            wait_for(lambda: self.a.log_text().count("event=intune.queue_failed") > n, f"a failure for {str(answer)[:60]}")
+        self.assertEqual(self.state(serial), "active")
+        self.assertEqual(self.check_of_status(), "warn")
+        items = [1, None, "x", [], {}, {"requestContext": 1}, {"requestContext": ""}, {**item, "serialNumber": 7},
+                 {**item, "requestContext": "d", "issuerName": ["CN=Test CA"], "serialNumber": "ff" * 400}, {**item, "requestContext": "c"}]
+        self.intune.given = lambda good: (200, {"value": items})
+        wait_for(lambda: self.intune.said_of("c"), "the one of them that can be reported")
+        self.assertEqual({(r["requestContext"], r["errorCode"]) for r in self.intune.reported}, {("c", "4002")})
+        self.assertEqual(self.state(serial), "active")
+        self.intune.given = lambda good: (200, good)
+        self.assertEqual(self.answer_to(self.intune.wants_revoked(serial, "CN=Test CA")), [(True, "0")])
+        wait_for(lambda: self.check_of_status() == "pass", "the end of the warning")
 
 
 if __name__ == "__main__":

@@ -87,6 +87,26 @@ START_TEST(names)
 }
 END_TEST
 
+/* Who does not ask for revocations can ask nothing of that service. */
+START_TEST(queue_of_intune)
+{
+    struct outside_targets *t = NULL;
+    config->webhook[0].kind = WEBHOOK_INTUNE;
+    write_secret("0123456789abcdef\n", 0600);
+    ck_assert(outside_targets_load(config, &t, &err));
+    ck_assert_ptr_nonnull(targets_find(t, OUTSIDE_INTUNE, view_str("inventory")));
+    ck_assert_ptr_null(targets_find(t, OUTSIDE_INTUNE_QUEUE, view_str("inventory")));
+    outside_targets_free(t);
+    config->webhook[0].revocations = 3600;
+    ck_assert(outside_targets_load(config, &t, &err));
+    const struct target *q = targets_find(t, OUTSIDE_INTUNE_QUEUE, view_str("inventory"));
+    ck_assert_ptr_nonnull(q);
+    ck_assert_ptr_ne(q, targets_find(t, OUTSIDE_INTUNE, view_str("inventory")));
+    ck_assert_str_eq((char *)q->secret[0].p, "0123456789abcdef");
+    outside_targets_free(t);
+}
+END_TEST
+
 #define SECOND INT64_C(1000000)
 
 START_TEST(left_alone)
@@ -140,19 +160,21 @@ static int take(struct target *t, int stage, const char *answer)
 START_TEST(what_intune_needs)
 {
     static const char token[] = "{\"access_token\":\"abc\",\"expires_in\":3600}";
-    struct target t = {.kind = OUTSIDE_INTUNE};
+    static const char endpoints[] =
+        "{\"value\":[{\"providerName\":\"PkiConnectorFEService\",\"uri\":\"https://x/z\"},"
+        "{\"providerName\":\"ScepRequestValidationFEService\",\"uri\":\"https://x/y\"}]}";
+    struct target t = {.kind = OUTSIDE_INTUNE}, queue = {.kind = OUTSIDE_INTUNE_QUEUE};
     ck_assert_int_eq(intune_first_stage(&t, 1), INTUNE_GRAPH_TOKEN);
     ck_assert_int_eq(take(&t, INTUNE_GRAPH_TOKEN, token), INTUNE_ENDPOINTS);
     ck_assert(!intune_ready(&t, 2));
-    ck_assert_int_eq(
-        take(&t, INTUNE_ENDPOINTS,
-             "{\"value\":[{\"providerName\":\"PkiConnectorFEService\",\"uri\":\"x\"},"
-             "{\"providerName\":\"ScepRequestValidationFEService\",\"uri\":\"https://x/y\"}]}"),
-        INTUNE_TOKEN);
+    ck_assert_int_eq(take(&t, INTUNE_ENDPOINTS, endpoints), INTUNE_TOKEN);
+    ck_assert_str_eq(t.intune.service, "https://x/y");
     ck_assert(!intune_ready(&t, 2));
     ck_assert_int_eq(take(&t, INTUNE_TOKEN, token), INTUNE_READY);
     ck_assert(intune_ready(&t, 2));
     buf_wipe(&t.intune.token);
+    ck_assert_int_eq(take(&queue, INTUNE_ENDPOINTS, endpoints), INTUNE_TOKEN);
+    ck_assert_str_eq(queue.intune.service, "https://x/z");
 }
 END_TEST
 
@@ -163,6 +185,7 @@ int main(void)
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, secrets);
     tcase_add_test(c, names);
+    tcase_add_test(c, queue_of_intune);
     tcase_add_test(c, left_alone);
     tcase_add_test(c, too_many);
     tcase_add_test(c, what_intune_needs);

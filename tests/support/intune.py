@@ -1,4 +1,5 @@
-"""Microsoft Intune as its documentation describes it, for tests: log-in, Graph and the SCEP validation service in one server."""
+"""Microsoft Intune as its documentation describes it, for tests: log-in, Graph, the SCEP validation service and the queue of
+revocations in one server."""
 
 import base64
 import json
@@ -21,6 +22,9 @@ class Intune:
         self.success = lambda notification: "Success"
         self.before = lambda asked: None  # an answer instead of the real one, for faults
         self.notified, self.failed, self.validated, self.calls, self.bad = [], [], [], [], []
+        self.connector = "/TrafficGateway/StatelessPkiConnectorService"
+        self.queue, self.reported = {}, []  # by requestContext; what was said of them
+        self.given = self.taken = lambda answer: (200, answer)  # may answer something else
         self.server = Elsewhere(self.answer, tls=tls)
         self.url = self.server.url
 
@@ -30,8 +34,9 @@ class Intune:
     def forget(self):
         with self.lock:
             self.tokens.clear()
-            for seen in (self.notified, self.failed, self.validated, self.calls, self.bad):
+            for seen in (self.notified, self.failed, self.validated, self.calls, self.bad, self.queue, self.reported):
                 seen.clear()
+            self.given = self.taken = lambda answer: (200, answer)
             self.validate = self.success = lambda _: "Success"
             self.before = lambda asked: None
             self.token_life = 3600
@@ -56,6 +61,8 @@ class Intune:
             return self.endpoints(who[0])
         if asked.path.startswith(self.fabric + "/ScepActions/"):
             return self.service(asked, who[0])
+        if asked.path.startswith(self.connector + "/CertificateAuthorityRequests/"):
+            return self.revocations(asked, who[0])
         return 404, {"error": "no such service"}
 
     def token(self, asked):
@@ -74,17 +81,61 @@ class Intune:
         if scope != self.url + "/.default":
             return self.wrong(f"Graph with a token for {scope}")
         return 200, {"value": [{"providerName": "SomethingElse", "uri": "https://else.example.org/"},
-                               {"providerName": "ScepRequestValidationFEService", "uri": self.url + self.fabric}]}
+                               {"providerName": "ScepRequestValidationFEService", "uri": self.url + self.fabric},
+                               {"providerName": "PkiConnectorFEService", "uri": self.url + self.connector}]}
+
+    @staticmethod
+    def wrong_head(asked, scope, version):
+        headers = {k.lower(): v for k, v in asked.headers.items()}
+        if scope != "https://api.manage.microsoft.com//.default":
+            return f"the service with a token for {scope}"
+        if headers.get("api-version") != version or headers.get("content-type") != "application/json":
+            return "api-version or content-type"
+        if len(headers.get("client-request-id", "")) != 36 or not headers.get("useragent"):
+            return "client-request-id or UserAgent"
+        return None
+
+    def wants_revoked(self, serial, issuer, context=None):
+        with self.lock:
+            context = context or f"ctx {len(self.queue)}/{serial} \u00fc\""
+            self.queue[context] = {"requestContext": context, "serialNumber": serial, "issuerName": issuer, "caConfiguration": "/intune"}
+        return context
+
+    def said_of(self, context):
+        with self.lock:
+            return [r for r in self.reported if r["requestContext"] == context]
+
+    def revocations(self, asked, scope):
+        why = self.wrong_head(asked, scope, "5019-05-05")
+        if why:
+            return self.wrong(why)
+        body = json.loads(asked.body)
+        if asked.path.endswith("/downloadRevocationRequests"):
+            wish = body["downloadParameters"]
+            if not 1 <= wish["maxRequests"] <= 500 or "issuerName" not in wish:
+                return self.wrong(f"downloadParameters {wish}")
+            with self.lock:
+                given = list(self.queue.values())[:wish["maxRequests"]]
+            return self.given({"@odata.context": "x", "value": given})
+        if not asked.path.endswith("/uploadRevocationResults") or not body["results"]:
+            return self.wrong("an upload of nothing")
+        for r in body["results"]:
+            good = r["errorCode"] == "0" if r["succeeded"] is True else r["succeeded"] is False and 4000 <= int(r["errorCode"]) < 4200
+            if not good or set(r) != {"requestContext", "succeeded", "errorCode", "errorMessage"}:
+                return self.wrong(f"result {r}")
+        answer = self.taken({"value": True})
+        if answer == (200, {"value": True}):
+            with self.lock:
+                self.reported += body["results"]
+                for r in body["results"]:
+                    self.queue.pop(r["requestContext"], None)
+        return answer
 
     def service(self, asked, scope):
         action = asked.path.rpartition("/")[2]
-        headers = {k.lower(): v for k, v in asked.headers.items()}
-        if scope != "https://api.manage.microsoft.com//.default":
-            return self.wrong(f"the service with a token for {scope}")
-        if headers.get("api-version") != "2018-02-20" or headers.get("content-type") != "application/json":
-            return self.wrong("api-version or content-type")
-        if len(headers.get("client-request-id", "")) != 36 or not headers.get("useragent"):
-            return self.wrong("client-request-id or UserAgent")
+        why = self.wrong_head(asked, scope, "2018-02-20")
+        if why:
+            return self.wrong(why)
         body = json.loads(asked.body)
         inside = body["request"] if action == "validateRequest" else body["notification"]
         if not base64.b64decode(inside["certificateRequest"], validate=True) or not inside["callerInfo"]:

@@ -116,6 +116,7 @@ struct config_webhook {
     char tenant[64], client_id[64];       /* WEBHOOK_INTUNE */
     char login_url[256], graph_url[256];
     bool wait_for_notification;
+    int64_t revocations;                  /* seconds from one look into Intune's queue of revocations to the next; 0: never */
 };
 
 enum upstream_auth { UPSTREAM_BASIC, UPSTREAM_NTLM };
@@ -214,6 +215,8 @@ const struct config_endpoint *config_endpoint_by_path(const struct config *c, co
 bool config_static_challenge(const char *path, struct buf *out, struct err *err);
 /* NULL: there is none of this name. */
 const struct config_webhook *config_webhook_by_name(const struct config *c, const char *name);
+/* Does any webhook ask Intune what it wants revoked? */
+bool config_revocations(const struct config *c);
 const struct config_upstream *config_upstream_by_name(const struct config *c, const char *name);
 
 #define CONFIG_MAX_MEMBERS (CONFIG_MAX_AUTHORITIES * FAMILY_MAX)

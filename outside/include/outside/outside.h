@@ -13,6 +13,7 @@
 
 /* Octets of an answer; one that is longer is OUTSIDE_TOO_LARGE. */
 #define OUTSIDE_MAX_ANSWER (256u << 10)          /* of a webhook, of Intune */
+#define OUTSIDE_MAX_QUEUE_ANSWER (768u << 10)    /* of Intune's queue; what is said of it has room in OUTSIDE_MAX_BODY */
 #define OUTSIDE_MAX_UPSTREAM_ANSWER (4u << 20)   /* of an upstream: there may be a CRL in it */
 /* Octets that may be sent. */
 #define OUTSIDE_MAX_BODY (1u << 20)
@@ -24,6 +25,8 @@
 enum outside_kind {
     OUTSIDE_WEBHOOK,        /* of `webhooks`, kinds validate and notify: signed with its secret */
     OUTSIDE_INTUNE,         /* of `webhooks`, kind intune; `suffix` is "ScepActions/validateRequest" and so on */
+    OUTSIDE_INTUNE_QUEUE,   /* the same with `revocations`: Intune's other service (revocations.h), which has a token, an address and
+                               failures of its own */
     OUTSIDE_UPSTREAM,       /* of `upstreams`: its url */
     OUTSIDE_UPSTREAM_ADMIN, /* of `upstreams`: its admin_url, with user and password */
 };
