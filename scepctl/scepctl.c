@@ -1,10 +1,12 @@
 /* scepctl: administers a scepd authority, whether the daemon runs or not. */
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "scepctl/ctl.h"
+#include "base/wipe.h"
 #include "config/suggest.h"
 
 #define NO_FLAGS NULL
@@ -618,6 +620,7 @@ static int run(struct ctl *ctl, int argc, char **argv)
 int main(int argc, char **argv)
 {
     struct ctl ctl = {.now = (int64_t)time(NULL)};
+    json_set_alloc_funcs(malloc, wipe_free);
     ctl_actor(ctl.actor);
     int rc = run(&ctl, argc, argv);
     ctl_clear(&ctl);

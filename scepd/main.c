@@ -1,9 +1,11 @@
 /* scepd: the arguments, the configuration, then the daemon. */
 #include <getopt.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/wipe.h"
 #include "config/config_live.h"
 #include "console/console.h"
 #include "scepd/daemon.h"
@@ -126,6 +128,7 @@ int main(int argc, char **argv)
     struct arguments arguments = {0};
     char file[512];
     unsigned problems = 0;
+    json_set_alloc_funcs(malloc, wipe_free);
     if (!memory_watch()) {
         fprintf(stderr, "scepd: OpenSSL allocated before it was told how\n");
         return EXIT_FAILURE;
