@@ -304,18 +304,23 @@ static bool take_from_all(const struct fleet *f, struct store_policy *p, struct 
     return true;
 }
 
-static bool delete (const struct fleet *f, const struct store_policy *p, struct err *err)
+/* *done: it is gone; not while somebody has it, whom another administrator gave it meanwhile. */
+static bool delete (const struct fleet *f, const struct store_policy *p, bool *done,
+                    struct err *err)
 {
-    for (bool done = false; !done;) {
-        struct store_write *w = NULL;
-        if (!store_write_begin(f->store, &w, err))
-            return false;
-        bool ok = store_policy_delete(w, p->id, f->actor, f->now, &done, err) &&
-                  (!done || fleet_audit(f, w, err, "policy.removed", p->id, "%s", p->name));
-        if (!fleet_finish(w, ok, err))
-            return false;
+    struct targets some = {.n = 0};
+    struct store_write *w = NULL;
+    if (!store_write_begin(f->store, &w, err))
+        return false;
+    struct store_page page = {.limit = 1, .in = w};
+    bool ok = store_policy_targets(f->store, p->id, &page, note_target, &some, err);
+    if (!ok || some.n) {
+        store_write_abort(w);
+        return ok;
     }
-    return true;
+    ok = store_policy_delete(w, p->id, f->actor, f->now, done, err) &&
+         fleet_audit(f, w, err, "policy.removed", p->id, "%s", p->name);
+    return fleet_finish(w, ok, err);
 }
 
 bool fleet_policy_remove(const struct fleet *f, const char *which, uint64_t version,
@@ -330,6 +335,10 @@ bool fleet_policy_remove(const struct fleet *f, const char *which, uint64_t vers
         .policy = p.id, .revoke = p.revoke_on_removal, .why = "the policy was removed"};
     if (e->dry_run)
         return remove_dry(f, &p, &what, e, err);
-    return take_from_all(f, &p, e, err) && (e->stopped || fleet_sweep(f, NULL, &what, e, err)) &&
-           (e->stopped || delete (f, &p, err));
+    for (bool done = false; !done && !e->stopped;)
+        if (!take_from_all(f, &p, e, err) ||
+            (!e->stopped && !fleet_sweep(f, NULL, &what, e, err)) ||
+            (!e->stopped && !delete (f, &p, &done, err)))
+            return false;
+    return true;
 }

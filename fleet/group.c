@@ -420,17 +420,36 @@ static bool remove_dry(const struct fleet *f, const struct store_group *g,
     return ok;
 }
 
-static bool delete (const struct fleet *f, const struct store_group *g, struct err *err)
+/* *done: it is gone; not while somebody is in it, whom another administrator added meanwhile. */
+static bool delete (const struct fleet *f, const struct store_group *g, bool *done, struct err *err)
 {
-    for (bool done = false; !done;) {
-        struct store_write *w = NULL;
-        if (!store_write_begin(f->store, &w, err))
-            return false;
-        bool ok = store_group_delete(w, g->id, f->actor, f->now, &done, err) &&
-                  (!done || fleet_audit(f, w, err, "group.removed", g->id, "%s", g->name));
-        if (!fleet_finish(w, ok, err))
-            return false;
+    struct members some = {.n = 0};
+    struct store_write *w = NULL;
+    if (!store_write_begin(f->store, &w, err))
+        return false;
+    struct store_page page = {.limit = 1, .in = w};
+    bool ok = store_group_members(f->store, g->id, &page, note_member, &some, err);
+    if (!ok || some.n) {
+        store_write_abort(w);
+        return ok;
     }
+    ok = store_group_delete(w, g->id, f->actor, f->now, done, err) &&
+         (!*done || fleet_audit(f, w, err, "group.removed", g->id, "%s", g->name));
+    return fleet_finish(w, ok, err);
+}
+
+/* The policies are asked for anew when the group is empty: one that it was given meanwhile is lost
+ * with the others. */
+static bool remove_all(const struct fleet *f, const struct store_group *g, struct fleet_effects *e,
+                       struct err *err)
+{
+    struct fleet_policies all;
+    for (bool done = false; !done && !e->stopped;)
+        if (!fleet_policies_of_group(f, NULL, g->id, &all, err) || !empty(f, g, &all, e, err) ||
+            (!e->stopped && !(fleet_policies_of_group(f, NULL, g->id, &all, err) &&
+                              sweep_policies(f, NULL, &all, e, err))) ||
+            (!e->stopped && !delete (f, g, &done, err)))
+            return false;
     return true;
 }
 
@@ -443,8 +462,5 @@ bool fleet_group_remove(const struct fleet *f, const char *which, uint64_t versi
         !fleet_version("group", g.name, g.version, version, err) ||
         !fleet_policies_of_group(f, NULL, g.id, &all, err))
         return false;
-    if (e->dry_run)
-        return remove_dry(f, &g, &all, e, err);
-    return empty(f, &g, &all, e, err) && (e->stopped || sweep_policies(f, NULL, &all, e, err)) &&
-           (e->stopped || delete (f, &g, err));
+    return e->dry_run ? remove_dry(f, &g, &all, e, err) : remove_all(f, &g, e, err);
 }
