@@ -216,7 +216,8 @@ bool enroll_challenge_revoke(struct store *s, const char *id, const char *by, in
 static bool purge_in(struct store *s, struct store_write *w, struct store_purge *p, const char *by,
                      int64_t now, struct err *err)
 {
-    static const char *const what[] = {"requests", "challenges", "certificates", "devices"};
+    static const char *const what[] = {"requests", "challenges", "certificates", "devices",
+                                       "removals"};
     struct store_audit audit;
     char before[32];
     uint64_t had = p->found;

@@ -250,9 +250,9 @@ int ctl_store_restore(struct ctl *ctl, const struct ctl_args *a)
 
 /* ---- purge ---- */
 
-static const char *const purge_words[] = {"requests", "challenges", "certs",
-                                          "devices"}; /* enum store_purge_kind */
-#define PURGE_KINDS 4
+static const char *const purge_words[] = {"requests", "challenges", "certs", "devices",
+                                          "removals"}; /* enum store_purge_kind */
+#define PURGE_KINDS 5
 /* A client that lost a reply comes again within days; a clock may be wrong by some. */
 #define PURGE_YOUNGEST ((int64_t)30 * 86400)
 
@@ -266,7 +266,8 @@ static int wanted_kinds(struct ctl *ctl, const struct ctl_args *a, bool wanted[P
         if (k == PURGE_KINDS) {
             ctl_clean(a->id[i], clean, sizeof clean);
             return ctl_fail(ctl, CTL_USAGE, NULL,
-                            "\"%s\" is none of: requests, challenges, certs, devices", clean);
+                            "\"%s\" is none of: requests, challenges, certs, devices, removals",
+                            clean);
         }
         wanted[k] = true;
     }

@@ -448,7 +448,7 @@ const struct ctl_verb ctl_verbs[] = {
      {"scepctl store restore /var/backups/scepd/scepd-20261125T020000Z.mdb",
       "scepctl store restore ./before-upgrade.mdb --dry-run", "scepctl store restore ./b.mdb --yes --expect main"},
      ctl_store_restore},
-    {"store", "purge", "requests|challenges|certs|devices...", 1, 4, "forget what ended long ago and nothing needs any more", purge_flags,
+    {"store", "purge", "requests|challenges|certs|devices|removals...", 1, 5, "forget what ended long ago and nothing needs any more", purge_flags,
      {"scepctl store purge requests challenges --older-than 365d --dry-run", "scepctl store purge certs --older-than 730d", NULL},
      ctl_store_purge},
     {"admin", "list", "", 0, 0, "who may sign in at the API and the console", NO_FLAGS,

@@ -206,8 +206,9 @@ bool store_device_seen(struct store_write *w, const char *id, int64_t at, struct
 bool device_forget(struct txn *t, const struct store_device *d, struct err *err)
 {
     size_t cut;
-    return ties_of_cut(t, d->id, FORGET_TIES, "", d->changed_at, &cut, err) &&
-           device_move(t, d, NULL, err) && txn_del(t, TABLE_DEVICE, view_str(d->id), err);
+    /* nobody will ask who took them away */
+    return ties_of_cut(t, d->id, FORGET_TIES, NULL, 0, &cut, err) && device_move(t, d, NULL, err) &&
+           txn_del(t, TABLE_DEVICE, view_str(d->id), err);
 }
 
 bool store_device_forget(struct store_write *w, const char *id, struct err *err)

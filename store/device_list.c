@@ -165,13 +165,19 @@ static bool walk_user(struct devices *l, struct err *err)
 
 /* ---- by ties ---- */
 
+/* Three texts with a NUL between. */
+static bool place_key(const struct devices *l, struct key *out, struct err *err)
+{
+    *out = tie_prefix(l->at.target);
+    key_bytes(out, l->at.member, strlen(l->at.member) + 1);
+    key_bytes(out, l->at.device, strlen(l->at.device));
+    return !out->too_long || err_set(err, ERR_STORE, "the store has a tie that is too long");
+}
+
 static bool visit_at(struct devices *l, const char *id, bool *stop, struct err *err)
 {
-    struct key k = tie_prefix(l->at.target); /* three texts with a NUL between */
-    key_bytes(&k, l->at.member, strlen(l->at.member) + 1);
-    key_bytes(&k, l->at.device, strlen(l->at.device));
-    return k.too_long ? err_set(err, ERR_STORE, "the store has a tie that is too long")
-                      : visit(l, id, key_view(&k), stop, err);
+    struct key k;
+    return place_key(l, &k, err) && visit(l, id, key_view(&k), stop, err);
 }
 
 static bool user_entry(void *ctx, struct view key, struct view value, bool *stop, struct err *err)
@@ -204,7 +210,13 @@ static bool member_entry(void *ctx, struct view key, struct view value, bool *st
     if (!tie_read(key, value, &tie, err))
         return false;
     memcpy(l->at.member, tie.held, sizeof l->at.member);
-    return walk_member(l, stop, err);
+    if (!l->users)
+        return walk_member(l, stop, err);
+    /* he counts as looked at, since he may have no device */
+    struct key k;
+    if (!place_key(l, &k, err))
+        return false;
+    return !pager_room(&l->pager, key_view(&k), stop) || walk_member(l, stop, err);
 }
 
 static bool walk_group(struct devices *l, const char *group, bool *stop, struct err *err)

@@ -53,8 +53,9 @@ struct key tie_of_key(bool user, const char *held, const char *holder);
 /* The part of a tie's key behind holder or held, as text; false: it is damaged. */
 bool tie_rest(struct view key, size_t prefix, char *out, size_t cap);
 bool tie_read(struct view key, struct view value, struct store_tie *out, struct err *err);
+/* Who did it is remembered, unless `by` is NULL. */
 bool tie_cut(struct txn *t, bool user, const char *holder, const char *held, const char *by, int64_t at, struct err *err);
-/* Takes away what a holder holds, or what holds a device or a group: `most` at most; it is remembered.  *cut tells how many. */
+/* Takes away what a holder holds, or what holds a device or a group: `most` at most, as tie_cut.  *cut tells how many. */
 bool ties_cut(struct txn *t, const char *holder, bool users, size_t most, const char *by, int64_t at, size_t *cut,
               struct err *err);
 bool ties_of_cut(struct txn *t, const char *held, size_t most, const char *by, int64_t at, size_t *cut, struct err *err);

@@ -82,6 +82,67 @@ static bool cert_may_go(struct txn *t, const struct store_cert *c, int64_t befor
     return true;
 }
 
+struct holding {
+    struct txn *t;
+    const struct key *prefix;
+    int64_t before;
+    bool good;
+};
+
+static bool held_entry(void *ctx, struct view key, struct view value, bool *stop, struct err *err)
+{
+    struct holding *h = ctx;
+    struct store_cert c;
+    if (key.n != h->prefix->n + 8)
+        return err_set(err, ERR_STORE, "the store has a damaged link");
+    if (!cert_load(h->t, octets_u64(key.p + h->prefix->n), &c, err))
+        return false;
+    *stop = h->good = c.state != CERT_REVOKED && c.not_after >= h->before;
+    return true;
+}
+
+/* Not while a certificate of it is good: retiring it was interrupted, and goes on by its id. */
+static bool device_may_go(struct txn *t, const struct store_device *d, int64_t before, bool *may,
+                          struct err *err)
+{
+    const struct key certs = link_prefix(d->id, LINK_CERT);
+    struct holding h = {.t = t, .prefix = &certs, .before = before};
+    *may = d->state == DEVICE_RETIRED && d->changed_at < before;
+    if (*may && !txn_walk(t, TABLE_LINK, key_view(&certs), held_entry, &h, err))
+        return false;
+    *may = *may && !h.good;
+    return true;
+}
+
+static bool is_gone(struct txn *t, const char *id, bool *gone, struct err *err)
+{
+    const struct fleet_kind *kind = strncmp(id, kind_policy.prefix, 4) == 0  ? &kind_policy
+                                    : strncmp(id, kind_group.prefix, 4) == 0 ? &kind_group
+                                                                             : &kind_device;
+    struct view record;
+    if (!fleet_at(t, kind, id, &record, err))
+        return false;
+    *gone = !record.p;
+    return true;
+}
+
+/* Users are known by no record: what was taken from them goes with their group. */
+static bool removal_may_go(struct txn *t, const struct store_tie *tie, int64_t before, bool *may,
+                           struct err *err)
+{
+    struct store_group g = {.users = false};
+    *may = false;
+    if (tie->at >= before)
+        return true;
+    if (!is_gone(t, tie->holder, may, err))
+        return false;
+    if (*may)
+        return true;
+    if (strncmp(tie->holder, kind_group.prefix, 4) == 0 && !group_at(t, tie->holder, &g, err))
+        return false;
+    return g.users || is_gone(t, tie->held, may, err);
+}
+
 /* ---- forgetting ---- */
 
 static bool tx_of(struct txn *t, const char *endpoint, const char *transaction, struct key *k,
@@ -159,6 +220,7 @@ static bool may_go(struct step *s, struct view key, struct view value, bool *may
     struct store_request r;
     struct store_cert c;
     struct store_device d;
+    struct store_tie tie;
     switch (s->p->kind) {
     case STORE_PURGE_REQUESTS:
         if (!request_read(value, &r, err))
@@ -171,10 +233,10 @@ static bool may_go(struct step *s, struct view key, struct view value, bool *may
         *may = challenge_may_go(key, s->p->before);
         return true;
     case STORE_PURGE_DEVICES:
-        if (!device_read(value, &d, err))
-            return false;
-        *may = d.state == DEVICE_RETIRED && d.changed_at < s->p->before;
-        return true;
+        return device_read(value, &d, err) && device_may_go(s->t, &d, s->p->before, may, err);
+    case STORE_PURGE_REMOVALS:
+        return tie_read(key, value, &tie, err) &&
+               removal_may_go(s->t, &tie, s->p->before, may, err);
     }
     return err_set(err, ERR_CONFIG, "there is nothing of kind %d to purge", (int)s->p->kind);
 }
@@ -203,10 +265,9 @@ static bool look(void *ctx, struct view key, struct view value, bool *stop, stru
 }
 
 static const enum table tables[] = {
-    [STORE_PURGE_REQUESTS] = TABLE_REQUEST,
-    [STORE_PURGE_CHALLENGES] = TABLE_CHALLENGE_END,
-    [STORE_PURGE_CERTS] = TABLE_CERT,
-    [STORE_PURGE_DEVICES] = TABLE_DEVICE,
+    [STORE_PURGE_REQUESTS] = TABLE_REQUEST, [STORE_PURGE_CHALLENGES] = TABLE_CHALLENGE_END,
+    [STORE_PURGE_CERTS] = TABLE_CERT,       [STORE_PURGE_DEVICES] = TABLE_DEVICE,
+    [STORE_PURGE_REMOVALS] = TABLE_UNTIED,
 };
 
 static bool forget(struct step *s, struct view key, struct err *err)
@@ -224,6 +285,8 @@ static bool forget(struct step *s, struct view key, struct err *err)
         return request_read(record, &r, err) && request_forget(s->t, &r, err);
     case STORE_PURGE_DEVICES:
         return device_read(record, &d, err) && device_forget(s->t, &d, err);
+    case STORE_PURGE_REMOVALS:
+        return txn_del(s->t, TABLE_UNTIED, key, err);
     case STORE_PURGE_CERTS:
         break;
     }

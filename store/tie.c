@@ -106,9 +106,11 @@ bool tie_cut(struct txn *t, bool user, const char *holder, const char *held, con
         return false;
     if (!there.p)
         return err_set(err, ERR_NOT_FOUND, "%s does not have %.127s", holder, held);
-    bool ok = tie_write(by, at, &record, err) && txn_del(t, TABLE_TIE, key_view(&forth), err) &&
-              txn_del(t, TABLE_TIE_OF, key_view(&back), err) &&
-              txn_put(t, TABLE_UNTIED, PUT_REPLACE, key_view(&forth), buf_view(&record), err);
+    bool ok =
+        txn_del(t, TABLE_TIE, key_view(&forth), err) &&
+        txn_del(t, TABLE_TIE_OF, key_view(&back), err) &&
+        (!by || (tie_write(by, at, &record, err) &&
+                 txn_put(t, TABLE_UNTIED, PUT_REPLACE, key_view(&forth), buf_view(&record), err)));
     buf_clear(&record);
     return ok;
 }

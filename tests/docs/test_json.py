@@ -296,7 +296,7 @@ class Things(Case):
 
     def store(self):
         copy = self.path("copy.mdb")
-        self.told("store purge", "requests", "challenges", "certs", "devices", "--older-than", "365d")
+        self.told("store purge", "requests", "challenges", "certs", "devices", "removals", "--older-than", "365d")
         self.told("audit show", "1")
         home, _ = make_home("--name", "Empty CA")
         self.addCleanup(shutil.rmtree, home)

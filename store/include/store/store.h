@@ -526,13 +526,15 @@ enum store_purge_kind {
     STORE_PURGE_REQUESTS,   /* denied, expired or answered before */
     STORE_PURGE_CHALLENGES, /* as store_challenge_purge */
     STORE_PURGE_CERTS,      /* ended before; never one that a CRL still needs or whose key was compromised */
-    STORE_PURGE_DEVICES,    /* retired before, as store_device_forget (fleet.h) */
+    STORE_PURGE_DEVICES,    /* retired before, as store_device_forget (fleet.h); never one that has a certificate that is good */
+    /* who took a device or a group from a policy or a group before, where one of them is gone: no refusal names him any more */
+    STORE_PURGE_REMOVALS,
 };
 struct store_purge {
     enum store_purge_kind kind;
     int64_t before;
     /* kept between the steps */
-    uint8_t at[128];
+    uint8_t at[200];
     size_t at_n;
     bool done;
     uint64_t found;         /* so far */
