@@ -387,6 +387,20 @@ START_TEST(checked)
     ck_assert_str_eq(c.names.subject, "CN=a");
     ok(fleet_policy_check(&fleet, "corp", "a", view_str("no request"), &c, &err));
     ck_assert(!c.ok);
+    /* the key is taken for what the policy says */
+    world_config.template[0].rsa_max = world_config.template[0].rsa_min = 1024;
+    ok(fleet_policy_check(&fleet, "corp", "a", (struct view){NULL, 0}, &c, &err));
+    ck_assert(!c.ok && strstr(c.finding[4].text, "RSA-2048") != NULL);
+    p.key_size = 1024;
+    ok(fleet_policy_edit(&fleet, 0, &p, NULL, &err));
+    ok(fleet_policy_check(&fleet, "corp", "a", (struct view){NULL, 0}, &c, &err));
+    ck_assert_msg(c.ok, "%s", c.finding[4].text);
+    world_config.template[0].rsa_max = 0;
+    strcpy(p.key_type, "ec");
+    p.key_size = 256;
+    ok(fleet_policy_edit(&fleet, 0, &p, NULL, &err));
+    ok(fleet_policy_check(&fleet, "corp", "a", (struct view){NULL, 0}, &c, &err));
+    ck_assert_msg(c.ok, "%s", c.finding[4].text);
     strcpy(p.subject, "CN=%devicename%,O=Other"); /* the template says O=Example */
     ok(fleet_policy_edit(&fleet, 0, &p, NULL, &err));
     ok(fleet_policy_check(&fleet, "corp", "a", (struct view){NULL, 0}, &c, &err));
