@@ -6,6 +6,7 @@
 
 #include "api_internal.h"
 #include "enroll/audit.h"
+#include "reads.h"
 
 const char *const api_header_names[API_HEADERS] = {
     [API_AUTHORIZATION] = "Authorization",
@@ -181,8 +182,8 @@ static bool audit_write(struct api_call *c, const struct store_audit *entry, str
     return false;
 }
 
-/* Every call that may change something, and every one that was refused for who made it; the latter
- * in bounded numbers. */
+/* Every call of somebody, and every one that was refused for who made it.  One that may change
+ * something at once; the others in bounded numbers. */
 static void audit(struct api_call *c, const char *name, bool changes)
 {
     const struct api_reply *r = c->priv->out;
@@ -192,8 +193,12 @@ static void audit(struct api_call *c, const char *name, bool changes)
     char left_out[64] = "";
     bool refused = r->status == 401 || r->status == 403 || r->status == 429;
     bool asked = strcmp(r->code, "sign_in.needed") == 0;
-    if (asked || (!refused && (!changes || c->actor->role == ROLE_NONE)))
+    if (asked || (!refused && c->actor->role == ROLE_NONE))
         return;
+    if (!refused && !changes) {
+        api_reads_note(c, name);
+        return;
+    }
     if (refused && !api_guard_record(c->world->state, c->request->peer, api_now(c), &more))
         return;
     if (more > 0)
@@ -283,6 +288,8 @@ static void call_route(struct api_call *c)
     bool reads = c->route->method == HTTP_GET;
     if ((c->route->role != ROLE_NONE && !api_sign_in(c, false)) || !role_allows(c, c->route->role))
         return;
+    if (c->route->flags & API_TELLS_READS)
+        api_reads_settle(c);
     if (reads && (c->route->flags & (API_LIST | API_LIVE)) && !api_reply_live(c))
         return;
     api_check_query(c);

@@ -79,9 +79,11 @@ void api_repeat_done(struct api_call *c, struct api_repeat *r);
 #define API_RUNNING 64
 struct activity;
 struct activity *api_activity(const struct api_state *s); /* activity.h */
+struct api_reads;                                         /* reads.h */
 
 struct api_state {
     struct activity *activity;              /* owned */
+    struct api_reads *reads;                /* owned */
     pthread_mutex_t lock;
     struct buf document;                    /* owned; openapi.c makes it when it is asked for first, and then it stays */
     char document_tag[24];

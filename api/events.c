@@ -5,6 +5,7 @@
 
 #include "api_internal.h"
 #include "base/hex.h"
+#include "reads.h"
 #include "resources.h"
 
 /* ---- attempts as JSON ---- */
@@ -223,6 +224,7 @@ static const struct api_member audit_query[] = {
     TEXT("actor", 0, "By this administrator, endpoint or program."),
     TEXT("object", 0, "About this id, serial number or name."),
     TEXT("event", 0, "This event; \"device.\" with a dot at its end: all that begin so."),
+    FLAG("reads", 0, "Also what was only read (api.read); an export has it unless this is false."),
     {0},
 };
 
@@ -243,11 +245,21 @@ static bool export_audits(struct export *x, const void *filter, struct store_pag
     return store_audit_page(x->call->world->store, filter, page, export_audit, x, err);
 }
 
+/* What is only read would be most of it; an export is meant to be whole. */
+static bool wants_reads(const struct api_call *c)
+{
+    const char *asked = api_query(c, "reads"), *event = api_query(c, "event");
+    if (asked)
+        return strcmp(asked, "true") == 0;
+    return c->accept || (event && strcmp(event, API_READ_EVENT) == 0);
+}
+
 static bool audit_list(struct api_call *c, struct err *err)
 {
     struct store_audit_filter f = {.object = api_query(c, "object"),
                                    .actor = api_query(c, "actor"),
                                    .event = api_query(c, "event"),
+                                   .except = wants_reads(c) ? NULL : API_READ_EVENT,
                                    .since = api_query_time(c, "since", 0),
                                    .until = api_query_time(c, "until", 0)};
     struct store_page page = api_page_of(c);
@@ -265,6 +277,6 @@ const struct api_route api_routes_events[] = {
      attempt_members, API_LIST, NDJSON, event_list},
     {HTTP_GET, "/audit", ROLE_AUDITOR, "audit_list",
      "The audit log, newest first; as application/x-ndjson an export.", audit_query, NULL,
-     audit_members, API_LIST, NDJSON, audit_list},
+     audit_members, API_LIST | API_TELLS_READS, NDJSON, audit_list},
     {0},
 };

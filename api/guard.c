@@ -9,6 +9,7 @@
 
 #include "activity.h"
 #include "api_internal.h"
+#include "reads.h"
 
 #define BUCKETS 1024
 #define TRIES 10
@@ -143,13 +144,14 @@ bool api_guard_record(struct api_state *s, const char *peer, int64_t now, uint64
 struct api_state *api_state_new(void)
 {
     struct api_state *s = calloc(1, sizeof *s);
-    if (!s || !(s->guard = api_guard_new()) || !(s->activity = activity_new(0))) {
-        if (s)
-            api_guard_free(s->guard);
-        free(s);
+    if (!s)
+        return NULL;
+    pthread_mutex_init(&s->lock, NULL);
+    if (!(s->guard = api_guard_new()) || !(s->activity = activity_new(0)) ||
+        !(s->reads = api_reads_new())) {
+        api_state_free(s);
         return NULL;
     }
-    pthread_mutex_init(&s->lock, NULL);
     return s;
 }
 
@@ -161,6 +163,7 @@ void api_state_free(struct api_state *s)
     api_guard_free(s->guard);
     activity_free(s->activity);
     buf_clear(&s->document);
+    api_reads_free(s->reads);
     free(s);
 }
 

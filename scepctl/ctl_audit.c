@@ -7,6 +7,7 @@
 #include "base/hex.h"
 #include "base/text.h"
 #include "scepctl/ctl.h"
+#include "store/page.h"
 
 /* ---- list and show ---- */
 
@@ -20,11 +21,15 @@ static const struct ctl_column audit_columns[] = {
 struct listing {
     struct ctl_list *list;
     const char *event, *actor, *object;
+    bool reads;           /* also what was only read */
     int64_t since, until; /* 0: any */
     int64_t limit;
     uint64_t shown;
     bool more;
 };
+
+/* What the API writes of calls that change nothing (api/reads.h). */
+static const char read_event[] = "api.read";
 
 static bool begins(const char *wanted, const char *text)
 {
@@ -33,8 +38,9 @@ static bool begins(const char *wanted, const char *text)
 
 static bool passes(const struct listing *l, const struct store_audit *e)
 {
-    return begins(l->event, e->event) && (!l->actor || strcmp(l->actor, e->actor) == 0) &&
-           begins(l->object, e->object) && e->at >= l->since && (!l->until || e->at < l->until);
+    return (l->reads || strcmp(e->event, read_event) != 0) && begins(l->event, e->event) &&
+           (!l->actor || strcmp(l->actor, e->actor) == 0) && begins(l->object, e->object) &&
+           e->at >= l->since && (!l->until || e->at < l->until);
 }
 
 static bool list_one(void *ctx, const struct store_audit *e)
@@ -62,6 +68,7 @@ static int read_filters(struct ctl *ctl, const struct ctl_args *a, struct listin
     l->event = ctl_arg(a, "event");
     l->actor = ctl_arg(a, "actor");
     l->object = ctl_arg(a, "object");
+    l->reads = ctl_arg(a, "reads") || (l->event && begins(read_event, l->event));
     (void)((rc = ctl_arg_number(ctl, a, "limit", 0, INT32_MAX, 50, &l->limit)) ||
            (rc = ctl_arg_number(ctl, a, "from", 0, INT64_MAX, -1, from)) ||
            (rc = ctl_arg_moment(ctl, a, "since", 0, &l->since)) ||
@@ -72,6 +79,33 @@ static int read_filters(struct ctl *ctl, const struct ctl_args *a, struct listin
 static bool unfiltered(const struct listing *l)
 {
     return !l->event && !l->actor && !l->object && !l->since && !l->until;
+}
+
+static void take_seq(void *ctx, const struct store_audit *e)
+{
+    *(int64_t *)ctx = (int64_t)e->seq;
+}
+
+/* The number of the first of the newest that are asked for, by pages backwards; entries that are
+ * left out do not count. */
+static bool newest_from(struct store *s, const struct listing *l, int64_t *from, struct err *err)
+{
+    const struct store_audit_filter f = {.except = l->reads ? NULL : read_event};
+    struct store_page page = {.limit = 0};
+    int64_t left = l->limit;
+    bool ok;
+    *from = 1;
+    do {
+        char after[STORE_CURSOR_MAX];
+        snprintf(after, sizeof after, "%s", page.next);
+        page.after = after;
+        page.limit = left < STORE_PAGE_MAX ? (size_t)left : STORE_PAGE_MAX;
+        ok = store_audit_page(s, &f, &page, take_seq, from, err);
+        left -= (int64_t)page.items;
+    } while (ok && left > 0 && page.next[0]);
+    if (left > 0)
+        *from = 1; /* there are no more than that */
+    return ok;
 }
 
 int ctl_audit_list(struct ctl *ctl, const struct ctl_args *a)
@@ -85,12 +119,11 @@ int ctl_audit_list(struct ctl *ctl, const struct ctl_args *a)
         return rc;
     if (!store_stats(ctl->store, &st, &err))
         return ctl_fail_err(ctl, &err, NULL);
-    if (from < 0) /* the newest ones, in their order */
-        from = unfiltered(&l) && l.limit && (int64_t)st.audit_entries > l.limit
-                   ? (int64_t)st.audit_entries - l.limit + 1
-                   : 1;
+    bool newest = from < 0 && unfiltered(&l) && l.limit; /* in their order */
+    if (newest && !newest_from(ctl->store, &l, &from, &err))
+        return ctl_fail_err(ctl, &err, NULL);
     l.list = ctl_list_new(ctl, audit_columns, sizeof audit_columns / sizeof audit_columns[0]);
-    bool good = store_audit_list(ctl->store, (uint64_t)from, list_one, &l, &err);
+    bool good = store_audit_list(ctl->store, from < 0 ? 1 : (uint64_t)from, list_one, &l, &err);
     ctl_list_end(l.list);
     if (!good)
         return ctl_fail_err(ctl, &err, NULL);

@@ -280,6 +280,7 @@ static const struct ctl_flag audit_flags[] = {
     {"object", 0, "ID", false, "about this serial, challenge or request, or its beginning"},
     {"since", 0, "WHEN", false, "then or later: 2026-11-28, or 30d for 30 days ago"},
     {"until", 0, "WHEN", false, "before"},
+    {"reads", 0, NULL, false, "also what was only read by way of the API (api.read)"},
     {"limit", 0, "N", false, "at most so many (50); 0 for all"},
     END,
 };

@@ -433,6 +433,8 @@ void api_http_free(struct api_http *a)
         return;
     api_jobs_free(a->jobs);
     api_pool_free(a->pool);
+    if (a->serving)
+        api_reads_write(&a->serving->world, time(NULL), true);
     if (a->server && a->wake >= 0)
         api_http_answer(a);
     http_server_free(a->server);

@@ -6,8 +6,8 @@
 
 #include "scepd/thread.h"
 
-#define LOOK_MS 500 /* how long a new job may wait */
-#define AFTER_FAILURE_MS 10000
+#define LOOK_MS 500      /* how long a new job may wait */
+#define AFTER_FAILURE 20 /* looks */
 
 struct api_jobs {
     pthread_mutex_t lock;
@@ -17,6 +17,7 @@ struct api_jobs {
     const struct log *log;
     struct api_serving *serving; /* one reference; under the lock */
     uint64_t generation;         /* the thread's: of the store when nothing was to be done */
+    int pause;                   /* the thread's: looks to leave out after a failure */
 };
 
 /* Is there anything new since there was nothing to do? */
@@ -36,12 +37,17 @@ static void step(struct api_jobs *j, const struct api_world *world, int *wait_ms
     struct err err = {0};
     bool more = false;
     *wait_ms = LOOK_MS;
+    api_reads_write(world, time(NULL), false);
+    if (j->pause > 0) {
+        j->pause--;
+        return;
+    }
     if (!changed(j, world->store))
         return;
     if (!api_jobs_step(world, time(NULL), &more, &err)) {
         log_event(j->log, LOG_LEVEL_ERROR, "api.job", "a job waits: %s", err.text);
         j->generation = 0;
-        *wait_ms = AFTER_FAILURE_MS;
+        j->pause = AFTER_FAILURE;
     } else if (more) {
         j->generation = 0;
         *wait_ms = 0;

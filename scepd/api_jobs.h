@@ -1,5 +1,6 @@
 /* Runs the jobs of the API (api/jobs.c) in a thread of its own, one item after the other, so that neither administrators nor devices
- * wait for them.  What is under way when scepd ends goes on when it starts again. */
+ * wait for them.  What is under way when scepd ends goes on when it starts again.  Writes into the audit log what was read, too
+ * (api_reads_write). */
 #pragma once
 
 #include "scepd/api_pool.h"

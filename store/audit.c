@@ -52,6 +52,18 @@ bool audit_read(struct view record, struct store_audit *out, struct err *err)
     return true;
 }
 
+bool audit_read_event(struct view record, struct store_audit *out, struct err *err)
+{
+    struct record_reader r;
+    if (!record_open(&r, record, AUDIT_VERSION, what, err))
+        return false;
+    out->seq = read_u64(&r);
+    out->at = read_i64(&r);
+    read_text(&r, out->event, sizeof out->event);
+    r.rest = view_of(NULL, 0); /* what follows is of no interest */
+    return record_close(&r, what, err);
+}
+
 bool audit_chain(const struct store *s, const struct store_audit *a,
                  const uint8_t previous[STORE_HASH], uint8_t out[STORE_HASH], struct err *err)
 {

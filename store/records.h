@@ -125,6 +125,8 @@ bool requests_made_fill(struct txn *t, struct err *err);
 /* ---- audit ---- */
 
 bool audit_read(struct view record, struct store_audit *out, struct err *err);
+/* Number, time and event alone. */
+bool audit_read_event(struct view record, struct store_audit *out, struct err *err);
 /* The chain value of `a` (its own is not looked at) after `previous`. */
 bool audit_chain(const struct store *s, const struct store_audit *a, const uint8_t previous[STORE_HASH],
                  uint8_t out[STORE_HASH], struct err *err);

@@ -180,6 +180,8 @@ START_TEST(the_page)
     ck_assert_uint_eq(c.uses, 1);
     ck_assert_int_eq(c.expires_at, NOW + 3600);
     ck_assert_uint_eq(audited("challenge.created", "label=ndes " PAGE), 1);
+    ck_assert(api_reads_write(&world, at, false)); /* that the page was read, too */
+    ck_assert_uint_eq(audited("api.read", "GET ndes_admin from "), 1);
     ck_assert_uint_eq(audited("challenge.created", secret), 0);
 }
 END_TEST

@@ -197,6 +197,8 @@ class Tls(Api):
         self.assertEqual(self.ask("GET", "/api/v1/admins", connection=c)[1]["code"], "sign_in.certificate")
         self.a.ctl("admin", "new", "cora", "--certificate", base + ".pem")
         self.assertEqual(self.ask("GET", "/api/v1/session", connection=c)[1]["name"], "cora")
+        said = self.ask("GET", "/api/v1/audit?reads=true&actor=cora", token=self.token)[1]["items"]
+        self.assertIn(("api.read", "/session"), [(e["event"], e["object"]) for e in said])
         serial = self.a.json("cert", "list")[0]["serial"]
         self.a.ctl("cert", "revoke", serial, "--reason", "hold", "--yes")
         self.assertEqual(self.ask("GET", "/api/v1/admins", connection=c)[0], 401)  # the same connection

@@ -86,6 +86,10 @@ void api_answer(const struct api_world *w, const struct api_request *r, struct a
 json_t *api_openapi(const char *version);
 /* Forgets what has ended: tokens, answers kept.  Every minute or so. */
 bool api_housekeep(struct store *s, int64_t now, struct err *err);
+/* Writes into the audit log who has read what for the first time, and how often, when the time for which that is counted is over or
+ * with `all`.  Every half second or so, from a thread that may commit, and with `all` at the end.  Free when there is nothing to write.  False: the
+ * store failed; nothing is lost, and it is tried again after ten seconds. */
+bool api_reads_write(const struct api_world *w, int64_t now, bool all);
 
 /* Does the next few items of the job that waits longest (POST /bulk), if there is one: *more.  What cannot be done to one item is
  * noted; false is a fault of ours, and the job waits. */
@@ -135,10 +139,11 @@ enum { /* flags of a route */
     API_CREATES = 8,       /* 201 with Location; an Idempotency-Key may come along, as with every POST */
     API_LARGE = 16,        /* API_MAX_LARGE_BODY */
     API_OPTIONAL_BODY = 32, /* no body is an empty one */
-    API_UNRECORDED = 64,   /* a POST that changes nothing (../check): no audit entry, and an auditor may be its role */
+    API_UNRECORDED = 64,   /* a POST that changes nothing (../check): it is a read for the audit log, and an auditor may be its role */
     API_SECRETS = 128,     /* the answer holds a secret */
     API_OR_NONE = 256,     /* may also answer 204: there is nothing to tell */
     API_ACCEPTED = 512,    /* answers 202 when it goes on behind the answer */
+    API_TELLS_READS = 1024, /* of the audit log: what was read before is in it when it answers */
 };
 struct api_route {
     enum http_method method;
@@ -234,7 +239,7 @@ struct api_page {
     bool (*matches)(const struct api_world *w, const char *path);
     enum account_role role;           /* ROLE_NONE: it looks itself (api_sign_in) */
     bool basic;                       /* user and token by Basic */
-    bool changes;                     /* any call is recorded in the audit log */
+    bool changes;                     /* any call is an entry of the audit log; else they are counted as reads are */
     api_handler handle;
 };
 /* For a page that looks itself.  Finds out who calls: true, and c->actor tells (ROLE_NONE: nobody presented anything); false: a problem was

@@ -88,10 +88,10 @@ export const EventList = ({ live }) => html`<${Live} live=${live}>${(d) => (d.it
 
 export function Activity({ at }) {
   const q = at.query, audit = q.show === "audit";
-  const query = audit ? { actor: q.actor, object: q.object } : { device: q.device, policy: q.policy, result: q.result, code: q.code, peer: q.peer };
+  const query = audit ? { actor: q.actor, object: q.object, reads: q.reads } : { device: q.device, policy: q.policy, result: q.result, code: q.code, peer: q.peer };
   const path = audit ? "/audit" : "/events", keep = { ...query, show: q.show };
   const save = useAction(async () => {
-    const text = queryText(query), parts = [];
+    const text = queryText(audit ? { ...query, reads: q.reads || "false" } : query), parts = [];
     for (let next = path + (text ? "?" + text : ""); next;) { // an answer has its limit and names the next one
       const r = await call("GET", next, undefined, { accept: "application/x-ndjson" });
       parts.push(r.data);
@@ -103,7 +103,8 @@ export function Activity({ at }) {
     <div class="filters"><${FilterChips} label="Of whom" name="show" path="/activity" query=${{ show: q.show }} choices=${[["", "Devices"], ["audit", "Administrators (audit log)"]]} />
     ${!audit && html`<${FilterChips} label="Result" name="result" path="/activity" query=${keep} choices=${[["", "All"], ["issued", "Issued"], ["renewed", "Renewed"], ["pending", "Pending"], ["refused", "Refused"], ["failed", "Failed"]]} />
       <${FilterText} label="Reason code" name="code" path="/activity" query=${keep} /><${FilterText} label="Address" name="peer" path="/activity" query=${keep} />`}
-    ${audit && html`<${FilterText} label="Who" name="actor" path="/activity" query=${keep} /><${FilterText} label="Object" name="object" path="/activity" query=${keep} />`}</div>
+    ${audit && html`<${FilterChips} label="Calls" name="reads" path="/activity" query=${keep} choices=${[["", "Changes"], ["true", "Also reads"]]} />
+      <${FilterText} label="Who" name="actor" path="/activity" query=${keep} /><${FilterText} label="Object" name="object" path="/activity" query=${keep} />`}</div>
     <${List} key=${path} path=${path} query=${query} idOf=${eventId} caption="Activity, newest first" columns=${eventColumns} empty=${html`<${Empty} title="Nothing like that happened."><p>Every request that arrives,
       and everything an administrator does, stands here. If a device says that it asked: <code>scepctl probe</code> from its network.</p><//>`} /><//>`;
 }

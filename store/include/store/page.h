@@ -61,6 +61,7 @@ struct store_audit_filter {
     const char *object;              /* exact.  Those that begin with dev_, pol_ or grp_ have an index */
     const char *actor;               /* exact */
     const char *event;               /* exact, or all that begin so when it ends in a dot: "device." */
+    const char *except;              /* not this event; NULL: none is left out */
     int64_t since, until;            /* since <= at < until; 0: any */
 };
 bool store_audit_page(struct store *s, const struct store_audit_filter *f, struct store_page *page,
