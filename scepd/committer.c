@@ -10,6 +10,7 @@ static void settle(struct service_pool *p, struct service_job *job, bool committ
     uint64_t held = stored && p->options.hold ? enroll_change_held(job->answer.change) : 0;
     if (held) {
         job->held = true;
+        service_park(p);
         if (!p->options.hold(p->options.hold_ctx, job, held))
             service_pool_return(job);
     } else if (stored) {

@@ -25,13 +25,16 @@ struct service_pool {
     pthread_mutex_t lock;
     pthread_cond_t idle;
     size_t pending;
+    size_t parked; /* of them: somebody else has them, and gives them back by service_pool_return */
     bool stopping;
 };
 
 /* Gives the job back to its submitter. */
 void service_finish(struct service_pool *p, struct service_job *job);
-/* Jobs submitted and not yet given back. */
+/* Jobs submitted and not yet given back, without those that are parked: nobody waits for these. */
 size_t service_pending(struct service_pool *p);
+/* Before a job is handed to `ask` or `hold`, which may give it back at once. */
+void service_park(struct service_pool *p);
 int64_t service_now_us(void);
 
 /* In one transaction; then their answers go, or they are decided anew.  Any thread. */

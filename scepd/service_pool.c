@@ -56,9 +56,16 @@ void service_finish(struct service_pool *p, struct service_job *job)
 size_t service_pending(struct service_pool *p)
 {
     pthread_mutex_lock(&p->lock);
-    size_t n = p->pending;
+    size_t n = p->pending - p->parked;
     pthread_mutex_unlock(&p->lock);
     return n;
+}
+
+void service_park(struct service_pool *p)
+{
+    pthread_mutex_lock(&p->lock);
+    p->parked++;
+    pthread_mutex_unlock(&p->lock);
 }
 
 size_t service_pool_waiting(struct service_pool *p)
@@ -87,6 +94,9 @@ bool service_pool_submit(struct service_pool *p, struct service_job *job)
 void service_pool_return(struct service_job *job)
 {
     struct service_pool *p = job->pool;
+    pthread_mutex_lock(&p->lock);
+    p->parked--;
+    pthread_mutex_unlock(&p->lock);
     p->options.ops->clear(&job->answer);
     job->call.asked = &job->asked;
     fair_queue_push_front(&p->work, &job->place);

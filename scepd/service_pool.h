@@ -72,7 +72,7 @@ bool service_pool_new(const struct service_options *o, struct service_pool **out
 /* Takes the job.  False, and the job stays the caller's, when the queue is full or the pool stops.  Of a full queue a job
  * of an address that has more of them there may be given back, displaced, before this returns: see fair_queue.h. */
 bool service_pool_submit(struct service_pool *p, struct service_job *job);
-/* A job that was taken by `ask`: it is prepared anew, before the others.  Any thread. */
+/* A job that was taken by `ask` or `hold`: it is prepared anew, before the others.  Any thread. */
 void service_pool_return(struct service_job *job);
 /* Jobs that wait for a worker now. */
 size_t service_pool_waiting(struct service_pool *p);

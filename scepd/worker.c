@@ -13,6 +13,7 @@ static bool too_old(const struct service_pool *p, const struct service_job *job)
 /* A webhook has to be asked first: the job is parked, or goes on at once with what is known. */
 static void ask(struct service_pool *p, struct service_job *job)
 {
+    service_park(p);
     if (p->options.ask && p->options.ask(p->options.ask_ctx, job))
         return; /* and may be back already: it is not ours any more */
     if (job->asked.state == ENROLL_NOT_ASKED)

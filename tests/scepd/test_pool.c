@@ -10,7 +10,7 @@
 
 #define JOBS 250
 
-enum { ISSUE = 'i', REJECT = 'r', CONFLICT = 'c', FAIL = 'f' };
+enum { ISSUE = 'i', REJECT = 'r', CONFLICT = 'c', FAIL = 'f', ASK = 'a' };
 
 /* Opaque to the pool. */
 struct enroll_change {
@@ -22,7 +22,9 @@ static struct {
     pthread_cond_t moved;
     bool hold_prepare, hold_commit, commit_breaks;
     unsigned held_from; /* of those with smaller numbers none is held in prepare */
-    pthread_t commits_on;
+    pthread_t prepares_on, commits_on;
+    struct service_job *parked; /* its webhook is being asked */
+    unsigned asked;
     unsigned preparing, waiting_commit; /* entered so far */
     unsigned batch[JOBS], batches;
     unsigned prepared[256], committed[256], failed[256], done[256], expired;
@@ -61,7 +63,10 @@ static void fake_prepare(const struct scep_call *call, struct scep_answer *out)
     while (w.hold_prepare && m[1] >= w.held_from)
         wait_moved();
     w.prepared[m[1]]++;
-    if (m[0] != REJECT) {
+    w.prepares_on = pthread_self();
+    if (m[0] == ASK && !call->asked) {
+        out->verdict = ENROLL_ASK;
+    } else if (m[0] != REJECT) {
         out->change = malloc(sizeof *out->change);
         *out->change = (struct enroll_change){m[0], m[1], m[2]};
         w.changes_alive++;
@@ -134,6 +139,15 @@ static void on_done(void *ctx, struct service_job *job)
     service_job_free(job, &ops);
 }
 
+static bool fake_ask(void *unused, struct service_job *job)
+{
+    lock();
+    w.parked = job;
+    w.asked++;
+    unlock();
+    return true;
+}
+
 static struct service_pool *pool;
 
 static void start(unsigned workers, size_t queue, int deadline_ms)
@@ -147,7 +161,8 @@ static void start(unsigned workers, size_t queue, int deadline_ms)
                                 .workers = workers,
                                 .queue = queue,
                                 .deadline_ms = deadline_ms,
-                                .done = on_done};
+                                .done = on_done,
+                                .ask = fake_ask};
     ck_assert_msg(service_pool_new(&o, &pool, &err), "%s", err.text);
 }
 
@@ -385,6 +400,31 @@ START_TEST(a_lone_job_is_committed_by_its_worker)
 }
 END_TEST
 
+/* Whoever waits for a webhook is no company: nobody waits for such a job to commit with it. */
+START_TEST(nor_does_one_that_is_parked_make_company)
+{
+    start(1, JOBS, 0);
+    ck_assert(submit(ASK, 1, 0));
+    wait_for(&w.asked, 1);
+    while (service_pool_busy_us(pool) > 0)
+        usleep(1000);
+    pthread_t worker = worker_of_lone_job();
+    ck_assert(pthread_equal(worker, w.prepares_on));
+    service_pool_return(w.parked);
+    wait_for(&w.done_all, 2);
+    ck_assert(pthread_equal(worker, w.commits_on));
+    while (service_pool_busy_us(pool) > 0)
+        usleep(1000);
+    w.waiting_commit = 0;
+    hold_committer(ISSUE, 2, 0, 3); /* and it counts again */
+    ck_assert(!pthread_equal(worker, w.commits_on));
+    hold(false, false);
+    stop();
+    ck_assert_uint_eq(w.prepared[1], 2);
+    ck_assert_uint_eq(w.done_all, 4);
+}
+END_TEST
+
 START_TEST(one_item_does_not_poison_the_others)
 {
     start(1, JOBS, 0);
@@ -463,6 +503,7 @@ int main(void)
     tcase_add_test(c, a_conflict_returns_even_to_a_full_queue);
     tcase_add_test(c, what_waits_is_committed_together);
     tcase_add_test(c, a_lone_job_is_committed_by_its_worker);
+    tcase_add_test(c, nor_does_one_that_is_parked_make_company);
     tcase_add_test(c, one_item_does_not_poison_the_others);
     tcase_add_test(c, a_failed_commit_fails_all_of_it);
     tcase_add_test(c, several_submit_and_free_drains);
