@@ -85,7 +85,7 @@ static struct health_live live_now(const struct admin *a)
 {
     const struct config *c = a->sources.config;
     unsigned failed;
-    const char *failing = metrics_webhook_failing(a->options.metrics, &failed);
+    const char *failing = metrics_webhook_failing(a->options.metrics, c, &failed);
     return (struct health_live){
         .webhooks = c->webhook_n + c->upstream_n > 0,
         .webhook_failing = failing,

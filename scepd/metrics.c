@@ -17,9 +17,9 @@ static const double signer_bounds[] = {0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0
 static const double webhook_bounds[] = {0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 0};
 static const double record_bounds[] = {1, 2, 4, 8, 16, 32, 64, 0};
 
-const int metric_statuses[METRIC_STATUSES] = {
-    200, 201, 202, 204, 304, 400, 401, 403, 404, 405, 408, 409, 411,
-    412, 413, 414, 415, 417, 422, 428, 429, 431, 500, 503, 505, 0};
+const int metric_statuses[METRIC_STATUSES] = {200, 201, 202, 204, 304, 400, 401, 403, 404,
+                                              405, 408, 409, 411, 412, 413, 414, 415, 417,
+                                              422, 428, 429, 431, 500, 503, 505, 0};
 const char *const metric_operation_names[METRIC_OPERATIONS] = {
     "none",   "PKCSReq",   "RenewalReq", "CertPoll",      "GetCert",
     "GetCRL", "GetCACaps", "GetCACert",  "GetNextCACert",
@@ -75,15 +75,20 @@ void metrics_webhook(struct metrics *m, const char *name, enum outside_result re
         atomic_fetch_add(&m->webhook_failed[i], 1);
 }
 
-const char *metrics_webhook_failing(const struct metrics *m, unsigned *times)
+const char *metrics_webhook_failing(const struct metrics *m, const struct config *c,
+                                    unsigned *times)
 {
     const char *worst = NULL;
     *times = 1;
-    for (size_t i = 0; m && i < atomic_load(&m->webhook_n); i++)
-        if (atomic_load(&m->webhook_failed[i]) > *times) {
-            *times = atomic_load(&m->webhook_failed[i]);
-            worst = m->webhook_name[i];
+    for (size_t i = 0; m && i < atomic_load(&m->webhook_n); i++) {
+        const char *name = m->webhook_name[i];
+        bool named = config_webhook_by_name(c, name) || config_upstream_by_name(c, name);
+        unsigned failed = atomic_load(&m->webhook_failed[i]);
+        if (named && failed > *times) {
+            *times = failed;
+            worst = name;
         }
+    }
     return worst;
 }
 

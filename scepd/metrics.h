@@ -85,8 +85,8 @@ void metrics_revocations(struct metrics *m, enum metric_revocation what, size_t 
 /* Its queues were looked into so often, with success and without; `worst`: failures in a row of the one with the most. */
 void metrics_intune_queue(struct metrics *m, unsigned good, unsigned bad, unsigned worst);
 unsigned metrics_intune_queue_failed(const struct metrics *m);
-/* Who has failed so often in a row, the worst; NULL: nobody twice. */
-const char *metrics_webhook_failing(const struct metrics *m, unsigned *times);
+/* Who of the configuration has failed so often in a row, the worst; NULL: nobody twice. */
+const char *metrics_webhook_failing(const struct metrics *m, const struct config *c, unsigned *times);
 void metrics_log_dropped(struct metrics *m, unsigned lines);
 /* It is known to be gone, until metrics_watch_signer gets a lane of another. */
 void metrics_signer_lost(struct metrics *m);

@@ -202,6 +202,32 @@ static void *count(void *unused)
     return NULL;
 }
 
+/* Of those that a reload took out of the configuration nobody is warned. */
+START_TEST(webhooks_that_fail)
+{
+    struct config c = {.webhook_n = 1, .upstream_n = 1};
+    unsigned times = 0;
+    snprintf(c.webhook[0].name, sizeof c.webhook[0].name, "mdm");
+    snprintf(c.upstream[0].name, sizeof c.upstream[0].name, "other");
+    for (int i = 0; i < 5; i++)
+        metrics_webhook(m, "gone", OUTSIDE_TIMEOUT, 0, 1);
+    metrics_webhook(m, "mdm", OUTSIDE_ANSWERED, 500, 1);
+    ck_assert_ptr_null(metrics_webhook_failing(m, &c, &times));
+    metrics_webhook(m, "mdm", OUTSIDE_UNREACHABLE, 0, 1);
+    ck_assert_str_eq(metrics_webhook_failing(m, &c, &times), "mdm");
+    ck_assert_uint_eq(times, 2);
+    for (int i = 0; i < 3; i++)
+        metrics_webhook(m, "other", OUTSIDE_TIMEOUT, 0, 1);
+    ck_assert_str_eq(metrics_webhook_failing(m, &c, &times), "other");
+    ck_assert_uint_eq(times, 3);
+    metrics_webhook(m, "other", OUTSIDE_ANSWERED, 200, 1);
+    ck_assert_str_eq(metrics_webhook_failing(m, &c, &times), "mdm");
+    snprintf(c.webhook[0].name, sizeof c.webhook[0].name, "gone");
+    ck_assert_str_eq(metrics_webhook_failing(m, &c, &times), "gone");
+    ck_assert_uint_eq(times, 5);
+}
+END_TEST
+
 START_TEST(many_threads)
 {
     pthread_t thread[THREADS];
@@ -238,6 +264,7 @@ int main(void)
     tcase_add_test(c, reloads);
     tcase_add_test(c, commits_that_fail);
     tcase_add_test(c, without_metrics_nothing_is_counted);
+    tcase_add_test(c, webhooks_that_fail);
     tcase_add_test(c, many_threads);
     suite_add_tcase(s, c);
     return check_main(s);
