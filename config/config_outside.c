@@ -214,6 +214,20 @@ static void check_relay(struct loader *l, const struct config_endpoint *e,
                    e->path, quoted, suggest_text(&near, hint, sizeof hint));
 }
 
+/* Each would be told each time. */
+static void check_told_twice(struct loader *l, const struct config_endpoint *e,
+                             const config_setting_t *notify)
+{
+    for (size_t k = 0; k < e->notify_n; k++)
+        for (size_t i = 0; i < k; i++)
+            if (strcmp(e->notify[i], e->notify[k]) == 0 &&
+                config_webhook_by_name(l->c, e->notify[k])) {
+                config_mistake(l, notify, "endpoint \"%s\": notify names webhook \"%s\" twice",
+                               e->path, e->notify[k]);
+                return;
+            }
+}
+
 static void check_references(struct loader *l, size_t i)
 {
     const struct config_endpoint *e = &l->c->endpoint[i];
@@ -238,6 +252,7 @@ static void check_references(struct loader *l, size_t i)
                            e->path, w->name,
                            w->kind == WEBHOOK_INTUNE ? "; validate names it, and it is told too"
                                                      : "");
+    check_told_twice(l, e, notify);
 }
 
 void config_check_outside(struct loader *l)

@@ -462,6 +462,11 @@ static bool named_as_ndes(const struct http_request *r)
     return false;
 }
 
+static const char *methods_of_pki(const struct scep_endpoint *e)
+{
+    return e->config->post_only ? "POST" : "GET, POST";
+}
+
 /* RFC 8894 sections 3.5.2 and 4.2 */
 static void get_operation(struct scep_http *s, struct http_request *r,
                           const struct scep_endpoint *e, enum operation op, const char *asked)
@@ -481,7 +486,7 @@ static void get_operation(struct scep_http *s, struct http_request *r,
         if (http_method(r) == HTTP_GET && !e->config->post_only)
             pki_operation(s, r, e);
         else
-            reply_method(s, r, e->config->post_only ? "POST" : "GET, POST");
+            reply_method(s, r, methods_of_pki(e));
         return;
     case OP_NONE:
         if (http_method(r) != HTTP_POST && !*http_raw_query(r) && named_as_ndes(r)) {
@@ -509,8 +514,8 @@ static void relay_request(struct scep_http *s, struct http_request *r,
         refuse_operation(s, r, asked);
         return;
     }
-    if (!post && op == OP_PKI && http_method(r) != HTTP_GET) {
-        reply_method(s, r, "GET, POST");
+    if (!post && op == OP_PKI && (http_method(r) != HTTP_GET || e->config->post_only)) {
+        reply_method(s, r, methods_of_pki(e));
         return;
     }
     if (post) {

@@ -518,8 +518,10 @@ static char *relay_text(const char *name, const char *more)
     ck_assert_ptr_nonnull(end);
     end += strlen("static_challenge_file = \"keys/static-challenge\"; }");
     snprintf(text, sizeof text,
-             "%.*s, { path = \"/relay\"; authority = \"demo\"; template = \"device\"; upstream = \"%s\"; "
-             "%s }%s\nupstreams = ( { name = \"ndes\"; url = \"http://ndes.example.org/certsrv/mscep/mscep.dll\"; "
+             "%.*s, { path = \"/relay\"; authority = \"demo\"; template = \"device\"; upstream = "
+             "\"%s\"; "
+             "%s }%s\nupstreams = ( { name = \"ndes\"; url = "
+             "\"http://ndes.example.org/certsrv/mscep/mscep.dll\"; "
              "} );\n",
              (int)(end - base), base, name, more, end);
     return text;
@@ -535,11 +537,14 @@ START_TEST(relays)
     told_n = 0;
     told[0] = 0;
     ck_assert_ptr_null(load(relay_text("nedes", "")));
-    ck_assert_str_eq(told, "23: endpoint \"/relay\": there is no upstream \"nedes\" (did you mean \"ndes\"?)\n");
+    ck_assert_str_eq(
+        told, "23: endpoint \"/relay\": there is no upstream \"nedes\" (did you mean \"ndes\"?)\n");
     told_n = 0;
     told[0] = 0;
     ck_assert_ptr_null(load(relay_text("ndes", "approval = \"manual\";")));
-    ck_assert_str_eq(told, "23: endpoint \"/relay\" hands everything on to an upstream: nobody can approve there\n");
+    ck_assert_str_eq(
+        told,
+        "23: endpoint \"/relay\" hands everything on to an upstream: nobody can approve there\n");
     told_n = 0;
     told[0] = 0;
     c = load(relay_text("ndes", "challenge = \"none\";"));
@@ -566,8 +571,9 @@ START_TEST(a_relay_knows_no_challenge_of_ours)
     snprintf(text, sizeof text, "%s" API "ndes = ( { endpoint = \"/relay\"; } );\n",
              relay_text("ndes", ""));
     ck_assert_ptr_null(load(text));
-    ck_assert_msg(strstr(told, "ndes page \"/certsrv/mscep_admin\": endpoint \"/relay\" hands "
-                               "everything on to an upstream, which knows none of our challenges\n"),
+    ck_assert_msg(strstr(told,
+                         "ndes page \"/certsrv/mscep_admin\": endpoint \"/relay\" hands "
+                         "everything on to an upstream, which knows none of our challenges\n"),
                   "%s", told);
     told_n = 0;
     told[0] = 0;
@@ -782,6 +788,35 @@ START_TEST(webhooks)
 }
 END_TEST
 
+static void refused_endpoint(const char *list, const char *more, const char *expected)
+{
+    char *text = NULL;
+    ck_assert_int_ge(asprintf(&text, "%s%s", base, list), 0);
+    char *named = replaced(text, "challenge = \"one-time\"", more);
+    told_n = 0;
+    told[0] = '\0';
+    struct config *c = load(named);
+    ck_assert_str_eq(told, expected);
+    ck_assert(*expected ? c == NULL : c != NULL);
+    config_free(c);
+    free(named);
+    free(text);
+}
+
+START_TEST(told_webhooks)
+{
+    static const char two[] =
+        "webhooks = ( { name = \"a\"; kind = \"notify\"; url = \"https://a/\"; }, "
+        "{ name = \"b\"; kind = \"notify\"; url = \"https://b/\"; } );\n";
+    refused_endpoint(two, "notify = [\"a\", \"b\"]", "");
+    refused_endpoint(two, "notify = [\"a\", \"b\", \"a\"]",
+                     "19: endpoint \"/scep\": notify names webhook \"a\" twice\n");
+    refused_endpoint("webhooks = ( { name = \"a\"; url = \"https://a/\"; } );\n",
+                     "notify = [\"a\"]",
+                     "19: endpoint \"/scep\": webhook \"a\" is not of kind notify\n");
+}
+END_TEST
+
 START_TEST(upstreams)
 {
     refused_list(
@@ -830,6 +865,7 @@ int main(void)
     tcase_add_test(c, challenge_hooks);
     tcase_add_test(c, first_mistake);
     tcase_add_test(c, webhooks);
+    tcase_add_test(c, told_webhooks);
     tcase_add_test(c, upstreams);
     suite_add_tcase(s, c);
     return check_main(s);

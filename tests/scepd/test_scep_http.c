@@ -308,6 +308,23 @@ START_TEST(post_only)
 }
 END_TEST
 
+/* What is handed on to an upstream comes by POST only, too; here is nobody to hand it on to. */
+START_TEST(post_only_of_a_relay)
+{
+    struct config_endpoint *e = &config.endpoint[0];
+    snprintf(e->upstream, sizeof e->upstream, "other");
+    ck_assert_int_eq(ask("GET /scep?operation=PKIOperation&message=MGFi", "\r\n"), 503);
+    e->post_only = true;
+    ck_assert_int_eq(ask("GET /scep?operation=PKIOperation&message=MGFi", "\r\n"), 405);
+    assert_header("Allow: POST\r\n");
+    ck_assert_int_eq(ask("POST /scep", "Content-Length: 4\r\n\r\n0abc"), 503);
+    ck_assert_int_eq(ask("GET /scep?operation=GetCACaps", "\r\n"), 503);
+    e->post_only = false;
+    e->upstream[0] = '\0';
+    ck_assert_int_eq(prepared, 0);
+}
+END_TEST
+
 START_TEST(what_was_asked_is_not_repeated_to_the_client)
 {
     ck_assert_int_eq(ask("GET /%3Cscript%3E?operation=%3Cscript%3E", "\r\n"), 404);
@@ -466,6 +483,7 @@ int main(void)
     tcase_add_test(c, refusals);
     tcase_add_test(c, addresses_of_ndes_show_a_page);
     tcase_add_test(c, post_only);
+    tcase_add_test(c, post_only_of_a_relay);
     tcase_add_test(c, what_was_asked_is_not_repeated_to_the_client);
     suite_add_tcase(s, c);
     TCase *l = tcase_create("load");
