@@ -363,41 +363,6 @@ await step("several devices are retired after their number was typed", async () 
   await row("old-2").getByText("Retired").waitFor();
 });
 
-await step("a dialog that is closed stops what it does to several", async () => {
-  for (const n of [1, 2, 3]) ctl("device", "new", "stop-" + n);
-  await visit(page, "/devices?q=stop");
-  for (const n of [1, 2, 3]) await page.getByLabel("Select stop-" + n).check();
-  let asked = 0, letGo = /** @type {any} */ (null);
-  const held = new Promise((resolve) => { letGo = resolve; });
-  await page.route("**/api/v1/devices/*/isolate", async (r) => { if (++asked === 2) await held; await r.continue(); });
-  await button("Isolate 3…").click();
-  await accessible(page, "the dialog that isolates several");
-  await button("Isolate 3", dialog()).click();
-  await dialog().getByText("1 of 3 done").waitFor();
-  await page.keyboard.press("Escape");
-  await dialog().waitFor({ state: "detached" });
-  letGo();
-  await page.locator("#said").getByText("Stopped: 2 of 3 done").waitFor({ state: "attached" });
-  await page.unroute("**/api/v1/devices/*/isolate");
-  assert.equal(asked, 2);
-  assert.deepEqual(json("device", "list", "--state", "isolated").map((d) => d.name).sort(), ["stop-1", "stop-2"]);
-});
-
-await step("several of which another changed one are gone on with after a word", async () => {
-  await page.getByLabel("Select stop-2").uncheck(); // what was stopped leaves its selection
-  await button("Retire 2…").click();
-  ctl("device", "edit", "stop-3", "--user", "carla");
-  expected.pattern = /412/;
-  await dialog().getByLabel(/To go on, type the number/).fill("2");
-  await button("Retire 2", dialog()).click();
-  await dialog().getByRole("alert").waitFor();
-  assert.match(await dialog().getByRole("alert").innerText(), /412/);
-  expected.pattern = null;
-  await button("Retire 2", dialog()).click();
-  await dialog().waitFor({ state: "detached" });
-  assert.deepEqual(json("device", "list", "--state", "retired", "--search", "stop").map((d) => d.name).sort(), ["stop-1", "stop-3"]);
-});
-
 await step("who edits what another has changed meanwhile is told", async () => {
   for (const [at, edit, theirs, field, mine] of /** @type {[string, string[], string, string, string][]} */ ([
     [thingPages[0], ["device", "edit", "ipad-0113", "--user", "anna"], "anna", "Serial number", "C02XK0AAK"],
@@ -445,6 +410,7 @@ await step("a long list is walked by its pages, whichever it is", async () => {
     assert.ok(second.length > 0 && (caption.startsWith("Activity") || !second.some((n) => first.includes(n))), `${at}: ${second}`);
     if (caption.startsWith("Activity")) await page.getByRole("link", { name: /^Administrators/, exact: false }).and(page.locator("[aria-current=true]")).waitFor();
     await page.getByRole("link", { name: "First page" }).click();
+    await page.getByRole("link", { name: "First page" }).waitFor({ state: "detached" });
     await rows().nth(49).waitFor();
     assert.deepEqual((await names())[0], first[0], at);
   }
@@ -456,6 +422,63 @@ await step("what is assigned is found by its name, however many there are", asyn
   await dialog().getByLabel("Device or group").fill("many-group-52");
   await button("Assign to many-group-52", dialog()).click();
   await dialog().waitFor({ state: "detached" });
+});
+
+await step("all that a filter finds are isolated by a job, and their number is the one that was typed", async () => {
+  await visit(page, "/devices?q=many-");
+  await page.getByLabel("Select all shown").check();
+  await page.getByText("50 selected").waitFor();
+  await page.getByLabel("Select many-1", { exact: true }).uncheck();
+  await page.getByText("49 selected").waitFor();
+  await button("Isolate all that match…").click();
+  await page.getByRole("heading", { name: "Isolate 53 devices" }).waitFor();
+  await accessible(page, "the dialog that isolates all that match");
+  await dialog().getByLabel(/To go on, type the number/).fill("53");
+  ctl("device", "new", "many-53");
+  expected.pattern = /409/;
+  await button("Isolate 53", dialog()).click();
+  await dialog().getByText(/there are 54, and 53 were expected/).waitFor();
+  expected.pattern = null;
+  assert.ok(await button("Isolate 54", dialog()).isDisabled());
+  assert.equal(json("device", "list", "--state", "isolated").length, 0);
+  await dialog().getByLabel(/To go on, type the number/).fill("54");
+  await button("Isolate 54", dialog()).click();
+  await dialog().waitFor({ state: "detached" });
+  await lookAgain(page);
+  await page.getByText("Isolate: 54 of 54 done").waitFor();
+  await row("many-1").first().getByText("Isolated").waitFor();
+  assert.equal(json("device", "list", "--state", "isolated", "--limit", "0").length, 54);
+});
+
+await step("a job tells how far it is, is stopped and goes on", async () => {
+  const job = (await (await page.request.get(world.api + "/api/v1/jobs?limit=1")).json()).items[0]; // the API's own tests stop one that runs
+  Object.assign(job, { state: "running", done: 20 });
+  await page.route(/\/api\/v1\/jobs/, (r) => {
+    const what = /jobs\/([^/]+)\/(\w+)$/.exec(r.request().url());
+    if (!what) return r.fulfill({ json: { items: [job], next: null } });
+    assert.deepEqual([r.request().method(), what[1], r.request().headers()["if-match"]], ["POST", job.id, job.etag]);
+    Object.assign(job, { state: what[2] === "stop" ? "stopped" : "running", etag: `"${what[2]}"` });
+    return r.fulfill({ json: job });
+  });
+  await visit(page, "/devices");
+  await page.getByText("Isolate: 20 of 54 done").waitFor();
+  await button("Stop").click();
+  await button("Go on").click();
+  await button("Stop").waitFor();
+  Object.assign(job, { done: 54, failed: 1, failure: "many-7: retired meanwhile" });
+  await lookAgain(page);
+  await page.getByText("Isolate: 54 of 54 done, 1 of them could not be: many-7: retired meanwhile").waitFor();
+  await accessible(page, "a page with a job");
+  Object.assign(job, { state: "done" });
+  await lookAgain(page);
+  await button("Stop").waitFor({ state: "detached" });
+  await page.getByText("Isolate: 54 of 54 done").waitFor(); // one's own is told to its end
+  await visit(page, "/policies");
+  const asked = page.waitForResponse(/\/api\/v1\/jobs/);
+  await visit(page, "/devices");
+  await asked;
+  await page.getByText("Isolate: 54 of 54 done").waitFor({ state: "detached" });
+  await page.unroute(/\/api\/v1\/jobs/);
 });
 
 await step("an export has all answers, not the first alone", async () => {

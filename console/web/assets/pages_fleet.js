@@ -1,7 +1,7 @@
 // @ts-check
 // Which device is to have which certificate: devices, groups, policies, and the profiles made from them.
-import { html, useState, useEffect, useRef } from "./vendor.js";
-import { call, useLive, useAction, href, go, enc, span } from "./api.js";
+import { html, useState, useEffect } from "./vendor.js";
+import { CHANGED, call, useLive, useAction, href, go, enc, span } from "./api.js";
 import { Page, Facts, Section, List, Live, Table, Time, Chip, Link, Mono, Icon, Empty, Confirm, FormDialog, Dialog, Text, Choice, Tick, Trouble, FilterChips,
   FilterText, faultOf, saveFile, fileName, announce } from "./ui.js";
 import { certColumns, Made } from "./pages_ca.js";
@@ -21,16 +21,15 @@ export function Devices({ at, can, overview }) {
   const q = at.query, query = { state: q.state, platform: q.platform, group: q.group, policy: q.policy, q: q.q };
   const n = (overview.data && overview.data.devices) || {};
   const all = ["active", "isolated", "retired"].reduce((sum, s) => sum + (n[s] || 0), 0);
-  const [dialog, set] = useState((q.new ? "new" : null));
+  const [dialog, set] = useState((q.new ? "new" : null)), [job, setJob] = useState("");
   return html`<${Page} title="Devices" actions=${can("administrator") && html`<button type="button" class="main" onClick=${() => set("new")}>New device</button>`}>
     <div class="filters"><${FilterChips} label="State" name="state" path="/devices" query=${query} choices=${[["", "All", overview.data && all],
       ...["active", "isolated", "retired"].map((s) => [s, s[0].toUpperCase() + s.slice(1), n[s]])]} />
       <${FilterText} label="Search" path="/devices" query=${query} />
       <label>Platform <select value=${q.platform || ""} onChange=${(e) => go("/devices", { ...query, platform: e.target.value, cursor: "" }, true)}>
         ${[["", "Any"], ...PLATFORMS.slice(1)].map(([v, t]) => html`<option value=${v} selected=${v === (q.platform || "")}>${t}</option>`)}</select></label></div>
-    <${List} path="/devices" query=${query} caption="Devices" bulk=${can("administrator") && ((ids, clear, rows) => html`
-        <button type="button" onClick=${() => set({ bulk: "isolate", rows, clear })}>Isolate ${ids.length}…</button>
-        <button type="button" onClick=${() => set({ bulk: "retire", rows, clear })}>Retire ${ids.length}…</button>`)} empty=${html`<${Empty} title=${
+    <${Job} mine=${job} may=${can("administrator")} /><${List} path="/devices" query=${query} caption="Devices" bulk=${can("administrator") && ((clear, rows, more) => [rows, ...(more ? [null] : [])].map((rows) =>
+        Object.keys(VERBS).map((bulk) => html`<button type="button" onClick=${() => set({ bulk, rows, clear })}>${VERBS[bulk]} ${rows ? rows.length : "all that match"}…</button>`)))} empty=${html`<${Empty} title=${
         Object.values(query).some(Boolean) ? "No device like that." : "No device yet."}><p>Devices come in three ways:</p><ol><li>one by one, with New device;</li>
         <li>from a table: <code>scepctl device import devices.csv</code>;</li><li>by your MDM product, through the REST API or the NDES page.</li></ol><//>`} columns=${[
       { head: "Name", cell: (d) => html`<${Link} to=${"/devices/" + enc(d.id)}>${d.name}<//>` }, { head: "State", cell: (d) => html`<${Chip} state=${d.state} />` },
@@ -39,35 +38,45 @@ export function Devices({ at, can, overview }) {
       { head: "Expires", cell: (d) => d.certificate ? d.certificate.state === "active" ? html`<${Time} at=${d.certificate.not_after} />` : html`<${Chip} state=${d.certificate.state} />` : "no certificate" },
       { head: "Last seen", cell: (d) => html`<${Time} at=${d.seen_at} />` }]} />
     ${dialog === "new" && html`<${DeviceForm} onClose=${() => set(null)} onDone=${(d) => go("/devices/" + enc(d.id))} />`}
-    ${dialog && dialog.bulk && html`<${Many} ...${dialog} onClose=${() => set(null)} />`}<//>`;
+    ${dialog && dialog.bulk && html`<${Many} ...${dialog} query=${query} onJob=${setJob} onClose=${() => set(null)} />`}<//>`;
 }
 
-/** One thing done to many, one after another, so that it can say how far it got, and stops when the dialog goes. */
-function Many({ bulk, rows, clear, onClose }) {
-  const [done, setDone] = useState(0), over = useRef(false);
-  useEffect(() => () => { over.current = true; }, []);
-  const n = String(rows.length), verb = bulk === "retire" ? "Retire" : "Isolate";
+const VERBS = { isolate: "Isolate", retire: "Retire" };
+
+/** One thing done to many, as a job of the server: to those that were picked or, without `rows`, to all that the filter finds. */
+function Many({ bulk, rows, query, clear, onJob, onClose }) {
+  const [about, setAbout] = useState(rows ? { matched: rows.length, sample: rows.map((r) => r.name) } : { matched: 0, sample: [] });
+  const which = rows ? { ids: rows.map((r) => r.id) } : { filter: Object.fromEntries(Object.entries(query).map(([k, v]) => [k, (v || "").trim() || null])) };
+  const ask = (more) => call("POST", "/bulk", { action: bulk, ...which, ...more }).then((r) => r.data);
+  const look = useAction(async () => setAbout(await ask({ dry_run: true })));
+  useEffect(() => { if (!rows) look.run(); }, []);
+  const n = String(about.matched || "…"), verb = VERBS[bulk] + " " + n, shown = about.sample.slice(0, 8);
   const action = async () => {
-    let i = done;
-    for (; i < rows.length && !over.current; i++) {
-      if (rows[i].state !== "retired" && !(bulk === "isolate" && rows[i].state === "isolated")) {
-        try {
-          await call("POST", `/devices/${enc(rows[i].id)}/${bulk}`, {}, { etag: rows[i].etag });
-        } catch (e) {
-          if (e.current) rows[i] = e.current; // who tries again has been told
-          throw e;
-        }
-      }
-      setDone(i + 1);
-    }
-    if (over.current) { announce(`Stopped: ${i} of ${n} done`); return false; }
+    let { job } = await ask({ expect: about.matched }).catch((e) => {
+      if (!rows) look.run(); // there are other ones by now
+      throw e;
+    });
+    onJob(job.id);
     clear();
+    for (let i = 0; i < 20 && job.state === "running"; i++) { // a small one is waited for
+      await new Promise((go) => setTimeout(go, 150));
+      job = (await call("GET", "/jobs/" + job.id)).data;
+    }
+    window.dispatchEvent(new Event(CHANGED));
     return true;
   };
-  return html`<${Confirm} title=${`${verb} ${n} devices`} verb=${`${verb} ${n}`} expect=${bulk === "retire" ? n : undefined} action=${action} onClose=${onClose}>
-    <p>${rows.slice(0, 8).map((r) => r.name).join(", ")}${rows.length > 8 ? ` and ${rows.length - 8} more` : ""}.</p>
-    <p>${bulk === "retire" ? "Their certificates are revoked, their requests cancelled, their challenges void, at once. This cannot be undone." : "They may renew what they have and enrol nothing new, until they are released."}</p>
-    <p role="status">${done > 0 && `${done} of ${n} done`}</p><//>`;
+  return html`<${Confirm} title=${verb + " devices"} verb=${verb} ready=${about.matched > 0} expect=${rows && bulk === "isolate" ? undefined : n} action=${action} onClose=${onClose}>
+    <${Trouble} error=${look.error} /><p>${shown.join(", ")}${about.matched > shown.length && ` and ${about.matched - shown.length} more`}.</p>
+    <p>${bulk === "retire" ? "Their certificates are revoked, their requests cancelled, their challenges void. This cannot be undone." : "They may renew what they have and enrol nothing new, until they are released."}</p><//>`;
+}
+
+/** The newest job, while it is not done; one's own then as well. */
+function Job({ mine, may }) {
+  const live = useLive("/jobs?limit=1"), j = live.data && live.data.items[0], what = j && { running: "stop", stopped: "resume" }[j.state];
+  const turn = useAction(() => call("POST", `/jobs/${enc(j.id)}/${what}`, {}, { etag: j.etag }));
+  return j && (what || j.id === mine) && html`<div class=${j.failed ? "note warn" : "note"}><${Trouble} error=${turn.error} /><div class="row"><span role="status">${
+      VERBS[j.action] || j.action}: ${j.done} of ${j.total} done${j.failed > 0 && `, ${j.failed} of them could not be: ${j.failure}`}</span>
+    ${may && what && html`<button type="button" disabled=${turn.busy} onClick=${turn.run}>${what === "stop" ? "Stop" : "Go on"}</button>`}</div></div>`;
 }
 
 // What is edited is what was seen when the form opened: the page behind it goes on asking, and what another changed meanwhile is theirs.

@@ -155,11 +155,11 @@ export function Section({ title, actions, children }) {
 /** @typedef {{head: string, cell: (item: any) => any, wide?: boolean}} Column */
 
 /** The first column names the row; on a narrow screen each row is a card.
- * @param {{caption: string, columns: Column[], rows: any[], idOf?: (r: any) => string, picked?: Set<string>, onPick?: (id: string) => void,
+ * @param {{caption: string, columns: Column[], rows: any[], idOf?: (r: any) => string, picked?: Set<string>, onPick?: (id?: string) => void,
  *   at?: string, canPick?: (r: any) => boolean}} p */
 export function Table({ caption, columns, rows, idOf = (r) => r.id, picked, onPick, at }) {
   return html`<table role="table"><caption class="hidden">${caption}</caption>
-    <thead role="rowgroup"><tr role="row">${onPick && html`<th scope="col" role="columnheader"><span class="hidden">Select</span></th>`}${columns.map((c) => html`<th
+    <thead role="rowgroup"><tr role="row">${onPick && html`<th scope="col" role="columnheader"><label><input type="checkbox" checked=${rows.every((r) => picked && picked.has(idOf(r)))} onChange=${() => onPick()} /><span class="hidden">Select all shown</span></label></th>`}${columns.map((c) => html`<th
       scope="col" role="columnheader">${c.head || html`<span class="hidden">Do</span>`}</th>`)}</tr></thead>
     <tbody role="rowgroup">${rows.map((r) => html`<tr role="row" key=${idOf(r)} class=${at === idOf(r) ? "at" : undefined} aria-current=${at === idOf(r) ? "true" : undefined}>
       ${onPick && html`<td role="cell" class="pick"><label><input type="checkbox" checked=${picked && picked.has(idOf(r))} onChange=${() => onPick(idOf(r))} />
@@ -169,7 +169,7 @@ export function Table({ caption, columns, rows, idOf = (r) => r.id, picked, onPi
 
 /** One page of a list, live: what is shown stays where it is, what is new waits to be asked for.  Which page, the address says, by `cursorName`.
  * @param {{path: string, query?: Record<string, any>, caption: string, columns: Column[], idOf?: (r: any) => string, empty: any, at?: string,
- *   bulk?: (ids: string[], clear: () => void, rows: any[]) => any, onRows?: (rows: any[]) => void, cursorName?: string, noun?: string}} p */
+ *   bulk?: (clear: () => void, rows: any[], more: boolean) => any, onRows?: (rows: any[]) => void, cursorName?: string, noun?: string}} p */
 export function List({ path, query = {}, caption, columns, idOf = (r) => r.id, empty, bulk, onRows, at, cursorName = "cursor", noun = "new" }) {
   const place = route(), cursor = place.query[cursorName], page = (c) => href(place.path, { ...place.query, new: "", [cursorName]: c });
   const asked = queryText({ ...query, cursor }).replace(/(%20)+(&|$)/g, "$2"), here = path + "?" + asked; // a blank that one has just typed looks for nothing
@@ -195,8 +195,8 @@ export function List({ path, query = {}, caption, columns, idOf = (r) => r.id, e
   const fresh = items ? items.filter((i) => !known.includes(idOf(i))).length : 0;
   useLayoutEffect(() => { if (onRows) onRows(rows); }, [items, shown]);
   const pick = (id) => {
-    const next = new Set(picked);
-    if (!next.delete(id)) next.add(id);
+    const next = new Set(id ? picked : chosen.length < rows.length ? known : []);
+    if (id && !next.delete(id)) next.add(id);
     setPicked(next);
   };
   const chosen = [...picked].filter((id) => byId.has(id));
@@ -206,7 +206,7 @@ export function List({ path, query = {}, caption, columns, idOf = (r) => r.id, e
     ${rows.length === 0 && fresh === 0 ? empty : html`<${Table} caption=${caption} columns=${columns} rows=${rows} idOf=${idOf} at=${at}
       picked=${picked} onPick=${bulk ? pick : undefined} />`}
     ${bulk && chosen.length > 0 && html`<div class="bulk"><span>${chosen.length} selected</span>${
-      bulk((chosen), () => setPicked(new Set()), chosen.map((id) => byId.get(id)))}</div>`}
+      bulk(() => setPicked(new Set()), chosen.map((id) => byId.get(id)), !!(cursor || live.data.next))}</div>`}
     <p class="pager">${cursor && html`<a href=${page("")}>First page</a>`}
       <span class="muted">${rows.length} shown</span>
       ${live.data.next && html`<a href=${page(live.data.next)}>Next page</a>`}</p>`}<//>`;
@@ -283,7 +283,7 @@ export function Confirm({ title, verb, action, onClose, expect, expectWhat = "nu
     e.preventDefault();
     if (await run()) {
       announce(done || verb + ": done");
-      onClose();
+      if (cancel.current) onClose(); // it may be closed, and another one open
     }
   };
   const may = ready && (!expect || typed.trim() === expect);
