@@ -33,13 +33,18 @@ const struct config_upstream *config_upstream_by_name(const struct config *c, co
 
 /* ---- secrets ---- */
 
+static bool is(const char *file, const char *path)
+{
+    return file[0] && strcmp(file, path) == 0;
+}
+
 bool config_outside_secret(const struct config *c, const char *path)
 {
     for (size_t i = 0; i < c->webhook_n; i++)
-        if (c->webhook[i].secret_file[0] && strcmp(c->webhook[i].secret_file, path) == 0)
+        if (is(c->webhook[i].secret_file, path) || is(c->webhook[i].key_file, path))
             return true;
     for (size_t i = 0; i < c->upstream_n; i++)
-        if (c->upstream[i].password_file[0] && strcmp(c->upstream[i].password_file, path) == 0)
+        if (is(c->upstream[i].password_file, path))
             return true;
     return false;
 }
@@ -53,7 +58,8 @@ static bool beneath(const char *file, const char *directory)
 bool config_outside_secret_beneath(const struct config *c, const char *directory)
 {
     for (size_t i = 0; i < c->webhook_n; i++)
-        if (beneath(c->webhook[i].secret_file, directory))
+        if (beneath(c->webhook[i].secret_file, directory) ||
+            beneath(c->webhook[i].key_file, directory))
             return true;
     for (size_t i = 0; i < c->upstream_n; i++)
         if (beneath(c->upstream[i].password_file, directory))
@@ -109,16 +115,19 @@ static void check_url(struct loader *l, const config_setting_t *at, const char *
 static void check_intune(struct loader *l, const struct config_webhook *w,
                          const config_setting_t *at)
 {
-    static const struct {
-        const char *key;
-        size_t offset;
-    } needed[] = {{"tenant", offsetof(struct config_webhook, tenant)},
-                  {"client_id", offsetof(struct config_webhook, client_id)},
-                  {"secret_file", offsetof(struct config_webhook, secret_file)}};
+    static const char *const needed[] = {"tenant", "client_id"};
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
-        if (!config_setting_get_member(at, needed[i].key))
-            config_mistake(l, at, "webhook \"%s\": kind = \"intune\" needs %s", w->name,
-                           needed[i].key);
+        if (!config_setting_get_member(at, needed[i]))
+            config_mistake(l, at, "webhook \"%s\": kind = \"intune\" needs %s", w->name, needed[i]);
+    bool secret = config_setting_get_member(at, "secret_file") != NULL;
+    bool certificate = config_setting_get_member(at, "certificate_file") != NULL;
+    if (certificate != (config_setting_get_member(at, "key_file") != NULL))
+        config_mistake(l, at, "webhook \"%s\": certificate_file and key_file go together", w->name);
+    else if (secret == certificate)
+        config_mistake(l, at,
+                       "webhook \"%s\": kind = \"intune\" needs secret_file, or certificate_file "
+                       "and key_file, %s",
+                       w->name, secret ? "not both" : "to sign in with");
     static const char allowed[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._";
     if (strspn(w->tenant, allowed) != strlen(w->tenant))
@@ -145,7 +154,8 @@ static void check_webhook(struct loader *l, size_t i)
         return;
     }
     static const char *const of_intune[] = {
-        "tenant", "client_id", "login_url", "graph_url", "wait_for_notification", "revocations"};
+        "tenant",      "client_id",        "login_url", "graph_url", "wait_for_notification",
+        "revocations", "certificate_file", "key_file"};
     for (size_t k = 0; k < sizeof of_intune / sizeof *of_intune; k++)
         if (config_setting_get_member(at, of_intune[k]))
             config_mistake(l, config_at(at, of_intune[k]),
@@ -197,14 +207,16 @@ static void check_relay(struct loader *l, const struct config_endpoint *e,
     char hint[128], quoted[96];
     struct suggest near = suggest_start(e->upstream);
     if (e->validate[0] || e->notify_n > 0)
-        config_mistake(l, config_at(at, "upstream"),
-                       "endpoint \"%s\" hands everything on to an upstream: webhooks have nothing to "
-                       "decide or to be told there",
-                       e->path);
+        config_mistake(
+            l, config_at(at, "upstream"),
+            "endpoint \"%s\" hands everything on to an upstream: webhooks have nothing to "
+            "decide or to be told there",
+            e->path);
     if (e->manual)
-        config_mistake(l, config_at(at, "upstream"),
-                       "endpoint \"%s\" hands everything on to an upstream: nobody can approve there",
-                       e->path);
+        config_mistake(
+            l, config_at(at, "upstream"),
+            "endpoint \"%s\" hands everything on to an upstream: nobody can approve there",
+            e->path);
     if (config_upstream_by_name(l->c, e->upstream))
         return;
     for (size_t i = 0; i < l->c->upstream_n; i++)

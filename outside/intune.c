@@ -1,13 +1,14 @@
 /* What Microsoft Intune wants before it answers: an OAuth 2 token (RFC 6749 section 4.4) for Graph,
  * the address of its service from there, and a token for that service. */
 #include <jansson.h>
-#include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/text.h"
 #include "exchange.h"
+#include "sign.h"
 
 #define INTUNE_APPLICATION "0000000a-0000-0000-c000-000000000000"
 #define INTUNE_SCOPE "https://api.manage.microsoft.com//.default"
@@ -62,6 +63,22 @@ static bool form_field(struct buf *out, CURL *curl, const char *name, const char
     return ok;
 }
 
+/* The secret, or what the certificate's key signs (RFC 7523 section 2.2). */
+static bool credential_fields(struct buf *out, CURL *curl, const struct target *t, const char *url,
+                              struct err *err)
+{
+    struct buf assertion = {0};
+    if (!t->assertion.key)
+        return form_field(out, curl, "client_secret", (const char *)t->secret[0].p) ||
+               err_memory(err);
+    bool ok = assertion_make(&t->assertion, t->client_id, url, time(NULL), &assertion, err) &&
+              ((form_field(out, curl, "client_assertion_type", ASSERTION_TYPE) &&
+                form_field(out, curl, "client_assertion", (const char *)assertion.p)) ||
+               err_memory(err));
+    buf_wipe(&assertion);
+    return ok;
+}
+
 static bool token_request(struct exchange *x, struct request *out, struct err *err)
 {
     const struct target *t = x->target;
@@ -72,18 +89,19 @@ static bool token_request(struct exchange *x, struct request *out, struct err *e
     snprintf(scope, sizeof scope, "%.*s/.default", (int)n, t->graph_url);
     snprintf(path, sizeof path, "%s/oauth2/v2.0/token", t->tenant);
     buf_wipe(&x->body);
-    CURL *curl = curl_easy_init();
-    bool ok =
-        curl && form_field(&x->body, curl, "client_id", t->client_id) &&
-        form_field(&x->body, curl, "client_secret", (const char *)t->secret[0].p) &&
-        form_field(&x->body, curl, "scope", x->stage == INTUNE_TOKEN ? INTUNE_SCOPE : scope) &&
-        form_field(&x->body, curl, "grant_type", "client_credentials");
-    curl_easy_cleanup(curl);
     *out = (struct request){.url = joined(t->login_url, path),
                             .post = true,
-                            .type = "application/x-www-form-urlencoded",
-                            .body = buf_view(&x->body)};
-    return (ok && out->url) || err_memory(err);
+                            .type = "application/x-www-form-urlencoded"};
+    CURL *curl = curl_easy_init();
+    bool ok =
+        (out->url && curl && form_field(&x->body, curl, "client_id", t->client_id) &&
+         form_field(&x->body, curl, "scope", x->stage == INTUNE_TOKEN ? INTUNE_SCOPE : scope) &&
+         form_field(&x->body, curl, "grant_type", "client_credentials")) ||
+        err_memory(err);
+    ok = ok && credential_fields(&x->body, curl, t, out->url, err);
+    curl_easy_cleanup(curl);
+    out->body = buf_view(&x->body);
+    return ok;
 }
 
 static bool add_header(struct request *r, const char *name, const char *value)
@@ -107,20 +125,6 @@ static bool add_token(const struct target *t, struct request *r)
     return ok;
 }
 
-/* RFC 9562 section 5.4 */
-static bool uuid(char out[37])
-{
-    unsigned char b[16];
-    if (RAND_bytes(b, sizeof b) != 1)
-        return false;
-    b[6] = (unsigned char)((b[6] & 0x0f) | 0x40);
-    b[8] = (unsigned char)((b[8] & 0x3f) | 0x80);
-    snprintf(out, 37, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0],
-             b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13],
-             b[14], b[15]);
-    return true;
-}
-
 static bool question_request(struct exchange *x, struct request *out, struct err *err)
 {
     const struct target *t = x->target;
@@ -129,7 +133,8 @@ static bool question_request(struct exchange *x, struct request *out, struct err
                             .post = x->post,
                             .type = x->type,
                             .body = buf_view(&x->body)};
-    return (out->url && uuid(id) && add_token(t, out) && add_header(out, "client-request-id", id) &&
+    return (out->url && sign_uuid(id) && add_token(t, out) &&
+            add_header(out, "client-request-id", id) &&
             add_header(out, "api-version", service_of(t)->version) &&
             add_header(out, "UserAgent", "scepd")) ||
            err_memory(err);

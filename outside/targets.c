@@ -107,6 +107,8 @@ static bool load_webhook(const struct config_webhook *w, enum outside_kind kind,
     TAILQ_INIT(&t->intune.waiting);
     return (!w->secret_file[0] || read_secrets(w->secret_file, intune ? 1 : TARGET_SECRETS,
                                                intune ? 1 : SECRET_MIN, t, err)) &&
+           (!w->key_file[0] ||
+            assertion_key_load(w->certificate_file, w->key_file, &t->assertion, err)) &&
            (!w->ca_file[0] || read_whole(w->ca_file, CA_FILE_MAX, false, &t->ca, err));
 }
 
@@ -168,6 +170,7 @@ void outside_targets_free(struct outside_targets *t)
             buf_wipe(&t->target[i].secret[k]);
         buf_clear(&t->target[i].ca);
         buf_wipe(&t->target[i].intune.token);
+        assertion_key_clear(&t->target[i].assertion);
     }
     free(t->target);
     free(t);

@@ -3,6 +3,7 @@
 
 #include <sys/queue.h>
 
+#include "assertion.h"
 #include "outside/outside_child.h"
 #include "outside/outside.h"
 
@@ -36,6 +37,7 @@ struct target {
     int timeout_ms, retries;
     bool insecure;                /* Intune: Graph may name a service by http */
     char tenant[64], client_id[64], login_url[256], graph_url[256];
+    struct assertion_key assertion; /* owned; Intune: how it signs in, instead of with the secret */
     struct intune intune;
     /* how it is */
     unsigned in_flight, failures;

@@ -578,12 +578,15 @@ START_TEST(a_relay_knows_no_challenge_of_ours)
     told_n = 0;
     told[0] = 0;
     write_file("keys/static-challenge", "8CE317021F690069\n", 0600);
-    snprintf(text, sizeof text,
-             "%s" API "ndes = ( { endpoint = \"/relay\"; single_password = true; } );\n",
-             relay_text("ndes", "challenge = \"static\"; static_challenge_file = \"keys/static-challenge\";"));
+    snprintf(
+        text, sizeof text,
+        "%s" API "ndes = ( { endpoint = \"/relay\"; single_password = true; } );\n",
+        relay_text("ndes",
+                   "challenge = \"static\"; static_challenge_file = \"keys/static-challenge\";"));
     ck_assert_ptr_null(load(text));
-    ck_assert_msg(strstr(told, "ndes page \"/certsrv/mscep_admin\": endpoint \"/relay\" hands "
-                               "everything on to an upstream, which knows none of our challenges\n"),
+    ck_assert_msg(strstr(told,
+                         "ndes page \"/certsrv/mscep_admin\": endpoint \"/relay\" hands "
+                         "everything on to an upstream, which knows none of our challenges\n"),
                   "%s", told);
 }
 END_TEST
@@ -726,6 +729,7 @@ END_TEST
 
 /* A list that stands behind the last endpoint, on line 25. */
 #define WEBHOOK(more) "webhooks = ( { name = \"inventory\"; " more " } );\n"
+#define INTUNE "kind = \"intune\"; tenant = \"t\"; client_id = \"i\"; "
 #define UPSTREAM(more) "upstreams = ( { name = \"ndes\"; " more " } );\n"
 
 static void refused_list(const char *list, const char *expected)
@@ -779,7 +783,17 @@ START_TEST(webhooks)
                  "25: webhook \"inventory\": url has a fragment (#), which is not sent\n");
     refused_list(WEBHOOK("kind = \"intune\"; tenant = \"t\";"),
                  "25: webhook \"inventory\": kind = \"intune\" needs client_id\n"
-                 "25: webhook \"inventory\": kind = \"intune\" needs secret_file\n");
+                 "25: webhook \"inventory\": kind = \"intune\" needs secret_file, or "
+                 "certificate_file and key_file, to sign in with\n");
+    refused_list(
+        WEBHOOK(INTUNE "secret_file = \"keys/static-challenge\"; key_file = "
+                       "\"keys/static-challenge\"; certificate_file = \"keys/static-challenge\";"),
+        "25: webhook \"inventory\": kind = \"intune\" needs secret_file, or "
+        "certificate_file and key_file, not both\n");
+    refused_list(WEBHOOK(INTUNE "key_file = \"keys/static-challenge\";"),
+                 "25: webhook \"inventory\": certificate_file and key_file go together\n");
+    refused_list(WEBHOOK("url = \"https://inventory/\"; key_file = \"keys/static-challenge\";"),
+                 "25: webhook \"inventory\": key_file is only for kind = \"intune\"\n");
     refused_list(WEBHOOK("url = \"https://inventory/\"; tenant = \"t\";"),
                  "25: webhook \"inventory\": tenant is only for kind = \"intune\"\n");
     refused_list("webhooks = ( { name = \"a\"; url = \"https://a/\"; }, { name = \"a\"; url = "

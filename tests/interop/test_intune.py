@@ -27,6 +27,10 @@ class IntuneCase(unittest.TestCase):
     MORE = ""  # of the webhook "intune"
 
     @classmethod
+    def credential(cls):
+        return f'secret_file = "{cls.secret}";'
+
+    @classmethod
     def setUpClass(cls):
         cls.dir = tempfile.mkdtemp(prefix="scepd-intune-")
         cls.addClassCleanup(shutil.rmtree, cls.dir, True)
@@ -36,7 +40,7 @@ class IntuneCase(unittest.TestCase):
         cls.secret = secret_file(cls.dir, SECRET)
 
         def edit(text):
-            hook = (f'kind = "intune"; tenant = "{TENANT}"; client_id = "{CLIENT}"; secret_file = "{cls.secret}"; '
+            hook = (f'kind = "intune"; tenant = "{TENANT}"; client_id = "{CLIENT}"; {cls.credential()} '
                     f'ca_file = "{cls.ca}"; login_url = "{cls.intune.url}"; graph_url = "{cls.intune.url}"; remember = "0s";')
             return text.replace("endpoints = (", f'''webhooks = (
                 {{ name = "intune"; {hook} timeout = "5s"; {cls.MORE} }},
@@ -252,6 +256,72 @@ class Access(IntuneCase):
         self.assertIn("503", r.stderr)
         wait_for(lambda: "not https" in self.a.log_text(), "the line")
         self.intune.before = lambda asked: None
+
+
+class Certificate(IntuneCase):
+    """The application signs in with a certificate instead of a secret."""
+
+    @classmethod
+    def make(cls, name, *kind):
+        path = os.path.join(cls.dir, name)
+        run("openssl", "req", "-x509", "-newkey", *kind, "-nodes", "-keyout", path + ".key", "-out", path + ".pem", "-subj",
+            "/CN=scepd at Intune", "-days", "30")
+        os.chmod(path + ".key", 0o600)
+        return path
+
+    @classmethod
+    def credential(cls):
+        cls.pair = cls.make("application", "rsa:2048")
+        cls.intune.certificate = cls.pair + ".pem"
+        return f'certificate_file = "{cls.pair}.pem"; key_file = "{cls.pair}.key";'
+
+    def reload(self, *events):
+        n = sum(self.a.log_text().count("event=" + e) for e in events)
+        self.a.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: sum(self.a.log_text().count("event=" + e) for e in events) > n, "the reload")
+
+    def put(self, pair, key=None):
+        for source, target in ((pair + ".pem", self.pair + ".pem"), ((key or pair) + ".key", self.pair + ".key")):
+            shutil.copyfile(source, target)
+
+    def test_it_signs_in(self):
+        self.enrol("by-certificate")
+        self.assertEqual(len(self.certificates("by-certificate")), 1)
+        self.assertGreaterEqual(len(self.intune.jtis), 2)
+        self.assertEqual(len(set(self.intune.jtis)), len(self.intune.jtis))
+
+    def test_another_certificate(self):
+        """Replaced and reloaded: it signs in with the new one.  What Entra does not know gets no token, and that is told."""
+        old, new, unknown = self.make("old", "rsa:2048"), self.make("new", "rsa:3072"), self.make("unknown", "rsa:2048")
+        self.put(old)
+        self.reload("daemon.reloaded")
+        self.enrol("old-certificate")
+        self.put(new)
+        self.reload("daemon.reloaded")
+        self.enrol("new-certificate")
+        self.intune.certificate = unknown + ".pem"
+        self.reload("daemon.reloaded")
+        self.assertIn("503", self.enrol("unknown-certificate", check=False).stderr)
+        wait_for(lambda: re.search("webhook.answer.*AADSTS700027: signature, x5t", self.a.log_text()), "the line")
+        self.intune.certificate = self.pair + ".pem"
+
+    def test_what_is_no_credential(self):
+        """The old one stays in use."""
+        good, other, ec = self.make("good", "rsa:2048"), self.make("other", "rsa:2048"), \
+            self.make("ec", "ec", "-pkeyopt", "ec_paramgen_curve:P-256")
+        self.put(good)
+        self.reload("daemon.reloaded")
+        for why, spoil in {"is not the key of the certificate": lambda: self.put(good, other), "is no RSA key": lambda: self.put(ec),
+                           "may be used by others": lambda: os.chmod(self.pair + ".key", 0o644),
+                           "no certificate": lambda: shutil.copyfile(good + ".key", self.pair + ".pem")}.items():
+            with self.subTest(why):
+                spoil()
+                self.reload("daemon.reload_failed", "daemon.reloaded")
+                self.assertRegex(self.a.log_text(), f"daemon.reload_failed.*{why}")
+                self.put(good)
+                os.chmod(self.pair + ".key", 0o600)
+        self.reload("daemon.reloaded")
+        self.enrol("still-good")
 
 
 class Revocations(IntuneCase):

@@ -2,7 +2,11 @@
 revocations in one server."""
 
 import base64
+import hashlib
 import json
+import os
+import subprocess
+import tempfile
 import threading
 import time
 import urllib.parse
@@ -13,10 +17,42 @@ APPLICATION = "0000000a-0000-0000-c000-000000000000"
 TENANT, CLIENT, SECRET = "example.onmicrosoft.com", "11111111-2222-3333-4444-555555555555", "s3cret~ with + and & in it"
 
 
+def unpadded(text):
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def assertion_fault(assertion, certificate, audience):
+    """What is wrong with a client assertion (RFC 7523 section 3), by its certificate (PEM file); None: nothing."""
+    try:
+        head, claims, signature = assertion.split(".")
+        with tempfile.TemporaryDirectory() as d:
+            path = lambda name: os.path.join(d, name)  # noqa: E731
+            for name, content in (("signature", unpadded(signature)), ("data", f"{head}.{claims}".encode())):
+                with open(path(name), "wb") as f:
+                    f.write(content)
+            der = subprocess.run(["openssl", "x509", "-in", certificate, "-outform", "DER"], capture_output=True, check=True).stdout
+            key = subprocess.run(["openssl", "x509", "-in", certificate, "-pubkey", "-noout"], capture_output=True, check=True).stdout
+            with open(path("key"), "wb") as f:
+                f.write(key)
+            good = subprocess.run(["openssl", "dgst", "-sha256", "-verify", path("key"), "-sigopt", "rsa_padding_mode:pss", "-sigopt",
+                                   "rsa_pss_saltlen:digest", "-signature", path("signature"), path("data")], capture_output=True)
+        head, claims = json.loads(unpadded(head)), json.loads(unpadded(claims))
+        now = time.time()
+        wrong = {"signature": good.returncode != 0, "alg": head["alg"] != "PS256" or head["typ"] != "JWT",
+                 "x5t": unpadded(head["x5t"]) != hashlib.sha1(der).digest(),
+                 "x5t#S256": unpadded(head["x5t#S256"]) != hashlib.sha256(der).digest(), "aud": claims["aud"] != audience,
+                 "iss": claims["iss"] != CLIENT, "sub": claims["sub"] != CLIENT, "jti": len(claims["jti"]) != 36,
+                 "exp": not now < claims["exp"] <= now + 600, "nbf": not now - 60 < claims["nbf"] <= now + 1}
+        return ", ".join(k for k in wrong if wrong[k]) or None
+    except (ValueError, KeyError) as e:
+        return f"no assertion: {e!r}"
+
+
 class Intune:
     def __init__(self, tls):
         self.lock = threading.Lock()
         self.tokens, self.token_life, self.issued = {}, 3600, 0
+        self.certificate, self.jtis = None, []  # PEM file: who signs in with an assertion; None: with the secret
         self.fabric = "/TrafficGateway/StatelessScepRequestValidationService"
         self.validate = lambda request: "Success"
         self.success = lambda notification: "Success"
@@ -69,7 +105,15 @@ class Intune:
         form = dict(urllib.parse.parse_qsl(asked.body.decode()))
         if asked.headers.get("Content-Type") != "application/x-www-form-urlencoded" or form.get("grant_type") != "client_credentials":
             return self.wrong("the form of the token request")
-        if (form.get("client_id"), form.get("client_secret")) != (CLIENT, SECRET):
+        if self.certificate and ("client_secret" in form or
+                                 form.get("client_assertion_type") != "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"):
+            return self.wrong("the credential of the token request")
+        if self.certificate:
+            fault = assertion_fault(form["client_assertion"], self.certificate, f"{self.url}/{TENANT}/oauth2/v2.0/token")
+            if fault:
+                return 401, {"error": "invalid_client", "error_description": f"AADSTS700027: {fault}"}
+            self.jtis.append(json.loads(unpadded(form["client_assertion"].split(".")[1]))["jti"])
+        elif (form.get("client_id"), form.get("client_secret")) != (CLIENT, SECRET) or "client_assertion" in form:
             return 401, {"error": "invalid_client", "error_description": "AADSTS7000215: Invalid client secret provided."}
         with self.lock:
             self.issued += 1

@@ -108,6 +108,7 @@ struct config_webhook {
     char url[256];                        /* not with WEBHOOK_INTUNE */
     enum webhook_kind kind;
     char secret_file[512], ca_file[512];  /* "": none; those of the system */
+    char certificate_file[512], key_file[512]; /* WEBHOOK_INTUNE, instead of secret_file */
     int timeout;                          /* seconds */
     int retries;
     bool refuse_on_failure;               /* else the device is asked to come again */
