@@ -183,3 +183,21 @@ bool verify_pools(struct verify *v, struct err *err)
                        (unsigned long long)t.all, (unsigned long long)t.counters);
     return true;
 }
+
+/* Whoever puts away what has expired makes a challenge in the same write: what expires after the
+ * newest one was made has not been put away. */
+bool verify_pool_of(struct verify *v, const struct store_challenge *c, struct err *err)
+{
+    struct key until = {.n = 0};
+    struct view newest;
+    bool there;
+    if (!c->pool[0])
+        return true;
+    if (!verify_index_has(v, TABLE_CHALLENGE_POOL, pool_key(c), view_of(NULL, 0), &there, err) ||
+        !txn_last_key(&v->t, TABLE_CHALLENGE_MADE, &newest, err))
+        return false;
+    key_time(&until, c->expires_at ? c->expires_at : INT64_MAX);
+    if (!there && newest.n > until.n && memcmp(until.p, newest.p, until.n) > 0)
+        verify_problem(v, "challenge %s is open and not in pool %s", c->id, c->pool);
+    return true;
+}

@@ -322,7 +322,8 @@ static bool challenge_check(void *ctx, struct view key, struct view value, bool 
     if (!made)
         verify_problem(v, "challenge %s is not found by the time it was made", c.id);
     return !challenge_is_open(&c) ||
-           verify_links(v, c.device, c.policy, LINK_CHALLENGE, key_view(&at), err);
+           (verify_pool_of(v, &c, err) &&
+            verify_links(v, c.device, c.policy, LINK_CHALLENGE, key_view(&at), err));
 }
 
 /* The challenge of an index entry; `*there` is false when it is reported already or damaged. */

@@ -26,6 +26,8 @@ bool verify_exists(struct verify *v, enum table table, struct view key, bool *ye
 /* ---- challenge_pool.c ---- */
 
 bool verify_pools(struct verify *v, struct err *err);
+/* Is one that is open in its pool? */
+bool verify_pool_of(struct verify *v, const struct store_challenge *c, struct err *err);
 
 /* ---- notice.c ---- */
 

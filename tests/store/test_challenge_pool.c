@@ -22,11 +22,16 @@ static struct store_challenge put(const char *pool, unsigned n, int64_t expires)
     return c;
 }
 
+/* Together with one that is made, as always. */
 static uint64_t open_at(const char *pool, int64_t now)
 {
+    static unsigned made = 100000;
     uint64_t n;
+    struct store_challenge c = in_pool("", ++made, 0);
+    c.created_at = now;
     struct store_write *w = begin();
     ok(store_challenge_pool_count(w, pool, now, &n, &err));
+    ok(store_challenge_put(w, &c, &err));
     commit(w);
     return n;
 }
@@ -242,6 +247,18 @@ START_TEST(damage)
         change(view_str("nonsense"), true);
         damaged("an entry of a pool of challenges is damaged");
         break;
+    case 6: /* with its count */
+        change(key_view(&k), false);
+        count_is("a", 1);
+        damaged("challenge chl_000001 is open and not in pool a");
+        break;
+    case 7: /* one that never expires: even then */
+        other = put("a", 8, 0);
+        k = pool_key(&other);
+        change(key_view(&k), false);
+        count_is("a", 2);
+        damaged("challenge chl_000008 is open and not in pool a");
+        break;
     }
 }
 END_TEST
@@ -258,7 +275,7 @@ int main(void)
     tcase_add_test(c, many_expire_at_once);
     tcase_add_test(c, forgotten);
     tcase_add_test(c, names);
-    tcase_add_loop_test(c, damage, 0, 6);
+    tcase_add_loop_test(c, damage, 0, 8);
     suite_add_tcase(s, c);
     return check_main(s);
 }

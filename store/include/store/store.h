@@ -309,7 +309,8 @@ bool store_challenge_revoke(struct store_write *w, const char *id, int64_t at, s
 bool store_challenge_list(struct store *s, bool (*each)(void *ctx, const struct store_challenge *c), void *ctx,
                           struct err *err);
 /* How many challenges of a pool are open at `now`: neither used up nor revoked nor expired.  Takes as long for a million as for one, but
- * for those that have expired since it was asked last, which are put away. */
+ * for those that have expired since it was asked last, which are put away.  To be committed only with a challenge made at `now`:
+ * by the newest one a verification tells what was put away from what is missing. */
 bool store_challenge_pool_count(struct store_write *w, const char *pool, int64_t now, uint64_t *open, struct err *err);
 /* Forgets challenges that expired before `before`, or that never expire and were used up or revoked before it: at
  * most 1000 a call, so that nobody waits long.  Returns how many. */
