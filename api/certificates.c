@@ -29,14 +29,6 @@ static const char *const told_reasons[] = {
     "unspecified", "key-compromise",      "affiliation-changed", "superseded", "cessation",
     "hold",        "privilege-withdrawn", "ca-compromise",       "other",      NULL};
 
-const char *api_reason_word(enum crl_reason r)
-{
-    for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
-        if (reasons[i].reason == r)
-            return reasons[i].word;
-    return r == CRL_CA_COMPROMISE ? "ca-compromise" : "other";
-}
-
 enum crl_reason api_reason_of(int word)
 {
     return reasons[word].reason;
@@ -88,7 +80,7 @@ json_t *api_certificate_json(const struct api_call *c, const struct store_cert *
         api_set_time(o, "issued_at", cert->issued_at) &&
         api_set_time(o, "revoked_at", taken_back ? cert->revoked_at : 0) &&
         api_set_text(o, "revocation_reason",
-                     taken_back ? api_reason_word(cert->revocation_reason) : "") &&
+                     taken_back ? crl_reason_text(cert->revocation_reason) : "") &&
         api_set_text(o, "transaction", cert->transaction) &&
         api_set_text(o, "challenge", cert->challenge) && api_set_text(o, "device", cert->device) &&
         api_set_text(o, "policy", cert->policy) &&

@@ -81,7 +81,7 @@ static bool attend_checks(json_t *list, const json_t *health, const char *wanted
 static bool attend_refusals(json_t *list, const struct activity_figures *f)
 {
     const struct activity_reason *r = &f->reason[0];
-    char text[320], since[32], link[96];
+    char text[320], since[32], link[96], fix[EXPLAIN_TEXT];
     if (!f->reason_n || r->n < 3)
         return true;
     enum reason reason = reason_by_code(r->code);
@@ -89,7 +89,8 @@ static bool attend_refusals(json_t *list, const struct activity_figures *f)
     snprintf(text, sizeof text, "%llu refused since %s: %s", (unsigned long long)r->n, since,
              reason_info(reason)->text);
     snprintf(link, sizeof link, "/explain?what=%s", r->code);
-    return attend(list, r->code, "warn", text, reason_help(reason)->fix, link);
+    explain_fill(reason_help(reason)->fix, NULL, fix, sizeof fix);
+    return attend(list, r->code, "warn", text, fix, link);
 }
 
 static bool attend_pending(json_t *list, uint64_t pending, int64_t oldest)

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "api_internal.h"
-#include "base/reason_help.h"
+#include "enroll/explain.h"
 
 /* Codes of the API itself.  Like reasons, none is ever renamed or reused. */
 static const struct api_problem_info problems[] = {
@@ -65,27 +65,35 @@ const struct api_problem_info *api_problem_by_code(const char *code)
     return NULL;
 }
 
+struct words {
+    const char *title;
+    char fix[EXPLAIN_TEXT];
+};
+
 /* Title and fix of an own code, or of a reason. */
-static void words_of(const char *code, const char **title, const char **fix)
+static void words_of(const char *code, struct words *out)
 {
     const struct api_problem_info *own = api_problem_by_code(code);
     enum reason reason = own ? REASON_NONE : reason_by_code(code);
-    *title = own ? own->title : reason_info(reason)->text;
-    *fix = own ? own->fix : reason_help(reason)->fix;
+    out->title = own ? own->title : reason_info(reason)->text;
+    if (own)
+        snprintf(out->fix, sizeof out->fix, "%s", own->fix);
+    else
+        explain_fill(reason_help(reason)->fix, NULL, out->fix, sizeof out->fix);
 }
 
 static void reply_problem(struct api_call *c, int status, const char *code, const char *detail,
                           json_t *errors)
 {
-    const char *title, *fix;
+    struct words words;
     char instance[1024];
-    words_of(code, &title, &fix);
+    words_of(code, &words);
     snprintf(c->priv->out->code, sizeof c->priv->out->code, "%s", code);
     text_printable(view_str(c->request->path), instance, sizeof instance);
     json_t *o =
         json_pack("{s:o,s:s,s:i,s:s,s:s,s:s,s:s,s:s}", "type", json_sprintf("/problems/%s", code),
-                  "title", title, "status", status, "detail", detail, "instance", instance, "code",
-                  code, "fix", fix, "request_id", c->priv->out->request_id);
+                  "title", words.title, "status", status, "detail", detail, "instance", instance,
+                  "code", code, "fix", words.fix, "request_id", c->priv->out->request_id);
     if (o && errors)
         json_object_set(o, "errors", errors);
     api_reply_untag(c);
@@ -188,19 +196,22 @@ static bool matches(const struct api_world *w, const char *path)
 
 static bool handle(struct api_call *c, struct err *err)
 {
-    const char *code = c->request->path + 10, *title, *fix;
+    const char *code = c->request->path + 10;
     const struct api_problem_info *own = api_problem_by_code(code);
     enum reason reason = own ? REASON_NONE : reason_by_code(code);
+    struct words words;
+    char cause[EXPLAIN_TEXT];
     struct buf text = {0};
     if (!own && reason == REASON_NONE) {
         api_problem(c, 404, "not_found", "There is no problem of the code %.60s.", code);
         return true;
     }
-    words_of(code, &title, &fix);
-    bool ok = buf_printf(&text, "%s\n\n%s.\n\n", code, title);
+    words_of(code, &words);
+    explain_fill(reason_help(reason)->cause, NULL, cause, sizeof cause);
+    bool ok = buf_printf(&text, "%s\n\n%s.\n\n", code, words.title);
     if (!own)
-        ok = ok && buf_printf(&text, "Why: %s\n\n", reason_help(reason)->cause);
-    ok = ok && buf_printf(&text, "What to do: %s\n", fix);
+        ok = ok && buf_printf(&text, "Why: %s\n\n", cause);
+    ok = ok && buf_printf(&text, "What to do: %s\n", words.fix);
     if (ok)
         api_reply_bytes(c, 200, "text/plain; charset=utf-8", buf_view(&text));
     buf_clear(&text);

@@ -57,8 +57,6 @@ json_t *api_challenge_json(const struct api_call *c, const struct store_challeng
 json_t *api_attempt_json(const struct store_attempt *a);
 json_t *api_audit_json(const struct store_audit *a);
 bool api_certificate_find(struct api_call *c, const char *serial, struct store_cert *out, struct err *err);
-/* The word of RFC 5280 section 5.3.1 as scepctl has it: "key-compromise". */
-const char *api_reason_word(enum crl_reason r);
 enum crl_reason api_reason_of(int word); /* its place among api_revocation_reasons */
 
 /* ---- members ---- */

@@ -31,10 +31,12 @@ const struct api_member api_would_issue_members[] = {
 static bool add_refusal(json_t *o, const struct err *err)
 {
     enum reason reason = err->kind == ERR_REFUSED ? err->reason : REASON_INTERNAL;
+    char fix[EXPLAIN_TEXT];
+    explain_fill(reason_help(reason)->fix, NULL, fix, sizeof fix);
     return api_set_bool(o, "ok", false) && api_set_text(o, "code", reason_info(reason)->code) &&
            api_set_text(o, "text", reason_info(reason)->text) &&
            api_set_text(o, "detail", err->kind == ERR_REFUSED ? err->text : "") &&
-           api_set_text(o, "fix", reason_help(reason)->fix);
+           api_set_text(o, "fix", fix);
 }
 
 static bool add_plan(json_t *o, const struct cert_plan *p, const struct authority *a)

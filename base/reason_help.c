@@ -18,24 +18,23 @@ static const struct reason_help helps[REASON_COUNT] = {
     [REASON_NONE] = {"", "", ""},
     [REASON_CHALLENGE_USED] =
         {"A profile was installed twice, or a message was made anew instead of sent again: the "
-         "second try has "
-         "another key or other names, so it is a new request and no retry of the first.",
-         "scepctl challenge new --subject {subject}, and send the profile again; where the MDM "
-         "sends one profile "
-         "several times, scepctl challenge new --uses 3. scepctl challenge show {challenge} tells "
-         "who used it.",
+         "second try has another key or other names, so it is a new request and no retry of the "
+         "first.",
+         "scepctl challenge new {for}, and a new profile with it, for the old one holds the used "
+         "challenge (scepctl profile new makes both at once)[; where the MDM sends one profile "
+         "several times, scepctl challenge new --uses 3|]. scepctl challenge show {challenge} "
+         "tells who used it.",
          NULL},
     [REASON_CHALLENGE_EXPIRED] = {"The device came later than the challenge lives: it was offline, "
                                   "or the profile lay about.",
-                                  "scepctl challenge new --expires 7d --subject {subject}, or let "
-                                  "the MDM fetch the challenge when the "
+                                  "scepctl challenge new --expires 7d {for}, and a new profile "
+                                  "with it; or let the MDM fetch the challenge when the "
                                   "profile is installed.",
                                   NULL},
     [REASON_CHALLENGE_REVOKED] =
         {"An administrator made this challenge worthless, and a device still has it.",
          "scepctl challenge show {challenge} tells when; scepctl audit list tells who. If the "
-         "device is to have a "
-         "certificate: scepctl challenge new --subject {subject}.",
+         "device is to have a certificate: scepctl challenge new {for}.",
          NULL},
     [REASON_CHALLENGE_UNKNOWN] =
         {"The password is none of this store's: mistyped, copied with a blank or a line end, made "
@@ -44,20 +43,21 @@ static const struct reason_help helps[REASON_COUNT] = {
          "never filled in.",
          "Copy it again without blanks or line end; compare the URL's path with {endpoint}; on "
          "Windows only the CSP "
-         "node itself wants base64. Else scepctl challenge new --subject {subject}.",
+         "node itself wants base64. Else scepctl challenge new {for}.",
          NULL},
-    [REASON_CHALLENGE_BOUND] = {"The challenge was made for one device, and the request asks for "
-                                "another name, template or endpoint: often "
-                                "the MDM filled in another name than the administrator expected.",
-                                "scepctl challenge show {challenge} tells what it is bound to; "
-                                "make one for the name that the device asks for: "
-                                "scepctl challenge new --subject {subject}.",
-                                NULL},
+    [REASON_CHALLENGE_BOUND] =
+        {"The challenge was made for one device, and the request asks for another name, template "
+         "or endpoint: often the MDM filled in another name than the administrator expected.",
+         "scepctl challenge show {challenge} tells what it is bound to; [make one for the name "
+         "that the device asks for: scepctl challenge new {for}|scepctl policy check {policy} "
+         "{device} what the device gets by its policy. A profile of scepctl profile new asks for "
+         "just that].",
+         NULL},
     [REASON_CHALLENGE_MISSING] = {"The challenge field of the profile is empty; or a device wanted "
                                   "to renew, and its old certificate is not known "
                                   "here, so that its request counts as a first one.",
-                                  "Put a password of scepctl challenge new into the profile. For a "
-                                  "renewal: was the old certificate issued by "
+                                  "Put a password of scepctl challenge new {for} into the "
+                                  "profile. For a renewal: was the old certificate issued by "
                                   "another authority? scepctl cert list -s {subject}.",
                                   NULL},
     [REASON_SUBJECT_FORBIDDEN] = {"The template does not allow this subject: another order, case, "
@@ -196,34 +196,31 @@ static const struct reason_help helps[REASON_COUNT] = {
                                    NULL},
     [REASON_TRANSACTION_REVOKED] =
         {"A device asks again for the certificate that it once got, and that was revoked since.",
-         "If it is to have a new one: a new key, and scepctl challenge new --subject {subject}.",
-         NULL},
+         "If it is to have a new one: a new key, and scepctl challenge new {for}.", NULL},
     [REASON_RENEWAL_DISABLED] =
         {"The device renews, and the endpoint does not.",
-         "renewal = true at endpoint {endpoint}, or scepctl challenge new --subject {subject}.",
+         "renewal = true at endpoint {endpoint}, or scepctl challenge new {for}.",
          NULL},
     [REASON_RENEWAL_SIGNER_REVOKED] =
         {"The certificate with which the device wants to renew was revoked or is on hold.",
-         "scepctl explain {signer} tells when and why. If the device is to go on: scepctl "
-         "challenge new --subject "
-         "{subject}.",
+         "scepctl cert show {signer} tells when, why and by whom. If the device is to go on: "
+         "scepctl challenge new {for}, and a new profile with it.",
          "a profile's update fails; Windows event 87: \"The certificate is revoked.\" "
          "(0x80092010); Cisco: "
          "%PKI-6-CERTREJECT; strongSwan: failInfo badCertId; certmonger: CA_REJECTED"},
     [REASON_RENEWAL_SIGNER_EXPIRED] =
         {"The device was off for longer than its certificate and the grace after it.",
-         "scepctl challenge new --subject {subject}; or a longer renew_grace in template "
-         "{template}.",
+         "scepctl challenge new {for}; or a longer renew_grace in template {template}.",
          NULL},
     [REASON_RENEWAL_SIGNER_UNKNOWN] =
         {"The certificate that signs the renewal is not in this store: issued by another "
          "authority, at another endpoint, "
          "or before the store was restored.",
-         "Import the authority it came from, or scepctl challenge new --subject {subject}.", NULL},
+         "Import the authority it came from, or scepctl challenge new {for}.", NULL},
     [REASON_RENEWAL_SUBJECT] =
         {"A renewal keeps its names, and this one asks for others: the device was renamed, or its "
          "profile changed.",
-         "New names need a new challenge: scepctl challenge new --subject {subject}.", NULL},
+         "New names need a new challenge: scepctl challenge new {for}.", NULL},
     [REASON_RENEWAL_UNASSIGNED] =
         {"The certificate was made by a policy that the device does not have any more: the policy, "
          "a group, or the device in a group was taken away, or the policy was removed.",

@@ -155,8 +155,9 @@ bool enroll_cert_change_in(struct store_write *w, uint64_t id, enum crl_reason r
         return false;
     hex_encode(view_of(c.serial, c.serial_len), serial);
     audit_fill(&audit, act->now, release ? "certificate.released" : "certificate.revoked", act->by,
-               serial, "%.200s reason=%d%s%s", c.subject, (int)reason, *note ? " note: " : "",
-               note);
+               serial, "%.200s%s%s%s%s", c.subject,
+               release ? "" : " reason=", release ? "" : crl_reason_text(reason),
+               *note ? " note: " : "", note);
     bool ok = still(act, enroll_cert_version(&c), serial, err) &&
               (release ? store_cert_release(w, id, err)
                        : store_cert_revoke(w, id, reason, act->now, err)) &&

@@ -104,21 +104,47 @@ static void put_value(struct buf *out, const char *value)
     buf_append_str(out, "'");
 }
 
+/* For whom a challenge is made.  One that is made for the subject alone ends in a certificate that
+ * neither a policy nor the device's retirement reaches. */
+static void put_for(struct buf *out, const struct store_attempt *a)
+{
+    buf_append_str(out, a && *a->device ? "--device " : "--subject ");
+    put_value(out, !a ? "SUBJECT" : *a->device ? a->device : *a->subject ? a->subject : "SUBJECT");
+    if (a && *a->device && *a->policy) {
+        buf_append_str(out, " --policy ");
+        put_value(out, a->policy);
+    }
+    if (!a)
+        buf_append_str(out, " (of a device with a policy: --device DEVICE)");
+}
+
+static void put_named(struct buf *out, const struct store_attempt *a, const char *name, size_t n)
+{
+    const char *unknown, *value = value_of(a, name, n, &unknown);
+    if (n == 3 && strncmp(name, "for", n) == 0)
+        put_for(out, a);
+    else if (*value)
+        put_value(out, value);
+    else
+        buf_append_str(out, unknown);
+}
+
 void explain_fill(const char *text, const struct store_attempt *a, char *out, size_t cap)
 {
     struct buf b = {0};
-    for (const char *p = text; *p;) {
-        const char *end = *p == '{' ? strchr(p, '}') : NULL, *unknown;
-        if (!end) {
-            buf_append(&b, p++, 1);
+    bool of_device = a && *a->device, choosing = false, second = false;
+    for (const char *p = text; *p; p++) {
+        const char *end = *p == '{' ? strchr(p, '}') : NULL;
+        if (*p == '[' || *p == ']')
+            choosing = *p == '[', second = false;
+        else if (choosing && *p == '|')
+            second = true;
+        else if (choosing && second != of_device)
             continue;
-        }
-        const char *value = value_of(a, p + 1, (size_t)(end - p) - 1, &unknown);
-        if (*value)
-            put_value(&b, value);
+        else if (end)
+            put_named(&b, a, p + 1, (size_t)(end - p) - 1), p = end;
         else
-            buf_append_str(&b, unknown);
-        p = end + 1;
+            buf_append(&b, p, 1);
     }
     snprintf(out, cap, "%.*s", (int)b.n, b.p ? (const char *)b.p : "");
     buf_clear(&b);

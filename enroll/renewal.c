@@ -28,9 +28,9 @@ static bool signer_good(const struct ask *a, struct err *err)
                           policy->template->name);
     if (old->state == CERT_REVOKED || old->state == CERT_HELD) {
         text_time(old->revoked_at, then);
-        return err_refuse(err, REASON_RENEWAL_SIGNER_REVOKED, "%s was %s %s (reason %d)", serial,
+        return err_refuse(err, REASON_RENEWAL_SIGNER_REVOKED, "%s was %s %s (%s)", serial,
                           old->state == CERT_HELD ? "put on hold" : "revoked", then,
-                          (int)old->revocation_reason);
+                          crl_reason_text(old->revocation_reason));
     }
     if (a->now > old->not_after + policy->template->renew_grace) {
         text_time(old->not_after, then);

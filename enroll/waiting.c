@@ -11,10 +11,12 @@ bool ask_repeat(struct ask *a, struct store_cert *c, struct err *err)
     char serial[2 * STORE_SERIAL_MAX + 1], then[32];
     hex_encode(view_of(c->serial, c->serial_len), serial);
     if (c->state == CERT_REVOKED || c->state == CERT_HELD) {
+        memcpy(a->d->device, c->device, sizeof a->d->device);
+        memcpy(a->d->policy, c->policy, sizeof a->d->policy);
         text_time(c->revoked_at, then);
-        return err_refuse(err, REASON_TRANSACTION_REVOKED, "%s was %s %s (reason %d)", serial,
+        return err_refuse(err, REASON_TRANSACTION_REVOKED, "%s was %s %s (%s)", serial,
                           c->state == CERT_HELD ? "put on hold" : "revoked", then,
-                          (int)c->revocation_reason);
+                          crl_reason_text(c->revocation_reason));
     }
     bool held = false;
     if (!store_notice_holds(a->ctx->store, c->id, &held, err))

@@ -207,8 +207,6 @@ bool ctl_is_file(const char *word);
 /* The lines that any CRL has; `der` that cannot be read is told as such. */
 void ctl_show_crl(struct ctl_show *s, struct view der);
 int ctl_read_input(struct ctl *ctl, const char *path, struct buf *out);
-/* "key-compromise"; words in the order of enum crl_reason where they may be given. */
-const char *ctl_reason_text(enum crl_reason r);
 /* Writes one certificate to standard output. */
 int ctl_print_cert(struct ctl *ctl, struct view der, bool as_der);
 

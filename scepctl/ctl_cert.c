@@ -29,14 +29,6 @@ static const struct {
 };
 #define REASONS (sizeof reasons / sizeof reasons[0])
 
-const char *ctl_reason_text(enum crl_reason r)
-{
-    for (size_t i = 0; i < REASONS; i++)
-        if (reasons[i].reason == r)
-            return reasons[i].word;
-    return r == CRL_CA_COMPROMISE ? "ca-compromise" : "?";
-}
-
 static int state_of(const struct store_cert *c, int64_t now)
 {
     return c->state == CERT_ACTIVE && c->not_after < now ? STATE_EXPIRED : (int)c->state;
@@ -109,7 +101,7 @@ static bool list_one(void *ctx, const struct store_cert *c)
         {c->endpoint, 0},      {NULL, c->not_before},
         {NULL, c->issued_at},  {NULL, c->revoked_at},
         {c->transaction, 0},   {c->challenge, 0},
-        {successor, 0},        {taken_back ? ctl_reason_text(c->revocation_reason) : "", 0},
+        {successor, 0},        {taken_back ? crl_reason_text(c->revocation_reason) : "", 0},
         {c->device, 0},        {c->policy, 0}};
     ctl_list_row(l->list, cells);
     return true;
@@ -276,7 +268,7 @@ static void show_record(struct ctl *ctl, struct ctl_show *s, const struct store_
     ctl_show_text(s, "state", state_words[state_of(r, ctl->now)]);
     if (r->state == CERT_REVOKED || r->state == CERT_HELD) {
         ctl_show_time(s, "revoked_at", r->revoked_at);
-        ctl_show_text(s, "revocation_reason", ctl_reason_text(r->revocation_reason));
+        ctl_show_text(s, "revocation_reason", crl_reason_text(r->revocation_reason));
     }
     ctl_show_text(s, "template", r->template_name);
     ctl_show_text(s, "endpoint", r->endpoint);
@@ -446,7 +438,7 @@ static void plan_tell(struct ctl *ctl, const struct plan *p)
              "%zu certificate%s%s%s.  Where scepd runs, OCSP says so at once and the CRL within "
              "seconds.%s",
              p->n, p->n == 1 ? "" : "s", release ? "" : ", reason ",
-             release ? "" : ctl_reason_text(p->reason),
+             release ? "" : crl_reason_text(p->reason),
              release || p->reason == CRL_HOLD ? "" : "  Cannot be undone.");
 }
 

@@ -53,7 +53,7 @@ START_TEST(each_placeholder_is_known)
     static const char *const known[] = {"{subject}",     "{endpoint}",  "{peer}",
                                         "{transaction}", "{challenge}", "{request}",
                                         "{signer}",      "{key}",       "{template}",
-                                        "{device}",      "{policy}"};
+                                        "{device}",      "{policy}",    "{for}"};
     const struct reason_help *help = reason_help((enum reason)_i);
     const char *texts[] = {help->cause, help->fix};
     for (size_t t = 0; t < 2; t++)

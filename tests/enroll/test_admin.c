@@ -170,7 +170,7 @@ END_TEST
 static bool find_note(void *found, const struct store_audit *a)
 {
     if (strcmp(a->event, "certificate.revoked") == 0 &&
-        strstr(a->text, "reason=1 note: stolen, ticket 4711"))
+        strstr(a->text, "reason=key-compromise note: stolen, ticket 4711"))
         *(bool *)found = true;
     return true;
 }

@@ -159,7 +159,7 @@ START_TEST(signer_revoked_or_on_hold)
     expect_conflict(&w, &h);
     half_clear(&h);
     scep_message_free(m);
-    expect_refused(&w, &wish, REASON_RENEWAL_SIGNER_REVOKED, "(reason 1)");
+    expect_refused(&w, &wish, REASON_RENEWAL_SIGNER_REVOKED, "(key-compromise)");
     ck_assert_uint_eq(audited(&w, "certificate.revoked"), 2);
     ck_assert_uint_eq(audited(&w, "certificate.released"), 1);
 }

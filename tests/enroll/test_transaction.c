@@ -115,7 +115,7 @@ START_TEST(revoked_is_not_given_again)
     expect_repeat(&w, &wish, &der);
     revoke(CRL_KEY_COMPROMISE);
     expect_refused(&w, &wish, REASON_TRANSACTION_REVOKED, "was revoked");
-    expect_refused(&w, &wish, REASON_TRANSACTION_REVOKED, "(reason 1)");
+    expect_refused(&w, &wish, REASON_TRANSACTION_REVOKED, "(key-compromise)");
 }
 END_TEST
 

@@ -362,7 +362,7 @@ class Revocations(IntuneCase):
         self.assertEqual(self.counted("revoked"), before + 1)
         entry, = self.entries(serial)
         self.assertEqual(entry["actor"], "intune")
-        self.assertIn("reason=5 note: Intune wants it revoked", entry["text"])
+        self.assertIn("reason=cessation note: Intune wants it revoked", entry["text"])
         self.a.ctl("crl", "publish")
         wait_for(lambda: f"Serial Number: {serial.upper()}" in run("openssl", "crl", "-noout", "-text", "-in", self.a.crl()).stdout,
                  "the CRL")

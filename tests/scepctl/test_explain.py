@@ -97,6 +97,36 @@ class Explain(unittest.TestCase):
         for form in (secret, secret.replace("-", ""), base64.b64encode(secret.encode()).decode()):
             self.assertNotIn(form.encode(), data)
 
+    def ctl(self, *args):
+        return run(SCEPCTL, "-c", self.a.conf, *args)
+
+    def policy_device(self, name, *more):
+        """A device with a policy of its own, and a challenge for it."""
+        device = self.ctl("device", "new", name, *more).stdout.strip()
+        policy = self.ctl("policy", "new", "of-" + name, "--subject", "CN=%devicename%", "--endpoint", "/scep").stdout.strip()
+        self.ctl("policy", "assign", policy, device)
+        return device, policy, self.ctl("challenge", "new", "--device", device).stdout.strip()
+
+    def test_a_device_is_never_led_out_of_its_policy(self):
+        device, policy, secret = self.policy_device("phone-7")
+        _, base = self.enrol("CN=phone-7", secret, check=True)
+        serial = self.known("phone-7", lambda o: o["attempts"])["attempts"][0]["serial"]
+        self.ctl("cert", "revoke", serial, "--reason", "key-compromise", "--yes")
+        renew = run(SCEPCTL, "client", "renew", self.a.url + "/scep", "--cert", base + ".pem", "--key", base + ".key",
+                    "--new-key", base + ".new.key", "--out", base + ".new.pem", check=False)
+        again = run(SCEPCTL, "client", "enrol", self.a.url + "/scep", "--subject", "CN=phone-7", "--key", base + ".key", "--out",
+                    base + ".2.pem", "--challenge-file", "-", check=False, input=secret)
+        used, _ = self.enrol("CN=phone-7", secret)
+        for refused, code in ((renew, "renewal.signer_revoked"), (again, "transaction.revoked"),
+                              (used, "challenge.used")):
+            self.assertIn(code, refused.stderr)
+            o = self.known("phone-7", lambda o, c=code: c in [a.get("reason") for a in o["attempts"]])
+            attempt = [a for a in o["attempts"] if a.get("reason") == code][0]
+            self.assertEqual((attempt["device"], attempt["policy"]), (device, policy), code)
+        self.assertIn(f"--device {device} --policy {policy}", o["reason"]["fix"])
+        self.assertNotIn("--subject", o["reason"]["fix"])
+        self.assertIn("(key-compromise)", [a for a in o["attempts"] if a.get("reason") == "renewal.signer_revoked"][0]["detail"])
+
     def test_renewal_is_known_by_its_signer(self):
         _, base = self.enrol("CN=renews", self.a.challenge(), check=True)
         run(SCEPCTL, "client", "renew", self.a.url + "/scep", "--cert", base + ".pem", "--key", base + ".key", "--new-key",

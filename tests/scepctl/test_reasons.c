@@ -486,7 +486,8 @@ static void webhook_unreachable(void)
     /* nothing was used up: the same request is granted when there is an answer */
     static const struct enroll_asked allowed = {ENROLL_ALLOWED, ""};
     asked = &allowed;
-    issued((struct shot){.challenge = challenge, .subject = "CN=patient", .transaction = "PATIENT"});
+    issued(
+        (struct shot){.challenge = challenge, .subject = "CN=patient", .transaction = "PATIENT"});
     asked = NULL;
     policy->validate_refuses = true;
     fire((struct shot){.key = 1, .challenge = one_time((struct challenge_wish){0})});
@@ -596,7 +597,8 @@ static const struct row {
     {REASON_HTTP_OPERATION, NULL, "tests/scepctl/test_explain.py", "\"http.operation\""},
     {REASON_HTTP_MALFORMED, NULL, "tests/scepctl/test_explain.py", "\"http.malformed\""},
     {REASON_HTTP_TOO_LONG, NULL, "tests/scepctl/test_explain.py", "\"http.too_long\""},
-    {REASON_UPSTREAM_UNAVAILABLE, NULL, "tests/outside/test_upstream.c", "REASON_UPSTREAM_UNAVAILABLE"},
+    {REASON_UPSTREAM_UNAVAILABLE, NULL, "tests/outside/test_upstream.c",
+     "REASON_UPSTREAM_UNAVAILABLE"},
     {REASON_UPSTREAM_REFUSED, NULL, "tests/outside/test_upstream.c", "REASON_UPSTREAM_REFUSED"},
     {REASON_PROFILE_UNFIT, NULL, "tests/fleet/test_profile.c", "REASON_PROFILE_UNFIT"},
     {REASON_HTTP_TLS, NULL, "tests/scepctl/test_explain.py", "\"http.tls\""},
@@ -680,6 +682,40 @@ START_TEST(each_is_provoked)
 }
 END_TEST
 
+/* What is made for the subject alone is reached neither by the policy nor by the device's
+ * retirement. */
+START_TEST(none_leads_a_device_out_of_its_policy)
+{
+    const struct store_attempt of_device = {.subject = "CN=ipad-1",
+                                            .challenge = "chl_1234567",
+                                            .signer = "40a1",
+                                            .device = "dev_123456",
+                                            .policy = "pol_123456"},
+                               of_nobody = {.subject = "CN=ipad 1", .challenge = "chl_1234567"};
+    unsigned advised = 0;
+    for (int reason = 1; reason < REASON_COUNT; reason++) {
+        char text[EXPLAIN_TEXT];
+        const char *fix = reason_help((enum reason)reason)->fix;
+        explain_fill(fix, &of_device, text, sizeof text);
+        ck_assert_msg(!strstr(text, "--subject") && !strstr(text, "--uses"), "%s", text);
+        ck_assert_msg(!strpbrk(text, "{}[]|"), "%s", text);
+        if (strstr(text, "challenge new")) {
+            advised++;
+            ck_assert_msg(strstr(text, "--device dev_123456 --policy pol_123456"), "%s", text);
+        }
+        explain_fill(fix, &of_nobody, text, sizeof text);
+        ck_assert_msg(!strpbrk(text, "{}[]|"), "%s", text);
+        if (strstr(text, "challenge new"))
+            ck_assert_msg(strstr(text, "--subject 'CN=ipad 1'"), "%s", text);
+        explain_fill(fix, NULL, text, sizeof text);
+        ck_assert_msg(!strpbrk(text, "{}[]|"), "%s", text);
+        if (strstr(text, "challenge new"))
+            ck_assert_msg(strstr(text, "--device DEVICE"), "%s", text);
+    }
+    ck_assert_uint_ge(advised, 10);
+}
+END_TEST
+
 START_TEST(none_is_left_out)
 {
     for (int reason = 1; reason < REASON_COUNT; reason++) {
@@ -704,6 +740,7 @@ int main(void)
     tcase_set_timeout(c, 120);
     tcase_add_test(c, each_is_provoked);
     tcase_add_test(c, none_is_left_out);
+    tcase_add_test(c, none_leads_a_device_out_of_its_policy);
     suite_add_tcase(s, c);
     return check_main(s);
 }

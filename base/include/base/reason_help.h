@@ -9,7 +9,9 @@
 struct reason_help {
     const char *cause; /* what is behind it, most of the time */
     /* What to do, with a command where there is one.  {subject}, {endpoint}, {peer}, {transaction}, {challenge}, {request},
-     * {signer}, {key}, {template}, {device} and {policy} stand for the values of an attempt. */
+     * {signer}, {key}, {template}, {device} and {policy} stand for the values of an attempt; {for} for whom a challenge is made:
+     * "--device ... --policy ..." of a device that a policy is for, so that no advice leads to a certificate outside the policy,
+     * else "--subject ...".  "[this|that]": that for such a device, this for the others (explain_fill). */
     const char *fix;
     /* What the device shows; NULL: as for every CertRep with this reason's failInfo and HRESULT (reason_screen). */
     const char *screen;

@@ -79,6 +79,8 @@ enum crl_reason { /* RFC 5280 section 5.3.1 */
     CRL_UNSPECIFIED = 0, CRL_KEY_COMPROMISE = 1, CRL_CA_COMPROMISE = 2, CRL_AFFILIATION_CHANGED = 3,
     CRL_SUPERSEDED = 4, CRL_CESSATION = 5, CRL_HOLD = 6, CRL_REMOVE_FROM_CRL = 8, CRL_PRIVILEGE_WITHDRAWN = 9,
 };
+/* As it is typed and told everywhere: "key-compromise"; "other" for what nobody can give here. */
+const char *crl_reason_text(enum crl_reason reason);
 
 struct store_cert {
     uint64_t id;                      /* running number, given by the store; 0 before it is put */
