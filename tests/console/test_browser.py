@@ -38,6 +38,12 @@ class Browser(unittest.TestCase):
         self.assertEqual(r.returncode, 0, r.stdout + r.stderr)
 
     def test_everything(self):
+        self.drive("browser.mjs")
+
+    def test_states(self):
+        self.drive("states.mjs")
+
+    def drive(self, steps):
         for program in ("node", "chromium", "openssl"):
             need(program)
         self.assertTrue(os.path.isdir(os.path.join(modules(), "node_modules")), "run ./check, which installs the modules")
@@ -51,7 +57,7 @@ class Browser(unittest.TestCase):
             json.dump({"scepctl": SCEPCTL, "conf": a.conf, "api": f"http://127.0.0.1:{port}", "scep": a.url, "work": work,
                        "pid": a.process.pid}, f)
         env = {**os.environ, "SCEPD_BROWSER_MODULES": modules(), "SCEPD_BROWSER_WORLD": os.path.join(work, "world.json")}
-        r = subprocess.run(["node", os.path.join(HERE, "browser.mjs")], env=env, text=True, stdout=subprocess.PIPE,
+        r = subprocess.run(["node", os.path.join(HERE, steps)], env=env, text=True, stdout=subprocess.PIPE,
                            stderr=subprocess.STDOUT, timeout=600)
         print(r.stdout)
         self.assertEqual(r.returncode, 0, r.stdout[-4000:] + a.log_text()[-4000:])
