@@ -1,4 +1,4 @@
-#include "binding.h"
+#include "enroll/binding.h"
 
 #include <stdio.h>
 #include <string.h>

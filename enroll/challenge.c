@@ -16,7 +16,7 @@
 #include "base/text.h"
 #include "ca/keyfile.h"
 #include "enroll/audit.h"
-#include "binding.h"
+#include "enroll/binding.h"
 #include "enroll/token.h"
 
 #define SECRET_CHARACTERS \

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/text.h"
-#include "binding.h"
+#include "enroll/binding.h"
 #include "decision.h"
 
 static bool by_hash(const struct enroll_context *ctx, const uint8_t hash[STORE_HASH],

@@ -8,6 +8,7 @@
 #include "ca/template.h"
 #include "client/client.h"
 #include "enroll/assigned.h"
+#include "enroll/binding.h"
 #include "fleet_internal.h"
 #include "pkcs7/csr.h"
 
@@ -67,34 +68,24 @@ static bool check_assignment(const struct fleet *f, const struct store_policy *p
 
 /* ---- a request ---- */
 
-static size_t count_type(const struct name *n, const struct name_type *type, const char *value)
-{
-    size_t found = 0;
-    for (size_t i = 0; i < n->n; i++)
-        found += n->attr[i].type == type && (!value || strcmp(n->attr[i].value, value) == 0);
-    return found;
-}
-
 /* As the binding of its challenge is held against it: every attribute that the policy names, and no
  * other that the template does not build. */
-static void check_subject(const struct template *t, const struct name *want, const struct name *got,
-                          struct fleet_check *c)
+static void check_subject(const struct template *t, const struct fleet_names *want,
+                          const struct name *got, struct fleet_check *c)
 {
     char text[256];
-    bool ok = t->subject_build || want->n == got->n;
-    for (size_t i = 0; ok && i < want->n; i++)
-        ok = count_type(got, want->attr[i].type, NULL) ==
-                 count_type(want, want->attr[i].type, NULL) &&
-             count_type(got, want->attr[i].type, want->attr[i].value) > 0;
+    bool ok = binding_subject(want->subject_binding, got) &&
+              (t->subject_build || binding_subject_whole(want->subject_binding, got));
     name_text(got, text, sizeof text);
     find(c, "request subject", ok, "%s%s", text, ok ? "" : " is not what the policy says");
 }
 
-static void check_san(const struct template *t, const struct san *want, const struct san *got,
-                      struct fleet_check *c)
+static void check_san(const struct template *t, const struct fleet_names *want,
+                      const struct san *got, struct fleet_check *c)
 {
     char text[256];
-    bool ok = (!want->n && t->san_build_n) || san_eq(want, got);
+    bool ok =
+        *want->san_binding ? binding_san(want->san_binding, got) : t->san_build_n || got->n == 0;
     san_text(got, text, sizeof text);
     find(c, "request names", ok, "%s%s", *text ? text : "none",
          ok ? "" : ": not what the policy says");
@@ -124,7 +115,7 @@ static bool plan_of(const struct fleet *f, const struct store_policy *p,
 
 static void check_plan(const struct store_policy *p, const struct store_device *d,
                        const struct template *t, const struct csr *csr, const struct fleet *f,
-                       const struct name *subject, const struct san *san, struct fleet_check *c)
+                       struct fleet_check *c)
 {
     struct cert_plan plan = {0};
     struct err why = {0};
@@ -133,8 +124,8 @@ static void check_plan(const struct store_policy *p, const struct store_device *
         return;
     }
     find(c, "template", true, "%s allows it", t->name);
-    check_subject(t, subject, &plan.subject, c);
-    check_san(t, san, &plan.san, c);
+    check_subject(t, &c->names, &plan.subject, c);
+    check_san(t, &c->names, &plan.san, c);
     cert_plan_clear(&plan);
 }
 
@@ -143,18 +134,13 @@ static void check_request(const struct fleet *f, const struct store_policy *p,
                           struct fleet_check *c)
 {
     struct csr *csr = NULL;
-    struct name subject = {0};
-    struct san san = {0};
     struct err why = {0};
     if (!csr_parse(der, t->csr_digests, NULL, (struct view){NULL, 0}, &csr, &why)) {
         find(c, "request", false, "%s", why.text);
         return;
     }
     check_key(p, &csr->key, c);
-    if (fleet_names_parts(f, p, d, &subject, &san, &why))
-        check_plan(p, d, t, csr, f, &subject, &san, c);
-    name_clear(&subject);
-    san_clear(&san);
+    check_plan(p, d, t, csr, f, c);
     csr_free(csr);
 }
 

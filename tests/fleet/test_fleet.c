@@ -1,4 +1,6 @@
 /* Devices, groups, policies: the verbs, challenges, checks, history. */
+#include "ca/keyfile.h"
+#include "client/client.h"
 #include "fleet_world.h"
 
 /* ---- devices ---- */
@@ -418,6 +420,51 @@ START_TEST(checked)
 }
 END_TEST
 
+static bool fits(const char *policy, const char *device, const char *subject, const char *san)
+{
+    struct name name = {0};
+    struct san names = {0};
+    struct buf der = {0};
+    EVP_PKEY *key = NULL;
+    struct fleet_check c;
+    ok(name_from_text(subject, &name, &err) && (!*san || san_add(&names, SAN_DNS, san, &err)));
+    const struct client_wish wish = {.subject = &name, .san = *san ? &names : NULL};
+    ok(key_generate("p256", &key, &err) && client_csr_build(key, &wish, &der, &err));
+    ok(fleet_policy_check(&fleet, policy, device, buf_view(&der), &c, &err));
+    EVP_PKEY_free(key);
+    buf_clear(&der);
+    san_clear(&names);
+    name_clear(&name);
+    return c.ok;
+}
+
+/* A request is held against the policy as the decision holds it against the challenge. */
+START_TEST(requests_checked)
+{
+    struct store_device d = {.name = "a", .host = "a.example.org"};
+    struct store_policy p = policy_wish("corp");
+    ok(fleet_device_new(&fleet, &d, &err));
+    world_config.template[0].subject[world_config.template[0].subject_n++] = strdup("OU=*");
+    world_config.template[0].san[world_config.template[0].san_n++] = strdup("DNS:*");
+    strcpy(p.subject, "CN=%devicename%,OU=x,OU=y");
+    strcpy(p.san, "DNS:%host%");
+    strcpy(p.key_type, "ec");
+    ok(fleet_policy_new(&fleet, &p, NULL, &err));
+    assign("corp", "a");
+    ck_assert(fits("corp", "a", "CN=a,OU=x,OU=y", "a.example.org"));
+    ck_assert(fits("corp", "a", "CN=a,OU=x,OU=y", "A.Example.ORG")); /* RFC 4343 section 2 */
+    ck_assert(!fits("corp", "a", "CN=a,OU=y,OU=x", "a.example.org"));
+    ck_assert(!fits("corp", "a", "CN=a,OU=x,OU=y,O=Example", "a.example.org"));
+    ck_assert(!fits("corp", "a", "CN=b,OU=x,OU=y", "a.example.org"));
+    ck_assert(!fits("corp", "a", "CN=a,OU=x,OU=y", "b.example.org"));
+    ck_assert(!fits("corp", "a", "CN=a,OU=x,OU=y", ""));
+    p.san[0] = '\0';
+    ok(fleet_policy_edit(&fleet, 0, &p, NULL, &err));
+    ck_assert(fits("corp", "a", "CN=a,OU=x,OU=y", ""));
+    ck_assert(!fits("corp", "a", "CN=a,OU=x,OU=y", "a.example.org"));
+}
+END_TEST
+
 struct seen {
     char text[64][48];
     size_t n, stop;
@@ -495,6 +542,7 @@ int main(void)
     tcase_add_test(t, group_wildcard);
     tcase_add_test(t, group_renamed);
     tcase_add_test(t, checked);
+    tcase_add_test(t, requests_checked);
     tcase_add_test(t, history_is_merged);
     suite_add_tcase(s, t);
     return check_main(s);
