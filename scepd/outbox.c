@@ -198,11 +198,16 @@ static int64_t again_after(const struct store_notice *n)
     return wait < most ? wait : most;
 }
 
+static bool dropped(const struct flight *f)
+{
+    return f->unwanted && is_refusal(&f->notice) && f->notice.tries + 1 >= UNWANTED_TRIES;
+}
+
 /* Of what came back: nothing is lost when this fails, it is tried again. */
 static bool settle(struct store_write *w, const struct flight *f, int64_t now, struct err *err)
 {
     struct store_notice n = f->notice; /* the body stays the flight's */
-    if (f->taken || (f->unwanted && is_refusal(&n) && n.tries + 1 >= UNWANTED_TRIES))
+    if (f->taken || dropped(f))
         return store_notice_del(w, &n, err);
     n.next_at = now + again_after(&n);
     n.tries++;
@@ -220,7 +225,7 @@ static void tell_flight(const struct outbox *o, const struct flight *f)
     log_str(&l, "notice", f->notice.event);
     log_str(&l, "about", f->notice.about);
     log_int(&l, "tries", f->notice.tries + !f->taken);
-    log_end(&l, "%s", f->taken ? "taken" : f->text);
+    log_end(&l, "%s%s", f->taken ? "taken" : f->text, dropped(f) ? "; it is dropped" : "");
 }
 
 struct gathered { /* what one round writes */
