@@ -423,7 +423,7 @@ const struct setting config_schema[] = {
     {"endpoints", "validate", SETTING_TEXT, AT(config_endpoint, validate), 1, 0, NULL, NULL, 0,
      "Name of the webhook, of kind validate or intune, that is asked before a certificate is given."},
     {"endpoints", "notify", SETTING_STRINGS, LIST(config_endpoint, notify), 0, 0, NULL, NULL, 0,
-     "Names of webhooks, of kind notify, that are told of each certificate and each refusal."},
+     "Names of webhooks, of kind notify, that are told of each certificate, each refusal and each revocation."},
 
     {"webhooks", "name", SETTING_TEXT, AT(config_webhook, name), 1, 0, NULL, NULL, SETTING_REQUIRED,
      "Name by which endpoints refer to it."},

@@ -70,9 +70,11 @@ static bool set_issued(json_t *o, const struct webhook_facts *f)
     if (f->certificate.n &&
         EVP_Digest(f->certificate.p, f->certificate.n, sha256, NULL, EVP_sha256(), NULL) == 1)
         hex_encode(view_of(sha256, sizeof sha256), thumbprint);
-    return set(o, "serial", text(f->serial)) && set(o, "certificate", base64(f->certificate)) &&
-           set(o, "sha256", text(thumbprint)) && set(o, "not_before", when(f->not_before)) &&
-           set(o, "not_after", when(f->not_after)) && set(o, "issuer", text(f->issuer));
+    return set(o, "serial", text(f->serial)) &&
+           (f->sha256 || set(o, "certificate", base64(f->certificate))) &&
+           set(o, "sha256", text(f->sha256 ? f->sha256 : thumbprint)) &&
+           set(o, "not_before", when(f->not_before)) && set(o, "not_after", when(f->not_after)) &&
+           set(o, "issuer", text(f->issuer));
 }
 
 bool webhook_json(const struct webhook_facts *f, struct buf *out, struct err *err)
@@ -94,6 +96,8 @@ bool webhook_json(const struct webhook_facts *f, struct buf *out, struct err *er
         ok = set(o, "challenge", json_stringn((const char *)f->challenge.p, f->challenge.n));
     if (ok && f->serial)
         ok = set_issued(o, f);
+    if (ok && f->revocation)
+        ok = set(o, "reason", text(f->revocation));
     if (ok && f->reason)
         ok = set(o, "reason", text(f->reason)) && set(o, "detail", text(f->detail));
     return dump(o, ok, out, err);

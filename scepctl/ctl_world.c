@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "outside/telling.h"
 #include "scepctl/ctl.h"
 
 struct complaints {
@@ -88,6 +89,12 @@ static int become_owner(const struct ctl *ctl, const char *path)
     return CTL_DONE;
 }
 
+/* The daemon sends what is stored. */
+static bool tell_webhooks(void *ctl, struct store_write *w, uint64_t cert_id, struct err *err)
+{
+    return webhook_tell_revocation(((struct ctl *)ctl)->config, w, cert_id, err);
+}
+
 int ctl_need_store(struct ctl *ctl)
 {
     struct err err = {0};
@@ -105,6 +112,7 @@ int ctl_need_store(struct ctl *ctl)
         return ctl_fail_err(
             ctl, &err,
             err.kind == ERR_NOT_FOUND ? "scepctl init makes an authority with its store" : NULL);
+    store_watch_revocations(ctl->store, tell_webhooks, ctl);
     if (ctl->verbose)
         ctl_note(ctl, "store %s, as user %u, in the name of %s", path, (unsigned)geteuid(),
                  ctl->actor);

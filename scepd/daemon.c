@@ -61,8 +61,10 @@ static bool start_store(struct daemon *d, const struct config *c, const char **f
     struct store_options so = {
         .path = c->store_path, .map_size = c->map_size, .alone = true, .log = &d->logger.log};
     *fix = "scepctl init makes a store; store.path must belong to the user that scepd runs as";
-    if (store_open(&so, &d->store, err))
+    if (store_open(&so, &d->store, err)) {
+        store_watch_revocations(d->store, teller_tell, d->teller);
         return true;
+    }
     if (err->kind == ERR_BUSY)
         *fix = "stop the other scepd, or give each a store of its own: store.path";
     return false;
@@ -354,6 +356,7 @@ static void stop(struct daemon *d)
     if (d->base)
         event_base_free(d->base);
     store_close(d->store);
+    teller_free(d->teller);
     file_open_through(NULL, NULL);
     outsider_stop(d->outsider);
     keeper_stop(d->keeper);
@@ -427,7 +430,8 @@ static bool start(struct daemon *d, struct config *c, const char **fix, struct e
     if (!prepare(d, c, &setup, &signer, err))
         return false;
     c = NULL; /* the setup has it */
-    if (!confine(d, setup->config, fix, err) || !start_store(d, setup->config, fix, err)) {
+    if (!confine(d, setup->config, fix, err) || !teller_new(&d->teller, err) ||
+        !start_store(d, setup->config, fix, err)) {
         keeper_signer_clear(&signer);
         setup_release(setup);
         return false;

@@ -245,6 +245,7 @@ void daemon_serve(struct daemon *d, struct service *s)
         log_event(&d->logger.log, LOG_LEVEL_WARNING, "api.stays",
                   "out of memory: the API goes on with the configuration before");
     intune_queue_use(d->intune_queue, s->setup);
+    teller_use(d->teller, s->setup);
     attempts_limits(d->attempts, c->attempts_keep, (uint64_t)c->attempts_max);
     logger_set(&d->logger, c->log_level, c->log_json);
     watch_signer(d);

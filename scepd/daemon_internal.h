@@ -11,6 +11,7 @@
 #include "scepd/outsider.h"
 #include "scepd/scep_http.h"
 #include "scepd/service.h"
+#include "scepd/teller.h"
 
 enum daemon_event { ON_TERM, ON_INT, ON_HUP, ON_CHILD, ON_TICK, ON_DRAIN, ON_RESTART, EVENTS };
 
@@ -26,6 +27,7 @@ struct daemon {
     struct asking *asking;
     struct scep_relay *relay;
     struct outbox *outbox;
+    struct teller *teller;
     struct intune_queue *intune_queue; /* NULL as outside */
     unsigned lacks;             /* of this process's confinement: enum confine_lack bits */
     struct store *store;

@@ -1,12 +1,12 @@
 #include "scepd/scep_question.h"
 
 #include <openssl/evp.h>
-#include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/hex.h"
+#include "outside/telling.h"
 #include "outside/webhook.h"
 #include "pkcs7/alg.h"
 
@@ -30,16 +30,6 @@ static bool key_of(const struct scep_call *call, const struct scep_message *m,
         err_memory(err);
     buf_wipe(&all);
     return ok;
-}
-
-static bool new_id(char out[40], struct err *err)
-{
-    uint8_t random[16];
-    if (RAND_bytes(random, sizeof random) != 1)
-        return err_set(err, ERR_CRYPTO, "no random octets for a question");
-    memcpy(out, "evt_", 4);
-    hex_encode(view_of(random, sizeof random), out + 4);
-    return true;
 }
 
 /* What every notice and question says. */
@@ -69,7 +59,7 @@ static bool telling_init(struct telling *t, const struct scep_call *call,
                          const struct enroll_policy *policy, const struct enroll_decision *d,
                          const char *event, struct err *err)
 {
-    if (!new_id(t->id, err) || !csr_without_challenge(csr, &t->bare, err))
+    if (!webhook_event_id(t->id, err) || !csr_without_challenge(csr, &t->bare, err))
         return false;
     name_text(&csr->subject, t->subject, sizeof t->subject);
     san_text(&csr->ext.san, t->san, sizeof t->san);
@@ -186,7 +176,7 @@ bool scep_question(const struct scep_call *call, const struct scep_message *m,
     name_text(&plan->subject, subject, sizeof subject);
     san_text(&plan->san, san, sizeof san);
     pubkey_text(&m->csr->key, key);
-    bool ok = new_id(id, err) && key_of(call, m, d, out->question_key, err) &&
+    bool ok = webhook_event_id(id, err) && key_of(call, m, d, out->question_key, err) &&
               (whole || csr_without_challenge(m->csr, &bare, err));
     if (ok) {
         struct webhook_facts f = {.event = "validate",

@@ -77,6 +77,8 @@ struct store {
     bool broken;           /* not usable: the map was lost when it moved, or it could not be opened anew; under map_lock */
     unsigned renewed;      /* how often it was opened anew; under map_lock */
     uint64_t stuck_at;     /* the size of the map that could not be enlarged, 0: none; under `writer` */
+    bool (*watcher)(void *ctx, struct store_write *w, uint64_t cert_id, struct err *err); /* of revocations; NULL: none */
+    void *watcher_ctx;
     struct store *next;
 };
 

@@ -169,6 +169,25 @@ bool released_forget(struct txn *t, const uint8_t authority[20], uint64_t genera
 
 /* ---- verbs ---- */
 
+void store_watch_revocations(struct store *s, store_watcher watcher, void *ctx)
+{
+    s->watcher = watcher;
+    s->watcher_ctx = ctx;
+}
+
+/* The record is changed by now: nobody may take a failure for "it was so before". */
+static bool watched(struct store_write *w, uint64_t id, struct err *err)
+{
+    const struct store *s = w->txn.s;
+    struct err why = {0};
+    if (!s->watcher || s->watcher(s->watcher_ctx, w, id, &why))
+        return true;
+    if (why.kind == ERR_CONFLICT || why.kind == ERR_NOT_FOUND || why.kind == ERR_EXISTS)
+        why.kind = ERR_STORE;
+    *err = why;
+    return false;
+}
+
 bool store_cert_revoke(struct store_write *w, uint64_t id, enum crl_reason reason, int64_t when,
                        struct err *err)
 {
@@ -187,7 +206,7 @@ bool store_cert_revoke(struct store_write *w, uint64_t id, enum crl_reason reaso
     uint64_t generation;
     return revocations_move(t, c.authority, c.shard, &generation, err) &&
            revoked_save(t, &c, generation, err) && released_drop(t, &c, err) &&
-           cert_save(t, &c, err) && revocation_counted(t, reason, err);
+           cert_save(t, &c, err) && revocation_counted(t, reason, err) && watched(w, id, err);
 }
 
 bool store_cert_release(struct store_write *w, uint64_t id, struct err *err)
@@ -207,7 +226,8 @@ bool store_cert_release(struct store_write *w, uint64_t id, struct err *err)
     c.state = c.renewed_by ? CERT_SUPERSEDED : CERT_ACTIVE;
     c.revoked_at = 0;
     c.revocation_reason = CRL_REMOVE_FROM_CRL; /* it was on hold: no answer is dated back to then */
-    return txn_del(t, TABLE_REVOKED, key_view(&k), err) && cert_save(t, &c, err);
+    return txn_del(t, TABLE_REVOKED, key_view(&k), err) && cert_save(t, &c, err) &&
+           watched(w, id, err);
 }
 
 /* ---- known by serial alone ---- */

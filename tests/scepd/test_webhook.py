@@ -61,6 +61,8 @@ class WebhookCase(unittest.TestCase):
                 {{ path = "/down"; authority = "demo"; template = "device"; challenge = "none"; validate = "down"; }},
                 {{ path = "/told"; authority = "demo"; template = "device"; challenge = "one-time"; notify = ["mdm", "log"]; }},
                 {{ path = "/lame"; authority = "demo"; template = "device"; challenge = "none"; validate = "lame"; }},
+                {{ path = "/replaces"; authority = "demo"; template = "device"; challenge = "none"; notify = ["mdm"]; validate = "inventory";
+                   duplicates = "replace"; }},
                 {{ path = "/slow"; authority = "demo"; template = "device"; challenge = "none"; validate = "slow"; }},
                 {{ path = "/waits"; authority = "demo"; template = "device"; challenge = "none"; approval = "manual";
                    validate = "inventory"; }},''', 1)
@@ -294,6 +296,60 @@ class Notify(WebhookCase):
         self.elsewhere.answer = lambda asked: (200, "")
         wait_for(lambda: self.told("/mdm", event="renewed"), "the second one")
         self.assertEqual(len({n["id"] for n in self.told("/mdm")}), 2)
+
+    def events(self, where, name):
+        """Those about a subject, in the order in which they came first."""
+        seen = {n["id"]: n for n in self.told(where) if n["subject"] == f"CN={name},O=Example"}
+        return list(seen.values())
+
+    def test_revocations(self):
+        """Made by another process: hold, release and revocation are told within seconds, in their order."""
+        self.enrol("/told", "gone", challenge=self.a.challenge("--endpoint", "/told"))
+        serial = self.issued("gone")[0]["serial"]
+        for verb in (("revoke", "--reason", "certificateHold"), ("release",), ("revoke", "--reason", "keyCompromise")):
+            self.a.ctl("cert", verb[0], serial, *verb[1:], "--yes")
+        der = subprocess.run(["openssl", "x509", "-in", os.path.join(self.work, "gone.pem"), "-outform", "DER"],
+                             capture_output=True).stdout
+        for where in ("/mdm", "/log"):
+            wait_for(lambda: len(self.events(where, "gone")) == 4, "the notices")
+            issued, held, released, revoked = self.events(where, "gone")
+            self.assertEqual([n["event"] for n in (issued, held, released, revoked)], ["issued", "held", "released", "revoked"])
+            self.assertEqual([n["reason"] for n in (held, released, revoked)], ["certificateHold", "removeFromCRL", "keyCompromise"])
+            self.assertEqual(revoked["sha256"], hashlib.sha256(der).hexdigest())
+            for member in ("serial", "issuer", "not_after", "not_before", "endpoint", "authority", "template", "key", "transaction",
+                           "challenge_id", "san"):
+                self.assertEqual(revoked[member], issued[member], member)
+            self.assertNotIn("certificate", revoked)
+            self.assertRegex(revoked["at"], r"^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
+        self.assertTrue(all(signature_good(a, SECRET) for a in self.elsewhere.asked))
+
+    def test_revocations_at_other_endpoints(self):
+        """Whoever tells nobody of its certificates tells nobody of their revocations."""
+        for endpoint, name in (("/asked", "quiet"), ("/told", "loud")):
+            self.enrol(endpoint, name, challenge=self.a.challenge("--endpoint", endpoint))
+            self.a.ctl("cert", "revoke", self.issued(name)[0]["serial"], "--yes")
+        wait_for(lambda: len(self.events("/mdm", "loud")) == 2, "the notices")
+        self.assertEqual(self.events("/mdm", "quiet"), [])
+
+    def test_revoked_while_scepd_is_down(self):
+        self.enrol("/told", "meanwhile", challenge=self.a.challenge("--endpoint", "/told"))
+        wait_for(lambda: self.events("/log", "meanwhile") and self.events("/mdm", "meanwhile"), "the notices")
+        self.a.kill_all()
+        self.a.ctl("cert", "revoke", self.issued("meanwhile")[0]["serial"], "--yes")
+        self.a.ctl("store", "verify")
+        self.a.start()
+        for where in ("/mdm", "/log"):
+            wait_for(lambda: [n["event"] for n in self.events(where, "meanwhile")] == ["issued", "revoked"], "the notice")
+
+    def test_replaced(self):
+        """By the daemon itself: what gives way to a new certificate of its subject."""
+        for _ in range(2):
+            os.path.exists(os.path.join(self.work, "twice.key")) and os.unlink(os.path.join(self.work, "twice.key"))
+            self.enrol("/replaces", "twice")
+        wait_for(lambda: len(self.events("/mdm", "twice")) == 3, "the notices")
+        first, revoked, second = self.events("/mdm", "twice")
+        self.assertEqual([n["event"] for n in (first, revoked, second)], ["issued", "revoked", "issued"])
+        self.assertEqual((revoked["serial"], revoked["reason"]), (first["serial"], "superseded"))
 
     def test_not_lost_by_a_kill(self):
         self.elsewhere.answer = lambda asked: (500, "")

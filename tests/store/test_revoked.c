@@ -88,6 +88,55 @@ START_TEST(refused)
 }
 END_TEST
 
+struct watching {
+    uint64_t seen[8];
+    enum cert_state state[8];
+    size_t n;
+    enum err_kind fails;
+};
+
+static bool watcher(void *ctx, struct store_write *w, uint64_t cert_id, struct err *e)
+{
+    struct watching *a = ctx;
+    struct store_cert c = {0};
+    if (a->fails != ERR_NONE)
+        return err_set(e, a->fails, "no");
+    ok(store_write_cert_by_id(w, cert_id, &c, e));
+    ck_assert_uint_gt(c.der.n, 0);
+    a->seen[a->n] = cert_id;
+    a->state[a->n++] = c.state;
+    store_cert_clear(&c);
+    return true;
+}
+
+/* Each revocation, hold and release, as it became; and none that did not come about. */
+START_TEST(watched)
+{
+    struct watching a = {.n = 0};
+    uint64_t one = put_n(1), other = put_n(2);
+    store_watch_revocations(st, watcher, &a);
+    revoke_now(one, CRL_HOLD, 5);
+    struct store_write *w = begin();
+    ok(store_cert_release(w, one, &err));
+    ok(store_cert_revoke(w, one, CRL_CESSATION, 6, &err));
+    fails(store_cert_revoke(w, one, CRL_CESSATION, 7, &err), ERR_CONFLICT);
+    fails(store_cert_release(w, one, &err), ERR_CONFLICT);
+    commit(w);
+    ck_assert_uint_eq(a.n, 3);
+    ck_assert(a.seen[0] == one && a.seen[1] == one && a.seen[2] == one);
+    ck_assert(a.state[0] == CERT_HELD && a.state[1] == CERT_ACTIVE && a.state[2] == CERT_REVOKED);
+    /* whoever goes on after "it was so already" must not take this for it */
+    a.fails = ERR_CONFLICT;
+    w = begin();
+    fails(store_cert_revoke(w, other, CRL_CESSATION, 8, &err), ERR_STORE);
+    store_write_abort(w);
+    store_watch_revocations(st, NULL, NULL);
+    revoke_now(other, CRL_CESSATION, 9);
+    ck_assert_uint_eq(a.n, 3);
+    verify_clean();
+}
+END_TEST
+
 START_TEST(hold_and_release)
 {
     uint64_t id = put_n(1), newer = put_n(2), shown;
@@ -462,6 +511,7 @@ int main(void)
     tcase_add_test(c, revoke_one);
     tcase_add_test(c, refused);
     tcase_add_test(c, hold_and_release);
+    tcase_add_test(c, watched);
     tcase_add_test(c, serial_alone);
     tcase_add_test(c, serial_refused);
     tcase_add_test(c, serial_gets_its_certificate);

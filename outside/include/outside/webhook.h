@@ -5,7 +5,7 @@
 
 /* Everything is borrowed; NULL or empty: left out, or null where docs/WEBHOOKS.md says so. */
 struct webhook_facts {
-    const char *event;         /* "validate", "issued", "refused", "test" */
+    const char *event;         /* "validate", "issued", "revoked", "refused", "test" ... */
     const char *id;            /* the same whenever the same is sent again */
     int64_t at;                /* Unix seconds */
     const char *endpoint, *authority, *template_name, *transaction;
@@ -17,9 +17,12 @@ struct webhook_facts {
     /* issued */
     const char *serial;        /* hex */
     struct view certificate;   /* DER */
+    const char *sha256;        /* hex, where the certificate itself is left out */
     int64_t not_before, not_after;
     const char *issuer;        /* of the certificate, as text */
     const char *challenge_id, *request;
+    /* revoked, held, released */
+    const char *revocation;    /* why, as RFC 5280 section 5.3.1 names it */
     /* refused */
     const char *reason, *detail;
     uint32_t hresult;

@@ -149,6 +149,11 @@ bool store_cert_renewed(struct store_write *w, uint64_t old_id, uint64_t new_id,
  * good. */
 bool store_cert_revoke(struct store_write *w, uint64_t id, enum crl_reason reason, int64_t when, struct err *err);
 bool store_cert_release(struct store_write *w, uint64_t id, struct err *err); /* from hold only */
+/* Called at the end of each revocation, hold and release in this process, inside its write, which reads the record as it became:
+ * what the watcher puts is durable with it, or neither is.  False: the verb has failed.  Set while no write is under way; NULL
+ * ends it. */
+typedef bool (*store_watcher)(void *ctx, struct store_write *w, uint64_t cert_id, struct err *err);
+void store_watch_revocations(struct store *s, store_watcher watcher, void *ctx);
 /* Revokes (or holds) a certificate of which only the serial is known: it was issued by the authority before it came
  * here, and is on its CRL until `r->not_after`.  Serial: INTEGER content octets, minimal.  ERR_EXISTS when that was said
  * already (a held one may be revoked for good), ERR_CONFLICT when the certificate is stored: store_cert_revoke then. */
