@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 from harness import SCEPCTL, SCEPD, Authority, free_port, run
 
 DOCS = os.path.join(os.path.dirname(__file__), "..", "..", "docs")
-PROGRAMS = ("scepctl", "scepd", "curl", "systemctl", "openssl", "pki", "getcert", "sudo", "build/scepd/scepctl", "./", "FLEET_DEVICES=", "token=")
+PROGRAMS = ("scepctl", "scepd", "curl", "systemctl", "openssl", "pki", "getcert", "sudo", "build/scepd/scepctl", "./", "FLEET_DEVICES=", "token=", "export ")
 
 # The beginning of a command, by page, and why it is not run here.
 NOT_RUN = {
@@ -153,6 +153,7 @@ class Pages(unittest.TestCase):
         """Runs a page's commands from top to bottom; each of `replaced` (a regular expression and what stands for it) has to be there.
         `before`: what is done before the block of that number."""
         unused, unneeded, ran = {pattern for pattern, _ in replaced}, set(NOT_RUN.get(page, {})), 0
+        exported = []  # it is one terminal that all is typed in
         for n, block in enumerate(b for b in map(commands, blocks(page)) if b):
             if before and n in before:
                 before[n]()
@@ -169,7 +170,8 @@ class Pages(unittest.TestCase):
             if lines:
                 with self.subTest(page, block=n):
                     print("\n".join(lines), flush=True)
-                    sh.run("\n".join(lines))
+                    sh.run("\n".join(exported + lines))
+                    exported += [line for line in lines if line.startswith("export ")]
                     ran += len(lines)
         self.assertEqual(unused, set(), "replaces nothing")
         self.assertEqual(unneeded, set(), "not on the page")
@@ -285,17 +287,24 @@ class Pages(unittest.TestCase):
     # ---- how-tos ----
 
     def test_readme(self):
-        sh = self.shell()
-        os.makedirs(sh.dir + "/build/scepd")
-        os.symlink(os.path.abspath(SCEPCTL), sh.dir + "/build/scepd/scepctl")
+        self.assertLessEqual(page_text("README.md").count("\n"), 150)
+        sh = self.shell("--api-port", free_port())
+        del sh.environment["SCEPD_HOME"]  # the page sets it
+        sh.environment["PATH"] = os.environ["PATH"]
+        os.makedirs(sh.dir + "/build")
+        os.symlink(sh.bin, sh.dir + "/build/scepd")
         os.symlink(sh.a.home, sh.dir + "/demo")
         self.each("README.md", sh, [
             (r"challenge new$", r"\g<0> >challenge"),
             (r"--challenge-file -$", "--challenge-file challenge"),
             (r"http://127\.0\.0\.1:8080", sh.a.url),
+            (r"cert revoke 5c1f09", "cert revoke --yes $(scepctl cert list -s CN=my-device --ids)"),
+            (r"device retire", r"\g<0> --yes"),
             (r"--home /etc/scepd", f"--home {sh.dir}/etc"),
             (r"http://scep\.example\.org/scep", sh.a.url + "/scep"),
         ])
+        states = {c["subject"]: c["state"] for c in sh.a.json("cert", "list")}
+        self.assertEqual(states, {"CN=my-device": "revoked"})
 
     def test_api(self):
         sh = self.shell("--api-port", api := free_port())
