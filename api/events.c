@@ -245,6 +245,9 @@ static bool export_audits(struct export *x, const void *filter, struct store_pag
     return store_audit_page(x->call->world->store, filter, page, export_audit, x, err);
 }
 
+/* That many readings may lie between two changes: passing over one costs 0.04 us. */
+#define SCAN_READS 500000
+
 /* What is only read would be most of it; an export is meant to be whole. */
 static bool wants_reads(const struct api_call *c)
 {
@@ -263,6 +266,8 @@ static bool audit_list(struct api_call *c, struct err *err)
                                    .since = api_query_time(c, "since", 0),
                                    .until = api_query_time(c, "until", 0)};
     struct store_page page = api_page_of(c);
+    if (f.except && !f.object && !f.actor && !f.event)
+        page.scan = SCAN_READS; /* whatever else it meets fills the page */
     if (c->accept)
         return export_all(c, &f, export_audits, err);
     return api_page_reply(c, &page,

@@ -24,7 +24,7 @@ struct listing {
     bool reads;           /* also what was only read */
     int64_t since, until; /* 0: any */
     int64_t limit;
-    uint64_t shown;
+    uint64_t shown, left_out; /* of reads */
     bool more;
 };
 
@@ -38,9 +38,8 @@ static bool begins(const char *wanted, const char *text)
 
 static bool passes(const struct listing *l, const struct store_audit *e)
 {
-    return (l->reads || strcmp(e->event, read_event) != 0) && begins(l->event, e->event) &&
-           (!l->actor || strcmp(l->actor, e->actor) == 0) && begins(l->object, e->object) &&
-           e->at >= l->since && (!l->until || e->at < l->until);
+    return begins(l->event, e->event) && (!l->actor || strcmp(l->actor, e->actor) == 0) &&
+           begins(l->object, e->object) && e->at >= l->since && (!l->until || e->at < l->until);
 }
 
 static bool list_one(void *ctx, const struct store_audit *e)
@@ -49,6 +48,10 @@ static bool list_one(void *ctx, const struct store_audit *e)
     char chain[2 * STORE_HASH + 1];
     if (!passes(l, e))
         return true;
+    if (!l->reads && strcmp(e->event, read_event) == 0) {
+        l->left_out++;
+        return true;
+    }
     if (l->limit && l->shown == (uint64_t)l->limit) {
         l->more = true;
         return false;
@@ -127,9 +130,9 @@ int ctl_audit_list(struct ctl *ctl, const struct ctl_args *a)
     ctl_list_end(l.list);
     if (!good)
         return ctl_fail_err(ctl, &err, NULL);
-    ctl_note(ctl, "%llu of %llu entries%s", (unsigned long long)l.shown,
-             (unsigned long long)st.audit_entries,
-             l.more ? "; --from and --limit show others" : "");
+    ctl_note(ctl, "%llu of %llu entries%s%s", (unsigned long long)l.shown,
+             (unsigned long long)st.audit_entries, l.more ? "; --from and --limit show others" : "",
+             l.left_out ? "; --reads shows what was only read" : "");
     return CTL_DONE;
 }
 

@@ -103,6 +103,8 @@ class Reads(unittest.TestCase):
             for k in range(30):
                 self.api.get(f"/devices/mac-{30 * i + k}")
             self.wait(lambda: len(self.entries()) >= min(60, 30 * (i + 1)), "not written")
+        self.assertIn("--reads shows", self.a.ctl("audit", "list", "--limit", "3").stderr)
+        self.assertNotIn("--reads shows", self.a.ctl("audit", "list", "--limit", "3", "--reads").stderr)
         said = [e["event"] for e in self.a.json("audit", "list", "--limit", "3")]
         self.assertEqual(said, ["challenge.created"] * 3)
         self.assertEqual(len(self.a.json("audit", "list", "--limit", "3", "--reads")), 3)

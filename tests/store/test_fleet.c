@@ -703,6 +703,19 @@ START_TEST(history)
                         audit_texts, &l, &err));
     ck_assert_str_eq(l.all, "2 3 2 1 4 2 3 2 ");
     l.all[0] = '\0';
+    struct store_audit_filter but = {.except = "devices", .actor = "bert"};
+    ok(store_audit_page(st, &but, &page, audit_texts, &l, &err));
+    page = (struct store_page){.limit = 9, .scan = 2}; /* whom nobody wants is looked at as well */
+    ok(store_audit_page(st, &but, &page, audit_texts, &l, &err));
+    ck_assert_uint_eq(page.items, 0);
+    ck_assert_str_eq(page.next, "4");
+    page.after = "4";
+    ok(store_audit_page(st, &but, &page, audit_texts, &l, &err));
+    but = (struct store_audit_filter){.except = "device.changed", .object = "dev_1"};
+    page = (struct store_page){.limit = 9};
+    ok(store_audit_page(st, &but, &page, audit_texts, &l, &err));
+    ck_assert_str_eq(l.all, "3 1 3 5 ");
+    l.all[0] = '\0';
     struct store_attempt_filter g = {.device = "dev_1", .result = -1};
     ok(store_attempt_page(st, &g, &page, attempt_seqs, &l, &err));
     g = (struct store_attempt_filter){.policy = "pol_1", .result = -1};
