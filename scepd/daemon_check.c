@@ -10,6 +10,7 @@
 #include "scepd/scep_service.h"
 
 #define OCSP_URL_LONGEST 106
+#define RSA_BITS_SOUND 2048
 
 /* The same that a setup is made of (see setup.c), and the keys beside it. */
 static bool check_rooms(const struct config *c, struct err *err)
@@ -74,6 +75,18 @@ static void warn_ocsp_url(const struct config_authority *a, config_complain warn
     }
 }
 
+static void warn_small_keys(const struct template *t, config_complain warn, void *ctx)
+{
+    char text[256];
+    if (t->rsa_max == 0 || t->rsa_min >= RSA_BITS_SOUND)
+        return;
+    snprintf(text, sizeof text,
+             "template \"%s\": RSA keys of %u bits have been within reach of attackers for years; "
+             "give it to those devices only that make no others",
+             t->name, t->rsa_min);
+    warn(ctx, text);
+}
+
 void daemon_check(const struct config *c, config_complain complain, config_complain warn, void *ctx)
 {
     struct err err[3] = {0};
@@ -86,6 +99,8 @@ void daemon_check(const struct config *c, config_complain complain, config_compl
     config_tend_warn(c, now, warn, ctx);
     for (size_t i = 0; i < c->authority_n; i++)
         warn_ocsp_url(&c->authority[i], warn, ctx);
+    for (size_t i = 0; i < c->template_n; i++)
+        warn_small_keys(&c->template[i], warn, ctx);
     check_user(c, &err[1]);
     check_store(c, &err[2]);
     for (size_t i = 0; i < sizeof err / sizeof *err; i++)

@@ -309,8 +309,8 @@ START_TEST(ranges_and_words)
     refused("level = \"info\"", "level = \"inof\"",
             "3: level = \"inof\" is none of: error, warning, notice, info, debug (did you mean "
             "\"info\"?)\n");
-    refused("validity = \"365d\";", "validity = \"365d\"; rsa = [1024, 4096];",
-            "14: rsa = 1024 is out of range: 2048 to 8192\n");
+    refused("validity = \"365d\";", "validity = \"365d\"; rsa = [1023, 4096];",
+            "14: rsa = 1023 is out of range: 1024 to 8192\n");
     refused("validity = \"365d\";", "validity = \"365d\"; rsa = [4096, 2048];",
             "14: rsa = [4096, 2048]: the smallest comes first\n");
     refused("validity = \"365d\";", "validity = \"365d\"; rsa = []; curves = [];",

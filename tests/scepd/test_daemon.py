@@ -394,6 +394,19 @@ class Check(Case):
             else:
                 self.assertNotIn("ocsp_url", r.stdout + r.stderr)
 
+    def test_small_keys_where_a_template_says_so(self):
+        for edit, warned in ((None, False), (lambda text: re.sub(r"rsa = \[2048, ", "rsa = [1024, ", text), True)):
+            a = self.authority(edit)
+            r = scepd("-c", a.conf, "--check-config")
+            self.assertEqual(r.returncode, 0, r.stderr)
+            self.assertEqual("RSA keys of 1024 bits" in r.stdout + r.stderr, warned, r.stdout + r.stderr)
+            a.start()
+            run("openssl", "genrsa", "-out", os.path.join(a.home, "old.key"), "1024")
+            r = self.enrol(a, "old", check=False)
+            self.assertEqual(r.returncode == 0, warned, r.stderr)
+            if not warned:
+                self.assertIn("key.small", r.stderr)
+
     def test_one_mistake_is_told_once(self):
         a = self.authority(lambda text: text.replace('challenge = "one-time";', 'challenge = "ont-time\x1b[31m";', 1))
         r = scepd("-c", a.conf, "--check-config")
