@@ -201,7 +201,7 @@ function PolicyForm({ policy, sample, onClose, onDone }) {
   const put = (k) => (v) => setF((o) => ({ ...o, [k]: v }));
   const paths = ends.data ? ends.data.items.map((e) => e.path || e.name) : [];
   useEffect(() => { if (!f.endpoint && paths.length) put("endpoint")(paths[0]); }, [paths.join()]);
-  const sizes = f.key_type === "ec" ? ["256", "384"] : ["2048", "3072", "4096"];
+  const sizes = f.key_type === "ec" ? ["256", "384"] : ["2048", "3072", "4096", ...(was?.key_size === 1024 ? ["1024"] : [])];
   const size = sizes.includes(String(f.key_size)) ? String(f.key_size) : sizes[0];
   const action = async () => {
     /** @type {any} */
