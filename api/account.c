@@ -342,7 +342,9 @@ static bool lineage_stands(struct store *s, const struct store_token *t, bool *y
     struct store_token up = *t;
     char id[sizeof up.parent];
     *yes = true;
-    while (*yes && up.parent[0]) {
+    for (int depth = 0; *yes && up.parent[0]; depth++) {
+        if (depth == LINEAGE_MAX)
+            return err_set(err, ERR_STORE, "token %s: those it was got with have no end", t->id);
         memcpy(id, up.parent, sizeof id);
         if (store_token_get(s, id, &up, err))
             continue;
