@@ -6,6 +6,7 @@
 #include <openssl/crypto.h>
 
 #include "enroll/challenge.h"
+#include "managed.h"
 #include "resources.h"
 
 const char *const api_challenge_states[] = {"active", "used", "expired", "revoked", NULL};
@@ -84,6 +85,7 @@ const struct api_member api_new_challenge_members[] = {
     TEXT("url", API_REQUIRED, "Where the device sends it."),
     TEXT("device_name", API_NULLABLE, "Of the device that it is for."),
     TEXT("policy_name", API_NULLABLE, "Of the policy that it was made by."),
+    TEXT("warnings", API_ARRAY, "What somebody should read, though it was made."),
     API_SHAPE("NewChallenge"),
 };
 
@@ -216,7 +218,11 @@ static json_t *new_json(const struct api_call *c, const struct store_challenge *
     char url[512];
     snprintf(url, sizeof url, "%s%s", config->url,
              ch->endpoint[0] ? ch->endpoint : config->endpoint[0].path);
-    return api_made(o, o && api_set_text(o, "secret", secret) && api_set_text(o, "url", url));
+    const struct fleet f = api_fleet(c);
+    struct fleet_warnings warnings = {.n = 0};
+    fleet_subject_warn(&f, ch->subject, &warnings);
+    return api_made(o, o && api_set_text(o, "secret", secret) && api_set_text(o, "url", url) &&
+                           api_set_warnings(o, &warnings));
 }
 
 static bool make(struct api_call *c, struct err *err)

@@ -80,6 +80,7 @@ static const struct api_member whole_members[] = {
 static const struct api_member retired_members[] = {
     DEVICE_MEMBERS,
     THING("effects", API_REQUIRED, api_effects_members, "What went with it."),
+    TEXT("warnings", API_REQUIRED | API_ARRAY, API_STAY_HELP),
     {0},
 };
 
@@ -282,14 +283,17 @@ static bool retire(struct api_call *c, struct err *err)
     struct fleet f = api_fleet(c);
     struct store_device d, after;
     struct fleet_effects e = {.dry_run = false};
+    struct fleet_warnings stay = {.n = 0};
     bool ok;
     if (!find_to_change(c, &d, &ok, err))
         return ok;
-    if (!fleet_device_retire(&f, d.id, d.version,
+    if (!fleet_outside(&f, d.id, NULL, &stay, err) ||
+        !fleet_device_retire(&f, d.id, d.version,
                              api_string(c, "note") ? api_string(c, "note") : "", &e, &after, err))
         return false;
     json_t *o = api_device_json(&after);
-    api_reply_item(c, api_made(o, o && api_set_effects(o, &e)), after.version, NULL);
+    api_reply_item(c, api_made(o, o && api_set_effects(o, &e) && api_set_warnings(o, &stay)),
+                   after.version, NULL);
     return true;
 }
 

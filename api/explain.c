@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "managed.h"
 #include "resources.h"
 
 #define MOST_ATTEMPTS 200000 /* looked at: some tenths of a second */
@@ -161,11 +162,17 @@ static bool add_reason(struct api_call *c, json_t *o, const struct explain_candi
     return ok;
 }
 
-static json_t *attempts_json(const struct explain_found *f)
+/* What to do about the newest is told for the device whose subject it has. */
+static json_t *attempts_json(const struct explain_found *f, const struct store_attempt *advised)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < f->n; i++)
         json_array_append_new(list, api_attempt_json(&f->attempt[i]));
+    if (advised && explain_reason(advised) != REASON_NONE) {
+        char fix[EXPLAIN_TEXT];
+        explain_fill(reason_help(explain_reason(advised))->fix, advised, fix, sizeof fix);
+        api_set_text(json_array_get(list, 0), "fix", fix);
+    }
     return list;
 }
 
@@ -176,16 +183,19 @@ static bool add_meant(struct api_call *c, json_t *o, const struct explain_candid
     if (!explain_attempts(c->world->store, meant, MOST_ATTEMPTS, SHOWN_MAX, &found, err))
         return false;
     const struct store_attempt *newest = found.n ? found.attempt : NULL;
-    bool ok =
-        (api_set_text(o, "kind", explain_kind_name(meant->kind)) &&
-         api_set_text(o, "value", meant->value) &&
-         api_set_int(o, "matched", (int64_t)found.matched) &&
-         api_set(o, "attempts", attempts_json(&found)) && api_set(o, "candidates", json_array()) &&
-         api_set(o, "certificate", certificate_of(c, meant)) &&
-         api_set(o, "challenge", challenge_of(c, meant, newest)) &&
-         api_set(o, "request", request_of(c, meant, newest))) ||
-        err_memory(err);
-    ok = ok && add_reason(c, o, meant, newest, err);
+    const struct fleet f = api_fleet(c);
+    struct store_attempt advised = newest ? *newest : (struct store_attempt){.seq = 0};
+    fleet_attempt_owner(&f, &advised);
+    bool ok = (api_set_text(o, "kind", explain_kind_name(meant->kind)) &&
+               api_set_text(o, "value", meant->value) &&
+               api_set_int(o, "matched", (int64_t)found.matched) &&
+               api_set(o, "attempts", attempts_json(&found, newest ? &advised : NULL)) &&
+               api_set(o, "candidates", json_array()) &&
+               api_set(o, "certificate", certificate_of(c, meant)) &&
+               api_set(o, "challenge", challenge_of(c, meant, newest)) &&
+               api_set(o, "request", request_of(c, meant, newest))) ||
+              err_memory(err);
+    ok = ok && add_reason(c, o, meant, newest ? &advised : NULL, err);
     explain_found_clear(&found);
     return ok;
 }

@@ -168,7 +168,7 @@ static bool remove_group(struct api_call *c, struct err *err)
         return ok;
     if (!fleet_group_remove(&f, g.id, g.version, &e, err))
         return false;
-    api_reply_effects(c, &e);
+    api_reply_effects(c, &e, NULL);
     return true;
 }
 

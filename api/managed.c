@@ -58,6 +58,14 @@ const struct api_member api_effects_members[] = {
     API_SHAPE("Effects"),
 };
 
+bool api_set_warnings(json_t *o, const struct fleet_warnings *w)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; w && i < w->n; i++)
+        json_array_append_new(list, api_json_text(w->text[i]));
+    return api_set(o, "warnings", list);
+}
+
 bool api_set_effects(json_t *o, const struct fleet_effects *e)
 {
     json_t *effects = json_object();
@@ -70,13 +78,15 @@ bool api_set_effects(json_t *o, const struct fleet_effects *e)
 
 const struct api_member api_removed_members[] = {
     THING("effects", API_REQUIRED, api_effects_members, "What went with it."),
+    TEXT("warnings", API_REQUIRED | API_ARRAY, API_STAY_HELP),
     API_SHAPE("Removed"),
 };
 
-void api_reply_effects(struct api_call *c, const struct fleet_effects *e)
+void api_reply_effects(struct api_call *c, const struct fleet_effects *e,
+                       const struct fleet_warnings *stay)
 {
     json_t *o = json_object();
-    api_reply_json(c, 200, api_made(o, api_set_effects(o, e)));
+    api_reply_json(c, 200, api_made(o, api_set_effects(o, e) && api_set_warnings(o, stay)));
 }
 
 /* ---- history ---- */

@@ -22,8 +22,10 @@ extern const struct api_member api_policy_members[];
 /* What a removal took with it. */
 extern const struct api_member api_effects_members[], api_removed_members[];
 bool api_set_effects(json_t *o, const struct fleet_effects *e);
+#define API_STAY_HELP "Certificates that stay good, since they were made for a device's subject without its policy."
+bool api_set_warnings(json_t *o, const struct fleet_warnings *w); /* NULL: there are none */
 /* Answers with nothing but that: api_removed_members. */
-void api_reply_effects(struct api_call *c, const struct fleet_effects *e);
+void api_reply_effects(struct api_call *c, const struct fleet_effects *e, const struct fleet_warnings *stay);
 
 /* Who made an item and who changed it last. */
 #define STAMP_MEMBERS                                          \

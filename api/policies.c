@@ -66,18 +66,10 @@ static const struct api_member warned_members[] = {
     API_SHAPE("PolicyWithWarnings"),
 };
 
-static bool set_warnings(json_t *o, const struct fleet_warnings *w)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < w->n; i++)
-        json_array_append_new(list, api_json_text(w->text[i]));
-    return api_set(o, "warnings", list);
-}
-
 static json_t *warned_json(const struct store_policy *p, const struct fleet_warnings *w)
 {
     json_t *o = api_policy_json(p);
-    return api_made(o, set_warnings(o, w) && o);
+    return api_made(o, api_set_warnings(o, w) && o);
 }
 
 /* ---- list, one ---- */
@@ -227,12 +219,14 @@ static bool remove_policy(struct api_call *c, struct err *err)
     struct fleet f = api_fleet(c);
     struct store_policy p;
     struct fleet_effects e = {.dry_run = false};
+    struct fleet_warnings stay = {.n = 0};
     bool ok;
     if (!find_to_change(c, &p, &ok, err))
         return ok;
-    if (!fleet_policy_remove(&f, p.id, p.version, &e, err))
+    if (!fleet_outside(&f, NULL, p.id, &stay, err) ||
+        !fleet_policy_remove(&f, p.id, p.version, &e, err))
         return false;
-    api_reply_effects(c, &e);
+    api_reply_effects(c, &e, &stay);
     return true;
 }
 
@@ -302,7 +296,7 @@ static bool assign(struct api_call *c, struct err *err)
         return false;
     json_t *o = json_object();
     api_reply_json(c, 200,
-                   api_made(o, api_set_bool(o, "changed", changed) && set_warnings(o, &warn)));
+                   api_made(o, api_set_bool(o, "changed", changed) && api_set_warnings(o, &warn)));
     return true;
 }
 
@@ -311,12 +305,14 @@ static bool unassign(struct api_call *c, struct err *err)
     struct fleet f = api_fleet(c);
     struct store_policy p;
     struct fleet_effects e = {.dry_run = false};
+    struct fleet_warnings stay = {.n = 0};
     bool ok;
     if (!find_to_change(c, &p, &ok, err))
         return ok;
-    if (!fleet_policy_unassign(&f, p.id, p.version, api_param(c, "target"), &e, err))
+    if (!fleet_outside(&f, api_param(c, "target"), p.id, &stay, err) ||
+        !fleet_policy_unassign(&f, p.id, p.version, api_param(c, "target"), &e, err))
         return false;
-    api_reply_effects(c, &e);
+    api_reply_effects(c, &e, &stay);
     return true;
 }
 

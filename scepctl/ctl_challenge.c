@@ -168,6 +168,16 @@ static void note_new(struct ctl *ctl, const struct store_challenge *c, size_t co
              c->endpoint[0] ? c->endpoint : ctl->config->endpoint[0].path);
 }
 
+/* Retiring a device does not reach what others got by its name. */
+static void warn_of_subject(const struct ctl *ctl, const struct challenge_wish *w)
+{
+    const struct fleet f = {
+        .store = ctl->store, .config = ctl->config, .actor = ctl->actor, .now = ctl->now};
+    struct fleet_warnings warnings = {.n = 0};
+    fleet_subject_warn(&f, w->subject, &warnings);
+    ctl_warn(ctl, &warnings);
+}
+
 /* ---- for a device ---- */
 
 /* What its policy says cannot be said again. */
@@ -202,7 +212,8 @@ static int new_for_device(struct ctl *ctl, const struct ctl_args *a)
         return rc;
     if (ctl->dry_run) {
         ctl_note(ctl, "would make a challenge for device %s", wish.device);
-    } else if (ctl_arg(a, "new-device") && (rc = ctl_make_device(ctl, &f, wish.device, wish.policy))) {
+    } else if (ctl_arg(a, "new-device") &&
+               (rc = ctl_make_device(ctl, &f, wish.device, wish.policy))) {
         /* told */
     } else if (!fleet_challenge_new(&f.fleet, &wish, &c, &err)) {
         rc = ctl_fail_err(ctl, &err,
@@ -257,6 +268,7 @@ int ctl_challenge_new(struct ctl *ctl, const struct ctl_args *a)
     for (size_t i = 0; i < (size_t)count; i++)
         print_new(ctl, &made[i], secret[i]);
     note_new(ctl, &made[0], (size_t)count);
+    warn_of_subject(ctl, &wish);
 out:
     if (secret)
         OPENSSL_cleanse(secret, (size_t)count * sizeof *secret);

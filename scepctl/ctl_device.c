@@ -320,6 +320,7 @@ struct retiring {
     size_t n;
     struct ctl_progress progress;
     uint64_t done; /* devices */
+    struct fleet_warnings stay;
 };
 
 static bool retire_step(void *ctx, const struct fleet_effects *e)
@@ -376,6 +377,8 @@ static int retire_plan(struct retiring *r, const struct ctl_ids *ids, struct fle
             e.devices = 1;
             add_effects(sum, &e);
             memmove(r->id[n++], r->id[i], sizeof r->id[0]);
+            if (!fleet_outside(&r->f.fleet, d.id, NULL, &r->stay, &err))
+                return ctl_fail_err(r->ctl, &err, NULL);
         } else if (err.kind != ERR_CONFLICT) {
             return ctl_fail_err(r->ctl, &err, NULL);
         } else if (r->n > 1) {
@@ -419,6 +422,7 @@ static int retire(struct retiring *r, const struct ctl_ids *ids)
         return rc;
     ctl_effects_text(&plan, plan.devices == 1 ? "retires" : "retire", text, sizeof text);
     ctl_note(r->ctl, "%s%s.  Cannot be undone.", r->ctl->dry_run ? "would: " : "", text);
+    ctl_warn(r->ctl, &r->stay);
     if (r->ctl->dry_run)
         return CTL_DONE;
     snprintf(told, sizeof told, "Really retire %zu?", r->n);

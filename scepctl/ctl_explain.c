@@ -7,7 +7,7 @@
 
 #include "base/hex.h"
 #include "base/text.h"
-#include "scepctl/ctl.h"
+#include "scepctl/ctl_fleet.h"
 #include "enroll/explain.h"
 #include "config/suggest.h"
 
@@ -25,7 +25,8 @@ struct search {
     struct explain_search look;
     /* of the one that was meant */
     struct explain_candidate meant;
-    struct explain_found shown; /* owned */
+    struct explain_found shown;   /* owned */
+    struct store_attempt advised; /* the newest, with the device whose subject it has */
 };
 
 static bool find_same(struct ctl *ctl, const char *code, struct explain_same *out)
@@ -151,7 +152,8 @@ static void say_nearest(struct ctl *ctl, const struct store_attempt *a)
         ctl->config->endpoint_n ? ctl->config->endpoint[0].path : "");
 }
 
-static void say_reason(struct ctl *ctl, const struct store_attempt *a)
+static void say_reason(struct ctl *ctl, const struct store_attempt *a,
+                       const struct store_attempt *advised)
 {
     enum reason reason = explain_reason(a);
     char text[EXPLAIN_TEXT];
@@ -169,7 +171,7 @@ static void say_reason(struct ctl *ctl, const struct store_attempt *a)
     explain_fill(help->cause, a, text, sizeof text);
     say("Why:    ", "%s", text);
     say_nearest(ctl, a);
-    explain_fill(help->fix, a, text, sizeof text);
+    explain_fill(help->fix, advised, text, sizeof text);
     say("Do:     ", "%s", text);
     reason_screen(reason, text, sizeof text);
     say("Shows:  ", "%s", text);
@@ -187,8 +189,11 @@ static void say_same(struct ctl *ctl, const char *code)
         since);
 }
 
-static void say_attempt(struct ctl *ctl, const struct store_attempt *a, uint64_t matched)
+static void say_attempt(struct search *s)
 {
+    struct ctl *ctl = s->ctl;
+    const struct store_attempt *a = s->shown.attempt;
+    uint64_t matched = s->shown.matched;
     char sent[256];
     say_head(ctl, a, matched);
     say_facts(a);
@@ -196,7 +201,7 @@ static void say_attempt(struct ctl *ctl, const struct store_attempt *a, uint64_t
     explain_sent(a, sent, sizeof sent);
     if (*sent)
         say("Sent:   ", "%s", sent);
-    say_reason(ctl, a);
+    say_reason(ctl, a, &s->advised);
     say_same(ctl, a->reason);
 }
 
@@ -304,7 +309,7 @@ static void print_json(struct search *s, enum reason reason)
         json_object_set_new(
             o, "reason",
             explain_reason_json(
-                reason, s->meant.kind == EXPLAIN_REASON || !s->shown.n ? NULL : s->shown.attempt));
+                reason, s->meant.kind == EXPLAIN_REASON || !s->shown.n ? NULL : &s->advised));
         if (find_same(s->ctl, reason_info(reason)->code, &same)) {
             json_object_set_new(o, "same_reason_24h", json_integer((json_int_t)same.n));
             json_object_set_new(o, "same_reason_24h_addresses",
@@ -325,6 +330,11 @@ static int show(struct search *s, const struct explain_candidate *meant, int64_t
     s->meant = *meant;
     if (!explain_attempts(s->ctl->store, meant, 0, (size_t)limit + 1, &s->shown, &err))
         return ctl_fail_err(s->ctl, &err, NULL);
+    const struct fleet f = {.store = s->ctl->store, .config = s->ctl->config, .now = s->ctl->now};
+    if (s->shown.n) {
+        s->advised = s->shown.attempt[0];
+        fleet_attempt_owner(&f, &s->advised);
+    }
     enum reason reason = meant->kind == EXPLAIN_REASON ? reason_by_code(meant->value)
                          : s->shown.n                  ? explain_reason(s->shown.attempt)
                                                        : REASON_NONE;
@@ -335,7 +345,7 @@ static int show(struct search *s, const struct explain_candidate *meant, int64_t
     if (meant->kind != EXPLAIN_REASON) {
         say_record(s);
         if (s->shown.n)
-            say_attempt(s->ctl, s->shown.attempt, s->shown.matched);
+            say_attempt(s);
         else
             say("", "its attempts are forgotten: they are kept for a while only (attempts.keep in "
                     "scepd.conf)");

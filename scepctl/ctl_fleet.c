@@ -308,6 +308,12 @@ void ctl_progress_end(struct ctl_progress *p)
 
 /* ---- taking away ---- */
 
+void ctl_warn(const struct ctl *ctl, const struct fleet_warnings *w)
+{
+    for (size_t i = 0; i < w->n; i++)
+        ctl_note(ctl, "warning: %s", w->text[i]);
+}
+
 void ctl_plan_note(const struct ctl *ctl, const struct fleet_effects *plan, const char *what,
                    const char *lose)
 {

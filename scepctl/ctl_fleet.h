@@ -75,6 +75,7 @@ struct ctl_progress ctl_progress_start(const struct ctl *ctl, const char *what);
 void ctl_progress_show(struct ctl_progress *p, uint64_t done, uint64_t of);
 void ctl_progress_end(struct ctl_progress *p);
 
+void ctl_warn(const struct ctl *ctl, const struct fleet_warnings *w);
 /* What is about to go: "would remove group sales: 3 devices would lose a policy: ..." */
 void ctl_plan_note(const struct ctl *ctl, const struct fleet_effects *plan, const char *what, const char *lose);
 /* Takes it away with progress and until Ctrl-C: `begin` gives the effects for the verb, `end` says how it came out. */

@@ -195,12 +195,6 @@ static int read_members(struct ctl *ctl, const struct ctl_args *a, struct store_
     return CTL_DONE;
 }
 
-static void warn(const struct ctl *ctl, const struct fleet_warnings *w)
-{
-    for (size_t i = 0; i < w->n; i++)
-        ctl_note(ctl, "warning: %s", w->text[i]);
-}
-
 int ctl_policy_new(struct ctl *ctl, const struct ctl_args *a)
 {
     struct store_policy p = {
@@ -223,7 +217,7 @@ int ctl_policy_new(struct ctl *ctl, const struct ctl_args *a)
         show_policy(&s, &p);
         ctl_show_end(&s);
     }
-    warn(ctl, &w);
+    ctl_warn(ctl, &w);
     ctl_note(ctl, "policy %s  next: scepctl policy assign %s DEVICE|GROUP", p.name, p.id);
     return CTL_DONE;
 }
@@ -245,7 +239,7 @@ static int edit(struct ctl *ctl, const struct ctl_args *a,
     }
     if (!fleet_policy_edit(&f.fleet, p.version, &p, &w, &err))
         return ctl_fail_err(ctl, &err, NULL);
-    warn(ctl, &w);
+    ctl_warn(ctl, &w);
     ctl_note(ctl, "policy %s (%s)%s, version %llu", p.name, p.id, p.paused ? ", paused" : "",
              (unsigned long long)p.version);
     return CTL_DONE;
@@ -304,7 +298,7 @@ int ctl_policy_assign(struct ctl *ctl, const struct ctl_args *a)
         if (!fleet_policy_assign(&f.fleet, p.id, 0, a->id[i], ctl_arg(a, "force") != NULL, &w,
                                  &changed, &err))
             return ctl_fail_err(ctl, &err, NULL);
-        warn(ctl, &w);
+        ctl_warn(ctl, &w);
         ctl_note(ctl, changed ? "assigned %s to %s" : "%s is assigned to %s already", p.name,
                  a->id[i]);
     }
@@ -338,6 +332,7 @@ static int take_away(struct ctl *ctl, const struct ctl_fleet *f, const struct st
 {
     struct ctl_taking t;
     struct fleet_effects plan = {.dry_run = true}, done;
+    struct fleet_warnings stay = {.n = 0};
     struct err err = {0};
     char what[320];
     int rc;
@@ -351,6 +346,9 @@ static int take_away(struct ctl *ctl, const struct ctl_fleet *f, const struct st
     snprintf(what, sizeof what, "%s %s%s%s", target ? "unassign" : "remove", p->name,
              target ? " from " : "", target ? target : "");
     ctl_plan_note(ctl, &plan, what, "would lose the policy");
+    if (!fleet_outside(&f->fleet, target, p->id, &stay, &err))
+        return ctl_fail_err(ctl, &err, NULL);
+    ctl_warn(ctl, &stay);
     if (ctl->dry_run)
         return ctl->expect ? ctl_effects_confirm(ctl, &plan, "") : CTL_DONE;
     if ((rc = ctl_effects_confirm(ctl, &plan, target ? "Unassign?" : "Remove?")))

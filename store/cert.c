@@ -713,6 +713,8 @@ bool store_cert_passes(const struct store_cert_filter *f, const struct store_cer
         return false;
     if (f->policy && strcmp(f->policy, c->policy) != 0)
         return false;
+    if (f->subject_hash && memcmp(f->subject_hash, c->subject_hash, STORE_HASH) != 0)
+        return false;
     if (f->state >= 0 && (int)c->state != f->state)
         return false;
     if (f->endpoint && strcmp(f->endpoint, c->endpoint) != 0)

@@ -54,6 +54,21 @@ static bool walk_links(struct walk *l, const char *owner, enum link_kind kind, b
            txn_walk_on(l->pager.t, TABLE_LINK, key_view(&prefix), at, down, walk_entry, l, err);
 }
 
+/* Along the certificates of one subject. */
+static bool walk_subject(struct walk *l, const uint8_t subject_hash[STORE_HASH], bool down,
+                         struct err *err)
+{
+    struct view prefix = view_of(subject_hash, STORE_HASH), at = pager_at(&l->pager);
+    struct key from = {.n = 0};
+    l->prefix = prefix.n;
+    if (at.n) {
+        key_bytes(&from, prefix.p, prefix.n);
+        key_bytes(&from, at.p, at.n);
+        at = key_view(&from);
+    }
+    return txn_walk_on(l->pager.t, TABLE_CERT_SUBJECT, prefix, at, down, walk_entry, l, err);
+}
+
 static bool walk_all(struct walk *l, enum table table, bool down, struct err *err)
 {
     return txn_walk_on(l->pager.t, table, view_of(NULL, 0), pager_at(&l->pager), down, walk_entry,
@@ -115,9 +130,10 @@ bool store_cert_page(struct store *s, const struct store_cert_filter *f, struct 
     const char *owner = f->device ? f->device : f->policy;
     if (!pager_begin(&l.pager, s, page, true, err))
         return false;
-    l.direct = !owner;
-    bool ok = owner ? walk_links(&l, owner, LINK_CERT, !f->oldest_first, err)
-                    : walk_all(&l, TABLE_CERT, !f->oldest_first, err);
+    l.direct = !owner && !f->subject_hash;
+    bool ok = owner             ? walk_links(&l, owner, LINK_CERT, !f->oldest_first, err)
+              : f->subject_hash ? walk_subject(&l, f->subject_hash, !f->oldest_first, err)
+                                : walk_all(&l, TABLE_CERT, !f->oldest_first, err);
     return pager_end(&l.pager, ok, cert_give, &e, err);
 }
 

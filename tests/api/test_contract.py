@@ -210,11 +210,28 @@ class Contract(unittest.TestCase):
 
     def test_challenge_is_good_for_what_it_says(self):
         made = self.api("POST", "/challenges", {"subject": "CN=bound", "endpoint": "/scep"})
-        self.assertEqual(made.status, 201)
+        self.assertEqual((made.status, made["warnings"]), (201, []))
         self.assertNotEqual(self.a.enrol("other", challenge=made["secret"]).returncode, 0)
         r = self.a.enrol("bound", challenge=made["secret"])
         self.assertEqual(r.returncode, 0, r.stderr)
         self.assertEqual(self.api.get(f"/challenges/{made['id']}")["state"], "used")
+
+    def test_no_way_past_a_policy_is_advised(self):
+        """The subject of a device: who makes a challenge for it alone is warned, and explain names the device."""
+        device = self.api.get("/devices/ipad-0113")["id"]
+        made = self.api("POST", "/challenges", {"subject": "CN=ipad-0113"})
+        self.assertEqual(made.status, 201)
+        self.assertEqual(len(made["warnings"]), 1)
+        self.assertIn(f"challenge new --device {device}", made["warnings"][0])
+        self.assertNotEqual(self.a.enrol("ipad-0113", challenge="nothing like it").returncode, 0)
+        for _ in range(100):
+            told = self.api.get("/explain?what=CN%3Dipad-0113")
+            if told.status == 200 and told["attempts"] and told["attempts"][0].get("reason") == "challenge.unknown":
+                break
+            time.sleep(0.1)
+        for fix in (told["reason"]["fix"], told["attempts"][0]["fix"]):
+            self.assertIn(f"challenge new --device {device}", fix)
+            self.assertNotIn("--subject", fix)
 
     # ---- devices, groups, policies ----
 
@@ -261,6 +278,7 @@ class Contract(unittest.TestCase):
         self.assertEqual(api("POST", "/devices/ipad-7/challenges")["code"], "device.isolated")
         retired = api("POST", f"/devices/{d['id']}/retire", {}, etag=isolated["etag"])
         self.assertEqual((retired.status, retired["state"], retired["effects"]["certificates"]), (200, "retired", 1))
+        self.assertEqual(retired["warnings"], [])
         self.assertEqual(api.get(f"/certificates/{certificates[0]['serial']}")["revocation_reason"], "cessation")
 
     def test_profiles(self):

@@ -127,6 +127,27 @@ class Explain(unittest.TestCase):
         self.assertNotIn("--subject", o["reason"]["fix"])
         self.assertIn("(key-compromise)", [a for a in o["attempts"] if a.get("reason") == "renewal.signer_revoked"][0]["detail"])
 
+    def test_a_stranger_with_the_name_of_a_device(self):
+        """A wrong password names no device, but the subject does."""
+        device, policy, _ = self.policy_device("phone-8")
+        self.enrol("CN=phone-8", "nothing like it")
+        o = self.known("CN=phone-8", lambda o: o["attempts"])
+        self.assertEqual(o["reason"]["code"], "challenge.unknown")
+        self.assertNotIn("device", o["attempts"][0])
+        self.assertIn(f"scepctl challenge new --device {device} --policy {policy}", o["reason"]["fix"])
+        self.assertIn(f"--device {device}", self.explain("CN=phone-8").stdout)
+        # who makes one for the subject all the same is warned, and what came of it is named when the device goes
+        made = self.ctl("challenge", "new", "--subject", "CN=phone-8")
+        self.assertIn(f"challenge new --device {device}", made.stderr)
+        self.assertNotIn("warning", self.ctl("challenge", "new", "--subject", "CN=phone-9").stderr)
+        self.enrol("CN=phone-8", made.stdout.strip(), check=True)
+        serial = self.known("CN=phone-8", lambda o: o["attempts"][0]["result"] == "issued")["attempts"][0]["serial"]
+        for verb in (("policy", "unassign", policy, device, "--dry-run"), ("policy", "remove", policy, "--dry-run"),
+                     ("device", "retire", device, "--dry-run"), ("device", "retire", device, "--yes")):
+            told = self.ctl(*verb).stderr
+            self.assertIn(f"certificate {serial}", told, verb)
+            self.assertIn(f"scepctl cert revoke {serial[:16]}", told, verb)
+
     def test_renewal_is_known_by_its_signer(self):
         _, base = self.enrol("CN=renews", self.a.challenge(), check=True)
         run(SCEPCTL, "client", "renew", self.a.url + "/scep", "--cert", base + ".pem", "--key", base + ".key", "--new-key",

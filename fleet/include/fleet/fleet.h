@@ -166,6 +166,26 @@ bool fleet_challenge_new(const struct fleet *f, const struct fleet_challenge_wis
 bool fleet_challenge_add(const struct fleet *f, struct store_write *w, const struct fleet_challenge_wish *wish,
                          struct fleet_challenge *out, struct err *err);
 
+/* ---- what goes past a policy: certificates that neither it nor the device's retirement reaches ---- */
+
+struct fleet_owner {
+    struct store_device device;
+    struct store_policy policy;          /* id "": it is gone; the device had a certificate with the subject before */
+};
+/* Whose subject is it?  That of a device that is not retired: by a policy that it has, or since it had a certificate with it.
+ * Text as of a challenge: "CN=a,O=b", or a common name alone.  ERR_NOT_FOUND: nobody's, as far as can be seen: patterns with "*" are
+ * nobody's, and where a policy builds subjects of neither name, serial number nor user, 500 of its devices are looked at. */
+bool fleet_subject_owner(const struct fleet *f, const char *subject, struct fleet_owner *out, struct err *err);
+/* For who is about to make a challenge for a subject alone: warns when that is a device's. */
+void fleet_subject_warn(const struct fleet *f, const char *subject, struct fleet_warnings *w);
+/* An attempt that names no device, but the subject of one, gets its device and policy: for explain_fill, whose advice then
+ * stays within the policy.  Others are left as they are. */
+void fleet_attempt_owner(const struct fleet *f, struct store_attempt *a);
+/* Warns of certificates that stand, have a subject that a policy makes for a device, and were made without any: they stay when
+ * the device is retired or loses the policy.  `policy`: an id, or NULL: all that the device has, and what it ever got.  `target`:
+ * a device or a group, or NULL: all that have the policy; of many devices the first 2000 are looked at. */
+bool fleet_outside(const struct fleet *f, const char *target, const char *policy, struct fleet_warnings *w, struct err *err);
+
 /* ---- history: attempts and audit entries of a device, group or policy, newest first ---- */
 
 struct fleet_event {

@@ -30,7 +30,7 @@ struct store_page {
 /* `each` is called when everything has been read, with no snapshot open: it may use the store, and, where `in` is set, change
  * what it is shown.  Records live for the call only. */
 
-/* Certificates, without their DER: all members of the filter but after_id and limit.  Exact for device and policy;
+/* Certificates, without their DER: all members of the filter but after_id and limit.  Exact for device, policy and subject_hash;
  * `text` has no index, since one would cost every enrolment a page of the disk (STORE.md). */
 bool store_cert_page(struct store *s, const struct store_cert_filter *f, struct store_page *page,
                      void (*each)(void *ctx, const struct store_cert *c), void *ctx, struct err *err);

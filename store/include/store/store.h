@@ -197,6 +197,7 @@ struct store_cert_filter {
     const char *endpoint, *template_name;
     const char *device, *policy;  /* ids, NULL: all */
     const char *challenge;        /* id, NULL: all */
+    const uint8_t *subject_hash;  /* of STORE_HASH octets, NULL: all; store_cert_page has an index for it */
     int64_t expires_from, expires_before; /* its end: not before the one, before the other; 0: any */
     int64_t issued_from, issued_before;   /* the same of its issue */
     bool oldest_first;
