@@ -123,7 +123,7 @@ class Shell:
             f.write(text)
 
     def run(self, script, check=True):
-        return run("bash", "-euo", "pipefail", "-c", script, check=check, env=os.environ | self.environment, cwd=self.dir, timeout=120, errors="replace")
+        return run("bash", "-euo", "pipefail", "-c", script, check=check, env=os.environ | self.environment, cwd=self.dir, timeout=300, errors="replace")
 
     def enrol(self, name):
         self.put(name + ".challenge", self.a.challenge())
