@@ -11,6 +11,7 @@
 #include <openssl/objects.h>
 
 #include "base/hex.h"
+#include "base/network.h"
 #include "pkcs7/cert.h"
 
 #define URL_MAX 512
@@ -301,6 +302,36 @@ void profile_file_clear(struct profile_file *f)
     *f = (struct profile_file){0};
 }
 
+/* "http://127.0.0.1:8080/scep": whoever asks there asks itself. */
+static bool is_own_url(const char *url)
+{
+    char host[64];
+    const char *start = strstr(url, "://") + 3;
+    bool bracket = *start == '[';
+    size_t n = strcspn(start += bracket, bracket ? "]" : ":/");
+    if (n >= sizeof host)
+        return false;
+    memcpy(host, start, n);
+    host[n] = '\0';
+    return network_is_loopback(host) || strcasecmp(host, "localhost") == 0;
+}
+
+static void warn(const struct profile_wish *w, char *out, size_t cap)
+{
+    out[0] = '\0';
+    if (w->key_type == KEY_RSA && w->key_bits < 2048)
+        snprintf(out, cap,
+                 "the policy asks for RSA-%u, which does not protect what the certificate is for: "
+                 "only for devices that cannot do better",
+                 w->key_bits);
+    size_t n = strlen(out);
+    if (is_own_url(w->url))
+        snprintf(out + n, cap - n,
+                 "%sthe file says %.80s, which only this machine itself reaches: set listen.url in "
+                 "the configuration",
+                 n ? "; " : "", w->url);
+}
+
 bool profile_build(const struct profile_wish *wish, const struct profile_signer *signer,
                    struct profile_file *out, struct err *err)
 {
@@ -320,11 +351,7 @@ bool profile_build(const struct profile_wish *wish, const struct profile_signer 
     }
     f.media_type = kinds[wish->kind].media_type;
     file_name(wish, f.name, sizeof f.name);
-    if (wish->key_type == KEY_RSA && wish->key_bits < 2048)
-        snprintf(f.warning, sizeof f.warning,
-                 "the policy asks for RSA-%u, which does not protect what the certificate is for: "
-                 "only for devices that cannot do better",
-                 wish->key_bits);
+    warn(wish, f.warning, sizeof f.warning);
     *out = f;
     return true;
 }

@@ -182,7 +182,8 @@ static int find(struct ctl *ctl, const char *id, struct store_cert *out)
     char digits[2 * STORE_SERIAL_MAX + 1];
     struct err err = {0};
     if (!serial_digits(id, digits))
-        return ctl_fail(ctl, CTL_USAGE, "scepctl cert list -s TEXT finds serials",
+        return ctl_fail(ctl, CTL_USAGE,
+                        "scepctl cert list -s TEXT finds serials, --device NAME those of a device",
                         "\"%s\" is no serial: 6 or more hexadecimal digits, or all of it", id);
     int rc = ctl_need_store(ctl);
     if (rc)
@@ -421,6 +422,48 @@ static int plan_make(struct ctl *ctl, const struct ctl_ids *ids, struct plan *p)
     return rc;
 }
 
+/* Of a device, all that somebody could still show: renewed ones and those held as well. */
+struct plan_of_device {
+    struct plan *plan;
+    int64_t now;
+    size_t cap;
+    bool memory;
+};
+
+static bool plan_offer(void *ctx, const struct store_cert *c)
+{
+    struct plan_of_device *o = ctx;
+    struct plan *p = o->plan;
+    if (!fits(p, c) || c->not_after < o->now)
+        return true;
+    if (p->n == o->cap) {
+        size_t cap = 2 * o->cap + 8;
+        struct store_cert *bigger = realloc(p->cert, cap * sizeof *bigger);
+        if (!bigger)
+            return o->memory = false;
+        p->cert = bigger;
+        o->cap = cap;
+    }
+    p->cert[p->n] = *c;
+    p->cert[p->n++].der = (struct buf){0};
+    return true;
+}
+
+static int plan_device(struct ctl *ctl, const char *name, struct plan *p)
+{
+    struct plan_of_device o = {.plan = p, .now = ctl->now, .memory = true};
+    struct store_device d;
+    struct ctl_fleet f;
+    struct err err = {0};
+    int rc;
+    if ((rc = ctl_fleet_begin(ctl, false, &f)) || (rc = ctl_find_device(ctl, &f, name, &d)))
+        return rc;
+    struct store_cert_filter filter = {.state = -1, .device = d.id};
+    if (!store_cert_list(ctl->store, &filter, plan_offer, &o, &err))
+        return ctl_fail_err(ctl, &err, NULL);
+    return o.memory ? CTL_DONE : ctl_fail(ctl, CTL_FAILED, NULL, "out of memory");
+}
+
 #define PLAN_SHOWN 10 /* of many, so many are named before the question */
 
 static void plan_tell(struct ctl *ctl, const struct plan *p)
@@ -482,11 +525,16 @@ static int change_many(struct ctl *ctl, const struct ctl_args *a, enum crl_reaso
 {
     struct ctl_ids ids = {0};
     struct plan p = {.reason = reason};
+    bool release = reason == CRL_REMOVE_FROM_CRL;
+    const char *device = release ? NULL : ctl_arg(a, "device");
     int rc = ctl_ids_gather(ctl, a, &ids);
-    if (rc == CTL_DONE && !ids.n && !ctl_arg(a, "from"))
-        rc = ctl_fail(ctl, CTL_USAGE, NULL, "cert %s needs SERIAL or --from FILE", verb_of(&p));
+    if (rc == CTL_DONE && device && (ids.n || ctl_arg(a, "from")))
+        rc = ctl_fail(ctl, CTL_USAGE, NULL, "--device is all that it has: no SERIAL, no --from");
+    else if (rc == CTL_DONE && !device && !ids.n && !ctl_arg(a, "from"))
+        rc = ctl_fail(ctl, CTL_USAGE, NULL, "cert %s needs SERIAL%s or --from FILE", verb_of(&p),
+                      release ? "" : ", --device NAME");
     if (rc == CTL_DONE)
-        rc = plan_make(ctl, &ids, &p);
+        rc = device ? plan_device(ctl, device, &p) : plan_make(ctl, &ids, &p);
     if (rc == CTL_DONE && p.n == 0)
         ctl_note(ctl, "nothing to %s", verb_of(&p));
     if (rc == CTL_DONE && p.n) {
@@ -494,6 +542,10 @@ static int change_many(struct ctl *ctl, const struct ctl_args *a, enum crl_reaso
         if (!ctl->dry_run && (rc = plan_confirm(ctl, &p)) == CTL_DONE)
             rc = plan_do(ctl, &p);
     }
+    if (rc == CTL_DONE && device && !ctl->dry_run && reason != CRL_HOLD)
+        ctl_note(ctl,
+                 "the device stays, and may enrol again with a new challenge; \"scepctl device "
+                 "retire\" is for one that shall not");
     plan_clear(&p);
     ctl_ids_clear(&ids);
     return rc;

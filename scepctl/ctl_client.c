@@ -17,8 +17,8 @@
         "timeout", 0, "DURATION", false, "for one HTTP exchange (default 60s)"                    \
     }
 #define KEY_TYPES "rsa2048 (default), rsa3072, rsa4096, p256, p384: for a key that is made"
-#define MESSAGE_FLAGS                                                                             \
-    {"key", 0, "FILE", false, "private key"},                                                     \
+#define MESSAGE_FLAGS(key)                                                                        \
+    {"key", 0, "FILE", false, key},                                                               \
         {"out", 0, "FILE", false, "write the certificate there, not to stdout"},                  \
         {"fingerprint", 0, "SHA256", false, "the CA certificate must have this fingerprint"},     \
         {"transaction", 0, "ID", false, "transactionID (default: made from the key)"},            \
@@ -34,7 +34,7 @@
 const struct ctl_flag ctl_client_server_flags[] = {SERVER_FLAGS, {NULL, 0, NULL, false, NULL}};
 const struct ctl_flag ctl_client_enrol_flags[] = {
     SERVER_FLAGS,
-    MESSAGE_FLAGS,
+    MESSAGE_FLAGS("private key; made if there is no such file"),
     {"subject", 0, "NAME", false, "\"CN=device,O=Example\""},
     {"san", 0, "NAMES", false, "\"DNS:host.example.org,IP:192.0.2.1\""},
     {"key-type", 0, "KIND", false, KEY_TYPES},
@@ -44,8 +44,8 @@ const struct ctl_flag ctl_client_enrol_flags[] = {
 };
 const struct ctl_flag ctl_client_renew_flags[] = {
     SERVER_FLAGS,
-    MESSAGE_FLAGS,
-    {"cert", 0, "FILE", false, "the certificate to renew; --key is its key"},
+    MESSAGE_FLAGS("private key of the certificate"),
+    {"cert", 0, "FILE", false, "the certificate to renew"},
     {"new-key", 0, "FILE", false,
      "key of the new certificate, made if there is none (default: the same key)"},
     {"key-type", 0, "KIND", false, KEY_TYPES},
@@ -55,7 +55,7 @@ const struct ctl_flag ctl_client_renew_flags[] = {
 };
 const struct ctl_flag ctl_client_poll_flags[] = {
     SERVER_FLAGS,
-    MESSAGE_FLAGS,
+    MESSAGE_FLAGS("private key of the request"),
     {"subject", 0, "NAME", false, "as in the request"},
     {NULL, 0, NULL, false, NULL},
 };

@@ -221,13 +221,11 @@ static void offer_certs(struct line *l)
     store_cert_clear(&one);
 }
 
-/* By name, or by id where a shell would want the name quoted. */
 static void offer_named(struct line *l, const char *id, const char *name)
 {
-    static const char plain[] =
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._@-";
+    const char *first = ctl_plain_name(id, name);
     if (l->offered < OFFERED_MAX)
-        offer(l, name[strspn(name, plain)] ? id : name, name[strspn(name, plain)] ? name : id);
+        offer(l, first, first == id ? name : id);
 }
 
 static void offer_device(void *ctx, const struct store_device *d)

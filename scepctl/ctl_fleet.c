@@ -49,6 +49,13 @@ static int not_found(struct ctl *ctl, const struct err *err, const char *list)
     return ctl_fail_err(ctl, err, NULL);
 }
 
+const char *ctl_plain_name(const char *id, const char *name)
+{
+    static const char plain[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._@-";
+    return name[0] == '-' || name[strspn(name, plain)] ? id : name;
+}
+
 int ctl_find_device(struct ctl *ctl, const struct ctl_fleet *f, const char *which,
                     struct store_device *out)
 {

@@ -14,6 +14,8 @@ void ctl_fleet_end(struct ctl_fleet *f);
 
 /* By id, the beginning of one, or name. */
 int ctl_find_device(struct ctl *ctl, const struct ctl_fleet *f, const char *which, struct store_device *out);
+/* The name as somebody types it, or `id` where a shell would want it quoted. */
+const char *ctl_plain_name(const char *id, const char *name);
 int ctl_find_group(struct ctl *ctl, const struct ctl_fleet *f, const char *which, struct store_group *out);
 int ctl_find_policy(struct ctl *ctl, const struct ctl_fleet *f, const char *which, struct store_policy *out);
 

@@ -219,6 +219,10 @@ int ctl_policy_new(struct ctl *ctl, const struct ctl_args *a)
     }
     ctl_warn(ctl, &w);
     ctl_note(ctl, "policy %s  next: scepctl policy assign %s DEVICE|GROUP", p.name, p.id);
+    ctl_note(ctl,
+             "  or, for a device of which nothing but a name is known: scepctl profile new apple "
+             "--device NAME --new-device --policy %s",
+             ctl_plain_name(p.id, p.name));
     return CTL_DONE;
 }
 

@@ -83,7 +83,29 @@ static int put(struct ctl *ctl, const char *path, const struct fleet_profile *p)
                : ctl_fail(ctl, CTL_FAILED, NULL, "cannot write: %s", strerror(errno));
 }
 
-static void tell(struct ctl *ctl, const char *path, const struct fleet_profile *p)
+/* How the file gets to where it works, and where one sees that it did. */
+static void tell_next(struct ctl *ctl, enum profile_kind kind, const struct store_device *d)
+{
+    static const char *const ways[PROFILE_KINDS] = {
+        [PROFILE_APPLE] = "take it to the device (AirDrop, mail), where Settings, Profile "
+                          "Downloaded installs it",
+        [PROFILE_WINDOWS] = "let your management server send it, or a custom OMA-URI policy",
+        [PROFILE_ANDROID] = "give it to the program that enrols there",
+        [PROFILE_CHROMEOS] = "put its values into the form of Google's admin console",
+        [PROFILE_CISCO] = "paste its lines in configuration mode",
+        [PROFILE_STRONGSWAN] = "run it on the device, as root",
+        [PROFILE_CERTMONGER] = "run it on the device, as root",
+        [PROFILE_JAMF] = "upload it to Jamf Pro as a configuration profile",
+    };
+    if (d->id[0])
+        ctl_note(ctl, "  next: %s; then: scepctl explain %s", ways[kind],
+                 ctl_plain_name(d->id, d->name));
+    else
+        ctl_note(ctl, "  next: %s", ways[kind]);
+}
+
+static void tell(struct ctl *ctl, enum profile_kind kind, const char *path,
+                 const struct fleet_profile *p)
 {
     char until[96];
     if (p->device.id[0])
@@ -97,6 +119,7 @@ static void tell(struct ctl *ctl, const char *path, const struct fleet_profile *
     }
     if (p->file.warning[0])
         ctl_note(ctl, "  warning: %s", p->file.warning);
+    tell_next(ctl, kind, &p->device);
 }
 
 int ctl_profile_new(struct ctl *ctl, const struct ctl_args *a)
@@ -132,7 +155,7 @@ int ctl_profile_new(struct ctl *ctl, const struct ctl_args *a)
     } else {
         rc = put(ctl, path, &profile);
         if (rc == CTL_DONE)
-            tell(ctl, path, &profile);
+            tell(ctl, wish.kind, path, &profile);
     }
     fleet_profile_clear(&profile);
     outside_free(asker.outside);

@@ -201,6 +201,7 @@ static const struct ctl_flag revoke_flags[] = {
     {"reason", 0, "REASON", false,
      "unspecified (default), key-compromise, affiliation-changed, superseded, cessation, hold, "
      "privilege-withdrawn"},
+    {"device", 0, "DEVICE", false, "all that this device could still show"},
     {"from", 0, "FILE", false,
      "serials, one a line, as \"cert list --ids\" writes them; - for standard input"},
     END,
@@ -418,7 +419,7 @@ const struct ctl_verb ctl_verbs[] = {
     {"cert", "export", "SERIAL", 1, 1, "one certificate", der_flags,
      {"scepctl cert export 5c1f09 > device.pem", "scepctl cert export 5c1f09 --der > device.crt", NULL}, ctl_cert_export},
     {"cert", "revoke", "[SERIAL...]", 0, CTL_MAX_IDS, "take certificates back for good (or hold them)", revoke_flags,
-     {"scepctl cert revoke 5c1f09 --reason key-compromise", "scepctl cert revoke 5c1f09 --dry-run",
+     {"scepctl cert revoke 5c1f09 --reason key-compromise", "scepctl cert revoke --device ipad-0113 --dry-run",
       "scepctl cert list -s lab- --ids | scepctl cert revoke --from - --yes --expect 214"}, ctl_cert_revoke},
     {"cert", "release", "[SERIAL...]", 0, CTL_MAX_IDS, "end the hold of certificates", from_flags,
      {"scepctl cert release 5c1f09", NULL, NULL}, ctl_cert_release},
@@ -529,14 +530,27 @@ static int unknown_noun(struct ctl *ctl, const char *word)
                     suggest_text(&near, hint, sizeof hint));
 }
 
+/* What people look for there, and where it is. */
+static const struct {
+    const char *fix, *noun, *word;
+} elsewhere[] = {
+    {"scepctl cert revoke --device NAME, and the device stays; scepctl device retire NAME, for good",
+     "device", "revoke"},
+    {"scepctl device retire NAME", "device", "remove"},
+    {"scepctl device retire NAME", "device", "delete"},
+};
+
 static int unknown_verb(struct ctl *ctl, const struct ctl_verb *noun, const char *word)
 {
-    char clean[96], hint[128], fix[64];
+    char clean[96], hint[128], fix[128];
     struct suggest near = suggest_start(word);
     for (const struct ctl_verb *v = noun; v->noun && strcmp(v->noun, noun->noun) == 0; v++)
         suggest_offer(&near, v->verb);
     ctl_clean(word, clean, sizeof clean);
     snprintf(fix, sizeof fix, "scepctl %s", noun->noun);
+    for (size_t i = 0; i < sizeof elsewhere / sizeof elsewhere[0]; i++)
+        if (strcmp(elsewhere[i].noun, noun->noun) == 0 && strcmp(elsewhere[i].word, word) == 0)
+            snprintf(fix, sizeof fix, "%s", elsewhere[i].fix);
     return ctl_fail(ctl, CTL_USAGE, fix, "%s has no verb \"%s\"%s", noun->noun, clean,
                     suggest_text(&near, hint, sizeof hint));
 }

@@ -514,6 +514,36 @@ START_TEST(wrong_facts)
 }
 END_TEST
 
+START_TEST(a_url_of_this_machine_alone_is_told)
+{
+    static const struct {
+        const char *url;
+        bool own;
+    } c[] = {
+        {"http://127.0.0.1:8080/scep", true},   {"https://127.8.9.1/scep", true},
+        {"http://[::1]:8080/scep", true},       {"http://LocalHost/scep", true},
+        {"http://localhost:80/scep", true},     {"http://127.0.0.1", true},
+        {"http://192.0.2.1:8080/scep", false},  {"http://[2001:db8::1]/scep", false},
+        {"http://localhost.example/sc", false}, {"http://127.0.0.1.example.org/scep", false},
+        {"http://vm/127.0.0.1/scep", false},
+    };
+    struct profile_file f;
+    for (size_t i = 0; i < sizeof c / sizeof c[0]; i++) {
+        wish.url = c[i].url;
+        must(profile_build(&wish, NULL, &f, &err));
+        ck_assert_msg((strstr(f.warning, "only this machine") != NULL) == c[i].own, "%s: \"%s\"",
+                      c[i].url, f.warning);
+        profile_file_clear(&f);
+    }
+    wish.url = "http://127.0.0.1:8080/scep";
+    wish.key_bits = 1024; /* both are told, whole */
+    must(profile_build(&wish, NULL, &f, &err));
+    ck_assert_ptr_nonnull(strstr(f.warning, "RSA-1024"));
+    ck_assert_ptr_nonnull(strstr(f.warning, "in the configuration"));
+    profile_file_clear(&f);
+}
+END_TEST
+
 START_TEST(kinds_have_names)
 {
     enum profile_kind got;
@@ -605,6 +635,7 @@ int main(void)
     tcase_add_test(t, scripts_have_no_words_for);
     tcase_add_test(t, hostile_texts);
     tcase_add_test(t, wrong_facts);
+    tcase_add_test(t, a_url_of_this_machine_alone_is_told);
     tcase_add_test(t, kinds_have_names);
     tcase_add_test(t, signed_profiles);
     suite_add_tcase(s, t);

@@ -11,7 +11,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 from ctl_case import CONFLICT, DONE, INTERRUPTED, NOT_FOUND, PROBLEMS, USAGE, WithAuthority
-from harness import SCEPCTL
+from harness import SCEPCTL, Authority, run
 
 
 class Fleet(WithAuthority):
@@ -87,6 +87,69 @@ class Devices(Fleet):
         self.assertIn("1 device would lose a policy: 1 challenge void", plan)
         self.assertEqual(self.lines("device", "show", "user-d")[0]["user"], "uma")
         self.assertIn("1 device lost a policy: 1 challenge void", self.does("device", "edit", "user-d", "--user", "eve").stderr)
+
+    def test_what_a_device_has_is_revoked(self):
+        """All that it could still show, and nothing of others; the device stays."""
+        a = Authority("p256")
+        self.addCleanup(a.close)
+        a.start()
+        ctl = lambda *args, code=0: self.exits(code, run(SCEPCTL, "-c", a.conf, *args, check=False))
+        ctl("policy", "new", "corp", "--endpoint", "/scep", "--subject", "CN=%devicename%")
+        for name in ("phone", "other"):
+            ctl("device", "new", name)
+            ctl("policy", "assign", "corp", name)
+
+        def enrol(name, n):
+            challenge = os.path.join(a.home, "challenge")
+            with open(challenge, "w") as f:
+                f.write(ctl("challenge", "new", "--device", name, "-q").stdout)
+            key, out = (os.path.join(a.home, f"{name}-{n}.{end}") for end in ("key", "pem"))
+            run(SCEPCTL, "client", "enrol", a.url + "/scep", "--subject", "CN=" + name, "--key", key, "--out", out, "--challenge-file", challenge)
+        states = lambda name: sorted(c["state"] for c in a.json("cert", "list", "--device", name))
+        for name in ("phone", "other"):
+            enrol(name, 1)
+        r = ctl("cert", "revoke", "--device", "phone", "--dry-run")
+        self.assertRegex(r.stderr, r"would revoke [0-9a-f]+, CN=phone")
+        self.assertEqual(states("phone"), ["active"])
+        ctl("cert", "revoke", "--device", "phone", code=USAGE)  # nobody was asked
+        ctl("cert", "revoke", "--device", "nobody", "--yes", code=NOT_FOUND)
+        ctl("cert", "revoke", "--device", "phone", "5c1f09", "--yes", code=USAGE)
+        ctl("cert", "revoke", "--device", "phone", "--from", "-", "--yes", code=USAGE)
+        r = ctl("cert", "revoke", "--device", "phone", "--reason", "hold", "--yes")
+        self.assertNotIn("device retire", r.stderr)
+        enrol("phone", 2)
+        self.assertEqual(states("phone"), ["active", "held"])
+        self.assertIn("--expect 2", ctl("cert", "revoke", "--device", "phone", "--yes", code=USAGE).stderr)
+        r = ctl("cert", "revoke", "--device", "phone", "--reason", "key-compromise", "--yes", "--expect", "2")
+        self.assertIn("device retire", r.stderr)
+        self.assertEqual((states("phone"), states("other")), (["revoked", "revoked"], ["active"]))
+        self.assertIn("nothing to revoke", ctl("cert", "revoke", "--device", "phone", "--yes").stderr)
+        self.assertEqual(a.json("device", "show", "phone")[0]["state"], "active")
+        enrol("phone", 3)
+
+    def test_what_is_looked_for_elsewhere(self):
+        r = self.exits(USAGE, self.ctl("device", "revoke", "x"))
+        self.assertRegex(r.stderr, r"fix: scepctl cert revoke --device NAME.*scepctl device retire NAME")
+        for word in ("remove", "delete"):
+            self.assertIn("fix: scepctl device retire NAME", self.exits(USAGE, self.ctl("device", word, "x")).stderr)
+        self.does("device", "new", "my-phone")
+        self.assertIn("--device NAME", self.exits(USAGE, self.ctl("cert", "revoke", "my-phone", "--yes")).stderr)
+
+    def test_what_comes_next(self):
+        r = self.does("policy", "new", "nx", "--subject", "CN=%devicename%", "--endpoint", "/scep")
+        self.assertRegex(r.stderr, r"scepctl policy assign pol_\w+ DEVICE\|GROUP\n.*scepctl profile new apple --device NAME --new-device --policy nx\n")
+        out = os.path.join(self.home, "nx.mobileconfig")
+        r = self.does("profile", "new", "apple", "--device", "nx-phone", "--new-device", "--policy", "nx", "-o", out)
+        self.assertRegex(r.stderr, r"next: .*Profile Downloaded.*; then: scepctl explain nx-phone\n")
+        self.assertRegex(r.stderr, r"warning: the file says http://127\.0\.0\.1:\d+/scep, which only this machine itself reaches: set listen\.url")
+        d = self.does("device", "new", "nx phone").stdout.strip()
+        self.does("policy", "assign", "nx", d)
+        for kind, how in (("windows", "OMA-URI"), ("android", "program"), ("chromeos", "admin console"), ("cisco", "configuration mode"),
+                          ("strongswan", "run it"), ("certmonger", "run it")):
+            r = self.does("profile", "new", kind, "--device", d, "--policy", "nx", "-o", f"{out}.{kind}")
+            self.assertRegex(r.stderr, rf"next: .*{how}.*; then: scepctl explain {d}\n")
+        r = self.does("profile", "new", "jamf", "--policy", "nx", "-o", out + ".jamf")
+        self.assertRegex(r.stderr, r"next: upload it to Jamf Pro[^;]*\n")
 
     def test_on_a_terminal(self):
         self.does("device", "new", "evil \\u202e \x7f name".replace("\x7f", ""), "--platform", "linux")

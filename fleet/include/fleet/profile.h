@@ -56,7 +56,7 @@ struct profile_file {
     struct buf content;             /* owned; it holds the challenge */
     const char *media_type;
     char name[160];                 /* proposed file name, ASCII without '/' */
-    char warning[256];              /* "": none; a weak key, for one */
+    char warning[384];              /* "": none; a weak key, or a URL that no other machine reaches */
 };
 /* Overwrites and frees; the zero state is fine. */
 void profile_file_clear(struct profile_file *f);
