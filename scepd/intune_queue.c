@@ -320,6 +320,11 @@ static void look_at_all(struct intune_queue *q, const struct setup *setup)
 
 /* ---- the thread ---- */
 
+static bool has_work(const struct intune_queue *q)
+{
+    return q->setup && config_revocations(q->setup->config);
+}
+
 /* The configuration to go by, to be released; NULL: there is nothing to do any more. */
 static struct setup *wait_for_time(struct intune_queue *q)
 {
@@ -328,9 +333,9 @@ static struct setup *wait_for_time(struct intune_queue *q)
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += 1;
     pthread_mutex_lock(&q->lock);
-    if (q->setup && !q->stop)
+    if (has_work(q) && !q->stop)
         pthread_cond_timedwait(&q->news, &q->lock, &until);
-    while (!q->setup && !q->stop)
+    while (!has_work(q) && !q->stop)
         pthread_cond_wait(&q->news, &q->lock);
     if (!q->stop)
         setup = setup_get1(q->setup);

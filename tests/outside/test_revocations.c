@@ -40,6 +40,11 @@ static const char *serial_of(const char *text)
     return out;
 }
 
+static void teardown(void)
+{
+    intune_revocations_clear(&list);
+}
+
 START_TEST(serials)
 {
     char digits[2 * INTUNE_SERIAL_MAX + 3];
@@ -96,6 +101,7 @@ START_TEST(lists)
     ck_assert_uint_eq(list.item[0].serial_len, 0);
     ck_assert_str_eq(list.item[1].issuer, "CN=X");
     struct outside_answer late = {.result = OUTSIDE_TIMEOUT, .text = "its time is over"};
+    intune_revocations_clear(&list);
     ck_assert(!intune_queue_read(&late, 1, &list, &err));
     ck_assert_str_eq(err.text, "its time is over");
 }
@@ -197,7 +203,6 @@ START_TEST(changed)
                       list.item[k].serial_len <= sizeof list.item[k].serial);
     }
     ck_assert_uint_gt(believed, 100);
-    intune_revocations_clear(&list);
 }
 END_TEST
 
@@ -206,6 +211,7 @@ int main(void)
     Suite *s = suite_create("outside/revocations");
     TCase *t = tcase_create("revocations");
     tcase_set_timeout(t, 60);
+    tcase_add_checked_fixture(t, NULL, teardown);
     tcase_add_test(t, serials);
     tcase_add_test(t, lists);
     tcase_add_test(t, too_many);
