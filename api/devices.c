@@ -48,7 +48,7 @@ json_t *api_device_json(const struct store_device *d)
         TEXT("created_by", NULLABLE, "Who made it."),                                              \
         TIME("changed_at", NULLABLE, "When an administrator changed it last."),                    \
         TIME("seen_at", NULLABLE,                                                                  \
-             "When it enrolled, renewed or polled last; up to a minute behind.")
+             "When it enrolled, renewed, polled or was refused last; up to a minute behind.")
 
 static const struct api_member newest_members[] = {
     TEXT("serial", API_REQUIRED, "Its number."),

@@ -79,7 +79,7 @@ static const struct api_member explain_members[] = {
     THING("candidates", API_REQUIRED | API_ARRAY, candidate_members,
           "What it may mean, when that is not clear."),
     THING("certificate", NULLABLE, api_certificate_members,
-          "That it is, or that the subject holds."),
+          "That it is, or that the subject or device holds, or held last."),
     THING("challenge", NULLABLE, api_challenge_members,
           "That it is, or that came with the newest attempt."),
     THING("request", NULLABLE, api_request_members,
@@ -102,11 +102,19 @@ static json_t *certificate_of(const struct api_call *c, const struct explain_can
     struct store_cert cert = {0};
     struct err ignored = {0};
     struct store_page page = {.limit = 1};
-    struct store_cert_filter f = {.text = meant->value, .state = CERT_ACTIVE};
+    bool device = meant->kind == EXPLAIN_DEVICE;
+    struct store_cert_filter f = {.text = device ? NULL : meant->value,
+                                  .device = device ? meant->value : NULL,
+                                  .state = CERT_ACTIVE};
     if (meant->kind == EXPLAIN_SERIAL)
         store_cert_by_prefix(c->world->store, meant->value, &cert, &ignored);
-    else if (meant->kind == EXPLAIN_SUBJECT)
+    else if (device || meant->kind == EXPLAIN_SUBJECT)
         store_cert_page(c->world->store, &f, &page, first_cert, &cert, &ignored);
+    if (!cert.id && (device || meant->kind == EXPLAIN_SUBJECT)) {
+        f.state = -1; /* it holds none: what it held last */
+        page = (struct store_page){.limit = 1};
+        store_cert_page(c->world->store, &f, &page, first_cert, &cert, &ignored);
+    }
     json_t *o = cert.id ? api_certificate_json(c, &cert) : json_null();
     store_cert_clear(&cert);
     return o;

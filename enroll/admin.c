@@ -143,6 +143,24 @@ bool enroll_request_cancel(struct store *s, const char *id, const char *by, cons
 
 /* ---- certificates ---- */
 
+/* Once more where its device's history looks: by the certificate's number nobody finds it there. */
+static bool audit_of_device(struct store_write *w, const struct store_cert *c, const char *serial,
+                            enum crl_reason reason, const struct enroll_act *act, struct err *err)
+{
+    struct store_audit audit;
+    const char *note = act->note ? act->note : "";
+    if (!*c->device)
+        return true;
+    audit_fill(&audit, act->now, "device.certificate", act->by, c->device, "%s %s%s, %.200s%s%s",
+               serial,
+               reason == CRL_REMOVE_FROM_CRL ? "released from hold"
+               : reason == CRL_HOLD          ? "put on "
+                                             : "revoked, ",
+               reason == CRL_REMOVE_FROM_CRL ? "" : crl_reason_text(reason), c->subject,
+               *note ? " note: " : "", note);
+    return store_audit_put(w, &audit, err);
+}
+
 bool enroll_cert_change_in(struct store_write *w, uint64_t id, enum crl_reason reason,
                            const struct enroll_act *act, struct err *err)
 {
@@ -161,7 +179,7 @@ bool enroll_cert_change_in(struct store_write *w, uint64_t id, enum crl_reason r
     bool ok = still(act, enroll_cert_version(&c), serial, err) &&
               (release ? store_cert_release(w, id, err)
                        : store_cert_revoke(w, id, reason, act->now, err)) &&
-              store_audit_put(w, &audit, err);
+              store_audit_put(w, &audit, err) && audit_of_device(w, &c, serial, reason, act, err);
     store_cert_clear(&c);
     return ok;
 }

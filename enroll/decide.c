@@ -53,10 +53,12 @@ static bool find_signer(struct ask *a, struct err *err)
         return err_pass(err, &why);
     if (a->ours)
         hex_encode(view_of(a->signer.serial, a->signer.serial_len), a->d->signer);
-    trail_pass(a->trail, a->ours ? "certificate %s of ours" : "%snot a certificate of ours",
-               a->ours             ? a->d->signer
-               : a->m->self_signed ? "self-signed, "
-                                   : "");
+    if (a->ours)
+        trail_pass(a->trail, "certificate %s of ours", a->d->signer);
+    else
+        trail_pass(a->trail, a->m->self_signed
+                                 ? "self-signed with the device's own key, as a first enrolment is"
+                                 : "not a certificate of ours, nor self-signed");
     return true;
 }
 
@@ -163,14 +165,14 @@ static bool decide_known(struct ask *a, bool *answered, struct err *err)
     return true;
 }
 
-/* For the path, this is the transaction's second look: now that the signer is known. */
+/* The transaction's second look, now that the signer is known: is it what was answered before? */
 static bool decide_transaction(struct ask *a, bool *answered, struct err *err)
 {
-    trail_begin(a->trail, CHECK_TRANSACTION);
+    trail_begin(a->trail, CHECK_REPEAT);
     if (!decide_known(a, answered, err))
         return false;
     /* what looked at a request that waits, or that is held back, has said more */
-    if (a->trail->step[a->trail->n - 1].check == CHECK_TRANSACTION)
+    if (a->trail->step[a->trail->n - 1].check == CHECK_REPEAT)
         trail_pass(a->trail, *answered ? "answered as it stands" : "open for a new certificate");
     return true;
 }

@@ -172,6 +172,14 @@ void explain_sent(const struct store_attempt *a, char *out, size_t cap)
                  *a->serial ? ", certificate " : "", a->serial);
 }
 
+static bool passed(const struct trail *t, enum check check)
+{
+    for (size_t i = 0; i < t->n; i++)
+        if (t->step[i].check == check && t->step[i].state != TRAIL_STOPPED)
+            return true;
+    return false;
+}
+
 void explain_not_reached(const struct store_attempt *a, char *out, size_t cap)
 {
     /* the order of the path; what an endpoint does not ask, and what only some requests meet, is
@@ -179,11 +187,11 @@ void explain_not_reached(const struct store_attempt *a, char *out, size_t cap)
     static const struct {
         enum check check;
         bool always;
-    } path[] = {{CHECK_MESSAGE, true},    {CHECK_OPEN, true},      {CHECK_TRANSACTION, true},
-                {CHECK_SIGNER, true},     {CHECK_RENEWAL, false},  {CHECK_TEMPLATE, true},
-                {CHECK_KEY, true},        {CHECK_CHALLENGE, true}, {CHECK_ASSIGNMENT, false},
-                {CHECK_DUPLICATE, false}, {CHECK_WEBHOOK, false},  {CHECK_APPROVAL, false},
-                {CHECK_SIGNING, true},    {CHECK_STORING, true}};
+    } path[] = {{CHECK_MESSAGE, true},     {CHECK_OPEN, true},       {CHECK_TRANSACTION, true},
+                {CHECK_SIGNER, true},      {CHECK_REPEAT, false},    {CHECK_RENEWAL, false},
+                {CHECK_TEMPLATE, true},    {CHECK_KEY, true},        {CHECK_CHALLENGE, true},
+                {CHECK_ASSIGNMENT, false}, {CHECK_DUPLICATE, false}, {CHECK_WEBHOOK, false},
+                {CHECK_APPROVAL, false},   {CHECK_SIGNING, true},    {CHECK_STORING, true}};
     size_t used = 0, n = sizeof path / sizeof *path, at = 0;
     const struct trail_step *last = a->trail.n ? &a->trail.step[a->trail.n - 1] : NULL;
     *out = '\0';
@@ -192,7 +200,7 @@ void explain_not_reached(const struct store_attempt *a, char *out, size_t cap)
     while (at < n && path[at].check != last->check)
         at++;
     for (size_t i = at + 1; i < n && used < cap; i++)
-        if (path[i].always)
+        if (path[i].always && !passed(&a->trail, path[i].check))
             used += (size_t)snprintf(out + used, cap - used, "%s%s", used ? ", " : "",
                                      check_text(path[i].check));
 }

@@ -8,6 +8,7 @@
 #include "base/hex.h"
 #include "enroll/explain.h"
 #include "store/fleet.h"
+#include "store/page.h"
 
 const char *explain_kind_name(enum explain_kind kind)
 {
@@ -113,6 +114,8 @@ static void consider_records(struct explain_search *s)
         offer(s, EXPLAIN_REQUEST, request.id, strcmp(s->what, request.id) == 0);
     if (strncmp(s->what, "dev_", 4) == 0 && store_device_get(s->store, s->what, &device, &ignored))
         offer(s, EXPLAIN_DEVICE, device.id, strcmp(s->what, device.id) == 0);
+    if (!s->found_n && store_device_get(s->store, s->what, &device, &ignored))
+        offer(s, EXPLAIN_DEVICE, device.id, true); /* by its name, where no subject has it */
     if (strncmp(s->what, "pol_", 4) == 0 && store_policy_get(s->store, s->what, &policy, &ignored))
         offer(s, EXPLAIN_POLICY, policy.id, strcmp(s->what, policy.id) == 0);
     store_cert_clear(&cert);
@@ -213,6 +216,48 @@ void explain_found_clear(struct explain_found *f)
 {
     free(f->attempt);
     *f = (struct explain_found){0};
+}
+
+/* ---- who revoked it ---- */
+
+#define REVOKED_PAGES 10 /* of STORE_PAGE_SCAN entries each, where no device leads to it */
+
+struct revocation {
+    const struct store_cert *cert;
+    char serial[2 * STORE_SERIAL_MAX + 1];
+    char *by;
+};
+
+static void note_actor(void *ctx, const struct store_audit *a)
+{
+    struct revocation *r = ctx;
+    if (*r->by || a->at != r->cert->revoked_at ||
+        (*r->cert->device && strncmp(a->text, r->serial, strlen(r->serial)) != 0))
+        return;
+    memcpy(r->by, a->actor, sizeof a->actor);
+}
+
+bool explain_revoked_by(struct store *store, const struct store_cert *c, char by[64],
+                        struct err *err)
+{
+    struct revocation r = {.cert = c, .by = by};
+    struct store_audit_filter filter = {.since = c->revoked_at, .until = c->revoked_at + 1};
+    char cursor[STORE_CURSOR_MAX] = "";
+    by[0] = '\0';
+    hex_encode(view_of(c->serial, c->serial_len), r.serial);
+    filter.object = *c->device ? c->device : r.serial;
+    filter.event = *c->device ? "device.certificate" : "certificate.revoked";
+    if (c->state != CERT_REVOKED && c->state != CERT_HELD)
+        return true;
+    for (int i = 0; i < REVOKED_PAGES && !*by; i++) {
+        struct store_page page = {.after = cursor, .limit = STORE_PAGE_MAX};
+        if (!store_audit_page(store, &filter, &page, note_actor, &r, err))
+            return false;
+        memcpy(cursor, page.next, sizeof cursor);
+        if (!*cursor)
+            break;
+    }
+    return true;
 }
 
 /* ---- the same reason elsewhere ---- */

@@ -6,6 +6,7 @@
 
 #include "base/hex.h"
 #include "enroll/enroll.h"
+#include "enroll/explain.h"
 #include "pkcs7/cert.h"
 #include "scepctl/ctl_fleet.h"
 
@@ -266,10 +267,14 @@ void ctl_show_cert(struct ctl_show *s, const struct cert *c)
 
 static void show_record(struct ctl *ctl, struct ctl_show *s, const struct store_cert *r)
 {
+    struct err ignored = {0};
+    char by[64];
     ctl_show_text(s, "state", state_words[state_of(r, ctl->now)]);
     if (r->state == CERT_REVOKED || r->state == CERT_HELD) {
         ctl_show_time(s, "revoked_at", r->revoked_at);
         ctl_show_text(s, "revocation_reason", crl_reason_text(r->revocation_reason));
+        if (explain_revoked_by(ctl->store, r, by, &ignored))
+            ctl_show_text(s, "revoked_by", by);
     }
     ctl_show_text(s, "template", r->template_name);
     ctl_show_text(s, "endpoint", r->endpoint);

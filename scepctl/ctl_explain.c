@@ -220,29 +220,51 @@ static void say_earlier(const struct ctl *ctl, const struct store_attempt *a)
 
 /* ---- what else the store knows ---- */
 
-static void say_cert(const struct ctl *ctl, const struct store_cert *c)
+static void say_cert(struct ctl *ctl, const struct store_cert *c)
 {
     static const char *const states[] = {"active", "revoked", "on hold", "superseded"};
-    char serial[2 * STORE_SERIAL_MAX + 1], issued[96], ends[96], revoked[96];
+    char serial[2 * STORE_SERIAL_MAX + 1], issued[96], ends[96], revoked[96], by[64] = "",
+                                                                              taken[256] = "";
+    struct err ignored = {0};
     hex_encode(view_of(c->serial, c->serial_len), serial);
     clock_text(ctl, c->issued_at, issued, sizeof issued);
     clock_text(ctl, c->not_after, ends, sizeof ends);
     clock_text(ctl, c->revoked_at, revoked, sizeof revoked);
-    say("Holds:  ",
-        "certificate %s, %.200s, %s%s%s; issued %s at %s by transaction %s, ends %s; scepctl cert "
+    bool off = c->state == CERT_REVOKED || c->state == CERT_HELD;
+    if (off && explain_revoked_by(ctl->store, c, by, &ignored))
+        snprintf(taken, sizeof taken, " since %s%s%s, %s", revoked, *by ? " by " : "", by,
+                 crl_reason_text(c->revocation_reason));
+    say(off ? "Held:   " : "Holds:  ",
+        "certificate %s, %.200s, %s%s; issued %s at %s by transaction %s, ends %s; scepctl cert "
         "show %.16s",
         serial, c->subject,
-        ctl->now > c->not_after && c->state == CERT_ACTIVE ? "expired" : states[c->state],
-        c->revoked_at ? " since " : "", c->revoked_at ? revoked : "", issued, c->endpoint,
-        c->transaction, ends, serial);
+        ctl->now > c->not_after && c->state == CERT_ACTIVE ? "expired" : states[c->state], taken,
+        issued, c->endpoint, c->transaction, ends, serial);
 }
 
-static bool first_cert(void *ctx, const struct store_cert *c)
+static void first_cert(void *ctx, const struct store_cert *c)
 {
     struct store_cert *out = ctx;
     *out = *c;
     out->der = (struct buf){0};
-    return false;
+}
+
+/* The one that it holds; else the one that it held last. */
+static bool newest_cert(const struct search *s, struct store_cert_filter *f, struct store_cert *out)
+{
+    const int states[] = {CERT_ACTIVE, -1};
+    struct err ignored = {0};
+    for (size_t i = 0; i < 2 && !out->id; i++) {
+        char cursor[STORE_CURSOR_MAX] = "";
+        f->state = states[i];
+        do {
+            struct store_page page = {.after = cursor, .limit = 1};
+            if (!store_cert_page(s->ctl->store, f, &page, first_cert, out, &ignored))
+                return false;
+            memcpy(cursor, page.next, sizeof cursor);
+        } while (!out->id && *cursor);
+    }
+    return out->id != 0;
 }
 
 static void say_record(struct search *s)
@@ -253,14 +275,16 @@ static void say_record(struct search *s)
     struct err ignored = {0};
     char a[96], b[96];
     const char *value = s->meant.value;
-    struct store_cert_filter filter = {.text = value, .state = CERT_ACTIVE, .limit = 1};
+    struct store_cert_filter filter = {.state = CERT_ACTIVE, .limit = 1};
     switch (s->meant.kind) {
     case EXPLAIN_SERIAL:
         if (store_cert_by_prefix(s->ctl->store, value, &cert, &ignored))
             say_cert(s->ctl, &cert);
         break;
     case EXPLAIN_SUBJECT:
-        if (store_cert_list(s->ctl->store, &filter, first_cert, &cert, &ignored) && cert.id)
+    case EXPLAIN_DEVICE:
+        *(s->meant.kind == EXPLAIN_DEVICE ? &filter.device : &filter.text) = value;
+        if (newest_cert(s, &filter, &cert))
             say_cert(s->ctl, &cert);
         break;
     case EXPLAIN_CHALLENGE:
@@ -287,7 +311,6 @@ static void say_record(struct search *s)
     case EXPLAIN_TRANSACTION:
     case EXPLAIN_ADDRESS:
     case EXPLAIN_REASON:
-    case EXPLAIN_DEVICE: /* scepctl device show */
     case EXPLAIN_POLICY:
         break;
     }
@@ -347,10 +370,13 @@ static int show(struct search *s, const struct explain_candidate *meant, int64_t
         if (s->shown.n)
             say_attempt(s);
         else
-            say("", "its attempts are forgotten: they are kept for a while only (attempts.keep in "
+            say("", "no attempts of it are known: they are kept for a while only (attempts.keep in "
                     "scepd.conf)");
     }
     size_t first = meant->kind == EXPLAIN_REASON ? 0 : 1;
+    if (meant->kind != EXPLAIN_REASON &&
+        !(s->shown.n && s->shown.attempt->at + EXPLAIN_LATE_MS / 1000 >= s->ctl->now))
+        ctl_note(s->ctl, "what came in the last two seconds may not stand here yet");
     if (s->shown.n > first)
         say("", "%s", first ? "Before:" : "The newest:");
     for (size_t i = first; i < s->shown.n; i++)
@@ -421,12 +447,13 @@ static int nothing(struct search *s)
                         "nothing from %s has arrived since %s (never.arrived)", s->look.address,
                         oldest);
     }
-    return ctl_fail(s->ctl, CTL_NOT_FOUND,
-                    "give a transaction, a part of a subject, a serial, an address, an id (chl_, "
-                    "req_) or a reason; or the "
-                    "device's address: scepctl explain 192.0.2.7",
-                    "nothing is known of \"%s\" since %s%s", s->what, oldest,
-                    suggest_text(&near, hint, sizeof hint));
+    return ctl_fail(
+        s->ctl, CTL_NOT_FOUND,
+        "give a device, a transaction, a part of a subject, a serial, an address, an id "
+        "(chl_, req_) or a reason; or the "
+        "device's address: scepctl explain 192.0.2.7",
+        "nothing is known of \"%s\" since %s%s", s->what, oldest,
+        suggest_text(&near, hint, sizeof hint));
 }
 
 static int ambiguous(struct search *s)

@@ -294,7 +294,7 @@ const struct ctl_verb ctl_verbs[] = {
      ctl_init},
     {"status", "", "", 0, 0, "is all well, and for how long? What /healthz says; exit 7 if something is not", NO_FLAGS,
      {"scepctl status", "scepctl status --json", NULL}, ctl_status},
-    {"explain", "", "TRANSACTION|SUBJECT|SERIAL|ADDRESS|CHALLENGE|REQUEST|REASON", 1, 1,
+    {"explain", "", "DEVICE|TRANSACTION|SUBJECT|SERIAL|ADDRESS|CHALLENGE|REQUEST|REASON", 1, 1,
      "what a device tried, what was checked, what stopped it, and what to do", ctl_explain_flags,
      {"scepctl explain ipad-0113", "scepctl explain 10.20.4.9", "scepctl explain challenge.used"}, ctl_explain},
     {"ca", "show", "[NAME]", 0, 1, "the authority's certificates, fingerprints and revocation list", NO_FLAGS,
@@ -580,7 +580,7 @@ static int run_verb(struct ctl *ctl, const struct ctl_verb *v, int argc, char **
     if (ctl->dry_run && strcmp(v->noun, "client") == 0)
         return ctl_fail(ctl, CTL_USAGE, NULL, "client has no --dry-run: nothing was sent");
     if (args.id_n < v->ids_min)
-        return ctl_fail(ctl, CTL_USAGE, fix, "%s %s needs %s", v->noun, v->verb, v->ids);
+        return ctl_fail(ctl, CTL_USAGE, fix, "%s%s%s needs %s", v->noun, *v->verb ? " " : "", v->verb, v->ids);
     if (args.id_n > v->ids_max) {
         char clean[96];
         ctl_clean(args.id[v->ids_max], clean, sizeof clean);

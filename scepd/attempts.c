@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "scepd/thread.h"
+#include "store/fleet.h"
 
 /* Peers that are remembered at a time, in sets whose oldest member leaves for a new one. */
 #define PEER_SETS 512
@@ -243,6 +244,17 @@ static void minutes_end(struct attempts *a, int64_t now, bool at_once)
 
 /* ---- writing ---- */
 
+/* What was refused changes nothing else, so that only this tells of the device.  One that was
+ * forgotten is nobody. */
+static bool device_seen(struct store_write *w, const struct store_attempt *a, struct err *err)
+{
+    struct err why = {0};
+    if (!*a->device || store_device_seen(w, a->device, a->at, &why) || why.kind == ERR_NOT_FOUND)
+        return true;
+    *err = why;
+    return false;
+}
+
 static bool write_all(struct attempts *a, struct store_attempt *const *attempt, size_t n,
                       struct err *err)
 {
@@ -250,7 +262,7 @@ static bool write_all(struct attempts *a, struct store_attempt *const *attempt, 
     if (!store_write_begin(a->options.store, &w, err))
         return false;
     for (size_t i = 0; i < n; i++)
-        if (!store_attempt_put(w, attempt[i], err)) {
+        if (!store_attempt_put(w, attempt[i], err) || !device_seen(w, attempt[i], err)) {
             store_write_abort(w);
             return false;
         }

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import socket
 import sys
 import time
@@ -111,7 +112,21 @@ class Explain(unittest.TestCase):
         device, policy, secret = self.policy_device("phone-7")
         _, base = self.enrol("CN=phone-7", secret, check=True)
         serial = self.known("phone-7", lambda o: o["attempts"])["attempts"][0]["serial"]
+        self.assertIn(f"Holds:  certificate {serial}", self.explain("phone-7").stdout)
         self.ctl("cert", "revoke", serial, "--reason", "key-compromise", "--yes")
+        # before the device comes again: who took it away, and why, by whatever it is asked for
+        whole = json.loads(self.ctl("cert", "show", serial, "--json").stdout)
+        self.assertEqual(whole["revocation_reason"], "key-compromise")
+        self.assertTrue(whole["revoked_by"])
+        for what in ("phone-7", device, serial):
+            text = self.explain(what).stdout
+            self.assertNotIn("Holds:", text)
+            self.assertRegex(text, f"Held:   certificate {serial}, CN=phone-7, revoked since .* by "
+                             f"{re.escape(whole['revoked_by'])}, key-compromise;")
+        history = [json.loads(line) for line in self.ctl("device", "history", device, "--json").stdout.splitlines()]
+        revoked = [e for e in history if e["what"] == "device.certificate"]
+        self.assertEqual([e["who"] for e in revoked], [whole["revoked_by"]])
+        self.assertIn(f"{serial} revoked, key-compromise", revoked[0]["detail"])
         renew = run(SCEPCTL, "client", "renew", self.a.url + "/scep", "--cert", base + ".pem", "--key", base + ".key",
                     "--new-key", base + ".new.key", "--out", base + ".new.pem", check=False)
         again = run(SCEPCTL, "client", "enrol", self.a.url + "/scep", "--subject", "CN=phone-7", "--key", base + ".key", "--out",
@@ -126,6 +141,31 @@ class Explain(unittest.TestCase):
         self.assertIn(f"--device {device} --policy {policy}", o["reason"]["fix"])
         self.assertNotIn("--subject", o["reason"]["fix"])
         self.assertIn("(key-compromise)", [a for a in o["attempts"] if a.get("reason") == "renewal.signer_revoked"][0]["detail"])
+
+    def test_a_repeated_request_is_looked_at_once(self):
+        """What was passed does not stand among what was not reached."""
+        _, base = self.enrol("CN=twice", self.a.challenge(), check=True)
+        serial = self.known("CN=twice", lambda o: o["attempts"])["attempts"][0]["serial"]
+        self.ctl("cert", "revoke", serial, "--yes")
+        run(SCEPCTL, "client", "enrol", self.a.url + "/scep", "--subject", "CN=twice", "--key", base + ".key", "--out",
+            base + ".2.pem", "--challenge-file", "-", check=False, input=self.a.challenge())
+        o = self.known("CN=twice", lambda o: o["matched"] == 2)
+        self.assertEqual(o["reason"]["code"], "transaction.revoked")
+        checks = [(c["check"], c["state"]) for c in o["attempts"][0]["checks"]]
+        self.assertEqual(checks[-3:], [("transaction", "passed"), ("signer", "passed"), ("repeated request", "stopped")])
+        text = self.explain("CN=twice").stdout
+        self.assertIn("ok    signer: self-signed with the device's own key", text)
+        self.assertIn("not reached: template, key, challenge, signing, storing", text)
+        self.assertIn("(unspecified)", text)
+
+    def test_a_device_by_its_name(self):
+        """Also where no subject has it, and before it has tried anything."""
+        device = self.ctl("device", "new", "shelf-3").stdout.strip()
+        r = self.explain("shelf-3", "--json")
+        self.assertEqual((json.loads(r.stdout)["kind"], json.loads(r.stdout)["value"]), ("device", device))
+        r = self.explain("Shelf-3")
+        self.assertIn("no attempts of it are known", r.stdout)
+        self.assertIn("last two seconds", r.stderr)
 
     def test_a_stranger_with_the_name_of_a_device(self):
         """A wrong password names no device, but the subject does."""

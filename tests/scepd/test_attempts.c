@@ -6,6 +6,7 @@
 
 #include "check_main.h"
 #include "scepd/attempts.h"
+#include "store/fleet.h"
 
 #define NOW 1800000000
 
@@ -89,6 +90,40 @@ START_TEST(written_within_a_second)
     attempts_tick(a, NOW);
     ck_assert_uint_eq(look().n, 3);
     attempts_tick(a, NOW + 1);
+    ck_assert_uint_eq(look().n, 3);
+}
+END_TEST
+
+static int64_t device_seen(const char *id)
+{
+    struct store_device d;
+    ok(store_device_get(st, id, &d, &err));
+    return d.seen_at;
+}
+
+static void refuse_device(const char *id, int64_t at)
+{
+    struct store_attempt attempt = {
+        .at = at, .result = ATTEMPT_REFUSED, .fail_info = -1, .reason = "challenge.used"};
+    snprintf(attempt.device, sizeof attempt.device, "%s", id);
+    attempts_note(a, &attempt);
+    attempts_tick(a, at);
+}
+
+/* Who is refused is there all the same. */
+START_TEST(a_refused_device_was_seen)
+{
+    const struct store_device d = {.id = "dev_seen12", .name = "seen", .created_at = NOW};
+    struct store_write *w = NULL;
+    ok(store_write_begin(st, &w, &err));
+    ok(store_device_put(w, &d, &err));
+    ok(store_write_commit(w, &err));
+    refuse_device(d.id, NOW + 10);
+    ck_assert_int_eq(device_seen(d.id), NOW + 10);
+    refuse_device(d.id, NOW + 300);
+    ck_assert_int_eq(device_seen(d.id), NOW + 300);
+    refuse_device("dev_gone12", NOW + 400); /* forgotten meanwhile: the attempt is kept */
+    ck_assert_str_eq(look().newest.device, "dev_gone12");
     ck_assert_uint_eq(look().n, 3);
 }
 END_TEST
@@ -282,6 +317,7 @@ int main(void)
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_set_timeout(c, 60);
     tcase_add_test(c, written_within_a_second);
+    tcase_add_test(c, a_refused_device_was_seen);
     tcase_add_test(c, twenty_of_a_peer_in_a_minute);
     tcase_add_test(c, a_network_is_one_peer);
     tcase_add_test(c, a_flood_from_everywhere);

@@ -24,7 +24,8 @@
     X(DUPLICATE, 14, "other certificates of the subject") /* before APPROVAL */ \
     X(ASSIGNMENT, 15, "device and policy")                   /* before DUPLICATE */ \
     X(WEBHOOK, 16, "validation elsewhere")               /* before APPROVAL */ \
-    X(UPSTREAM, 17, "server behind the endpoint")
+    X(UPSTREAM, 17, "server behind the endpoint")                            \
+    X(REPEAT, 18, "repeated request")                    /* behind SIGNER, of a known transaction */
 
 enum check {
     CHECK_NONE = 0,

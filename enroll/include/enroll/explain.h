@@ -72,6 +72,9 @@ bool explain_attempts(struct store *store, const struct explain_candidate *meant
                       struct explain_found *out, struct err *err);
 void explain_found_clear(struct explain_found *f);
 
+/* Who revoked a certificate, or put it on hold, as the audit log has it; "" when it cannot be told (any more). */
+bool explain_revoked_by(struct store *store, const struct store_cert *c, char by[64], struct err *err);
+
 #define EXPLAIN_PEERS 64
 struct explain_same {          /* who else met a reason lately */
     const char *code;

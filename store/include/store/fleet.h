@@ -33,7 +33,7 @@ struct store_device {
     char email[128];
     char host[128];                    /* fully qualified */
     int64_t created_at, changed_at;    /* Unix seconds */
-    int64_t seen_at;                   /* when it enrolled, renewed or polled last; 0: never.  Behind by up to a minute */
+    int64_t seen_at;                   /* when it enrolled, renewed, polled or was refused last; 0: never.  Behind by up to a minute */
     char created_by[64];
     uint64_t version;                  /* from 1; not moved by seen_at */
 };
