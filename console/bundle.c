@@ -1,4 +1,5 @@
-/* console-bundle OUT.c DIRECTORY FILE...: the files, paths below DIRECTORY, as one C table, gzip'd.
+/* console-bundle OUT.c DIRECTORY FILE...: the files, paths below DIRECTORY, as one C table,
+ * plain and gzip'd: a daemon has nothing to unpack, whoever asks.
  *
  * What lies below assets/ gets a directory whose name is made from the content of all of it, so
  * that a browser may keep it for good and never mixes two versions; index.html is told that name
@@ -186,9 +187,9 @@ static const char *media_type(const char *path)
     return NULL;
 }
 
-static void write_bytes(FILE *out, size_t index, const unsigned char *p, size_t n)
+static void write_bytes(FILE *out, const char *name, size_t index, const unsigned char *p, size_t n)
 {
-    fprintf(out, "static const unsigned char file_%zu[%zu] = {", index, n);
+    fprintf(out, "static const unsigned char %s_%zu[%zu] = {", name, index, n);
     for (size_t i = 0; i < n; i++)
         fprintf(out, "%s%u,", i % 32 ? "" : "\n    ", p[i]);
     fputs("\n};\n\n", out);
@@ -202,11 +203,12 @@ static void write_row(FILE *out, const struct file *f, size_t index, const char 
         fprintf(out, "%s/%s", version, f->path + strlen(assets));
     else if (strcmp(f->path, "index.html") != 0)
         fail("neither index.html nor below assets/", f->path);
-    fprintf(
-        out,
-        "\", .type = \"%s\", .etag = \"\\\"%.32s\\\"\", .encoding = \"gzip\", .immutable = %s,\n"
-        "     .bytes = {file_%zu, sizeof file_%zu}},\n",
-        media_type(f->path), f->sha256, below ? "true" : "false", index, index);
+    fprintf(out,
+            "\", .type = \"%s\", .etag = \"\\\"%.32s\\\"\", .gzip_etag = \"\\\"%.32s-gzip\\\"\",\n"
+            "     .immutable = %s, .bytes = {file_%zu, sizeof file_%zu},\n"
+            "     .gzip = {packed_%zu, sizeof packed_%zu}},\n",
+            media_type(f->path), f->sha256, f->sha256, below ? "true" : "false", index, index,
+            index, index);
 }
 
 int main(int argc, char **argv)
@@ -234,7 +236,8 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < n; i++) {
         size_t packed_n;
         unsigned char *packed = gzip(&file[i], &packed_n);
-        write_bytes(out, i, packed, packed_n);
+        write_bytes(out, "file", i, file[i].p, file[i].n);
+        write_bytes(out, "packed", i, packed, packed_n);
         free(packed);
     }
     fputs("static const struct console_file files[] = {\n", out);

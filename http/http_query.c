@@ -1,6 +1,7 @@
 #include "http/http.h"
 
 #include <string.h>
+#include <strings.h>
 
 static int hex_digit(char c)
 {
@@ -51,6 +52,38 @@ bool http_query_get(const char *raw_query, const char *name, struct buf *out)
         p += n;
     }
     return false;
+}
+
+/* Of one element, "gzip;q=0.5": its weight is 1 unless it says another. */
+static bool has_weight(const char *element, size_t n)
+{
+    const char *q = memchr(element, ';', n), *end = element + n;
+    if (!q)
+        return true;
+    do
+        q++;
+    while (q < end && (*q == ' ' || *q == '\t'));
+    if (end - q < 2 || (*q | 0x20) != 'q' || q[1] != '=')
+        return true;
+    for (q += 2; q < end; q++)
+        if (*q >= '1' && *q <= '9')
+            return true;
+    return false;
+}
+
+bool http_accepts(const char *accept_encoding, const char *coding)
+{
+    bool others = false;
+    for (const char *p = accept_encoding; p && *p; p += *p == ',') {
+        p += strspn(p, " \t");
+        size_t n = strcspn(p, ","), name = strcspn(p, ",; \t");
+        if (name == strlen(coding) && strncasecmp(p, coding, name) == 0)
+            return has_weight(p, n);
+        if (name == 1 && *p == '*')
+            others = has_weight(p, n);
+        p += n;
+    }
+    return others;
 }
 
 /* What is in the table: digits of both alphabets of RFC 4648 as their value and one, 0 for what is

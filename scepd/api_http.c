@@ -100,13 +100,15 @@ static void reply_console(const struct api_http *a, struct http_request *r)
         http_reply_text(r, 404, "the console has no such file");
         return;
     }
-    const char *tags = http_header(r, "If-None-Match");
+    bool packed = f->gzip.n && http_accepts(http_header(r, "Accept-Encoding"), "gzip");
+    const char *tags = http_header(r, "If-None-Match"), *etag = packed ? f->gzip_etag : f->etag;
     struct http_reply reply = {
-        .status = tags && strstr(tags, f->etag) ? 304 : 200,
+        .status = tags && strstr(tags, etag) ? 304 : 200,
         .content_type = f->type,
-        .body = f->bytes,
+        .body = packed ? f->gzip : f->bytes,
         .header = {
-            {"ETag", f->etag},
+            {"ETag", etag},
+            {"Vary", "Accept-Encoding"},
             {"Cache-Control", f->immutable ? "public, max-age=31536000, immutable" : "no-cache"},
             {"Content-Security-Policy", console_policy},
             {"X-Content-Type-Options", "nosniff"},
@@ -114,10 +116,10 @@ static void reply_console(const struct api_http *a, struct http_request *r)
             {"Cross-Origin-Opener-Policy", "same-origin"},
             {"Cross-Origin-Resource-Policy", "same-origin"},
             {"Permissions-Policy", "camera=(), microphone=(), geolocation=()"}}};
-    size_t n = 8;
-    if (f->encoding) {
+    size_t n = 9;
+    if (packed) {
         reply.header[n].name = "Content-Encoding";
-        reply.header[n++].value = f->encoding;
+        reply.header[n++].value = "gzip";
     }
     if (a->serving->world.tls) {
         reply.header[n].name = "Strict-Transport-Security";

@@ -180,6 +180,43 @@ START_TEST(base64_refused)
 }
 END_TEST
 
+/* RFC 9110 sections 12.4.2 and 12.5.3 */
+START_TEST(codings_that_are_accepted)
+{
+    static const struct {
+        const char *says;
+        bool gzip;
+    } c[] = {
+        {NULL, false},
+        {"", false},
+        {",,", false},
+        {"identity", false},
+        {"gzip", true},
+        {"GZIP", true},
+        {"gzip, deflate, br, zstd", true},
+        {"br;q=1.0,gzip;q=0.001", true},
+        {"deflate ,\tgzip ; q=0.5", true},
+        {"gzip;q=0", false},
+        {"gzip; q=0.000, br", false},
+        {"gzip;Q=0", false},
+        {"gzip;q=0, *", false},
+        {"*", true},
+        {"*;q=0", false},
+        {"*;q=0, gzip", true},
+        {"identity;q=1, *;q=0", false},
+        {"xgzip, gzipped, x-gzip", false},
+        {"br;q=1;gzip", false},
+        {"gzip;", true},
+        {"gzip;q", true},
+        {"gzip;q=", false},
+        {"*gzip", false},
+    };
+    for (size_t i = 0; i < sizeof c / sizeof *c; i++)
+        ck_assert_msg(http_accepts(c[i].says, "gzip") == c[i].gzip, "\"%s\"",
+                      c[i].says ? c[i].says : "no header");
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("http/http_query");
@@ -192,6 +229,7 @@ int main(void)
     tcase_add_test(c, a_nul_is_a_byte);
     tcase_add_test(c, base64_by_length);
     tcase_add_test(c, base64_refused);
+    tcase_add_test(c, codings_that_are_accepted);
     suite_add_tcase(s, c);
     return check_main(s);
 }

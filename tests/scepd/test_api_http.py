@@ -1,5 +1,6 @@
 """The listener of the API over real sockets: TLS, client certificates, sessions, limits."""
 
+import gzip
 import http.client
 import json
 import os
@@ -158,6 +159,35 @@ class Tls(Api):
         self.ask("GET", "/ui/")
         self.assertIn("default-src 'none'", self.headers["Content-Security-Policy"])
         self.assertEqual(self.headers["Cross-Origin-Opener-Policy"], "same-origin")
+
+    def test_only_who_accepts_gzip_gets_it(self):
+        """The console's files, by what a client says that it can read; each form under a tag of its own."""
+        def get(path, **headers):
+            c = self.connect()
+            c.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+            r = c.getresponse()
+            return r.status, r.headers, r.read()
+        status, headers, page = get("/ui/", Accept_Encoding="identity")
+        self.assertEqual((status, headers["Content-Encoding"], headers["Vary"]), (200, None, "Accept-Encoding"))
+        self.assertIn(b"<!doctype html>", page[:100].lower())
+        c = self.connect()
+        c.putrequest("GET", "/ui/", skip_accept_encoding=True)
+        c.endheaders()
+        r = c.getresponse()
+        self.assertEqual((r.read(), r.headers["Content-Encoding"], r.headers["ETag"]), (page, None, headers["ETag"]))
+        tags = {headers["ETag"]}
+        status, headers, packed = get("/ui/", Accept_Encoding="gzip, deflate, br")
+        self.assertEqual((status, headers["Content-Encoding"], headers["Vary"]), (200, "gzip", "Accept-Encoding"))
+        self.assertEqual(gzip.decompress(packed), page)
+        tags.add(headers["ETag"])
+        self.assertEqual(len(tags), 2)
+        for coding, own in (("gzip", headers["ETag"]), ("identity", min(tags, key=len))):
+            for tag in tags:
+                status, headers, body = get("/ui/", Accept_Encoding=coding, If_None_Match=tag)
+                self.assertEqual((status, headers["ETag"]), (304 if tag == own else 200, own))
+        for script in set(re.findall(rb'(?:src|href)="([^"]+)"', page)):
+            path = "/ui/" + script.decode()
+            self.assertEqual(gzip.decompress(get(path, Accept_Encoding="gzip")[2]), get(path, Accept_Encoding="identity")[2], path)
 
     def test_plain_http_is_no_answer(self):
         with socket.create_connection(("127.0.0.1", self.port), 30) as s:

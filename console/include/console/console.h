@@ -1,6 +1,6 @@
 /* The files of the console as bytes: what a browser loads from /ui/.  They are static and the same for everybody; all that the
- * console knows of an authority it asks of the REST API.  Made at build time from console/web by console/bundle.c, gzip'd, or
- * read from a directory while one works on them. */
+ * console knows of an authority it asks of the REST API.  Made at build time from console/web by console/bundle.c, plain and
+ * gzip'd, or read from a directory while one works on them. */
 #pragma once
 
 #include "base/err.h"
@@ -10,9 +10,10 @@ struct console_file {
     const char *path;     /* below /ui/: "" is the page, "8c1f.../app.js" what it loads */
     const char *type;     /* media type */
     const char *etag;     /* strong, with its quotes: SHA-256 of the content (RFC 9110 section 8.8.3) */
-    const char *encoding; /* "gzip" or NULL */
+    const char *gzip_etag; /* another for other octets (RFC 9110 section 8.8.3.3); NULL without gzip */
     bool immutable;       /* the path changes with the content: may be cached for good; else ask each time */
     struct view bytes;
+    struct view gzip;     /* the same for who accepts it; n 0: there is none */
 };
 
 /* What was bundled.  None with -Dconsole=disabled: then console_bundled()->n is 0. */

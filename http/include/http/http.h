@@ -26,6 +26,9 @@ const char *http_path(const struct http_request *r);        /* percent-decoded, 
 const char *http_raw_path(const struct http_request *r);    /* as sent, no query */
 const char *http_raw_query(const struct http_request *r);   /* as sent, "" if none */
 const char *http_header(const struct http_request *r, const char *name); /* NULL if absent */
+/* Does Accept-Encoding, or NULL for none, name this content coding with a weight above 0 (RFC 9110 section 12.5.3)?  "*" names
+ * those that are not named otherwise; who says nothing wants the content as it is. */
+bool http_accepts(const char *accept_encoding, const char *coding);
 struct view http_body(const struct http_request *r);        /* borrowed */
 const char *http_peer(const struct http_request *r);        /* address, no port */
 
