@@ -287,8 +287,8 @@ static bool retire(struct api_call *c, struct err *err)
     bool ok;
     if (!find_to_change(c, &d, &ok, err))
         return ok;
-    if (!fleet_outside(&f, d.id, NULL, &stay, err) ||
-        !fleet_device_retire(&f, d.id, d.version,
+    fleet_outside(&f, d.id, NULL, &stay);
+    if (!fleet_device_retire(&f, d.id, d.version,
                              api_string(c, "note") ? api_string(c, "note") : "", &e, &after, err))
         return false;
     json_t *o = api_device_json(&after);

@@ -223,8 +223,8 @@ static bool remove_policy(struct api_call *c, struct err *err)
     bool ok;
     if (!find_to_change(c, &p, &ok, err))
         return ok;
-    if (!fleet_outside(&f, NULL, p.id, &stay, err) ||
-        !fleet_policy_remove(&f, p.id, p.version, &e, err))
+    fleet_outside(&f, NULL, p.id, &stay);
+    if (!fleet_policy_remove(&f, p.id, p.version, &e, err))
         return false;
     api_reply_effects(c, &e, &stay);
     return true;
@@ -309,8 +309,8 @@ static bool unassign(struct api_call *c, struct err *err)
     bool ok;
     if (!find_to_change(c, &p, &ok, err))
         return ok;
-    if (!fleet_outside(&f, api_param(c, "target"), p.id, &stay, err) ||
-        !fleet_policy_unassign(&f, p.id, p.version, api_param(c, "target"), &e, err))
+    fleet_outside(&f, api_param(c, "target"), p.id, &stay);
+    if (!fleet_policy_unassign(&f, p.id, p.version, api_param(c, "target"), &e, err))
         return false;
     api_reply_effects(c, &e, &stay);
     return true;

@@ -319,7 +319,7 @@ static bool delete (const struct fleet *f, const struct store_policy *p, bool *d
         return ok;
     }
     ok = store_policy_delete(w, p->id, f->actor, f->now, done, err) &&
-         fleet_audit(f, w, err, "policy.removed", p->id, "%s", p->name);
+         (!*done || fleet_audit(f, w, err, "policy.removed", p->id, "%s", p->name));
     return fleet_finish(w, ok, err);
 }
 

@@ -172,32 +172,13 @@ static bool take_name(const struct fleet *f, struct store_write *w, const struct
     return !taken || free_name(f, w, d->name, err);
 }
 
-/* With another user it may have lost what a group of users gave it; all in this write, so that no
- * interruption comes between. */
-static bool change(const struct fleet *f, struct store_write *w, const struct store_device *old,
-                   struct store_device *new, struct fleet_effects *e, struct err *err)
-{
-    struct fleet_policies had = {.n = 0};
-    uint64_t void_n = 0;
-    bool user = strcasecmp(old->user, new->user) != 0;
-    if ((user && !fleet_policies_of_device(f, w, old->id, &had, err)) ||
-        !take_name(f, w, new, err) || !store_device_replace(w, new, old->version, err) ||
-        !fleet_lost_count(f, w, &had, new->id, e, err) ||
-        !fleet_lost_sweep(f, w, &had, new->id, e, err))
-        return false;
-    if (names_differ(old, new) && !fleet_void_challenges(f, w, old->id, NULL, &void_n, err))
-        return false;
-    e->challenges += void_n;
-    return true;
-}
-
-bool fleet_device_edit_in(const struct fleet *f, struct store_write *w, uint64_t version,
-                          struct store_device *d, struct fleet_effects *e, bool *changed,
-                          struct err *err)
+bool fleet_device_edit_begin(const struct fleet *f, struct store_write *w, uint64_t version,
+                             struct store_device *d, struct fleet_edit *edit, bool *changed,
+                             struct err *err)
 {
     struct store_device old, new;
-    struct fleet_effects lost = {.dry_run = false};
     char what[STORE_TEXT_MAX];
+    edit->had.n = 0;
     if (!fleet_device_in(f, w, d->id, &old, err) ||
         !fleet_version("device", old.name, old.version, version, err))
         return false;
@@ -213,20 +194,47 @@ bool fleet_device_edit_in(const struct fleet *f, struct store_write *w, uint64_t
     memcpy(new.host, d->host, sizeof new.host);
     if (!fleet_device_check(&new, err))
         return false;
+    edit->names = names_differ(&old, &new);
     *changed = differences(&old, &new, what, sizeof what) > 0;
     if (*changed) {
         new.changed_at = f->now;
         if (!fleet_audit(f, w, err, "device.edited", new.id, "%s", what) ||
-            !change(f, w, &old, &new, &lost, err))
+            (strcasecmp(old.user, new.user) != 0 &&
+             !fleet_policies_of_device(f, w, old.id, &edit->had, err)) ||
+            !take_name(f, w, &new, err) || !store_device_replace(w, &new, old.version, err))
             return false;
     }
+    *d = new;
+    return true;
+}
+
+bool fleet_device_edit_end(const struct fleet *f, struct store_write *w,
+                           const struct fleet_edit *edit, const char *device,
+                           struct fleet_effects *e, struct err *err)
+{
+    uint64_t void_n = 0;
+    if (!fleet_lost_count(f, w, &edit->had, device, e, err) ||
+        !fleet_lost_sweep(f, w, &edit->had, device, e, err) ||
+        (edit->names && !fleet_void_challenges(f, w, device, NULL, &void_n, err)))
+        return false;
+    e->challenges += void_n;
+    return true;
+}
+
+static bool edit_in(const struct fleet *f, struct store_write *w, uint64_t version,
+                    struct store_device *d, struct fleet_effects *e, bool *changed, struct err *err)
+{
+    struct fleet_edit edit;
+    struct fleet_effects lost = {.dry_run = false};
+    if (!fleet_device_edit_begin(f, w, version, d, &edit, changed, err) ||
+        !fleet_device_edit_end(f, w, &edit, d->id, &lost, err))
+        return false;
     if (e) {
         e->devices = lost.devices;
         e->certificates = lost.certificates;
         e->requests = lost.requests;
         e->challenges = lost.challenges;
     }
-    *d = new;
     return true;
 }
 
@@ -261,7 +269,7 @@ bool fleet_device_edit(const struct fleet *f, uint64_t version, struct store_dev
     bool changed, dry_run = e && e->dry_run;
     if (!subjects_fit(f, d, err) || !store_write_begin(f->store, &w, err))
         return false;
-    if (!fleet_device_edit_in(f, w, version, &made, e, &changed, err)) {
+    if (!edit_in(f, w, version, &made, e, &changed, err)) {
         store_write_abort(w);
         return false;
     }

@@ -66,6 +66,17 @@ bool fleet_lost_count(const struct fleet *f, struct store_write *w, const struct
                       struct fleet_effects *e, struct err *err);
 bool fleet_lost_sweep(const struct fleet *f, struct store_write *w, const struct fleet_policies *had, const char *device,
                       struct fleet_effects *e, struct err *err);
+/* An edit of a device in two halves (device.c), all in one write, so that no interruption comes between: with another user it may have
+ * lost what a group of users gave it, and what else the write gives it comes before that is taken away.  `d` as for
+ * fleet_device_edit; `end` adds to *e. */
+struct fleet_edit {
+    struct fleet_policies had;     /* by the user that it had */
+    bool names;                    /* they are others: open challenges are bound to the old ones */
+};
+bool fleet_device_edit_begin(const struct fleet *f, struct store_write *w, uint64_t version, struct store_device *d,
+                             struct fleet_edit *edit, bool *changed, struct err *err);
+bool fleet_device_edit_end(const struct fleet *f, struct store_write *w, const struct fleet_edit *edit, const char *device,
+                           struct fleet_effects *e, struct err *err);
 /* Open challenges of a device, or made by a policy, inside a write. */
 bool fleet_void_challenges(const struct fleet *f, struct store_write *w, const char *device, const char *policy,
                            uint64_t *n, struct err *err);

@@ -97,29 +97,7 @@ static bool read_file(struct pass *p, struct err *err)
            err_set(err, ERR_CONFIG, "the file is empty: its first line names the columns");
 }
 
-/* ---- the first: what would be done ---- */
-
-static bool plan_row(struct importing *i, struct import_row *r, struct err *err)
-{
-    struct store_reach reach;
-    i->n.rows++;
-    if (r->same)
-        i->n.same++;
-    else if (r->exists)
-        i->n.updated++;
-    else
-        i->n.made++;
-    if (!i->o->policy)
-        return true;
-    reach.way = WAY_NONE;
-    if (r->exists && !fleet_reach_in(i->f, NULL, i->policy.id, r->device.id, &reach, err))
-        return false;
-    i->n.assigned += reach.way == WAY_NONE;
-    i->n.challenges += i->o->challenges != NULL;
-    return true;
-}
-
-/* ---- the second: doing it, in batches ---- */
+/* ---- a row in a write ---- */
 
 struct batch {
     struct importing i; /* first, so that a row's verb finds it */
@@ -129,38 +107,15 @@ struct batch {
     struct import_out *out;
 };
 
-static bool open_batch(struct batch *b, struct err *err)
-{
-    b->before = b->i.n;
-    b->rows = 0;
-    return b->w || store_write_begin(b->i.f->store, &b->w, err);
-}
-
-static bool close_batch(struct batch *b, struct err *err)
-{
-    struct store_write *w = b->w;
-    if (!w)
-        return true;
-    b->w = NULL;
-    if (b->out && !import_out_flush(b->out, err)) {
-        store_write_abort(w);
-        b->i.n = b->before;
-        return false;
-    }
-    if (store_write_commit(w, err))
-        return true;
-    b->i.n = b->before;
-    return false;
-}
-
-static bool put_device(struct batch *b, struct import_row *r, struct err *err)
+static bool put_device(struct batch *b, struct import_row *r, struct fleet_edit *edit,
+                       struct err *err)
 {
     bool changed;
     if (!r->exists) {
         b->i.n.made++;
         return fleet_device_add(b->i.f, b->w, &r->device, err);
     }
-    if (!fleet_device_edit_in(b->i.f, b->w, 0, &r->device, NULL, &changed, err))
+    if (!fleet_device_edit_begin(b->i.f, b->w, 0, &r->device, edit, &changed, err))
         return false;
     *(changed ? &b->i.n.updated : &b->i.n.same) += 1;
     return true;
@@ -187,6 +142,89 @@ static bool put_groups(struct batch *b, const struct import_row *r, struct err *
             return false;
     }
     return true;
+}
+
+/* One that has the policy by a group already needs it not twice. */
+static bool put_policy(struct batch *b, const struct import_row *r, struct err *err)
+{
+    struct store_reach reach;
+    bool changed = false;
+    if (!b->i.o->policy)
+        return true;
+    if (!fleet_reach_in(b->i.f, b->w, b->i.policy.id, r->device.id, &reach, err))
+        return false;
+    if (reach.way == WAY_NONE &&
+        !fleet_policy_assign_in(b->i.f, b->w, &b->i.policy, r->device.id, &changed, err))
+        return false;
+    b->i.n.assigned += changed;
+    return true;
+}
+
+/* What the device lost with its old user is looked for when it has what the row gives it: a policy
+ * that it has again was never gone. */
+static bool put_row(struct batch *b, struct import_row *r, struct err *err)
+{
+    struct fleet_edit edit = {.names = false};
+    return put_device(b, r, &edit, err) && put_groups(b, r, err) && put_policy(b, r, err) &&
+           fleet_device_edit_end(b->i.f, b->w, &edit, r->device.id, &b->i.n.lost, err);
+}
+
+/* ---- the first: what would be done ---- */
+
+/* What a change takes away is known when it is done: in a write that is thrown away. */
+static bool try_row(struct importing *i, struct import_row *r, struct err *err)
+{
+    struct batch b = {.i = *i};
+    if (!store_write_begin(i->f->store, &b.w, err))
+        return false;
+    bool ok = put_row(&b, r, err);
+    store_write_abort(b.w);
+    i->n.assigned = b.i.n.assigned;
+    i->n.lost = b.i.n.lost;
+    return ok || err_prefix(err, "line %llu", (unsigned long long)r->line);
+}
+
+static bool plan_row(struct importing *i, struct import_row *r, struct err *err)
+{
+    struct store_reach reach = {.way = WAY_NONE};
+    i->n.rows++;
+    i->n.challenges += i->o->challenges != NULL;
+    if (r->exists && !r->same) {
+        i->n.updated++;
+        return try_row(i, r, err);
+    }
+    *(r->same ? &i->n.same : &i->n.made) += 1;
+    if (r->exists && i->o->policy &&
+        !fleet_reach_in(i->f, NULL, i->policy.id, r->device.id, &reach, err))
+        return false;
+    i->n.assigned += i->o->policy && reach.way == WAY_NONE;
+    return true;
+}
+
+/* ---- the second: doing it, in batches ---- */
+
+static bool open_batch(struct batch *b, struct err *err)
+{
+    b->before = b->i.n;
+    b->rows = 0;
+    return b->w || store_write_begin(b->i.f->store, &b->w, err);
+}
+
+static bool close_batch(struct batch *b, struct err *err)
+{
+    struct store_write *w = b->w;
+    if (!w)
+        return true;
+    b->w = NULL;
+    if (b->out && !import_out_flush(b->out, err)) {
+        store_write_abort(w);
+        b->i.n = b->before;
+        return false;
+    }
+    if (store_write_commit(w, err))
+        return true;
+    b->i.n = b->before;
+    return false;
 }
 
 /* Something happened between the readings: of this device only, so that the others go on. */
@@ -228,30 +266,13 @@ static bool put_challenge(struct batch *b, const struct import_row *r, struct er
     return ok;
 }
 
-/* One that has the policy by a group already needs it not twice. */
-static bool put_policy(struct batch *b, const struct import_row *r, struct err *err)
-{
-    struct store_reach reach;
-    bool changed = false;
-    if (!b->i.o->policy)
-        return true;
-    if (!fleet_reach_in(b->i.f, b->w, b->i.policy.id, r->device.id, &reach, err))
-        return false;
-    if (reach.way == WAY_NONE &&
-        !fleet_policy_assign_in(b->i.f, b->w, &b->i.policy, r->device.id, &changed, err))
-        return false;
-    b->i.n.assigned += changed;
-    return true;
-}
-
 static bool do_row(struct importing *i, struct import_row *r, struct err *err)
 {
     struct batch *b = (struct batch *)i;
     if (!b->w && !open_batch(b, err))
         return false;
     b->i.n.rows++;
-    bool ok = put_device(b, r, err) && put_groups(b, r, err) && put_policy(b, r, err) &&
-              (!b->out || put_challenge(b, r, err));
+    bool ok = put_row(b, r, err) && (!b->out || put_challenge(b, r, err));
     if (!ok) {
         err_prefix(err, "line %llu", (unsigned long long)r->line);
         store_write_abort(b->w);

@@ -12,12 +12,20 @@ struct search {
     const struct fleet *f;
     const char *policy; /* id or NULL */
     struct fleet_warnings *w;
-    char device[128];         /* name of the one that is looked at, */
-    uint8_t last[STORE_HASH]; /* and the subject that was looked for last */
+    struct fleet_subjects
+        *seen;        /* that were looked for: several devices or policies may have one */
+    char device[128]; /* name of the one that is looked at */
     uint64_t devices, found;
     bool more;
-    struct err err;
+    struct err err; /* the first: what could not be looked for */
 };
+
+/* The others are looked for all the same. */
+static void note_failure(struct search *s, const struct err *why)
+{
+    if (s->err.kind == ERR_NONE)
+        s->err = *why;
+}
 
 static void one_cert(void *ctx, const struct store_cert *c)
 {
@@ -32,35 +40,36 @@ static void one_cert(void *ctx, const struct store_cert *c)
                serial, c->subject, s->device, serial);
 }
 
-static bool of_subject(struct search *s, const uint8_t hash[STORE_HASH], struct err *err)
+static void of_subject(struct search *s, const uint8_t hash[STORE_HASH])
 {
     const struct store_cert_filter filter = {.state = -1, .subject_hash = hash};
     struct store_page page = {.limit = STORE_PAGE_MAX};
-    if (memcmp(s->last, hash, STORE_HASH) == 0)
-        return true;
-    memcpy(s->last, hash, STORE_HASH);
-    return store_cert_page(s->f->store, &filter, &page, one_cert, s, err);
+    struct err why = {0};
+    char text[2 * STORE_HASH + 1], nobody[32];
+    hex_encode(view_of(hash, STORE_HASH), text);
+    if (fleet_subjects_has(s->seen, text))
+        return;
+    if (!fleet_subjects_add(s->seen, text, text, nobody, &why) ||
+        !store_cert_page(s->f->store, &filter, &page, one_cert, s, &why))
+        note_failure(s, &why);
 }
 
-/* What cannot be made is no subject of anybody. */
-static bool by_policy(struct search *s, const struct store_device *d, const char *policy,
-                      struct err *err)
+/* What cannot be made is no subject of anybody; nor has a policy any that was removed just now. */
+static void by_policy(struct search *s, const struct store_device *d, const char *policy)
 {
     struct store_policy p;
     struct name subject = {0};
     struct san san = {0};
     struct err why = {0};
     uint8_t hash[STORE_HASH];
-    if (!fleet_policy_in(s->f, NULL, policy, &p, err))
-        return false;
-    bool ok = fleet_names_parts(s->f, &p, d, &subject, &san, &why);
-    if (ok)
-        ok = fleet_subject_hash(&subject, hash, err) && of_subject(s, hash, err);
-    else if (!(ok = why.kind == ERR_CONFIG))
-        *err = why;
+    if (fleet_policy_in(s->f, NULL, policy, &p, &why) &&
+        fleet_names_parts(s->f, &p, d, &subject, &san, &why) &&
+        fleet_subject_hash(&subject, hash, &why))
+        of_subject(s, hash);
+    else if (why.kind != ERR_CONFIG && why.kind != ERR_NOT_FOUND)
+        note_failure(s, &why);
     name_clear(&subject);
     san_clear(&san);
-    return ok;
 }
 
 struct held {
@@ -71,79 +80,90 @@ struct held {
 static void note_subject(void *ctx, const struct store_cert *c)
 {
     struct held *h = ctx;
-    for (size_t i = 0; i < h->n; i++)
-        if (memcmp(h->hash[i], c->subject_hash, STORE_HASH) == 0)
-            return;
     memcpy(h->hash[h->n++], c->subject_hash, STORE_HASH);
 }
 
 /* By all that it has, and all that it ever got: a policy may have been taken away since. */
-static bool by_everything(struct search *s, const struct store_device *d, struct err *err)
+static void by_everything(struct search *s, const struct store_device *d)
 {
     const struct store_cert_filter theirs = {.state = -1, .device = d->id};
     struct store_page page = {.limit = STORE_PAGE_MAX};
-    struct fleet_policies all;
+    struct fleet_policies all = {.n = 0};
     struct held held = {.n = 0};
-    if (!store_cert_page(s->f->store, &theirs, &page, note_subject, &held, err) ||
-        !fleet_policies_of_device(s->f, NULL, d->id, &all, err))
-        return false;
-    bool ok = true;
-    for (size_t i = 0; ok && i < held.n; i++)
-        ok = of_subject(s, held.hash[i], err);
-    for (size_t i = 0; ok && i < all.n; i++)
-        ok = by_policy(s, d, all.id[i], err);
-    return ok;
+    struct err why = {0};
+    if (!store_cert_page(s->f->store, &theirs, &page, note_subject, &held, &why))
+        note_failure(s, &why);
+    if (!fleet_policies_of_device(s->f, NULL, d->id, &all, &why))
+        note_failure(s, &why); /* too many: those of the first page are there */
+    for (size_t i = 0; i < held.n; i++)
+        of_subject(s, held.hash[i]);
+    for (size_t i = 0; i < all.n; i++)
+        by_policy(s, d, all.id[i]);
 }
 
 static void one_device(void *ctx, const struct store_device *d)
 {
     struct search *s = ctx;
-    if (s->err.kind != ERR_NONE || s->devices == DEVICES_MOST) {
+    if (s->devices == DEVICES_MOST) {
         s->more = true;
         return;
     }
     s->devices++;
     memcpy(s->device, d->name, sizeof s->device);
     if (s->policy)
-        by_policy(s, d, s->policy, &s->err);
+        by_policy(s, d, s->policy);
     else
-        by_everything(s, d, &s->err);
+        by_everything(s, d);
 }
 
-static bool many(struct search *s, const struct store_device_filter *filter, struct err *err)
+static void many(struct search *s, const struct store_device_filter *filter)
 {
     char cursor[STORE_CURSOR_MAX] = "";
+    struct err why = {0};
     do {
         struct store_page page = {.after = cursor, .limit = STORE_PAGE_MAX};
-        if (!store_device_page(s->f->store, filter, &page, one_device, s, err))
-            return false;
+        if (!store_device_page(s->f->store, filter, &page, one_device, s, &why)) {
+            note_failure(s, &why);
+            return;
+        }
         memcpy(cursor, page.next, sizeof page.next);
     } while (*cursor && !s->more);
-    return true;
 }
 
-bool fleet_outside(const struct fleet *f, const char *target, const char *policy,
-                   struct fleet_warnings *w, struct err *err)
+/* A device or a group; what is neither is told by the verb that it is named to. */
+static void of_target(struct search *s, const char *target)
 {
-    struct search s = {.f = f, .policy = policy, .w = w};
     struct store_device_filter those = {.state = -1};
     struct store_device d;
     struct store_group g;
-    if (target && fleet_device_in(f, NULL, target, &d, err)) {
-        one_device(&s, &d);
+    struct err why = {0};
+    if (fleet_device_in(s->f, NULL, target, &d, &why)) {
+        one_device(s, &d);
+    } else if (why.kind == ERR_NOT_FOUND && fleet_group_in(s->f, NULL, target, &g, &why)) {
+        those.group = g.id;
+        many(s, &those);
     } else {
-        if (target && (err->kind != ERR_NOT_FOUND || !fleet_group_in(f, NULL, target, &g, err)))
-            return false;
-        those.group = target ? g.id : NULL;
-        those.policy = target ? NULL : policy;
-        if (!many(&s, &those, err))
-            return false;
+        note_failure(s, &why);
     }
-    if (s.err.kind != ERR_NONE) {
-        *err = s.err;
-        return false;
-    }
-    if (s.found > NAMED)
+}
+
+void fleet_outside(const struct fleet *f, const char *target, const char *policy,
+                   struct fleet_warnings *w)
+{
+    const struct store_device_filter having = {.state = -1, .policy = policy};
+    struct search s = {.f = f, .policy = policy, .w = w, .seen = fleet_subjects_new()};
+    if (!s.seen)
+        err_memory(&s.err);
+    else if (target)
+        of_target(&s, target);
+    else
+        many(&s, &having);
+    if (s.err.kind != ERR_NONE)
+        fleet_warn(w,
+                   "certificates that were made without a policy and stay good could not all be "
+                   "looked for: %.120s",
+                   s.err.text);
+    else if (s.found > NAMED)
         fleet_warn(w, "%llu more certificates like this one stay good",
                    (unsigned long long)(s.found - NAMED));
     else if (s.more)
@@ -151,5 +171,5 @@ bool fleet_outside(const struct fleet *f, const char *target, const char *policy
                    "of %d devices only was looked whether certificates stay that were made "
                    "without the policy",
                    DEVICES_MOST);
-    return true;
+    fleet_subjects_free(s.seen);
 }

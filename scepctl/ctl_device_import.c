@@ -109,8 +109,9 @@ static bool progress(void *ctx, uint64_t done, uint64_t of)
 }
 
 static void counts_text(const struct fleet_import_counts *n, bool policy, bool challenges,
-                        char *out, size_t cap)
+                        const char *lose, char *out, size_t cap)
 {
+    char lost[400];
     size_t at = (size_t)snprintf(out, cap, "%llu new, %llu changed, %llu as they were",
                                  (unsigned long long)n->made, (unsigned long long)n->updated,
                                  (unsigned long long)n->same);
@@ -120,19 +121,26 @@ static void counts_text(const struct fleet_import_counts *n, bool policy, bool c
     if (challenges && at < cap)
         at += (size_t)snprintf(out + at, cap - at, ", %llu challenges",
                                (unsigned long long)n->challenges);
+    ctl_effects_text(&n->lost, lose, lost, sizeof lost);
+    if (n->lost.devices && at < cap)
+        at += (size_t)snprintf(out + at, cap - at, ", %s", lost);
     if (n->bad && at < cap)
         snprintf(out + at, cap - at, ", %llu lines left out", (unsigned long long)n->bad);
 }
 
-/* What exists already and would change is worth a question. */
+/* What exists already and would change is worth a question, and what would be lost even more. */
 static bool confirm(void *ctx, const struct fleet_import_counts *plan)
 {
     struct importing *i = ctx;
     char number[32];
     ctl_progress_end(&i->progress);
+    if (plan->lost.devices)
+        ctl_plan_note(i->ctl, &plan->lost, "import", "would lose a policy");
     if (plan->updated > 1) {
         snprintf(number, sizeof number, "%llu", (unsigned long long)plan->updated);
         i->refused = ctl_confirm_expected(i->ctl, number, "Devices that exist will be changed.");
+    } else if (plan->lost.devices) {
+        i->refused = ctl_confirm(i->ctl, "Import?");
     }
     i->progress = ctl_progress_start(i->ctl, "devices");
     return i->refused == CTL_DONE;
@@ -152,19 +160,24 @@ static void show(struct ctl *ctl, const struct fleet_import_counts *n)
     ctl_show_number(&s, "assigned", (int64_t)n->assigned);
     ctl_show_number(&s, "challenges", (int64_t)n->challenges);
     ctl_show_number(&s, "had_challenge", (int64_t)n->had);
+    ctl_show_number(&s, "lost_policy", (int64_t)n->lost.devices);
+    ctl_show_number(&s, "revoked", (int64_t)n->lost.certificates);
+    ctl_show_number(&s, "cancelled", (int64_t)n->lost.requests);
+    ctl_show_number(&s, "void", (int64_t)n->lost.challenges);
     ctl_show_end(&s);
 }
 
 static int tell_end(struct importing *i, const struct fleet_import *o,
                     const struct fleet_import_counts *n, bool good, const struct err *err)
 {
-    char text[320];
+    char text[720];
     ctl_progress_end(&i->progress);
     if (i->problems > SHOWN_PROBLEMS)
         ctl_note(i->ctl, "and %llu lines more", (unsigned long long)(i->problems - SHOWN_PROBLEMS));
     if (i->refused)
         return i->refused;
-    counts_text(n, o->policy != NULL, o->challenges != NULL, text, sizeof text);
+    counts_text(n, o->policy != NULL, o->challenges != NULL,
+                i->ctl->dry_run ? "would lose a policy" : "lost a policy", text, sizeof text);
     if (n->stopped)
         return ctl_fail(i->ctl, CTL_INTERRUPTED, "the same command goes on", "interrupted: %s",
                         n->rows ? text : "nothing was changed");

@@ -372,6 +372,110 @@ START_TEST(who_may_have_no_challenge)
 }
 END_TEST
 
+/* ---- another user ---- */
+
+struct given {
+    struct store_device d;
+    struct store_policy p;
+    uint64_t cert;
+    char challenge[32];
+};
+
+/* Alice's device has the policy since she is of the staff. */
+static struct given given_by_user(unsigned n, const char *name, const struct store_policy *p)
+{
+    struct given g = {.p = *p};
+    snprintf(g.d.name, sizeof g.d.name, "%s", name);
+    strcpy(g.d.user, "alice");
+    ok(fleet_device_new(&fleet, &g.d, &err));
+    struct fleet_challenge c = challenge_for(g.d.id, p->id);
+    memcpy(g.challenge, c.record.id, sizeof g.challenge);
+    fleet_challenge_wipe(&c);
+    g.cert = cert_new(n, g.d.id, p->id);
+    return g;
+}
+
+static struct store_policy staff_policy(void)
+{
+    struct store_policy p = policy_new("P");
+    group_new("staff", true);
+    join("staff", "alice");
+    assign("P", "staff");
+    return p;
+}
+
+static void expect_lost(uint64_t devices, uint64_t certificates, uint64_t challenges)
+{
+    ck_assert_uint_eq(counts.lost.devices, devices);
+    ck_assert_uint_eq(counts.lost.certificates, certificates);
+    ck_assert_uint_eq(counts.lost.challenges, challenges);
+}
+
+START_TEST(what_the_row_gives_again_was_never_gone)
+{
+    struct store_policy p = staff_policy();
+    struct given a = given_by_user(1, "a", &p), b = given_by_user(2, "b", &p);
+    struct store_reach reach;
+    group_new("tablets", false);
+    assign("P", "tablets");
+    struct fleet_import o = {.update = true, .policy = "P", .dry_run = true};
+    ok(import("name,user\na,bob\n", o));
+    ck_assert_uint_eq(counts.assigned, 1);
+    expect_lost(0, 0, 1); /* the names are others */
+    o.dry_run = false;
+    ok(import("name,user\na,bob\n", o));
+    ck_assert_uint_eq(counts.assigned, 1);
+    expect_lost(0, 0, 1);
+    ck_assert_int_eq(cert_state(a.cert), CERT_ACTIVE);
+    ck_assert(!challenge_open(a.challenge)); /* bound to the old names */
+    ok(store_policy_reach(st, p.id, a.d.id, &reach, &err));
+    ck_assert_int_eq(reach.way, WAY_DEVICE);
+    o.policy = NULL;
+    ok(import("name,user,groups\nb,bob,tablets\n", o));
+    expect_lost(0, 0, 1);
+    ck_assert_int_eq(cert_state(b.cert), CERT_ACTIVE);
+    ok(store_policy_reach(st, p.id, b.d.id, &reach, &err));
+    ck_assert_int_eq(reach.way, WAY_GROUP);
+}
+END_TEST
+
+static struct fleet_import_counts planned;
+
+static bool note_plan(void *ctx, const struct fleet_import_counts *plan)
+{
+    planned = *plan;
+    return false;
+}
+
+START_TEST(what_is_lost_is_told_before)
+{
+    struct store_policy p = staff_policy();
+    struct given a = given_by_user(1, "a", &p), b = given_by_user(2, "b", &p);
+    struct fleet_import o = {.update = true, .dry_run = true};
+    uint64_t before, after;
+    static const char text[] = "name,user\na,bob\nb,alice\nc,\n";
+    ok(store_generation(st, &before, &err));
+    ok(import(text, o));
+    ck_assert_uint_eq(counts.updated, 1);
+    expect_lost(1, 1, 1);
+    ok(store_generation(st, &after, &err));
+    ck_assert_uint_eq(before, after);
+    o.dry_run = false;
+    o.confirm = note_plan;
+    refused(import(text, o), ERR_CONFLICT, "not confirmed");
+    ck_assert_uint_eq(planned.lost.devices, 1);
+    ck_assert_uint_eq(planned.lost.certificates, 1);
+    ck_assert_int_eq(cert_state(a.cert), CERT_ACTIVE);
+    o.confirm = NULL;
+    ok(import(text, o));
+    expect_lost(1, 1, 1);
+    ck_assert_int_eq(cert_state(a.cert), CERT_REVOKED);
+    ck_assert(!challenge_open(a.challenge));
+    ck_assert_int_eq(cert_state(b.cert), CERT_ACTIVE);
+    ck_assert(challenge_open(b.challenge));
+}
+END_TEST
+
 static bool isolates(void *ctx, const struct fleet_import_counts *plan)
 {
     struct store_device d;
@@ -511,6 +615,8 @@ int main(void)
     tcase_add_test(t, interrupted_and_gone_on_with);
     tcase_add_test(t, who_holds_a_certificate);
     tcase_add_test(t, who_may_have_no_challenge);
+    tcase_add_test(t, what_the_row_gives_again_was_never_gone);
+    tcase_add_test(t, what_is_lost_is_told_before);
     tcase_add_test(t, isolated_meanwhile);
     tcase_add_test(t, refused_while_importing);
     tcase_add_test(t, audit_log_is_damaged);

@@ -142,7 +142,7 @@ END_TEST
 static size_t outside(const char *target, const char *policy, struct fleet_warnings *w)
 {
     *w = (struct fleet_warnings){.n = 0};
-    ok(fleet_outside(&fleet, target, policy, w, &err));
+    fleet_outside(&fleet, target, policy, w);
     return w->n;
 }
 
@@ -169,7 +169,8 @@ START_TEST(what_stays_is_named)
     ck_assert_uint_eq(outside(NULL, p.id, &w), 1);
     ck_assert_uint_eq(outside("ipad-2", p.id, &w), 0);
     ck_assert_uint_eq(outside("ipad-2", NULL, &w), 1); /* certificate 2 was its own, by that name */
-    refused(fleet_outside(&fleet, "nobody", p.id, &w, &err), ERR_NOT_FOUND, "nobody");
+    ck_assert_uint_eq(outside("nobody", p.id, &w), 1); /* the verb refuses it */
+    ck_assert_ptr_nonnull(strstr(w.text[0], "no group \"nobody\""));
     for (unsigned n = 5; n < 10; n++)
         cert_named(n, "CN=ipad-1,O=Example", "", "");
     ck_assert_uint_eq(outside(d.id, NULL, &w), FLEET_WARNINGS);
@@ -186,8 +187,68 @@ START_TEST(what_stays_is_named)
     struct fleet later = fleet;
     later.now = NOW + 10 * 86400;
     w.n = 0;
-    ok(fleet_outside(&later, d.id, NULL, &w, &err));
+    fleet_outside(&later, d.id, NULL, &w);
     ck_assert_uint_eq(w.n, 0); /* all are over */
+}
+END_TEST
+
+/* What it holds and what its policies make is the same: each stray is named once. */
+START_TEST(each_is_named_once)
+{
+    struct store_policy p = policy_of("p", "CN=%devicename%,O=Example"),
+                        q = policy_of("q", "CN=%devicename%-q,O=Example"),
+                        u = policy_of("u", "CN=%user%,O=Example");
+    struct store_device d = device_new("d2");
+    struct fleet_warnings w;
+    assign("p", "d2");
+    assign("q", "d2");
+    cert_named(1, "CN=d2,O=Example", d.id, p.id);
+    cert_named(2, "CN=d2-q,O=Example", d.id, q.id);
+    cert_named(3, "CN=d2,O=Example", "", "");
+    cert_named(4, "CN=d2-q,O=Example", "", "");
+    ck_assert_uint_eq(outside("d2", NULL, &w), 2);
+    ck_assert_str_ne(w.text[0], w.text[1]);
+    /* devices of one user have one subject, and others are between them */
+    group_new("all", false);
+    const char *const users[] = {"anna", "bert", "anna", "bert"};
+    for (unsigned i = 0; i < 4; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "shared-%u", i);
+        device_of(name, "", users[i], "");
+        join("all", name);
+    }
+    bool changed;
+    ok(fleet_policy_assign(&fleet, u.id, 0, "all", true, NULL, &changed, &err));
+    cert_named(5, "CN=anna,O=Example", "", "");
+    cert_named(6, "CN=bert,O=Example", "", "");
+    ck_assert_uint_eq(outside("all", u.id, &w), 2);
+    ck_assert_str_ne(w.text[0], w.text[1]);
+}
+END_TEST
+
+/* More policies than are looked at: that is told, and the others are looked for. */
+START_TEST(what_cannot_be_looked_for_is_told)
+{
+    struct store_policy p = policy_of("corp", "CN=%devicename%,O=Example"), more = p;
+    struct store_device d = device_new("ipad-1"), out;
+    struct store_write *write = begin();
+    struct fleet_warnings w;
+    for (unsigned i = 0; i <= STORE_PAGE_MAX; i++) {
+        snprintf(more.id, sizeof more.id, "pol_%06u", i);
+        snprintf(more.name, sizeof more.name, "corp-%u", i);
+        ok(store_policy_put(write, &more, &err));
+        ok(store_policy_assign(write, more.id, d.id, "anna", NOW, &err));
+    }
+    commit(write);
+    cert_named(1, "CN=ipad-1,O=Example", "", "");
+    ck_assert_uint_eq(outside(d.id, NULL, &w), 2);
+    ck_assert_ptr_nonnull(strstr(w.text[0], "of device ipad-1"));
+    ck_assert_msg(strstr(w.text[1], "could not all be looked for: the device has more than 500"),
+                  "%s", w.text[1]);
+    struct fleet_effects e = {.dry_run = false};
+    ok(fleet_device_retire(&fleet, d.id, 0, "", &e, &out, &err));
+    /* one that was removed since is no policy of anybody */
+    ck_assert_uint_eq(outside(d.id, "pol_nowhere", &w), 0);
 }
 END_TEST
 
@@ -237,6 +298,8 @@ int main(void)
     tcase_add_test(c, who_makes_a_challenge_is_warned);
     tcase_add_test(c, an_attempt_gets_its_device);
     tcase_add_test(c, what_stays_is_named);
+    tcase_add_test(c, each_is_named_once);
+    tcase_add_test(c, what_cannot_be_looked_for_is_told);
     tcase_add_test(c, certificates_of_a_subject_by_page);
     suite_add_tcase(s, c);
     return check_main(s);

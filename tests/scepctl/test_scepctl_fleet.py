@@ -286,6 +286,25 @@ class Import(Fleet):
         self.does("device", "import", fleet, "--update", "--yes", "--expect", "2")
         self.assertEqual(len(self.lines("device", "list", "--user", "ben", "-s", "u")), 2)
 
+    def test_what_another_user_loses_is_asked_for(self):
+        self.policy("theirs", "CN=%devicename%,O=Example")
+        self.does("group", "new", "carols", "--users")
+        self.does("group", "add", "carols", "carol")
+        self.does("policy", "assign", "theirs", "carols")
+        self.does("device", "new", "w1", "--user", "carol")
+        lost = "1 device would lose a policy"
+        fleet = ("device", "import", self.write("w.csv", "name,user\nw1,dave\n"), "--update")
+        self.assertIn(lost, self.does(*fleet, "--dry-run").stderr)
+        again = self.does(*fleet, "--policy", "theirs", "--dry-run").stderr
+        self.assertIn("1 get the policy", again)
+        self.assertNotIn("lose", again)
+        r = self.exits(USAGE, self.ctl(*fleet))
+        self.assertIn(lost, r.stderr)
+        self.assertIn("--yes", r.stderr)
+        self.assertEqual(self.lines("device", "list", "--user", "dave"), [])
+        told = self.lines(*fleet, "--yes")[0]
+        self.assertEqual((told["updated"], told["lost_policy"], told["revoked"]), (1, 1, 0))
+
     def test_interrupted(self):
         self.policy("many", "CN=%devicename%")
         n = 30000

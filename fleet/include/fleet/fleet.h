@@ -60,8 +60,6 @@ bool fleet_device_add(const struct fleet *f, struct store_write *w, struct store
  * `e`: NULL, or what went. */
 bool fleet_device_edit(const struct fleet *f, uint64_t version, struct store_device *d, struct fleet_effects *e,
                        struct err *err);
-bool fleet_device_edit_in(const struct fleet *f, struct store_write *w, uint64_t version, struct store_device *d,
-                          struct fleet_effects *e, bool *changed, struct err *err);
 /* It may renew and enrols nothing new; release ends that.  `note` may be "". */
 bool fleet_device_isolate(const struct fleet *f, const char *which, uint64_t version, const char *note, struct store_device *out,
                           struct err *err);
@@ -183,8 +181,9 @@ void fleet_subject_warn(const struct fleet *f, const char *subject, struct fleet
 void fleet_attempt_owner(const struct fleet *f, struct store_attempt *a);
 /* Warns of certificates that stand, have a subject that a policy makes for a device, and were made without any: they stay when
  * the device is retired or loses the policy.  `policy`: an id, or NULL: all that the device has, and what it ever got.  `target`:
- * a device or a group, or NULL: all that have the policy; of many devices the first 2000 are looked at. */
-bool fleet_outside(const struct fleet *f, const char *target, const char *policy, struct fleet_warnings *w, struct err *err);
+ * a device or a group, or NULL: all that have the policy; of many devices the first 2000 are looked at.  What could not be looked
+ * for is a warning too: it is no reason to keep a device. */
+void fleet_outside(const struct fleet *f, const char *target, const char *policy, struct fleet_warnings *w);
 
 /* ---- history: attempts and audit entries of a device, group or policy, newest first ---- */
 

@@ -16,6 +16,7 @@ struct fleet_import_counts {
     uint64_t assigned;                   /* devices that got the policy now */
     uint64_t challenges;                 /* written */
     uint64_t had;                        /* devices that had theirs: from an earlier run, or a certificate by the policy */
+    struct fleet_effects lost;           /* with another user's groups, or other names: as fleet_device_edit */
     bool stopped;                        /* by progress */
 };
 
