@@ -79,6 +79,8 @@ static bool cert_page(struct choosing *x, struct store_page *page, struct err *e
     api_certificate_choose(&f, word, api_now(x->call));
     if (word != API_CERTIFICATE_EXPIRED) /* those only when asked for */
         f.expires_from = api_now(x->call);
+    if (api_certificate_of_serial(x->call->world->store, &f, choose_cert, x))
+        return true;
     return store_cert_page(x->call->world->store, &f, page, choose_cert, x, err);
 }
 

@@ -215,21 +215,20 @@ static void list_one(void *ctx, const struct store_cert *cert)
     api_page_put(c, api_certificate_json(c, cert));
 }
 
-/* A serial number's beginning finds one; what is none finds texts. */
-static bool list_by_serial(struct api_call *c, const struct store_cert_filter *f)
+bool api_certificate_of_serial(struct store *s, const struct store_cert_filter *f,
+                               void (*each)(void *ctx, const struct store_cert *c), void *ctx)
 {
     char digits[2 * STORE_SERIAL_MAX + 1];
     struct store_cert_filter others = *f;
     struct store_cert found = {0};
     struct err ignored = {0};
-    if (!f->text || c->cursor[0] || !store_serial_digits(view_str(f->text), digits) ||
-        !store_cert_by_prefix(c->world->store, digits, &found, &ignored))
+    if (!f->text || !store_serial_digits(view_str(f->text), digits) ||
+        !store_cert_by_prefix(s, digits, &found, &ignored))
         return false;
     others.text = NULL;
     if (store_cert_passes(&others, &found))
-        list_one(c, &found);
+        each(ctx, &found);
     store_cert_clear(&found);
-    api_list_reply(c);
     return true;
 }
 
@@ -251,8 +250,10 @@ static bool list(struct api_call *c, struct err *err)
     };
     struct store_page page = api_page_of(c);
     api_certificate_choose(&f, api_query_enum(c, "state", -1), api_now(c));
-    if (list_by_serial(c, &f))
+    if (!c->cursor[0] && api_certificate_of_serial(c->world->store, &f, list_one, c)) {
+        api_list_reply(c);
         return true;
+    }
     return api_page_reply(c, &page, store_cert_page(c->world->store, &f, &page, list_one, c, err),
                           err);
 }

@@ -37,6 +37,10 @@ extern const char *const api_certificate_states[], *const api_request_states[], 
 extern const char *const api_certificate_choices[];
 #define API_CERTIFICATE_EXPIRING 5
 void api_certificate_choose(struct store_cert_filter *f, int word, int64_t now);
+/* When the text is the beginning of a serial number, it means that certificate and no others: `each` is called if the rest of the
+ * filter lets it through.  false: it is none, and text to look for. */
+bool api_certificate_of_serial(struct store *s, const struct store_cert_filter *f,
+                               void (*each)(void *ctx, const struct store_cert *c), void *ctx);
 
 /* ---- lists ---- */
 

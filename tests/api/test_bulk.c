@@ -53,8 +53,8 @@ static struct store_write *begin(void)
     } while (0)
 
 /* One that ends `days` from now. */
-static void put_cert(const char *serial, size_t serial_len, const char *template_name,
-                     const char *challenge, int days)
+static void put_cert_of(const char *serial, size_t serial_len, const char *subject,
+                        const char *template_name, const char *challenge, int days)
 {
     struct store_cert c = {
         .serial_len = serial_len, .not_before = NOW - 1000 * 86400, .issued_at = NOW - 1000};
@@ -63,13 +63,21 @@ static void put_cert(const char *serial, size_t serial_len, const char *template
     c.issued_at += n;
     memcpy(c.serial, serial, serial_len);
     memset(c.key_hash, (int)n, sizeof c.key_hash);
-    snprintf(c.subject, sizeof c.subject, "CN=device-%u", n);
+    snprintf(c.subject, sizeof c.subject, "%s", subject);
     snprintf(c.template_name, sizeof c.template_name, "%s", template_name);
     snprintf(c.challenge, sizeof c.challenge, "%s", challenge);
     ck_assert(buf_append(&c.der, &n, sizeof n));
     ck_assert(EVP_Digest(c.der.p, c.der.n, c.der_hash, NULL, EVP_sha256(), NULL) == 1);
     written(store_cert_put(in, &c, &err));
     store_cert_clear(&c);
+}
+
+static void put_cert(const char *serial, size_t serial_len, const char *template_name,
+                     const char *challenge, int days)
+{
+    char subject[40];
+    snprintf(subject, sizeof subject, "CN=device-%u", certificates + 1);
+    put_cert_of(serial, serial_len, subject, template_name, challenge, days);
 }
 
 static void put_request(const char *id, enum request_state state)
@@ -250,6 +258,24 @@ START_TEST(a_serial_and_a_filter)
 }
 END_TEST
 
+/* The same words mean the same in the list and in /bulk. */
+START_TEST(a_serial_means_one_certificate)
+{
+    put_cert("\x43\x00\x01\x05", 4, "device", "", 100);
+    put_cert_of("\x44\x00\x01\x05", 4, "CN=host-430001", "device", "", 100);
+    listed("/api/v1/certificates?q=430001", 1);
+    matches("revoke", "{\"q\":\"430001\"}", 1);
+    matches("revoke", "{\"q\":\"430001\",\"template\":\"other\"}", 0);
+    run("{\"action\":\"revoke\",\"filter\":{\"q\":\"430001\"},\"expect\":1}");
+    call(HTTP_GET, "/api/v1/certificates/43000105", NULL);
+    ck_assert_str_eq(text("state"), "revoked");
+    call(HTTP_GET, "/api/v1/certificates/44000105", NULL);
+    ck_assert_str_eq(text("state"), "active");
+    matches("revoke", "{\"q\":\"430001\"}", 0);
+    matches("revoke", "{\"q\":\"host-430001\"}", 1);
+}
+END_TEST
+
 /* What was imported has serials that others gave. */
 START_TEST(short_serials)
 {
@@ -366,6 +392,7 @@ int main(void)
     tcase_add_test(c, a_filter_is_understood_or_refused);
     tcase_add_test(c, lists_choose_before_they_are_cut);
     tcase_add_test(c, a_serial_and_a_filter);
+    tcase_add_test(c, a_serial_means_one_certificate);
     tcase_add_test(c, short_serials);
     tcase_add_test(c, a_job_knows_its_policy_by_id);
     tcase_add_test(c, what_is_done_already_is_done);
