@@ -336,7 +336,20 @@ static enum api_token_verdict verdict_of(const struct store_token *t, const stru
     return a->disabled ? API_TOKEN_DISABLED : API_TOKEN_GOOD;
 }
 
-/* Are those there that it was got with, one by the other? */
+/* Is there a token that another was got with, and may its owner use it? */
+static bool parent_stands(struct store *s, const char *id, struct store_token *t, bool *yes,
+                          struct err *err)
+{
+    struct store_admin a;
+    struct err why = {0};
+    *yes = store_token_get(s, id, t, &why) && store_admin_get(s, t->admin, &a, &why) && !a.disabled;
+    bool ok = why.kind == ERR_NONE || why.kind == ERR_NOT_FOUND;
+    if (!ok)
+        *err = why;
+    return ok;
+}
+
+/* Do those stand that it was got with, one by the other? */
 static bool lineage_stands(struct store *s, const struct store_token *t, bool *yes, struct err *err)
 {
     struct store_token up = *t;
@@ -346,12 +359,8 @@ static bool lineage_stands(struct store *s, const struct store_token *t, bool *y
         if (depth == LINEAGE_MAX)
             return err_set(err, ERR_STORE, "token %s: those it was got with have no end", t->id);
         memcpy(id, up.parent, sizeof id);
-        if (store_token_get(s, id, &up, err))
-            continue;
-        if (err->kind != ERR_NOT_FOUND)
+        if (!parent_stands(s, id, &up, yes, err))
             return false;
-        err_clear(err);
-        *yes = false;
     }
     return true;
 }
@@ -385,7 +394,7 @@ bool api_token_check(struct store *s, const char *text, int64_t now,
     if (!lineage_stands(s, &t, &same, err))
         return false;
     if (!same)
-        return true; /* what it was made with is revoked, and so is it */
+        return true; /* what it was made with is revoked or disabled, and so is it */
     *verdict = verdict_of(&t, &a, now);
     *token = t;
     *admin = a;

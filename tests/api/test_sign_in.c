@@ -225,6 +225,28 @@ START_TEST(what_a_token_made_ends_when_it_is_revoked)
 }
 END_TEST
 
+/* Who has found a token cannot keep what it made for others when its owner is disabled. */
+START_TEST(what_a_token_made_for_others_ends_when_its_owner_is_disabled)
+{
+    struct api_admin_wish wish = {.name = "bob", .role = ROLE_OPERATOR, .disabled = 0};
+    struct api_admin_wish off = {.disabled = 1}, on = {.disabled = 0};
+    struct store_admin a;
+    ck_assert(api_admin_new(world.store, &wish, "test", NOW, &a, &err));
+    become("anna", ROLE_ADMINISTRATOR);
+    call(HTTP_POST, "/api/v1/tokens", "{\"admin\":\"bob\"}");
+    made_token();
+    call(HTTP_GET, "/api/v1/session", NULL);
+    is(200);
+    off.role = on.role = ROLE_ADMINISTRATOR;
+    ck_assert(api_admin_edit(world.store, "anna", &off, 0, "test", NOW, &a, &err));
+    call(HTTP_GET, "/api/v1/session", NULL);
+    is_problem(401, "sign_in.refused");
+    ck_assert(api_admin_edit(world.store, "anna", &on, 0, "test", NOW, &a, &err));
+    call(HTTP_GET, "/api/v1/session", NULL);
+    is(200);
+}
+END_TEST
+
 START_TEST(tokens_make_tokens_eight_times)
 {
     char first[40];
@@ -582,6 +604,7 @@ int main(void)
     tcase_add_test(c, no_name_looks_like_an_id);
     tcase_add_test(c, a_token_does_not_outlive_the_one_that_made_it);
     tcase_add_test(c, what_a_token_made_ends_when_it_is_revoked);
+    tcase_add_test(c, what_a_token_made_for_others_ends_when_its_owner_is_disabled);
     tcase_add_test(c, tokens_make_tokens_eight_times);
     tcase_add_test(c, a_revoked_token_gets_no_session);
     tcase_add_test(c, who_guesses_keeps_no_neighbour_out);
