@@ -318,12 +318,27 @@ static bool take(struct api_reads *s, int64_t now, bool all)
     return s->batch_n > 0;
 }
 
-static bool commit(struct api_reads *s, struct store *store, struct err *err)
+/* The log is read back from its end until entries are too old: one that comes late is of the time
+ * when it comes, and says of when it is. */
+static void come_late(struct store_audit *a, int64_t now)
+{
+    char at[32];
+    size_t n = strlen(a->text);
+    if (now - a->at <= CLOCK_SLACK)
+        return;
+    text_time(a->at, at);
+    snprintf(a->text + n, sizeof a->text - n, ", at %s", at);
+    a->at = now;
+}
+
+static bool commit(struct api_reads *s, struct store *store, int64_t now, struct err *err)
 {
     struct store_write *w = NULL;
     bool ok = store_write_begin(store, &w, err);
-    for (size_t i = 0; ok && i < s->batch_n; i++)
+    for (size_t i = 0; ok && i < s->batch_n; i++) {
+        come_late(&s->batch[i], now);
         ok = store_audit_put(w, &s->batch[i], err);
+    }
     if (!ok) {
         store_write_abort(w);
         return false;
@@ -352,7 +367,7 @@ static bool write_due(const struct api_world *w, int64_t now, bool all)
     struct err err = {0};
     bool ok = true, any = false;
     while (ok && (s->batch_n > 0 || take(s, now, all))) {
-        ok = commit(s, w->store, &err);
+        ok = commit(s, w->store, now, &err);
         any = true;
     }
     if (any)

@@ -329,6 +329,32 @@ START_TEST(a_disk_that_is_full_loses_nothing)
 }
 END_TEST
 
+static bool count_all(void *ctx, const struct store_audit *a)
+{
+    (*(size_t *)ctx)++;
+    return true;
+}
+
+/* Entries are looked for from the newest back to a time. */
+START_TEST(what_comes_late_hides_nothing)
+{
+    size_t before = 0, all = 0;
+    get("/api/v1/tokens");
+    ck_assert(write_in_vain());
+    at += 3 * 3600;
+    ck_assert(store_audit_list(world.store, 0, count_all, &before, &err));
+    call(HTTP_POST, "/api/v1/admins", "{\"name\":\"late\",\"role\":\"auditor\"}");
+    is(201);
+    ck_assert(store_audit_list(world.store, 0, count_all, &all, &err));
+    ck_assert_uint_gt(all, before);
+    write_now();
+    get("/api/v1/audit?reads=true&since=2027-01-15T09:00:00Z");
+    is(200);
+    ck_assert_uint_eq(json_array_size(json_object_get(answer, "items")), all - before + 1);
+    ck_assert_uint_eq(entries("root", "/tokens", "at 2027-01-15T08:00:00Z"), 1);
+}
+END_TEST
+
 START_TEST(a_try_that_failed_comes_again_later)
 {
     get("/api/v1/tokens");
@@ -531,6 +557,7 @@ int main(void)
     tcase_add_test(c, more_readers_than_there_is_room_for);
     tcase_add_test(c, a_clock_that_falls_back_ends_the_time);
     tcase_add_test(c, a_disk_that_is_full_loses_nothing);
+    tcase_add_test(c, what_comes_late_hides_nothing);
     tcase_add_test(c, a_try_that_failed_comes_again_later);
     tcase_add_test(c, more_readers_than_there_is_room_for_while_the_disk_is_full);
     tcase_add_test(c, the_log_is_complete_when_it_answers);
