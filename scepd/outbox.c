@@ -170,8 +170,8 @@ static bool revoke_held(struct store_write *w, const struct store_notice *n, int
         return true;
     snprintf(object, sizeof object, "#%llu", (unsigned long long)n->cert_id);
     audit_fill(&audit, now, "certificate.revoked", "scepd", object,
-               "reason=%d: \"%s\" took no notice of it, and it was never handed out",
-               (int)CRL_CESSATION, n->target);
+               "reason=%s: \"%s\" took no notice of it, and it was never handed out",
+               crl_reason_text(CRL_CESSATION), n->target);
     struct err why = {0};
     bool ok = store_cert_revoke(w, n->cert_id, CRL_CESSATION, now, &why) ||
               why.kind == ERR_CONFLICT || why.kind == ERR_NOT_FOUND;
