@@ -159,8 +159,8 @@ void explain_sent(const struct store_attempt *a, char *out, size_t cap)
     if (a->result == ATTEMPT_COUNTED || a->result == ATTEMPT_SILENT || !a->status)
         snprintf(out, cap, "%s", "");
     else if (fail && info->hresult)
-        snprintf(out, cap, "HTTP %u, CertRep FAILURE %s, 0x%08x", a->status, fail,
-                 (unsigned)info->hresult);
+        snprintf(out, cap, "HTTP %u, CertRep FAILURE %s; Windows has 0x%08x for it", a->status,
+                 fail, (unsigned)info->hresult);
     else if (fail)
         snprintf(out, cap, "HTTP %u, CertRep FAILURE %s", a->status, fail);
     else if (a->result == ATTEMPT_PENDING)

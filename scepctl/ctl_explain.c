@@ -130,7 +130,7 @@ static void say_facts(const struct store_attempt *a)
             n += (size_t)snprintf(line + n, sizeof line - n, "%s%.300s", part[i].before,
                                   part[i].value);
     if (a->ms && n < sizeof line)
-        snprintf(line + n, sizeof line - n, ", %u ms", a->ms);
+        snprintf(line + n, sizeof line - n, ", decided in %u ms", a->ms);
     if (*line)
         say("  ", "%s", strncmp(line, ", ", 2) == 0 ? line + 2 : line);
 }
@@ -396,8 +396,8 @@ static void explain_code(enum reason reason)
     reason_screen(reason, text, sizeof text);
     say("Shows:  ", "%s", text);
     if (info->hresult)
-        say("Sent:   ", "CertRep FAILURE %s, 0x%08x; failInfoText with \"%s\"",
-            fail_info_name((int)info->fail_info), (unsigned)info->hresult, info->code);
+        say("Sent:   ", "CertRep FAILURE %s; failInfoText with \"%s\"; Windows has 0x%08x for it",
+            fail_info_name((int)info->fail_info), info->code, (unsigned)info->hresult);
     say("Manual: ", "scepd-reasons(7), %s", info->code);
 }
 

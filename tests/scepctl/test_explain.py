@@ -80,7 +80,7 @@ class Explain(unittest.TestCase):
         text = self.explain("ipad-0113").stdout
         for line in ("Holds:  certificate " + first["serial"], "CN=ipad-0113: refused", "1 more before it",
                      "  ok    message: CMS, SHA-256, signature good", "  STOP  challenge: " + newest["challenge"],
-                     "  --    not reached: signing, storing", "Sent:   HTTP 200, CertRep FAILURE badRequest, 0x80094011",
+                     "  --    not reached: signing, storing", "Sent:   HTTP 200, CertRep FAILURE badRequest; Windows has 0x80094011 for it",
                      "Why:    A profile was installed twice", "Do:     scepctl challenge new --subject CN=ipad-0113",
                      "Shows:  iPhone", "Same:   challenge.used", "Before:"):
             self.assertIn(line, text)
