@@ -203,6 +203,17 @@ await step("the next renewal is refused and the console says why", async () => {
 
 // ---- the keyboard alone ----
 
+await step("a challenge for a device's subject alone is warned of", async () => {
+  await visit(page, "/challenges");
+  await button("New challenge").click();
+  await dialog().getByLabel("Subject it is bound to").fill("CN=ipad-0113,O=Example");
+  await button("Make the challenge", dialog()).click();
+  await page.getByText("It is shown this once").waitFor();
+  assert.match(await dialog().getByRole("alert").innerText(), /subject of device ipad-0113 .*challenge new --device dev_/);
+  await button("Done", dialog()).click();
+  await dialog().waitFor({ state: "detached" });
+});
+
 await step("by keyboard: a challenge is made, and seen once", async () => {
   await visit(page, "/challenges");
   await tabTo(page, "New challenge");

@@ -206,6 +206,7 @@ export function NewChallenge({ onClose, onMade }) {
 export function Made({ challenge: c, onClose }) {
   const [secret] = useState(c.secret);
   return html`<${Dialog} title="The challenge" onClose=${onClose}><p>It is shown this once; scepd keeps a hash of it.</p><p class="secret"><${Mono} text=${secret} /></p>
+    ${(c.warnings || []).map((/** @type {string} */ w) => html`<p class="note warn" role="alert">${w}</p>`)}
     <p><${Copy} text=${secret} label="Copy the challenge" /></p>
     <${Facts} rows=${[["Id", c.id], ["Good until", html`<${Time} at=${c.expires_at} />`], ["Bound to", c.device_name || bound(c)], ["SCEP URL", c.url && html`<${Mono} text=${c.url} />`]]} />
     <div class="buttons"><button type="button" class="main" onClick=${onClose}>Done</button></div><//>`;
