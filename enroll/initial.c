@@ -12,17 +12,6 @@
 
 /* ---- the plan ---- */
 
-static bool hash_subject(const struct name *subject, uint8_t out[STORE_HASH], struct err *err)
-{
-    struct der w;
-    struct buf der = {0};
-    der_init(&w, 512);
-    name_build(subject, &w);
-    bool ok = der_take(&w, &der, err) && digest_compute(DIGEST_SHA256, buf_view(&der), out, err);
-    buf_clear(&der);
-    return ok;
-}
-
 bool ask_plan(struct ask *a, const char *signer_subject, struct err *err)
 {
     struct enroll_private *p = a->p;
@@ -43,7 +32,7 @@ bool ask_plan(struct ask *a, const char *signer_subject, struct err *err)
     trail_begin(a->trail, CHECK_TEMPLATE);
     pubkey_text(&a->csr->key, p->key);
     if (!template_plan(a->policy->template, a->csr, &context, a->plan, err) ||
-        !hash_subject(&a->plan->subject, p->subject_hash, err))
+        !name_hash(&a->plan->subject, p->subject_hash, err))
         return false;
     name_text(&a->plan->subject, p->subject, sizeof p->subject);
     san_text(&a->plan->san, p->san, sizeof p->san);

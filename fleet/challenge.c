@@ -1,7 +1,5 @@
 /* What a device gets by a policy: its names, and a challenge that is good for them alone. */
 #include <openssl/crypto.h>
-#include <openssl/err.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -165,20 +163,6 @@ bool fleet_entitled(const struct fleet *f, const char *device, const char *polic
            assigned_check(f->store, d->id, p->id, ASSIGNED_ENROL, &may, err);
 }
 
-bool fleet_subject_hash(const struct name *subject, uint8_t hash[STORE_HASH], struct err *err)
-{
-    struct der encoded;
-    der_init(&encoded, NAME_TEXT_MAX);
-    name_build(subject, &encoded);
-    struct view der = der_content(&encoded);
-    bool ok = !encoded.failed && EVP_Digest(der.p, der.n, hash, NULL, EVP_sha256(), NULL) == 1;
-    der_clear(&encoded);
-    if (ok)
-        return true;
-    ERR_clear_error();
-    return err_set(err, ERR_CRYPTO, "the subject cannot be encoded");
-}
-
 /* Another device's certificate with this subject: the two would be taken for one. */
 static bool subject_free(const struct fleet *f, struct store_write *w, const struct store_policy *p,
                          const struct store_device *d, const struct name *subject,
@@ -188,7 +172,7 @@ static bool subject_free(const struct fleet *f, struct store_write *w, const str
     struct store_cert c = {0};
     struct err why = {0};
     struct store_device other;
-    if (!fleet_subject_hash(subject, hash, err))
+    if (!name_hash(subject, hash, err))
         return false;
     if (!(w ? store_write_cert_of_subject(w, hash, template_name, f->now, 0, &c, &why)
             : store_cert_of_subject(f->store, hash, template_name, f->now, 0, &c, &why))) {

@@ -86,8 +86,6 @@ bool fleet_void_challenges(const struct fleet *f, struct store_write *w, const c
 /* As fleet_names, with the group by which the device has the policy, or would have it. */
 bool fleet_names_by(const struct fleet *f, struct store_write *w, const struct store_policy *p, const struct store_device *d,
                     const char *group, struct fleet_names *out, struct err *err);
-/* SHA-256 of a subject's DER, by which the store finds certificates. */
-bool fleet_subject_hash(const struct name *subject, uint8_t hash[STORE_HASH], struct err *err);
 /* Device and policy (NULL: the only one that it has), if it may enrol by it now. */
 bool fleet_entitled(const struct fleet *f, const char *device, const char *policy, struct store_device *d, struct store_policy *p,
                     struct err *err);

@@ -63,8 +63,7 @@ static void by_policy(struct search *s, const struct store_device *d, const char
     struct err why = {0};
     uint8_t hash[STORE_HASH];
     if (fleet_policy_in(s->f, NULL, policy, &p, &why) &&
-        fleet_names_parts(s->f, &p, d, &subject, &san, &why) &&
-        fleet_subject_hash(&subject, hash, &why))
+        fleet_names_parts(s->f, &p, d, &subject, &san, &why) && name_hash(&subject, hash, &why))
         of_subject(s, hash);
     else if (why.kind != ERR_CONFIG && why.kind != ERR_NOT_FOUND)
         note_failure(s, &why);

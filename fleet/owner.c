@@ -48,7 +48,7 @@ static bool by_certificate(struct search *s, struct err *err)
     uint8_t hash[STORE_HASH];
     const struct store_cert_filter filter = {.state = -1, .subject_hash = hash};
     struct store_page page = {.limit = STORE_PAGE_MAX};
-    return fleet_subject_hash(&s->subject, hash, err) &&
+    return name_hash(&s->subject, hash, err) &&
            store_cert_page(s->f->store, &filter, &page, one_cert, s, err);
 }
 

@@ -10,6 +10,7 @@
 #include "asn1_text.h"
 #include "frame.h"
 #include "name_type.h"
+#include "pkcs7/alg.h"
 #include "pkcs7/ext.h"
 
 #define NAME_MAX_SIZE (64u << 10) /* as large as the largest request around it */
@@ -174,6 +175,17 @@ void name_build(const struct name *n, struct der *w)
         rdn = der_mark(w);
     }
     der_wrap(w, DER_SEQUENCE, whole);
+}
+
+bool name_hash(const struct name *n, uint8_t out[32], struct err *err)
+{
+    struct der encoded;
+    der_init(&encoded, NAME_TEXT_MAX);
+    name_build(n, &encoded);
+    bool ok = encoded.failed ? err_set(err, ERR_CRYPTO, "the name cannot be encoded")
+                             : digest_compute(DIGEST_SHA256, der_content(&encoded), out, err);
+    der_clear(&encoded);
+    return ok;
 }
 
 /* ---- comparing ---- */

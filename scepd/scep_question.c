@@ -9,6 +9,7 @@
 #include "outside/telling.h"
 #include "outside/webhook.h"
 #include "pkcs7/alg.h"
+#include "pkcs7/name.h"
 
 /* Two messages with the same key ask for the same: the same webhook, endpoint, transaction,
  * challenge, names and key. */
@@ -35,7 +36,8 @@ static bool key_of(const struct scep_call *call, const struct scep_message *m,
 /* What every notice and question says. */
 struct telling {
     char id[40], subject[512], san[1024], key[16], issuer[512], serial[2 * STORE_SERIAL_MAX + 1];
-    struct buf bare; /* the request without its challenge */
+    uint8_t about[32]; /* hash of the subject as it stands in a certificate */
+    struct buf bare;   /* the request without its challenge */
     struct webhook_facts facts;
 };
 
@@ -59,7 +61,8 @@ static bool telling_init(struct telling *t, const struct scep_call *call,
                          const struct enroll_policy *policy, const struct enroll_decision *d,
                          const char *event, struct err *err)
 {
-    if (!webhook_event_id(t->id, err) || !csr_without_challenge(csr, &t->bare, err))
+    if (!webhook_event_id(t->id, err) || !csr_without_challenge(csr, &t->bare, err) ||
+        !name_hash(&csr->subject, t->about, err))
         return false;
     name_text(&csr->subject, t->subject, sizeof t->subject);
     san_text(&csr->ext.san, t->san, sizeof t->san);
@@ -91,16 +94,14 @@ static bool telling_init(struct telling *t, const struct scep_call *call,
 static bool notice_of(const struct telling *t, const struct config_webhook *w,
                       const struct csr *csr, struct store_notice *out, struct err *err)
 {
-    uint8_t subject[32];
     bool intune = w->kind == WEBHOOK_INTUNE, issued = t->facts.serial != NULL;
     struct webhook_facts f = t->facts;
     *out = (struct store_notice){.created_at = f.at, .next_at = f.at};
     snprintf(out->target, sizeof out->target, "%s", w->name);
     snprintf(out->event, sizeof out->event, "%s%s", intune ? "intune." : "", f.event);
-    if (!digest_compute(DIGEST_SHA256, csr->subject_der, subject, err))
-        return false;
-    /* those about one subject in their order; Intune may want never to hear of one */
-    hex_encode(view_of(subject, 16), out->about);
+    /* those about one subject in their order, its certificates' revocations among them (telling.c);
+     * Intune may want never to hear of one */
+    hex_encode(view_of(t->about, 16), out->about);
     if (intune)
         snprintf(out->about, sizeof out->about, "%s", t->id);
     out->held = intune && issued && w->wait_for_notification;
@@ -121,6 +122,7 @@ bool scep_tell_issued(const struct scep_call *call, const struct scep_message *m
     if (e->told_n == 0 || !csr)
         return true;
     bool ok = telling_init(&t, call, m, csr, policy, d, d->renewal ? "renewed" : "issued", err);
+    memcpy(t.about, issued->subject_hash, sizeof t.about);
     snprintf(t.subject, sizeof t.subject, "%.511s", issued->subject);
     snprintf(t.san, sizeof t.san, "%.1023s", issued->san);
     hex_encode(view_of(issued->serial, sizeof issued->serial), t.serial);

@@ -1,5 +1,6 @@
 /* OpenSSL's X509_NAME is the oracle for what is written and for what is read. */
 #include <openssl/err.h>
+#include <openssl/evp.h>
 #include <openssl/objects.h>
 
 #include "check_main.h"
@@ -245,6 +246,31 @@ START_TEST(written_as_openssl_does)
 }
 END_TEST
 
+/* However its strings are written, a name is the same one. */
+START_TEST(hashed)
+{
+    uint8_t hash[3][32], expected[32];
+    static const unsigned tags[] = {DER_UTF8_STRING, DER_PRINTABLE_STRING};
+    struct err err = {0};
+    struct name n;
+    for (size_t i = 0; i < 2; i++) {
+        struct buf der = one("2.5.4.3", tags[i], LIT("pump"));
+        ck_assert_msg(name_parse(buf_view(&der), REASON, &n, &err), "%s", err.text);
+        ck_assert_msg(name_hash(&n, hash[i], &err), "%s", err.text);
+        if (i == 0)
+            ck_assert_int_eq(EVP_Digest(der.p, der.n, expected, NULL, EVP_sha256(), NULL), 1);
+        name_clear(&n);
+        buf_clear(&der);
+    }
+    ck_assert(name_from_text("CN=pumps", &n, &err));
+    ck_assert(name_hash(&n, hash[2], &err));
+    ck_assert_mem_eq(hash[0], expected, 32);
+    ck_assert_mem_eq(hash[1], expected, 32);
+    ck_assert_mem_ne(hash[2], expected, 32);
+    name_clear(&n);
+}
+END_TEST
+
 START_TEST(several_values_in_one_rdn)
 {
     X509_NAME *x = X509_NAME_new();
@@ -413,6 +439,7 @@ int main(void)
     tcase_add_test(c, value_length);
     tcase_add_test(c, structure);
     tcase_add_test(c, written_as_openssl_does);
+    tcase_add_test(c, hashed);
     tcase_add_test(c, several_values_in_one_rdn);
     tcase_add_test(c, what_may_be_issued);
     tcase_add_test(c, text);

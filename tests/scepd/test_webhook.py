@@ -13,10 +13,12 @@ import tempfile
 import threading
 import time
 import unittest
+import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 from elsewhere import Elsewhere, make_ca, secret_file, signature_good, wait_for
 from harness import SCEPCTL, Authority, free_port, run
+from shapes import TYPE, Device
 
 SECRET = "a secret of many characters"
 OLD_SECRET = "the one before, also long"
@@ -322,6 +324,33 @@ class Notify(WebhookCase):
             self.assertNotIn("certificate", revoked)
             self.assertRegex(revoked["at"], r"^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
         self.assertTrue(all(signature_good(a, SECRET) for a in self.elsewhere.asked))
+
+    def make_key(self, name):
+        run("openssl", "genrsa", "-out", self.path(name), "2048")
+        return self.path(name)
+
+    def path(self, name):
+        return os.path.join(self.work, name)
+
+    def test_one_subject_however_it_is_written(self):
+        """A request with a PrintableString is about what its certificate, with a UTF8String, is about."""
+        self.elsewhere.answer = lambda asked: (503, "") if asked.path == "/mdm" else (204, "")
+        challenge = self.a.challenge("--endpoint", "/told")
+        for _ in range(2):  # the second one is refused: the challenge is used
+            device = Device(self, "old-way", challenge=challenge, subject=["CN = old-way", "O = Example"], strings="default")
+            with open(device.csr, "rb") as f:
+                self.assertIn(b"\x13\x07old-way", f.read())
+            url = self.a.url + "/told?operation=PKIOperation"
+            with urllib.request.urlopen(urllib.request.Request(url, device.message(), {"Content-Type": TYPE}), timeout=60) as r:
+                self.assertEqual(r.status, 200)
+        wait_for(lambda: self.told("/log", event="refused"), "the notice of the refusal")
+        self.a.ctl("cert", "revoke", self.issued("old-way")[0]["serial"], "--yes")
+        order = ["issued", "refused", "revoked"]
+        wait_for(lambda: [n["event"] for n in self.events("/log", "old-way")] == order, "the notices where they are taken")
+        wait_for(lambda: len(self.told("/mdm")) >= 2, "the first one again")
+        self.assertEqual({n["event"] for n in self.told("/mdm")}, {"issued"})
+        self.elsewhere.answer = lambda asked: (200, "")
+        wait_for(lambda: [n["event"] for n in self.events("/mdm", "old-way")] == order, "the notices in their order")
 
     def test_revocations_at_other_endpoints(self):
         """Whoever tells nobody of its certificates tells nobody of their revocations."""

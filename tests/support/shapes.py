@@ -63,7 +63,7 @@ class Device:
     """Keys, request and signer certificate of one device, made by the openssl command."""
 
     def __init__(self, case, name, challenge=None, subject=None, signer_subject=None, san=None, attributes=(), digest="sha256",
-                 signer_extensions=(), serial=None, days="2", v1=False, ec=False):
+                 signer_extensions=(), serial=None, days="2", v1=False, ec=False, strings="utf8only"):
         self.case, self.name = case, name
         self.key = self.signer_key = case.make_key(name + ".key")
         if ec:
@@ -74,7 +74,7 @@ class Device:
         self.conf = case.path(name + ".cnf")
         attributes = [*attributes, *([f"challengePassword = {challenge}"] if challenge else [])]
         with open(self.conf, "w") as f:
-            f.write("[req]\nprompt = no\nutf8 = yes\ndistinguished_name = dn\n")
+            f.write(f"[req]\nprompt = no\nutf8 = yes\nstring_mask = {strings}\ndistinguished_name = dn\n")
             f.write("attributes = attributes\n" if attributes else "")
             f.write("req_extensions = wishes\n" if san else "")
             f.write("[dn]\n" + "\n".join(subject or [f"CN = {name}"]))

@@ -46,6 +46,8 @@ bool name_add(struct name *n, const struct name_type *type, const char *value, e
 bool name_check(const struct name *n, enum reason reason, struct err *err);
 /* One attribute per RDN (multi kept together, sorted). */
 void name_build(const struct name *n, struct der *w);
+/* SHA-256 of what name_build writes: the same however its strings were encoded where it came from.  ERR_CRYPTO. */
+bool name_hash(const struct name *n, uint8_t out[32], struct err *err);
 /* "CN=ipad-0113,O=Example": in order of the encoding, RFC 4514 escapes, cut at cap. */
 void name_text(const struct name *n, char *out, size_t cap);
 /* For names that are only shown (issuers, subjects of foreign certificates): tolerant, never fails,
