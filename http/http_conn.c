@@ -27,8 +27,9 @@
 #define LOOK_PART 64
 /* With too much kept, requests up to this size are let be: all that devices usually send. */
 #define USUAL_REQUEST 16384
-/* TLS handshakes, each with a signature on the loop: so many at once and so many a second.  While
- * there are none left nobody new is accepted; how often that is looked at, and told. */
+/* Connections of TLS, each with a signature on the loop for its handshake: so many at once and so
+ * many a second, whenever they speak.  While there are none left nobody new is accepted; how often
+ * that is looked at, and told. */
 #define HANDSHAKES 100
 #define HANDSHAKES_LOOK_MS 50
 #define HANDSHAKES_TELL_MS 60000
@@ -320,13 +321,13 @@ static void tell_handshakes(struct http_conns *c, int64_t now)
               HANDSHAKES);
 }
 
-/* Those that are accepted already have theirs, so that there may be less than none left. */
-void http_conn_handshake(struct http_conns *c)
+/* For one that was accepted.  Not when it speaks: all that are here might do so at once. */
+static void take_handshake(struct http_conns *c)
 {
     struct timeval again = {0, HANDSHAKES_LOOK_MS * 1000};
     int64_t now = now_ms();
     gain_handshakes(c, now);
-    if (--c->handshakes > 0 || c->handshakes_wait)
+    if (--c->handshakes > 0)
         return;
     tell_handshakes(c, now);
     c->handshakes_wait = true;
@@ -411,7 +412,8 @@ bool http_conns_init(struct http_conns *c, struct event_base *base, const struct
     c->room = event_new(base, -1, EV_PERSIST, on_room, c);
     c->resume = event_new(base, -1, 0, on_resume, c);
     c->handshake = event_new(base, -1, EV_PERSIST, on_handshake, c);
-    if (!c->sweep || !c->reap || !c->room || !c->resume || !c->handshake || event_add(c->sweep, &period) != 0)
+    if (!c->sweep || !c->reap || !c->room || !c->resume || !c->handshake ||
+        event_add(c->sweep, &period) != 0)
         return err_memory(err);
     return true;
 }
@@ -529,9 +531,8 @@ static void on_output(struct evbuffer *buffer, const struct evbuffer_cb_info *in
 struct bufferevent *http_conn_new(struct event_base *base, void *conns)
 {
     struct http_conns *owner = conns;
-    struct bufferevent *bev = owner->tls
-                                  ? http_tls_bufferevent(base, owner->tls, owner)
-                                  : bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
+    struct bufferevent *bev = owner->tls ? http_tls_bufferevent(base, owner->tls)
+                                         : bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
     struct http_conn *c = calloc(1, sizeof *c);
     if (!bev || !c || !evbuffer_add_cb(bufferevent_get_input(bev), on_input, c) ||
         !evbuffer_add_cb(bufferevent_get_output(bev), on_output, c)) {
@@ -551,6 +552,8 @@ struct bufferevent *http_conn_new(struct event_base *base, void *conns)
     http_conn_phase(c, HTTP_IDLE);
     if (++owner->n >= owner->max)
         set_full(owner, true);
+    if (c->tls)
+        take_handshake(owner);
     return bev;
 }
 

@@ -61,7 +61,7 @@ struct http_conns {
     bool full, paused;               /* why the listener is off */
     bool draining;
     int64_t accept_told; /* monotonic ms: when a failing accept was logged */
-    int handshakes;       /* of TLS that may come at once */
+    int handshakes;       /* connections of TLS that may come at once */
     bool handshakes_wait; /* none: the listener is off */
     int64_t handshakes_since, handshakes_told; /* monotonic ms: until when they are counted; when it was logged that some wait */
     struct event *sweep, *reap, *room, *resume, *handshake;
@@ -84,13 +84,10 @@ void http_conns_drain(struct http_conns *c);
 struct bufferevent *http_conn_new(struct event_base *base, void *conns);
 struct http_conn *http_conn_find(struct http_conns *c, const struct bufferevent *bev);
 void http_conn_phase(struct http_conn *c, enum http_phase phase);
-/* The client's first words of TLS have come, which cost a signature. */
-void http_conn_handshake(struct http_conns *c);
 
 /* ---- http_tls.c ---- */
 
-/* `conns` is told of the handshake. */
-struct bufferevent *http_tls_bufferevent(struct event_base *base, struct ssl_ctx_st *ctx, struct http_conns *conns);
+struct bufferevent *http_tls_bufferevent(struct event_base *base, struct ssl_ctx_st *ctx);
 /* The client's certificate as DER, appended; nothing when it sent none. */
 bool http_tls_peer(struct bufferevent *bev, struct buf *der);
 

@@ -26,13 +26,6 @@ static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *o
                : SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
-/* Before anything is computed for it. */
-static int on_hello(SSL *ssl, int *alert, void *unused)
-{
-    http_conn_handshake(SSL_get_app_data(ssl));
-    return SSL_CLIENT_HELLO_SUCCESS;
-}
-
 static bool tls_failed(struct err *err, const char *what)
 {
     char reason[160] = "";
@@ -54,7 +47,6 @@ bool http_tls_new(const struct http_tls_files *f, SSL_CTX **out, struct err *err
     SSL_CTX_set_num_tickets(ctx, 0);
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_alpn_select_cb(ctx, choose_protocol, NULL);
-    SSL_CTX_set_client_hello_cb(ctx, on_hello, NULL);
     bool ok = SSL_CTX_set_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20") == 1 &&
               SSL_CTX_use_certificate(ctx, f->certificate) == 1;
     for (int i = 0; ok && i < sk_X509_num(f->chain); i++)
@@ -74,12 +66,10 @@ bool http_tls_new(const struct http_tls_files *f, SSL_CTX **out, struct err *err
     return true;
 }
 
-struct bufferevent *http_tls_bufferevent(struct event_base *base, SSL_CTX *ctx,
-                                         struct http_conns *conns)
+struct bufferevent *http_tls_bufferevent(struct event_base *base, SSL_CTX *ctx)
 {
     SSL *ssl = SSL_new(ctx);
-    if (!ssl || SSL_set_app_data(ssl, conns) != 1) {
-        SSL_free(ssl);
+    if (!ssl) {
         ERR_clear_error();
         return NULL;
     }

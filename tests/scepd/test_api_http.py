@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import re
+import selectors
 import shutil
 import signal
 import socket
@@ -130,8 +131,8 @@ class Tls(Api):
         self.assertGreater(self.a.json("crl", "show")[0]["number"], before)
         self.assertEqual(self.ask("POST", "/api/v1/authorities/none/crl/publish", token=self.token)[0], 404)
 
-    def test_who_waits_for_a_list_leaves_a_thread(self):
-        """While the signer does not answer, one call waits for it and the others are told to come again."""
+    def publish_while_the_signer_stands(self):
+        """What four calls are told, the last one after the signer went on."""
         signer = int(re.findall(r"event=daemon\.started .*\bsigner=(\d+)", self.a.log_text())[-1])
         told, seen = threading.Semaphore(0), []
 
@@ -145,11 +146,21 @@ class Tls(Api):
             [t.start() for t in threads]
             for _ in range(3):
                 self.assertTrue(told.acquire(timeout=60))
-            self.assertEqual([(status, answer["code"]) for status, answer in seen], [(503, "busy")] * 3)
         finally:
             os.kill(signer, signal.SIGCONT)
         [t.join() for t in threads]
-        self.assertEqual(seen[3][0], 200, seen[3][1])
+        return [(status, answer.get("code")) for status, answer in seen]
+
+    def test_who_waits_for_a_list_leaves_a_thread(self):
+        """While the signer does not answer, one call waits for it and the others are told to come again; so is that one when the
+        machine keeps it waiting for too long, and then it is tried again."""
+        for _ in range(5):
+            seen = self.publish_while_the_signer_stands()
+            self.assertEqual(seen[:3], [(503, "busy")] * 3)
+            if seen[3][0] == 200:
+                return
+            self.assertEqual(seen[3], (503, "busy"))
+        self.fail("nobody who waited got the list")
 
     def test_headers(self):
         self.ask("GET", "/api/v1/nothing")
@@ -287,28 +298,46 @@ class Limits(Api):
 
 
 class Flood(Api):
+    def hello(self):
+        """What a client says first, to be said by many without computing anything."""
+        out = ssl.MemoryBIO()
+        client = self.context().wrap_bio(ssl.MemoryBIO(), out, server_hostname="localhost")
+        with self.assertRaises(ssl.SSLWantReadError):
+            client.do_handshake()
+        return out.read()
+
+    def lines(self):
+        return self.a.log_text().count("event=http.handshakes")
+
     def test_handshakes(self):
-        """Each takes a signature on the loop that serves devices: 100 at once, and 100 a second.  None is refused."""
-        a_thread, threads, done, context = 50, 10, [], self.context()
-
-        def flood():
-            for _ in range(a_thread):
-                with socket.create_connection(("127.0.0.1", self.port), 60) as s, context.wrap_socket(s, server_hostname="localhost"):
-                    done.append(time.monotonic())
-
+        """Each takes a signature on the loop that serves devices: 100 at once, and 100 a second, whenever they speak.  None is
+        refused."""
+        n, answered, hello, waiting = 250, [], self.hello(), selectors.DefaultSelector()
+        self.addCleanup(waiting.close)
         began = time.monotonic()
-        flooders = [threading.Thread(target=flood) for _ in range(threads)]
-        [t.start() for t in flooders]
+        for _ in range(n):
+            s = socket.create_connection(("127.0.0.1", self.port), 60)
+            self.addCleanup(s.close)
+            waiting.register(s, selectors.EVENT_READ)
+        while self.lines() == 0:
+            self.assertLess(time.monotonic() - began, 60, "those that say nothing count as well")
+            time.sleep(0.05)
+        for key in list(waiting.get_map().values()):
+            key.fileobj.sendall(hello)
         base = os.path.join(self.dir, "honest")
         challenge = self.a.ctl("challenge", "new", "-q").stdout
         run(SCEPCTL, "client", "enrol", self.a.url + "/scep", "--subject", "CN=honest", "--key", base + ".key", "--out", base + ".pem",
             "--challenge-file", "-", input=challenge)
-        [t.join() for t in flooders]
-        self.assertEqual(len(done), a_thread * threads)
-        for n, at in enumerate(sorted(done)):
-            # those that were accepted while there were some left, one of each thread, are let be
-            self.assertLessEqual(n + 1, 100 + threads + 100 * (at - began + 0.1))
-        self.assertEqual(self.a.log_text().count("event=http.handshakes"), 1)
+        while len(answered) < n:
+            ready = waiting.select(60)
+            self.assertTrue(ready, f"{len(answered)} of {n} were answered")
+            for key, _ in ready:
+                self.assertEqual(key.fileobj.recv(1), b"\x16")  # RFC 8446 section 5.1: a handshake, no alert
+                answered.append(time.monotonic() - began)
+                waiting.unregister(key.fileobj)
+        self.assertLessEqual(self.lines(), 1 + answered[-1] // 60)
+        for i, at in enumerate(answered):
+            self.assertLessEqual(i + 1, 100 + 100 * (at + 0.1))
         self.assertEqual(self.ask("GET", "/api/v1/session", token=self.token)[0], 200)
 
 
