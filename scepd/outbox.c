@@ -460,16 +460,28 @@ static void send_if_due(struct outbox *o, void **seen, const struct store_notice
         send(o, n);
 }
 
-/* All that wait are looked at: those that are never taken keep nothing back that is about
- * something else. */
-static void send_due_of(struct outbox *o, const char *target, int64_t now)
+static size_t on_their_way(struct outbox *o, const char *target)
+{
+    const struct flight *f;
+    size_t n = 0;
+    pthread_mutex_lock(&o->lock);
+    TAILQ_FOREACH(f, &o->flying, entry)
+    n += strcmp(f->notice.target, target) == 0;
+    pthread_mutex_unlock(&o->lock);
+    return n;
+}
+
+/* All that wait are looked at while there is a place for one of them: those that are never taken
+ * keep nothing back that is about something else. */
+static void send_due_of(struct outbox *o, const char *target, size_t places, int64_t now)
 {
     struct store_notice list[LOOK];
     struct err err = {0};
     void *seen = NULL;
     uint64_t after = 0;
     size_t n = LOOK;
-    while (n == LOOK && store_notices(o->store, target, after, list, LOOK, &n, &err)) {
+    while (n == LOOK && on_their_way(o, target) < places &&
+           store_notices(o->store, target, after, list, LOOK, &n, &err)) {
         for (size_t i = 0; i < n; i++)
             send_if_due(o, &seen, &list[i], now);
         after = n ? list[n - 1].id : 0;
@@ -483,11 +495,12 @@ static void send_due(struct outbox *o, int64_t now)
 {
     char target[64] = "";
     struct err ignored = {0};
-    uint64_t n = 0;
-    if (!store_notice_count(o->store, &n, &ignored) || n == 0)
+    uint64_t n = 0, held = 0;
+    if (!store_notice_count(o->store, &n, &ignored) || n == 0 ||
+        !store_notice_held(o->store, &held, &ignored))
         return;
     while (store_notice_target(o->store, target, target, &ignored) && *target)
-        send_due_of(o, target, now);
+        send_due_of(o, target, held ? FLYING : FLYING_OTHERS, now);
 }
 
 /* ---- the thread ---- */

@@ -215,14 +215,24 @@ bool store_notice_holds(struct store *s, uint64_t cert_id, bool *held, struct er
     return ok;
 }
 
-bool store_notice_count(struct store *s, uint64_t *out, struct err *err)
+static bool count(struct store *s, enum table table, uint64_t *out, struct err *err)
 {
     struct txn t;
     if (!txn_read(s, &t, err))
         return false;
-    bool ok = txn_count(&t, TABLE_NOTICE, out, err);
+    bool ok = txn_count(&t, table, out, err);
     txn_read_end(&t);
     return ok;
+}
+
+bool store_notice_count(struct store *s, uint64_t *out, struct err *err)
+{
+    return count(s, TABLE_NOTICE, out, err);
+}
+
+bool store_notice_held(struct store *s, uint64_t *out, struct err *err)
+{
+    return count(s, TABLE_NOTICE_HELD, out, err);
 }
 
 /* ---- verification ---- */

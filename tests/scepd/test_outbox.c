@@ -167,6 +167,18 @@ int mdb_txn_begin(MDB_env *env, MDB_txn *parent, unsigned flags, MDB_txn **out)
     return real(env, parent, flags, out);
 }
 
+/* ---- how much is read ---- */
+
+static atomic_uint read_of;
+
+int mdb_cursor_get(MDB_cursor *cursor, MDB_val *key, MDB_val *data, MDB_cursor_op op)
+{
+    int (*real)(MDB_cursor *, MDB_val *, MDB_val *, MDB_cursor_op);
+    *(void **)&real = dlsym(RTLD_NEXT, "mdb_cursor_get");
+    atomic_fetch_add(&read_of, 1);
+    return real(cursor, key, data, op);
+}
+
 /* Nobody is there to send them: they are kept, and what was noted before the end is stored with it.
  */
 START_TEST(kept)
@@ -223,6 +235,33 @@ START_TEST(behind_many)
     wait_good(2);
     wait_until(200);
     stop_server(o);
+}
+END_TEST
+
+/* Many that are taken, as when a policy is removed: each round reads those that it may send, not
+ * all that wait. */
+START_TEST(many)
+{
+    enum { N = 4000 };
+    struct store_write *w = NULL;
+    struct outbox *o = NULL;
+    start_server();
+    ck_assert(store_write_begin(store, &w, &err));
+    for (unsigned i = 0; i < N; i++) {
+        char about[16];
+        snprintf(about, sizeof about, "%u", i);
+        struct store_notice n = good_one(about, 0);
+        ck_assert(store_notice_put(w, &n, &err));
+        store_notice_clear(&n);
+    }
+    ck_assert(store_write_commit(w, &err));
+    atomic_store(&read_of, 0);
+    ck_assert(outbox_new(store, outside, NULL, &o, &err));
+    wait_until(0);
+    stop_server(o);
+    ck_assert_int_eq(atomic_load(&good), N);
+    /* a round for each of them, and a page with its own */
+    ck_assert_uint_lt(atomic_load(&read_of), N * 80);
 }
 END_TEST
 
@@ -321,6 +360,7 @@ int main(void)
     tcase_add_test(c, kept);
     tcase_add_test(c, no_room);
     tcase_add_test(c, behind_many);
+    tcase_add_test(c, many);
     tcase_add_test(c, behind_the_same);
     tcase_add_test(c, unwanted);
     tcase_add_test(c, full_store);

@@ -101,6 +101,9 @@ START_TEST(holding)
     put(one("intune", "x", 7, true));
     put(one("mdm", "x", 7, false));
     ck_assert(holds(7) && !holds(8));
+    uint64_t held;
+    ck_assert(store_notice_held(st, &held, &err));
+    ck_assert_uint_eq(held, 1);
     expect_sound();
     ck_assert_uint_eq(list("intune", got), 1);
     struct store_write *w = begin();
@@ -130,6 +133,8 @@ START_TEST(holding)
     uint64_t left;
     ck_assert(store_notice_count(st, &left, &err));
     ck_assert_uint_eq(left, 1);
+    ck_assert(store_notice_held(st, &left, &err));
+    ck_assert_uint_eq(left, 0);
     expect_sound();
 }
 END_TEST

@@ -35,3 +35,5 @@ bool store_notice_target(struct store *s, const char *after, char out[64], struc
 /* Is the certificate not to be handed out yet? */
 bool store_notice_holds(struct store *s, uint64_t cert_id, bool *held, struct err *err);
 bool store_notice_count(struct store *s, uint64_t *out, struct err *err);
+/* Of certificates that are not handed out yet, whomever their notices are for. */
+bool store_notice_held(struct store *s, uint64_t *out, struct err *err);
