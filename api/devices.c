@@ -77,6 +77,15 @@ static const struct api_member whole_members[] = {
     API_SHAPE("WholeDevice"),
 };
 
+static const struct api_member edited_members[] = {
+    SHOWN_MEMBERS,
+    THING("groups", API_REQUIRED | API_ARRAY, tie_members,
+          "Its own, and those of its user; 500 at most."),
+    THING("effects", API_REQUIRED, api_effects_members,
+          "What it lost: policies of its old user's groups, and challenges bound to old names."),
+    {0},
+};
+
 static const struct api_member retired_members[] = {
     DEVICE_MEMBERS,
     THING("effects", API_REQUIRED, api_effects_members, "What went with it."),
@@ -240,14 +249,16 @@ static bool edit(struct api_call *c, struct err *err)
 {
     struct fleet f = api_fleet(c);
     struct store_device d;
+    struct fleet_effects e = {.dry_run = false};
     bool ok;
     if (!find_to_change(c, &d, &ok, err))
         return ok;
     uint64_t version = d.version;
     take_device(c, &d);
-    if (!fleet_device_edit(&f, version, &d, NULL, err))
+    if (!fleet_device_edit(&f, version, &d, &e, err))
         return api_fleet_done(c, false, err);
-    api_reply_item(c, whole_json(c, &d), d.version, NULL);
+    json_t *o = whole_json(c, &d);
+    api_reply_item(c, api_made(o, o && api_set_effects(o, &e)), d.version, NULL);
     return true;
 }
 
@@ -426,7 +437,7 @@ const struct api_route api_routes_devices[] = {
     {HTTP_PATCH, "/devices/{device}", ROLE_ADMINISTRATOR, "device_edit",
      "Changes what is given.  When names change, open challenges bound to the old ones are void; "
      "with another user, what it got by policies of that user's groups alone goes.",
-     NULL, edit_body, whole_members, API_CONDITIONAL, NULL, edit},
+     NULL, edit_body, edited_members, API_CONDITIONAL, NULL, edit},
     {HTTP_POST, "/devices/{device}/isolate", ROLE_ADMINISTRATOR, "device_isolate",
      "It may renew and enrols nothing new, until it is released.", NULL, api_note_body,
      whole_members, TURNS, NULL, isolate},

@@ -6,7 +6,8 @@
 
 #include "fleet_internal.h"
 
-#define CANDIDATES 100 /* devices of one user, or whose serial numbers begin alike */
+#define CANDIDATES 100   /* devices of one user, or whose serial numbers begin alike */
+#define WALKED_MOST 2000 /* devices of all policies by which no index leads: some milliseconds */
 
 struct search {
     const struct fleet *f;
@@ -14,6 +15,7 @@ struct search {
     bool common_name; /* it is all that is said: the other attributes may be any */
     char text[NAME_TEXT_MAX];
     const struct store_policy *policy; /* that is looked at */
+    size_t walked;                     /* devices of policies by which no index leads */
     struct fleet_owner *out;
     bool found;
     struct err err;
@@ -102,6 +104,36 @@ static bool wildcard_value(const char *pattern, const char *value, enum fleet_wi
     return false;
 }
 
+/* Could a value be made by the pattern, by what stands before its first and behind its last
+ * wildcard? */
+static bool value_fits(const char *pattern, const char *value)
+{
+    const char *first = strchr(pattern, '%'), *last = strrchr(pattern, '%');
+    if (strstr(pattern, "%%"))
+        return true; /* a percent sign of its own: not taken apart here */
+    if (!first)
+        return strcasecmp(pattern, value) == 0;
+    size_t before = (size_t)(first - pattern), behind = strlen(last + 1), n = strlen(value);
+    return n >= before + behind && strncasecmp(pattern, value, before) == 0 &&
+           strcasecmp(last + 1, value + n - behind) == 0;
+}
+
+/* Attributes stand in the order of the policy. */
+static bool name_fits(const struct search *s, const struct name *pattern)
+{
+    if (s->common_name) {
+        const char *cn = value_of(pattern, "CN"), *wanted = value_of(&s->subject, "CN");
+        return cn && wanted && value_fits(cn, wanted);
+    }
+    if (pattern->n != s->subject.n)
+        return false;
+    for (size_t i = 0; i < pattern->n; i++)
+        if (pattern->attr[i].type != s->subject.attr[i].type ||
+            !value_fits(pattern->attr[i].value, s->subject.attr[i].value))
+            return false;
+    return true;
+}
+
 /* By the index that there is for the value; false: there is none. */
 static bool by_value(struct search *s, enum fleet_wildcard which, const char *value)
 {
@@ -125,12 +157,26 @@ static bool by_value(struct search *s, enum fleet_wildcard which, const char *va
     return true;
 }
 
+static void walk_device(void *ctx, const struct store_device *d)
+{
+    struct search *s = ctx;
+    s->walked++;
+    one_device(s, d);
+}
+
+static void walk(struct search *s)
+{
+    const struct store_device_filter having = {.state = -1, .policy = s->policy->id};
+    const size_t left = WALKED_MOST - s->walked;
+    struct store_page page = {.limit = left < STORE_PAGE_MAX ? left : STORE_PAGE_MAX};
+    struct err why = {0};
+    if (left && !store_device_page(s->f->store, &having, &page, walk_device, s, &why))
+        s->err = why;
+}
+
 /* Any attribute whose value leads to devices is enough: the whole name is compared then. */
 static void by_pattern(struct search *s, const struct name *pattern)
 {
-    const struct store_device_filter having = {.state = -1, .policy = s->policy->id};
-    struct store_page page = {.limit = STORE_PAGE_MAX};
-    struct err why = {0};
     bool led = false;
     for (size_t i = 0; i < pattern->n && !led; i++) {
         char value[256];
@@ -140,8 +186,8 @@ static void by_pattern(struct search *s, const struct name *pattern)
         if (theirs && wildcard_value(pattern->attr[i].value, theirs, &which, value, sizeof value))
             led = by_value(s, which, value);
     }
-    if (!led && !store_device_page(s->f->store, &having, &page, one_device, s, &why))
-        s->err = why;
+    if (!led)
+        walk(s);
 }
 
 static void one_policy(void *ctx, const struct store_policy *p)
@@ -152,7 +198,7 @@ static void one_policy(void *ctx, const struct store_policy *p)
     if (s->found || s->err.kind != ERR_NONE || !name_from_text(p->subject, &pattern, &ignored))
         return;
     s->policy = p;
-    if (s->common_name || pattern.n == s->subject.n)
+    if (name_fits(s, &pattern))
         by_pattern(s, &pattern);
     name_clear(&pattern);
 }

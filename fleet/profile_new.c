@@ -254,6 +254,15 @@ static bool put_challenge(struct making *m, struct fleet_profile *p, struct err 
     return true;
 }
 
+/* A group is in the names too, and may be called otherwise by now, or be another one. */
+static bool same_names(const struct making *m, const struct fleet_names *names)
+{
+    char subject[FLEET_NAMES_MAX], san[FLEET_NAMES_MAX];
+    name_text(&m->subject, subject, sizeof subject);
+    san_text(&m->san, san, sizeof san);
+    return strcmp(subject, names->subject) == 0 && strcmp(san, names->san) == 0;
+}
+
 /* Of the secret that is in the file. */
 static bool own_challenge(struct making *m, struct store_write *w, struct fleet_profile *p,
                           struct err *err)
@@ -263,11 +272,13 @@ static bool own_challenge(struct making *m, struct store_write *w, struct fleet_
     struct fleet_challenge c = {.secret = ""};
     if (!fleet_challenge_add(m->f, w, &wish, &c, err))
         return false;
-    bool same = c.device.version == p->device.version && c.policy.version == p->policy.version;
+    bool same = c.device.version == p->device.version && c.policy.version == p->policy.version &&
+                same_names(m, &c.names);
     memcpy(p->challenge, c.record.id, sizeof p->challenge);
     p->expires_at = c.record.expires_at;
     fleet_challenge_wipe(&c);
-    return same || err_set(err, ERR_CONFLICT, "device %.64s or policy %.64s was changed meanwhile",
+    return same || err_set(err, ERR_CONFLICT,
+                           "device %.64s, policy %.64s or its group was changed meanwhile",
                            p->device.name, p->policy.name);
 }
 

@@ -281,6 +281,20 @@ class Contract(unittest.TestCase):
         self.assertEqual(retired["warnings"], [])
         self.assertEqual(api.get(f"/certificates/{certificates[0]['serial']}")["revocation_reason"], "cessation")
 
+    def test_what_another_user_takes_away_is_told(self):
+        api = self.api
+        g = api("POST", "/groups", {"name": "Annas", "users": True})
+        api("PUT", f"/groups/{g['id']}/members/anna.b", etag=g["etag"])
+        p = api("POST", "/policies", {"name": "annas", "endpoint": "/scep", "subject": "CN=%devicename%-a"})
+        self.assertEqual(api("PUT", f"/policies/annas/assignments/{g['id']}", {}, etag=p["etag"]).status, 200)
+        d = api("POST", "/devices", {"name": "mac-7", "user": "anna.b"})
+        self.assertEqual(api("POST", "/devices/mac-7/challenges", {"policy": "annas"}).status, 201)
+        same = api("PATCH", "/devices/mac-7", {"platform": "apple"}, etag=d["etag"])
+        self.assertEqual(same["effects"], {"devices": 0, "certificates": 0, "requests": 0, "challenges": 0})
+        other = api("PATCH", "/devices/mac-7", {"user": "carl"}, etag=same["etag"])
+        self.assertEqual((other.status, other["user"], other["groups"]), (200, "carl", []))
+        self.assertEqual(other["effects"], {"devices": 1, "certificates": 0, "requests": 0, "challenges": 1})
+
     def test_profiles(self):
         """The file of a profile is the answer; who has it enrols once."""
         for kind in ("apple", "windows", "android", "chromeos", "cisco", "strongswan", "certmonger"):

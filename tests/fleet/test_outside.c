@@ -83,6 +83,56 @@ START_TEST(a_subject_leads_to_its_device)
 }
 END_TEST
 
+/* A policy by whose constant parts the subject cannot be is passed over, and costs nothing of the
+ * 2000 devices that are looked at; where they fit, the next policies are out of sight. */
+START_TEST(policies_that_cannot_be_are_passed_over)
+{
+    struct store_policy p = {.id = ""};
+    struct store_device d = device_of("first", "", "", "u-first"), more = d;
+    struct store_group g = group_new("all", false);
+    bool changed;
+    join("all", "first");
+    struct store_write *w = begin();
+    for (unsigned i = 1; i < STORE_PAGE_MAX; i++) {
+        snprintf(more.id, sizeof more.id, "dev_z%05u", i);
+        snprintf(more.name, sizeof more.name, "later-%u", i);
+        snprintf(more.udid, sizeof more.udid, "u-%u", i);
+        ok(store_device_put(w, &more, &err));
+        ok(store_group_add(w, g.id, more.id, "anna", NOW, &err));
+    }
+    commit(w);
+    for (unsigned i = 0; i < 7; i++) {
+        char name[16], subject[64];
+        snprintf(name, sizeof name, "p-%u", i);
+        snprintf(subject, sizeof subject, "CN=a%%udid%%.r%u,O=Example", i);
+        p = policy_of(name, subject);
+        ok(fleet_policy_assign(&fleet, p.id, 0, g.id, true, NULL, &changed, &err));
+    }
+    expect_owner("CN=au-first.r6,O=Example", &d, &p);
+    expect_owner("au-first.r6", &d, &p);
+    expect_owner("CN=Au-First.R6,O=example", &d, &p);
+    expect_nobody("CN=bu-first.r6,O=Example");
+    expect_nobody("CN=au-first.r6,OU=Example");
+    expect_nobody("CN=a.r6,O=Example");
+    for (unsigned i = 0; i < 5; i++) {
+        char name[16], subject[64];
+        snprintf(name, sizeof name, "q-%u", i);
+        snprintf(subject, sizeof subject, "CN=c%%udid%%-%u-%%udid%%", i);
+        p = policy_of(name, subject);
+        ok(fleet_policy_assign(&fleet, p.id, 0, g.id, true, NULL, &changed, &err));
+    }
+    unsigned found = 0;
+    for (unsigned i = 0; i < 5; i++) {
+        struct fleet_owner o;
+        char subject[64];
+        snprintf(subject, sizeof subject, "CN=cu-first-%u-u-first", i);
+        found += fleet_subject_owner(&fleet, subject, &o, &err);
+        err_clear(&err);
+    }
+    ck_assert_uint_eq(found, 4); /* each of the five fits all: the last one is not looked at */
+}
+END_TEST
+
 /* The policy was taken away, or the device goes by another name now. */
 START_TEST(a_certificate_leads_to_its_device)
 {
@@ -294,6 +344,7 @@ int main(void)
     TCase *c = tcase_create("outside");
     tcase_add_checked_fixture(c, world_setup, world_teardown);
     tcase_add_test(c, a_subject_leads_to_its_device);
+    tcase_add_test(c, policies_that_cannot_be_are_passed_over);
     tcase_add_test(c, a_certificate_leads_to_its_device);
     tcase_add_test(c, who_makes_a_challenge_is_warned);
     tcase_add_test(c, an_attempt_gets_its_device);

@@ -1,4 +1,6 @@
 /* A profile in one step: for a file that cannot be made nothing is stored and no upstream is asked. */
+#include <pthread.h>
+
 #include "fleet_world.h"
 
 #include "fleet/profile_new.h"
@@ -152,6 +154,62 @@ START_TEST(the_challenge_is_the_one_in_the_file)
 }
 END_TEST
 
+/* ---- what happens meanwhile ---- */
+
+#define RENAMES 60
+
+static void *rename_group(void *ctx)
+{
+    struct store_group g = *(struct store_group *)ctx;
+    struct err why = {0};
+    for (unsigned i = 0; i < RENAMES; i++) {
+        snprintf(g.name, sizeof g.name, "group-%02u", i);
+        if (!fleet_group_edit(&fleet, 0, &g, &why))
+            return ctx;
+    }
+    return NULL;
+}
+
+static void expect_one_name(struct fleet_profile *p)
+{
+    struct store_challenge c;
+    ok(store_challenge_by_id(st, p->challenge, &c, &err));
+    const char *ou = strstr(c.subject, "OU=");
+    ck_assert_ptr_nonnull(ou);
+    ck_assert_msg(has(p, ou), "the challenge is bound to %s", ou);
+    fleet_profile_clear(p);
+}
+
+/* The name of the group is in the file and in the binding of its challenge: both are of one moment, or there is none. */
+START_TEST(file_and_challenge_have_one_name)
+{
+    struct store_policy wish = policy_wish("corp");
+    struct store_group g = group_new("group-xx", false);
+    struct store_device d = device_new("good");
+    struct fleet_profile p;
+    pthread_t thread;
+    void *failed;
+    strcpy(wish.subject, "CN=%devicename%,OU=%group%");
+    world_config.template[0].subject[world_config.template[0].subject_n++] = strdup("OU=*");
+    ok(fleet_policy_new(&fleet, &wish, NULL, &err));
+    join(g.id, d.id);
+    assign(wish.id, g.id);
+    ck_assert_int_eq(pthread_create(&thread, NULL, rename_group, &g), 0);
+    for (unsigned i = 0; i < RENAMES; i++) {
+        err_clear(&err);
+        if (!make(PROFILE_STRONGSWAN, d.id, NULL, &p)) {
+            ck_assert_msg(err.kind == ERR_CONFLICT && strstr(err.text, "meanwhile"), "%s", err.text);
+            continue;
+        }
+        expect_one_name(&p);
+    }
+    ck_assert_int_eq(pthread_join(thread, &failed), 0);
+    ck_assert_ptr_null(failed);
+    ok(make(PROFILE_STRONGSWAN, d.id, NULL, &p));
+    expect_one_name(&p);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("fleet/profile_new");
@@ -161,6 +219,7 @@ int main(void)
     tcase_add_test(c, no_upstream_is_asked_in_vain);
     tcase_add_test(c, made_before_the_write);
     tcase_add_test(c, the_challenge_is_the_one_in_the_file);
+    tcase_add_test(c, file_and_challenge_have_one_name);
     suite_add_tcase(s, c);
     return check_main(s);
 }

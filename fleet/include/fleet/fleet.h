@@ -172,7 +172,8 @@ struct fleet_owner {
 };
 /* Whose subject is it?  That of a device that is not retired: by a policy that it has, or since it had a certificate with it.
  * Text as of a challenge: "CN=a,O=b", or a common name alone.  ERR_NOT_FOUND: nobody's, as far as can be seen: patterns with "*" are
- * nobody's, and where a policy builds subjects of neither name, serial number nor user, 500 of its devices are looked at. */
+ * nobody's, and where policies whose constant parts fit build subjects of neither name, serial number nor user, 500 devices of each are
+ * looked at, and 2000 in all. */
 bool fleet_subject_owner(const struct fleet *f, const char *subject, struct fleet_owner *out, struct err *err);
 /* For who is about to make a challenge for a subject alone: warns when that is a device's. */
 void fleet_subject_warn(const struct fleet *f, const char *subject, struct fleet_warnings *w);
