@@ -1,6 +1,6 @@
 // @ts-check
 // Which device is to have which certificate: devices, groups, policies, and the profiles made from them.
-import { html, useState, useEffect } from "./vendor.js";
+import { html, useState, useEffect, useRef } from "./vendor.js";
 import { CHANGED, call, useLive, useAction, href, go, enc, span } from "./api.js";
 import { Page, Facts, Section, List, Live, Table, Time, Chip, Link, Mono, Icon, Empty, Confirm, FormDialog, Dialog, Text, Choice, Tick, Trouble, FilterChips,
   FilterText, faultOf, saveFile, fileName, announce } from "./ui.js";
@@ -50,6 +50,7 @@ function Many({ bulk, rows, query, clear, onJob, onClose }) {
   const ask = (more) => call("POST", "/bulk", { action: bulk, ...which, ...more }).then((r) => r.data);
   const look = useAction(async () => setAbout(await ask({ dry_run: true })));
   useEffect(() => { if (!rows) look.run(); }, []);
+  const ended = useRef(false);
   const n = String(about.matched || "…"), verb = VERBS[bulk] + " " + n, shown = about.sample.slice(0, 8);
   const action = async () => {
     let { job } = await ask({ expect: about.matched }).catch((e) => {
@@ -60,12 +61,13 @@ function Many({ bulk, rows, query, clear, onJob, onClose }) {
     clear();
     for (let i = 0; i < 20 && job.state === "running"; i++) { // a small one is waited for
       await new Promise((go) => setTimeout(go, 150));
-      job = (await call("GET", "/jobs/" + job.id)).data;
+      job = await call("GET", "/jobs/" + job.id).then((r) => r.data, () => job); // it runs, whether it can be seen or not
     }
     window.dispatchEvent(new Event(CHANGED));
+    ended.current = job.state === "done";
     return true;
   };
-  return html`<${Confirm} title=${verb + " devices"} verb=${verb} ready=${about.matched > 0} expect=${rows && bulk === "isolate" ? undefined : n} action=${action} onClose=${onClose}>
+  return html`<${Confirm} title=${verb + " devices"} verb=${verb} ready=${about.matched > 0} expect=${rows && bulk === "isolate" ? undefined : n} action=${action} done=${() => verb + (ended.current ? ": done" : ": started")} onClose=${onClose}>
     <${Trouble} error=${look.error} /><p>${shown.join(", ")}${about.matched > shown.length && ` and ${about.matched - shown.length} more`}.</p>
     <p>${bulk === "retire" ? "Their certificates are revoked, their requests cancelled, their challenges void. This cannot be undone." : "They may renew what they have and enrol nothing new, until they are released."}</p><//>`;
 }

@@ -273,7 +273,7 @@ export function Dialog({ title, onClose, children }) {
 }
 
 /** Asks before something is lost: object, effect and time stand in it, Cancel has the focus, the verb is on the button; many need their number typed.
- * @param {{title: string, verb: string, action: () => Promise<any>, onClose: () => void, expect?: string, expectWhat?: string, done?: string, children?: any, ready?: boolean}} p */
+ * @param {{title: string, verb: string, action: () => Promise<any>, onClose: () => void, expect?: string, expectWhat?: string, done?: string | (() => string), children?: any, ready?: boolean}} p */
 export function Confirm({ title, verb, action, onClose, expect, expectWhat = "number", done, children, ready = true }) {
   const [typed, setTyped] = useState("");
   const { busy, error, run } = useAction(action);
@@ -282,7 +282,7 @@ export function Confirm({ title, verb, action, onClose, expect, expectWhat = "nu
   const submit = async (e) => {
     e.preventDefault();
     if (await run()) {
-      announce(done || verb + ": done");
+      announce(typeof done === "function" ? done() : done || verb + ": done");
       if (cancel.current) onClose(); // it may be closed, and another one open
     }
   };
