@@ -15,6 +15,12 @@ const struct config_webhook *config_webhook_by_name(const struct config *c, cons
     return NULL;
 }
 
+bool config_same_tenant(const struct config_webhook *a, const struct config_webhook *b)
+{
+    return a->kind == WEBHOOK_INTUNE && b->kind == WEBHOOK_INTUNE &&
+           strcasecmp(a->tenant, b->tenant) == 0 && strcmp(a->login_url, b->login_url) == 0;
+}
+
 bool config_revocations(const struct config *c)
 {
     for (size_t i = 0; i < c->webhook_n; i++)
@@ -142,6 +148,20 @@ static void check_intune(struct loader *l, const struct config_webhook *w,
     check_url(l, at, "webhook", w->name, "graph_url", w->graph_url, w->insecure);
 }
 
+/* A tenant has one queue. */
+static void check_queue(struct loader *l, size_t i)
+{
+    const struct config_webhook *w = &l->c->webhook[i];
+    for (size_t k = 0; k < i; k++) {
+        const struct config_webhook *before = &l->c->webhook[k];
+        if (w->revocations && before->revocations && config_same_tenant(w, before))
+            config_mistake(l, config_at(l->webhook[i], "revocations"),
+                           "webhook \"%s\": webhook \"%s\" has revocations already, which are "
+                           "those of the whole tenant",
+                           w->name, before->name);
+    }
+}
+
 static void check_webhook(struct loader *l, size_t i)
 {
     const struct config_webhook *w = &l->c->webhook[i];
@@ -151,6 +171,7 @@ static void check_webhook(struct loader *l, size_t i)
             config_mistake(l, config_at(at, "name"), "webhook \"%s\" stands twice", w->name);
     if (w->kind == WEBHOOK_INTUNE) {
         check_intune(l, w, at);
+        check_queue(l, i);
         return;
     }
     static const char *const of_intune[] = {

@@ -445,15 +445,20 @@ static void check_webhooks(struct health *h, const struct health_live *l)
 
 static void check_revocations(struct health *h, const struct health_live *l)
 {
-    bool failing = l->revocations_failed >= WEBHOOK_WARN_TIMES;
-    struct health_check *c =
-        failing
-            ? health_add(
-                  h, "revocations", HEALTH_WARN,
-                  "the log has the details: event intune.queue_failed",
-                  "what Intune wants revoked could not be asked or reported %u times in a row",
-                  l->revocations_failed)
-            : health_add(h, "revocations", HEALTH_PASS, "", "what Intune wants revoked is revoked");
+    struct health_check *c;
+    if (l->revocations_failed >= WEBHOOK_WARN_TIMES)
+        c = health_add(h, "revocations", HEALTH_WARN,
+                       "the log has the details: event intune.queue_failed",
+                       "what Intune wants revoked could not be asked or reported %u times in a row",
+                       l->revocations_failed);
+    else if (l->revocations_elsewhere)
+        c = health_add(h, "revocations", HEALTH_WARN,
+                       "the log names them: event intune.not_revoked; then scepctl cert revoke",
+                       "%u of the certificates that Intune wants revoked stand: where they were "
+                       "issued it is not asked",
+                       l->revocations_elsewhere);
+    else
+        c = health_add(h, "revocations", HEALTH_PASS, "", "what Intune wants revoked is revoked");
     measure(c, l->revocations_failed, "failures", WEBHOOK_WARN_TIMES);
 }
 

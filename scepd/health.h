@@ -41,6 +41,7 @@ struct health_live {
     unsigned webhook_failed; /* times in a row */
     bool revocations;        /* Intune's queue of them is looked into */
     unsigned revocations_failed; /* times in a row */
+    unsigned revocations_elsewhere; /* certificates that it wants revoked, and that stand: it is not asked where they are from */
     int64_t tls_from, tls_until; /* of the API's certificate; 0: it has none */
 };
 

@@ -12,14 +12,21 @@
 #define AGAIN_MIN 30 /* seconds after a failure; doubled with each one more, up to the interval */
 #define AGAIN_DOUBLED 10
 #define AGAIN_MAX 86400
+#define IDLE_MAX \
+    10 /* full answers in a row with nothing new, before it is left until the next time */
+#define ELSEWHERE_MAX 64
 
 /* One webhook.  The thread's. */
 struct place {
     char name[64];
-    int64_t next_at; /* monotonic seconds */
+    int64_t interval; /* by which next_at was found; 0: it was not */
+    int64_t next_at;  /* monotonic seconds */
     unsigned failures;
-    size_t most;          /* to be asked for; fewer when an answer was too long */
-    bool more;            /* it had as many as were asked for */
+    size_t most;                       /* to be asked for; fewer when an answer was too long */
+    bool more;                         /* it had as many as were asked for */
+    unsigned idle;                     /* answers in a row with nothing new */
+    uint64_t elsewhere[ELSEWHERE_MAX]; /* ids of what stands though Intune wants it revoked */
+    size_t elsewhere_n;
     struct buf report;    /* what is durable and not yet reported; empty: nothing */
     int64_t report_until; /* monotonic seconds: Intune gives it out again then */
 };
@@ -55,55 +62,86 @@ static int64_t monotonic(void)
 
 /* ---- whose it is ---- */
 
-static bool of_webhook(const struct look *l, const struct scep_endpoint *e)
+/* Whose certificate it is that Intune wants revoked. */
+enum owner {
+    OWNER_FOREIGN,   /* of no authority that asks this tenant: whose it is will answer */
+    OWNER_NONE,      /* of one that does, which never issued it */
+    OWNER_TENANT,    /* an endpoint that asks this tenant issued it */
+    OWNER_ELSEWHERE, /* we did, but where this tenant is not asked: it is not for it to decide */
+};
+
+/* A tenant has one queue, whichever of its webhooks is the one that looks into it. */
+static bool of_tenant(const struct look *l, const struct scep_endpoint *e)
 {
-    return e->config && e->policy && e->validate == l->webhook;
+    return e->config && e->policy && e->validate && config_same_tenant(e->validate, l->webhook);
 }
 
 static bool asks_it(const struct look *l, const struct authority *a)
 {
     for (size_t i = 0; i < l->setup->config->endpoint_n; i++) {
         const struct scep_endpoint *e = &l->setup->endpoint[i];
-        if (of_webhook(l, e) && strcmp(e->policy->authority->name, a->name) == 0)
+        if (of_tenant(l, e) && strcmp(e->policy->authority->name, a->name) == 0)
             return true;
     }
     return false;
 }
 
-/* A record keeps as much of a path as it has room for. */
+/* A record keeps as much of a path as it has room for: two that begin alike are both meant. */
 static bool issued_there(const struct look *l, const struct store_cert *c)
 {
+    bool there = false;
     for (size_t i = 0; i < l->setup->config->endpoint_n; i++) {
         const struct scep_endpoint *e = &l->setup->endpoint[i];
-        if (of_webhook(l, e) && strncmp(e->config->path, c->endpoint, sizeof c->endpoint - 1) == 0)
-            return true;
+        if (!e->config || strncmp(e->config->path, c->endpoint, sizeof c->endpoint - 1) != 0)
+            continue;
+        if (!of_tenant(l, e))
+            return false;
+        there = true;
     }
-    return false;
+    return there;
 }
 
-/* `ours`: an authority that asks this webhook has the issuer's name, or has issued it; then it is
- * for us to answer.  `out`->id is 0 when there is no such certificate. */
-static bool find(const struct look *l, const struct intune_revocation *r, bool *ours,
+static bool stands(const struct store_cert *c)
+{
+    return c->state != CERT_REVOKED && c->not_after >= (int64_t)time(NULL);
+}
+
+/* What was found goes to `out`, if it says more than what is there. */
+static void weigh(const struct look *l, struct store_cert *found, enum owner *owner,
+                  struct store_cert *out)
+{
+    bool theirs = issued_there(l, found);
+    if (theirs || *owner != OWNER_ELSEWHERE || !stands(out)) {
+        store_cert_clear(out);
+        *out = *found;
+        *owner = theirs ? OWNER_TENANT : OWNER_ELSEWHERE;
+    } else {
+        store_cert_clear(found);
+    }
+}
+
+/* By issuer, if it names one, and serial number.  `out` is for the caller to clear. */
+static bool find(const struct look *l, const struct intune_revocation *r, enum owner *owner,
                  struct store_cert *out, struct err *err)
 {
     const struct config_rooms *rooms = &l->setup->rooms;
     char name[sizeof r->issuer];
-    *ours = false;
-    for (size_t i = 0; i < rooms->member_n; i++) {
+    *owner = OWNER_FOREIGN;
+    for (size_t i = 0; i < rooms->member_n && *owner != OWNER_TENANT; i++) {
         const struct authority *a = rooms->member[i];
+        struct store_cert c = {.id = 0};
         struct err why = {0};
         name_text(&a->subject, name, sizeof name);
-        if (!asks_it(l, a) || (r->issuer[0] && strcmp(r->issuer, name) != 0))
+        if (r->issuer[0] && strcmp(r->issuer, name) != 0)
             continue;
-        *ours = *ours || r->issuer[0];
+        if (*owner == OWNER_FOREIGN && r->issuer[0] && asks_it(l, a))
+            *owner = OWNER_NONE;
         if (r->serial_len == 0)
             continue;
-        if (store_write_cert_by_serial(l->write, a->key_id, view_of(r->serial, r->serial_len), out,
+        if (store_write_cert_by_serial(l->write, a->key_id, view_of(r->serial, r->serial_len), &c,
                                        &why)) {
-            *ours = true;
-            return true;
-        }
-        if (why.kind != ERR_NOT_FOUND) {
+            weigh(l, &c, owner, out);
+        } else if (why.kind != ERR_NOT_FOUND) {
             *err = why;
             return false;
         }
@@ -113,26 +151,53 @@ static bool find(const struct look *l, const struct intune_revocation *r, bool *
 
 /* ---- revoking ---- */
 
-static void not_revoked(struct look *l, struct intune_revocation *r, enum intune_code code,
-                        const char *why)
+static void log_not_revoked(const struct look *l, const struct intune_revocation *r,
+                            enum log_level level, const char *why)
 {
     char serial[2 * INTUNE_SERIAL_MAX + 1];
     struct log_line line;
-    r->code = code;
-    snprintf(r->text, sizeof r->text, "%s", why);
     hex_encode(view_of(r->serial, r->serial_len), serial);
-    log_begin(&line, l->queue->options.log, LOG_LEVEL_NOTICE, "intune.not_revoked");
+    log_begin(&line, l->queue->options.log, level, "intune.not_revoked");
     log_str(&line, "webhook", l->webhook->name);
     log_str(&line, "serial", serial);
     log_view(&line, "issuer", view_str(r->issuer));
     log_end(&line, "Intune wants it revoked: %s", why);
 }
 
-static bool revoke_found(struct look *l, const struct store_cert *c, struct err *err)
+static void refuse(struct look *l, struct intune_revocation *r, enum intune_code code,
+                   const char *why)
+{
+    l->count[METRIC_REVOKE_UNKNOWN]++;
+    r->answered = true;
+    r->code = code;
+    snprintf(r->text, sizeof r->text, "%s", why);
+    log_not_revoked(l, r, LOG_LEVEL_NOTICE, why);
+}
+
+/* Nothing that Intune could be told is true for good: it stands, and somebody has to decide. */
+static void leave(struct look *l, const struct intune_revocation *r, const struct store_cert *c)
+{
+    struct place *p = l->place;
+    char why[160];
+    l->count[METRIC_REVOKE_ELSEWHERE]++;
+    snprintf(why, sizeof why, "%s%s, which does not ask this tenant: it stands",
+             c->endpoint[0] ? "it was issued at " : "it was not issued at an endpoint",
+             c->endpoint);
+    log_not_revoked(l, r, LOG_LEVEL_WARNING, why);
+    for (size_t i = 0; i < p->elsewhere_n; i++)
+        if (p->elsewhere[i] == c->id)
+            return;
+    if (p->elsewhere_n < ELSEWHERE_MAX)
+        p->elsewhere[p->elsewhere_n++] = c->id;
+}
+
+static bool revoke_found(struct look *l, struct intune_revocation *r, const struct store_cert *c,
+                         struct err *err)
 {
     const struct enroll_act act = {
         .by = l->webhook->name, .note = "Intune wants it revoked", .now = time(NULL)};
     bool known = c->state == CERT_REVOKED;
+    r->answered = true;
     l->count[known ? METRIC_REVOKED_BEFORE : METRIC_REVOKED]++;
     return known || enroll_cert_change_in(l->write, c->id, CRL_CESSATION, &act, err);
 }
@@ -140,22 +205,22 @@ static bool revoke_found(struct look *l, const struct store_cert *c, struct err 
 static bool revoke_one(struct look *l, struct intune_revocation *r, struct err *err)
 {
     struct store_cert c = {.id = 0};
-    if (!find(l, r, &r->answered, &c, err))
-        return false;
-    bool ok = true;
-    if (!r->answered) {
-        l->count[METRIC_REVOKE_FOREIGN]++; /* whose authority it is will answer */
-    } else if (c.id && issued_there(l, &c)) {
-        ok = revoke_found(l, &c, err);
-    } else {
-        l->count[METRIC_REVOKE_UNKNOWN]++;
-        if (r->serial_len == 0)
-            not_revoked(l, r, INTUNE_CODE_INVALID, "the serial number is none");
-        else
-            not_revoked(l, r, INTUNE_CODE_NOT_FOUND,
-                        c.id ? "it was issued where Intune is not asked"
-                             : "this authority has issued none with this serial number");
-    }
+    enum owner owner;
+    bool ok = find(l, r, &owner, &c, err);
+    if (!ok)
+        ; /* said already */
+    else if (owner == OWNER_FOREIGN)
+        l->count[METRIC_REVOKE_FOREIGN]++;
+    else if (owner == OWNER_TENANT || (owner == OWNER_ELSEWHERE && c.state == CERT_REVOKED))
+        ok = revoke_found(l, r, &c, err);
+    else if (owner == OWNER_ELSEWHERE && stands(&c))
+        leave(l, r, &c);
+    else if (r->serial_len == 0)
+        refuse(l, r, INTUNE_CODE_INVALID, "the serial number is none");
+    else
+        refuse(l, r, INTUNE_CODE_NOT_FOUND,
+               owner == OWNER_ELSEWHERE ? "it was issued where Intune is not asked, and has ended"
+                                        : "this authority has issued none with this serial number");
     store_cert_clear(&c);
     return ok;
 }
@@ -187,7 +252,9 @@ static void tell(const struct look *l, const struct intune_revocations *list)
     log_int(&line, "revoked", (int64_t)l->count[METRIC_REVOKED]);
     log_int(&line, "known", (int64_t)l->count[METRIC_REVOKED_BEFORE]);
     log_int(&line, "unknown", (int64_t)l->count[METRIC_REVOKE_UNKNOWN]);
+    log_int(&line, "elsewhere", (int64_t)l->count[METRIC_REVOKE_ELSEWHERE]);
     log_int(&line, "foreign", (int64_t)l->count[METRIC_REVOKE_FOREIGN]);
+    log_str(&line, "more", l->place->more ? "yes" : "no");
     log_end(&line, "Intune was asked what it wants revoked");
 }
 
@@ -207,6 +274,20 @@ static bool ask(struct look *l, const char *suffix, const struct buf *body,
     return ok;
 }
 
+/* A full answer may not be all there is; one that brings nothing new again and again is all that
+ * will come. */
+static void go_on(const struct look *l, const struct intune_revocations *list)
+{
+    struct place *p = l->place;
+    bool full = list->given == p->most;
+    p->idle = l->count[METRIC_REVOKED] ? 0 : p->idle + 1;
+    p->more = full && p->idle < IDLE_MAX;
+    if (!p->more)
+        p->idle = 0;
+    if (!full && p->most < INTUNE_QUEUE_MAX)
+        p->most = 2 * p->most < INTUNE_QUEUE_MAX ? 2 * p->most : INTUNE_QUEUE_MAX;
+}
+
 /* What there is gets revoked, and what is to be said of it stands in the place's report. */
 static bool fetch(struct look *l, struct err *err)
 {
@@ -219,12 +300,12 @@ static bool fetch(struct look *l, struct err *err)
               intune_queue_read(&a, p->most, &list, err) && revoke_all(l, &list, err);
     if (a.result == OUTSIDE_TOO_LARGE && p->most > 1)
         p->most /= 2;
-    size_t answered = list.n - l->count[METRIC_REVOKE_FOREIGN];
+    size_t left = l->count[METRIC_REVOKE_FOREIGN] + l->count[METRIC_REVOKE_ELSEWHERE];
     if (ok) {
+        go_on(l, &list);
         tell(l, &list);
-        p->more = answered && list.given == p->most;
         p->report_until = monotonic() + l->webhook->revocations;
-        ok = !answered || intune_queue_report_json(&list, &p->report, err);
+        ok = list.n == left || intune_queue_report_json(&list, &p->report, err);
     }
     intune_revocations_clear(&list);
     outside_answer_clear(&a);
@@ -268,54 +349,93 @@ static void look_at(struct look *l)
 {
     struct place *p = l->place;
     struct err err = {0};
+    if (monotonic() < p->next_at)
+        return;
     if (p->report.n && monotonic() >= p->report_until)
         buf_clear(&p->report);
     bool ok = (p->report.n || fetch(l, &err)) && (!p->report.n || report(l, &err));
     p->next_at = monotonic() + (!ok ? again_after(l) : p->more ? 0 : l->webhook->revocations);
     p->failures = ok ? 0 : p->failures + 1;
+    metrics_intune_look(l->queue->options.metrics, ok);
     if (!ok && !stopped(l->queue))
         log_event(l->queue->options.log, LOG_LEVEL_WARNING, "intune.queue_failed",
                   "webhook \"%s\": %s", l->webhook->name, err.text);
 }
 
-/* A name that the configuration does not have any more makes room for a new one. */
-static struct place *place_of(struct intune_queue *q, const struct config *c, const char *name)
+/* Somebody may not want to wait as long any more as when the last look was made. */
+static void heed_interval(struct look *l)
+{
+    struct place *p = l->place;
+    int64_t latest = monotonic() + l->webhook->revocations;
+    if (p->interval != l->webhook->revocations && p->next_at > latest)
+        p->next_at = latest;
+    p->interval = l->webhook->revocations;
+}
+
+/* What was revoked or has ended since, or is this tenant's now, is warned of no more. */
+static void forget_settled(struct look *l)
+{
+    struct place *p = l->place;
+    size_t kept = 0;
+    for (size_t i = 0; i < p->elsewhere_n; i++) {
+        struct store_cert c = {.id = 0};
+        struct err err = {0};
+        bool there = store_cert_by_id(l->queue->options.store, p->elsewhere[i], &c, &err);
+        if (there ? stands(&c) && !issued_there(l, &c) : err.kind != ERR_NOT_FOUND)
+            p->elsewhere[kept++] = p->elsewhere[i];
+        store_cert_clear(&c);
+    }
+    p->elsewhere_n = kept;
+}
+
+static void forget(struct place *p)
+{
+    buf_clear(&p->report);
+    *p = (struct place){.most = INTUNE_QUEUE_MAX};
+}
+
+/* What is not looked into any more; NULL: nothing is.  Switched on again, it is new. */
+static void forget_places(struct intune_queue *q, const struct config *c)
+{
+    for (size_t i = 0; i < CONFIG_MAX_WEBHOOKS; i++) {
+        const struct config_webhook *w = c ? config_webhook_by_name(c, q->place[i].name) : NULL;
+        if (!w || !w->revocations)
+            forget(&q->place[i]);
+    }
+}
+
+/* There are as many places as there can be webhooks. */
+static struct place *place_of(struct intune_queue *q, const char *name)
 {
     struct place *empty = NULL;
     for (size_t i = 0; i < CONFIG_MAX_WEBHOOKS; i++) {
-        struct place *p = &q->place[i];
-        if (strcmp(p->name, name) == 0)
-            return p;
-        if (!p->name[0] || !config_webhook_by_name(c, p->name))
-            empty = p;
+        if (strcmp(q->place[i].name, name) == 0)
+            return &q->place[i];
+        if (!q->place[i].name[0])
+            empty = &q->place[i];
     }
-    if (!empty)
-        return NULL;
-    buf_clear(&empty->report);
-    *empty = (struct place){.most = INTUNE_QUEUE_MAX};
-    snprintf(empty->name, sizeof empty->name, "%s", name);
+    if (empty)
+        snprintf(empty->name, sizeof empty->name, "%s", name);
     return empty;
 }
 
 static void look_at_all(struct intune_queue *q, const struct setup *setup)
 {
     const struct config *c = setup->config;
-    unsigned worst = 0, good = 0, bad = 0;
+    size_t worst = 0, elsewhere = 0;
+    forget_places(q, c);
     for (size_t i = 0; i < c->webhook_n && !stopped(q); i++) {
         const struct config_webhook *w = &c->webhook[i];
-        struct place *p = w->revocations ? place_of(q, c, w->name) : NULL;
-        if (!p)
+        struct look l = {.queue = q, .setup = setup, .webhook = w};
+        if (!w->revocations || !(l.place = place_of(q, w->name)))
             continue;
-        if (monotonic() >= p->next_at) {
-            struct look l = {.queue = q, .setup = setup, .webhook = w, .place = p};
-            look_at(&l);
-            good += p->failures == 0;
-            bad += p->failures != 0;
-        }
-        worst = p->failures > worst ? p->failures : worst;
+        heed_interval(&l);
+        look_at(&l);
+        forget_settled(&l);
+        worst = l.place->failures > worst ? l.place->failures : worst;
+        elsewhere += l.place->elsewhere_n;
     }
-    if (good + bad)
-        metrics_intune_queue(q->options.metrics, good, bad, worst);
+    metrics_intune_queues(q->options.metrics, worst, elsewhere);
 }
 
 /* ---- the thread ---- */
@@ -335,8 +455,11 @@ static struct setup *wait_for_time(struct intune_queue *q)
     pthread_mutex_lock(&q->lock);
     if (has_work(q) && !q->stop)
         pthread_cond_timedwait(&q->news, &q->lock, &until);
-    while (!has_work(q) && !q->stop)
+    while (!has_work(q) && !q->stop) {
+        forget_places(q, NULL);
+        metrics_intune_queues(q->options.metrics, 0, 0);
         pthread_cond_wait(&q->news, &q->lock);
+    }
     if (!q->stop)
         setup = setup_get1(q->setup);
     pthread_mutex_unlock(&q->lock);
@@ -361,6 +484,7 @@ bool intune_queue_new(const struct intune_queue_options *o, struct intune_queue 
     if (!q)
         return err_memory(err);
     q->options = *o;
+    forget_places(q, NULL);
     pthread_mutex_init(&q->lock, NULL);
     pthread_cond_init(&q->news, NULL);
     q->running = thread_start(&q->thread, "intune", run, q);
@@ -394,8 +518,7 @@ void intune_queue_free(struct intune_queue *q)
     pthread_mutex_unlock(&q->lock);
     if (q->running)
         pthread_join(q->thread, NULL);
-    for (size_t i = 0; i < CONFIG_MAX_WEBHOOKS; i++)
-        buf_clear(&q->place[i].report);
+    forget_places(q, NULL);
     setup_release(q->setup);
     pthread_cond_destroy(&q->news);
     pthread_mutex_destroy(&q->lock);

@@ -1,5 +1,5 @@
 /* Revokes what Intune wants revoked: looks into its queue (outside/revocations.h) as often as the webhook's `revocations` says,
- * revokes in one transaction what an endpoint of that webhook has issued, and reports it when that is durable.  What was revoked
+ * revokes in one transaction what an endpoint that asks its tenant has issued, and reports it when that is durable.  What was revoked
  * and could not be reported, since somebody died in between, comes again and is reported then. */
 #pragma once
 

@@ -98,19 +98,31 @@ void metrics_revocations(struct metrics *m, enum metric_revocation what, size_t 
         add(&m->revocations[what], n);
 }
 
-void metrics_intune_queue(struct metrics *m, unsigned good, unsigned bad, unsigned worst)
+void metrics_intune_look(struct metrics *m, bool good)
 {
     if (!m)
         return;
     if (good)
         atomic_store(&m->queue_good_at, (int64_t)time(NULL));
-    add(&m->queue_failures, bad);
-    atomic_store(&m->queue_failed, worst);
+    add(&m->queue_failures, !good);
 }
 
-unsigned metrics_intune_queue_failed(const struct metrics *m)
+void metrics_intune_queues(struct metrics *m, size_t worst, size_t elsewhere)
+{
+    if (!m)
+        return;
+    atomic_store(&m->queue_failed, (unsigned)worst);
+    atomic_store(&m->queue_elsewhere, (unsigned)elsewhere);
+}
+
+unsigned metrics_intune_failed(const struct metrics *m)
 {
     return m ? atomic_load(&m->queue_failed) : 0;
+}
+
+unsigned metrics_intune_elsewhere(const struct metrics *m)
+{
+    return m ? atomic_load(&m->queue_elsewhere) : 0;
 }
 
 bool metrics_new(const char *version, int64_t now, struct metrics **out, struct err *err)

@@ -80,11 +80,18 @@ void metrics_sign_in_refused(struct metrics *m, bool refused);
 /* One answer of a webhook or an upstream; one thread at a time. */
 void metrics_webhook(struct metrics *m, const char *name, enum outside_result result, int status, double seconds);
 /* Certificates that Intune wanted revoked; one thread at a time. */
-enum metric_revocation { METRIC_REVOKED, METRIC_REVOKED_BEFORE, METRIC_REVOKE_UNKNOWN, METRIC_REVOKE_FOREIGN, METRIC_REVOCATIONS };
+enum metric_revocation {
+    METRIC_REVOKED, METRIC_REVOKED_BEFORE, METRIC_REVOKE_UNKNOWN, METRIC_REVOKE_ELSEWHERE, METRIC_REVOKE_FOREIGN,
+    METRIC_REVOCATIONS
+};
 void metrics_revocations(struct metrics *m, enum metric_revocation what, size_t n);
-/* Its queues were looked into so often, with success and without; `worst`: failures in a row of the one with the most. */
-void metrics_intune_queue(struct metrics *m, unsigned good, unsigned bad, unsigned worst);
-unsigned metrics_intune_queue_failed(const struct metrics *m);
+/* One of its queues was looked into. */
+void metrics_intune_look(struct metrics *m, bool good);
+/* How it is now: `worst`, failures in a row of the queue with the most; `elsewhere`, certificates that stand though they are in a
+ * queue, since they were issued where that tenant is not asked. */
+void metrics_intune_queues(struct metrics *m, size_t worst, size_t elsewhere);
+unsigned metrics_intune_failed(const struct metrics *m);
+unsigned metrics_intune_elsewhere(const struct metrics *m);
 /* Who of the configuration has failed so often in a row, the worst; NULL: nobody twice. */
 const char *metrics_webhook_failing(const struct metrics *m, const struct config *c, unsigned *times);
 void metrics_log_dropped(struct metrics *m, unsigned lines);

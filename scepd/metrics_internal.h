@@ -58,6 +58,7 @@ struct metrics {
     struct histogram webhook_duration;
     counter revocations[METRIC_REVOCATIONS], queue_failures;
     atomic_uint queue_failed;      /* in a row */
+    atomic_uint queue_elsewhere;   /* certificates that stand */
     _Atomic int64_t queue_good_at; /* Unix seconds; 0: never */
     counter ocsp_requests[2][METRIC_OCSP_HASHES]; /* GET, POST */
     counter ocsp_responses[METRIC_OCSP_STATUSES], ocsp_cache[METRIC_OCSP_CACHES], ocsp_later[METRIC_OCSP_LATERS];

@@ -427,7 +427,7 @@ static void write_crls(struct writer *w, const struct metrics *m, const struct s
 /* ---- servers elsewhere ---- */
 
 static const char *const revocation_names[METRIC_REVOCATIONS] = {"revoked", "known", "unknown",
-                                                                 "foreign"};
+                                                                 "elsewhere", "foreign"};
 
 static void write_outside(struct writer *w, const struct metrics *m)
 {

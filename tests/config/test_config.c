@@ -730,6 +730,11 @@ END_TEST
 /* A list that stands behind the last endpoint, on line 25. */
 #define WEBHOOK(more) "webhooks = ( { name = \"inventory\"; " more " } );\n"
 #define INTUNE "kind = \"intune\"; tenant = \"t\"; client_id = \"i\"; "
+#define QUEUE(name, tenant, more)                                                                  \
+    "{ name = \"" name "\"; kind = \"intune\"; tenant = \"" tenant                                   \
+    "\"; client_id = \"i\"; secret_file = \"keys/static-challenge\"; revocations = \"1h\"; " more " }"
+#define QUEUES(one, other, more)                                                                   \
+    "webhooks = ( " QUEUE("a", one, "") ", " QUEUE("b", other, more) " );\n"
 #define UPSTREAM(more) "upstreams = ( { name = \"ndes\"; " more " } );\n"
 
 static void refused_list(const char *list, const char *expected)
@@ -741,6 +746,16 @@ static void refused_list(const char *list, const char *expected)
     struct config *c = load(text);
     ck_assert_str_eq(told, expected);
     ck_assert_ptr_null(c);
+    free(text);
+}
+
+static void accepted_list(const char *list)
+{
+    char *text = NULL;
+    ck_assert_int_ge(asprintf(&text, "%s%s", base, list), 0);
+    struct config *c = load(text);
+    ck_assert_ptr_nonnull(c);
+    config_free(c);
     free(text);
 }
 
@@ -796,6 +811,11 @@ START_TEST(webhooks)
                  "25: webhook \"inventory\": key_file is only for kind = \"intune\"\n");
     refused_list(WEBHOOK("url = \"https://inventory/\"; tenant = \"t\";"),
                  "25: webhook \"inventory\": tenant is only for kind = \"intune\"\n");
+    refused_list(QUEUES("T", "t", ""),
+                 "25: webhook \"b\": webhook \"a\" has revocations already, which are those of the "
+                 "whole tenant\n");
+    accepted_list(QUEUES("t", "u", ""));
+    accepted_list(QUEUES("t", "t", "login_url = \"https://login.example.org\";"));
     refused_list("webhooks = ( { name = \"a\"; url = \"https://a/\"; }, { name = \"a\"; url = "
                  "\"https://b/\"; } );\n",
                  "25: webhook \"a\" stands twice\n");

@@ -14,7 +14,8 @@ import urllib.parse
 from elsewhere import Elsewhere
 
 APPLICATION = "0000000a-0000-0000-c000-000000000000"
-TENANT, CLIENT, SECRET = "example.onmicrosoft.com", "11111111-2222-3333-4444-555555555555", "s3cret~ with + and & in it"
+TENANT, OTHER_TENANT = "example.onmicrosoft.com", "other.onmicrosoft.com"
+CLIENT, SECRET = "11111111-2222-3333-4444-555555555555", "s3cret~ with + and & in it"
 
 
 def unpadded(text):
@@ -88,7 +89,7 @@ class Intune:
         early = self.before(asked)
         if early:
             return early
-        if asked.path == f"/{TENANT}/oauth2/v2.0/token":
+        if asked.path.lower() in (f"/{TENANT}/oauth2/v2.0/token", f"/{OTHER_TENANT}/oauth2/v2.0/token"):
             return self.token(asked)
         who = self.tokens.get(asked.headers.get("Authorization", ""))
         if not who or who[1] < time.monotonic():

@@ -216,6 +216,8 @@ const struct config_endpoint *config_endpoint_by_path(const struct config *c, co
 bool config_static_challenge(const char *path, struct buf *out, struct err *err);
 /* NULL: there is none of this name. */
 const struct config_webhook *config_webhook_by_name(const struct config *c, const char *name);
+/* Do both ask Intune, and the same tenant of it? */
+bool config_same_tenant(const struct config_webhook *a, const struct config_webhook *b);
 /* Does any webhook ask Intune what it wants revoked? */
 bool config_revocations(const struct config *c);
 const struct config_upstream *config_upstream_by_name(const struct config *c, const char *name);
