@@ -19,6 +19,12 @@ PROTECTION_512 = "1.2.840.113549.1.9.52:301c300b0609608648016503040203a10d06092a
 PROTECTION_256 = "1.2.840.113549.1.9.52:301c300b0609608648016503040201a10d06092a864886f70d0101010500"
 
 
+def cms_client(*args):
+    """It ends after one message and frees nothing, which a sanitizer's look for leaks need not tell."""
+    asan = ":".join(filter(None, (os.environ.get("ASAN_OPTIONS"), "detect_leaks=0")))
+    return run(CMS_CLIENT, *args, env={**os.environ, "ASAN_OPTIONS": asan})
+
+
 class Connection:
     """One TCP connection; nothing is sent that the caller did not write."""
 
@@ -98,7 +104,7 @@ class Device:
         given = {"content": self.csr, "cert": self.cert, "key": self.signer_key, "transaction": self.transaction,
                  "recipients": self.case.a.ra, "nonce": self.nonce, "out": out, **options}
         self.opened_by = given["cert"], given["key"]
-        run(CMS_CLIENT, "request", *(f"{k.replace('_', '-')}={v}" for k, v in given.items()), *many)
+        cms_client("request", *(f"{k.replace('_', '-')}={v}" for k, v in given.items()), *many)
         with open(out, "rb") as f:
             return f.read()
 
@@ -108,8 +114,8 @@ class Device:
         with open(file, "wb") as f:
             f.write(body)
         cert, key = self.opened_by
-        r = run(CMS_CLIENT, "reply", f"in={file}", f"ca={self.case.a.ca}", f"cert={cert}", f"key={key}", f"out={self.issued}",
-                f"legacy={legacy}")
+        r = cms_client("reply", f"in={file}", f"ca={self.case.a.ca}", f"cert={cert}", f"key={key}", f"out={self.issued}",
+                       f"legacy={legacy}")
         values = dict(line.split("=", 1) for line in r.stdout.splitlines())
         if check:
             self.case.assertEqual(values["type"], "3")
