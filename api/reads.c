@@ -336,8 +336,9 @@ static bool commit(struct api_reads *s, struct store *store, int64_t now, struct
     struct store_write *w = NULL;
     bool ok = store_write_begin(store, &w, err);
     for (size_t i = 0; ok && i < s->batch_n; i++) {
-        come_late(&s->batch[i], now);
-        ok = store_audit_put(w, &s->batch[i], err);
+        struct store_audit a = s->batch[i]; /* this try may fail, and the next one is later */
+        come_late(&a, now);
+        ok = store_audit_put(w, &a, err);
     }
     if (!ok) {
         store_write_abort(w);

@@ -340,8 +340,10 @@ START_TEST(what_comes_late_hides_nothing)
 {
     size_t before = 0, all = 0;
     get("/api/v1/tokens");
-    ck_assert(write_in_vain());
-    at += 3 * 3600;
+    for (int i = 0; i < 3; i++) {
+        ck_assert(write_in_vain());
+        at += 3600;
+    }
     ck_assert(store_audit_list(world.store, 0, count_all, &before, &err));
     call(HTTP_POST, "/api/v1/admins", "{\"name\":\"late\",\"role\":\"auditor\"}");
     is(201);
@@ -351,7 +353,9 @@ START_TEST(what_comes_late_hides_nothing)
     get("/api/v1/audit?reads=true&since=2027-01-15T09:00:00Z");
     is(200);
     ck_assert_uint_eq(json_array_size(json_object_get(answer, "items")), all - before + 1);
-    ck_assert_uint_eq(entries("root", "/tokens", "at 2027-01-15T08:00:00Z"), 1);
+    ck_assert_uint_eq(entries("root", "/tokens", ", at "), 1);
+    const char *told = strstr(find("root", "/tokens", NULL).last.text, ", at ");
+    ck_assert_str_eq(told, ", at 2027-01-15T08:00:00Z"); /* when it was, not when it was tried */
 }
 END_TEST
 
