@@ -320,7 +320,6 @@ struct retiring {
     size_t n;
     struct ctl_progress progress;
     uint64_t done; /* devices */
-    struct fleet_warnings stay;
 };
 
 static bool retire_step(void *ctx, const struct fleet_effects *e)
@@ -372,12 +371,14 @@ static int retire_plan(struct retiring *r, const struct ctl_ids *ids, struct fle
     for (size_t i = 0; i < r->n; i++) {
         struct store_device d;
         struct fleet_effects e = {.dry_run = true};
+        struct fleet_warnings stay = {.n = 0};
         err = (struct err){0};
         if (fleet_device_retire(&r->f.fleet, r->id[i], 0, r->note, &e, &d, &err)) {
             e.devices = 1;
             add_effects(sum, &e);
             memmove(r->id[n++], r->id[i], sizeof r->id[0]);
-            fleet_outside(&r->f.fleet, d.id, NULL, &r->stay);
+            fleet_outside(&r->f.fleet, d.id, NULL, &stay);
+            ctl_warn(r->ctl, &stay); /* of each by itself: there is room for few at a time */
         } else if (err.kind != ERR_CONFLICT) {
             return ctl_fail_err(r->ctl, &err, NULL);
         } else if (r->n > 1) {
@@ -421,7 +422,6 @@ static int retire(struct retiring *r, const struct ctl_ids *ids)
         return rc;
     ctl_effects_text(&plan, plan.devices == 1 ? "retires" : "retire", text, sizeof text);
     ctl_note(r->ctl, "%s%s.  Cannot be undone.", r->ctl->dry_run ? "would: " : "", text);
-    ctl_warn(r->ctl, &r->stay);
     if (r->ctl->dry_run)
         return CTL_DONE;
     snprintf(told, sizeof told, "Really retire %zu?", r->n);

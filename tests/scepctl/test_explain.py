@@ -188,6 +188,15 @@ class Explain(unittest.TestCase):
             self.assertIn(f"certificate {serial}", told, verb)
             self.assertIn(f"scepctl cert revoke {serial[:16]}", told, verb)
 
+    def test_each_of_several_devices_names_what_stays_good(self):
+        names = [f"rack-{i}" for i in range(6)]
+        devices = [self.policy_device(name)[0] for name in names]
+        for name in names:
+            self.enrol("CN=" + name, self.ctl("challenge", "new", "--subject", "CN=" + name).stdout.strip(), check=True)
+        told = self.ctl("device", "retire", *devices, "--dry-run").stderr
+        for name in names:
+            self.assertIn(f"CN={name}, stays good", told)
+
     def test_renewal_is_known_by_its_signer(self):
         _, base = self.enrol("CN=renews", self.a.challenge(), check=True)
         run(SCEPCTL, "client", "renew", self.a.url + "/scep", "--cert", base + ".pem", "--key", base + ".key", "--new-key",
