@@ -450,7 +450,7 @@ static struct setup *wait_for_time(struct intune_queue *q)
 {
     struct timespec until;
     struct setup *setup = NULL;
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += 1;
     pthread_mutex_lock(&q->lock);
     if (has_work(q) && !q->stop)
@@ -486,7 +486,11 @@ bool intune_queue_new(const struct intune_queue_options *o, struct intune_queue 
     q->options = *o;
     forget_places(q, NULL);
     pthread_mutex_init(&q->lock, NULL);
-    pthread_cond_init(&q->news, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&q->news, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     q->running = thread_start(&q->thread, "intune", run, q);
     if (!q->running) {
         intune_queue_free(q);

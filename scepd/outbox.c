@@ -508,7 +508,7 @@ static void send_due(struct outbox *o, int64_t now)
 static bool wait_for_news(struct outbox *o)
 {
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += 1;
     pthread_mutex_lock(&o->lock);
     if (!o->stirred && !o->stop)
@@ -545,7 +545,11 @@ bool outbox_new(struct store *store, struct outside *outside, const struct log *
     o->outside = outside;
     o->log = log;
     pthread_mutex_init(&o->lock, NULL);
-    pthread_cond_init(&o->news, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&o->news, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     TAILQ_INIT(&o->flying);
     TAILQ_INIT(&o->parked);
     o->running = thread_start(&o->thread, "outbox", run, o);
