@@ -46,14 +46,20 @@ static const char *reason_name(enum crl_reason reason)
     return "unspecified";
 }
 
-/* The record keeps as much of a path as it has room for. */
+/* The record keeps as much of a path as it has room for.  Of two that begin alike neither is told:
+ * it might be the other's. */
 static const struct config_endpoint *endpoint_of(const struct config *c,
                                                  const struct store_cert *cert)
 {
-    for (size_t i = 0; cert->endpoint[0] && i < c->endpoint_n; i++)
-        if (strncmp(c->endpoint[i].path, cert->endpoint, sizeof cert->endpoint - 1) == 0)
-            return &c->endpoint[i];
-    return NULL;
+    const struct config_endpoint *found = NULL;
+    for (size_t i = 0; cert->endpoint[0] && i < c->endpoint_n; i++) {
+        if (strncmp(c->endpoint[i].path, cert->endpoint, sizeof cert->endpoint - 1) != 0)
+            continue;
+        if (found)
+            return NULL;
+        found = &c->endpoint[i];
+    }
+    return found;
 }
 
 /* What stands in the certificate alone. */
