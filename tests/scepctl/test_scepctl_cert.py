@@ -213,6 +213,19 @@ class Lists(WithAuthority):
         self.exits(NOT_FOUND, self.ctl("crl", "publish", "other"))
         self.assertEqual(self.lines("audit", "list", "--event", "crl.published")[0]["object"], "demo")
 
+    def test_two_at_once(self):
+        """Whose number is overtaken builds its list anew, and nobody is told of a conflict."""
+        self.ctl("crl", "publish")
+        first = self.lines("crl", "show")[0]["number"]
+        for _ in range(20):
+            both = [subprocess.Popen([SCEPCTL, "-c", self.conf, "crl", "publish"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                    for _ in range(2)]
+            for p in both:
+                _, told = p.communicate()
+                self.assertEqual(p.returncode, DONE, told)
+        self.assertGreaterEqual(self.lines("crl", "show")[0]["number"], first + 40)
+        self.exits(DONE, self.ctl("store", "verify"))
+
     def test_a_running_daemon_serves_it(self):
         a = Authority("p256")
         self.addCleanup(a.close)
