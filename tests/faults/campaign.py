@@ -1,8 +1,11 @@
-"""What the campaign is made of: a supervisor that starts the daemon again whenever it ends, the load, and the accounts
-that are drawn up at the end."""
+"""What the campaign is made of: a supervisor that starts the daemon again whenever it ends, the load, a server elsewhere that
+is not reliable either, an administrator, and the accounts that are drawn up at the end."""
 
+import collections
+import http.client
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -12,6 +15,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+from elsewhere import Elsewhere
 from harness import BUILD, SCEPD, run
 
 SCEPLOAD = os.path.join(BUILD, "tests", "bench", "scepload")
@@ -29,6 +33,14 @@ def children(pid):
     except OSError:
         pass  # it has ended
     return found
+
+
+def name_of(pid):
+    try:
+        with open(f"/proc/{pid}/comm") as f:
+            return f.read().strip()
+    except OSError:
+        return ""
 
 
 def kill(pid):
@@ -67,10 +79,12 @@ class Supervisor:
             self.start()
 
     def pids(self):
-        """Daemon, keeper, signers; what is not there is missing."""
-        daemon = self.process.pid
-        keepers = children(daemon)
-        return daemon, keepers, [s for k in keepers for s in children(k)]
+        """By name: daemon, keeper, signer, outsider, outside; of what is not there, none."""
+        found = collections.defaultdict(list, daemon=[self.process.pid])
+        forked = children(self.process.pid)
+        for pid in [*forked, *(c for f in forked for c in children(f))]:
+            found[name_of(pid).removeprefix("scepd-")].append(pid)
+        return found
 
     def stop(self):
         """An orderly end; its exit code."""
@@ -89,26 +103,27 @@ class Supervisor:
 class Load:
     """Devices that do not give up: scepload, and what it has written so far."""
 
-    def __init__(self, authority, devices, connections, *more, before=None, env=None):
-        """`before` is called when everything is prepared and no device has sent anything yet."""
+    def __init__(self, authority, devices, connections, *more, before=None, env=None, prefix="load", given=None):
+        """`before` is called when everything is prepared and no device has sent anything yet; `given`: a challenge for each."""
         self.dir = tempfile.mkdtemp(prefix="scepd-load-", dir="/tmp")  # never on the disk that is filled
         self.acks, self.list, challenges, ready, hold = (
             os.path.join(self.dir, name) for name in ("acks", "list", "challenges", "ready", "hold"))
         with open(challenges, "w") as f:
-            for first in range(0, devices, AT_ONCE):
+            f.writelines(line + "\n" for line in given or ())
+            for first in range(0, 0 if given else devices, AT_ONCE):
                 f.write(authority.ctl("challenge", "new", "--count", min(AT_ONCE, devices - first), "--expires", "1d",
                                       "-q", env=env, timeout=300).stdout)
         self.process = subprocess.Popen(
             [SCEPLOAD, "--port", str(authority.port), "-n", str(devices), "--connections", str(connections),
              "--challenges", challenges, "--acks", self.acks, "--list", self.list, "--retry", "300", "--start-file", ready,
-             "--hold", hold, *more], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+             "--hold", hold, "--prefix", prefix, *more], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         while not os.path.exists(ready) and self.running():
             time.sleep(0.02)
         if before:
             before()
         with open(hold, "wb"):
             pass
-        self.line = len("load-000000\n")
+        self.line = len(prefix + "-000000\n")
 
     def acknowledged(self):
         """How many devices have their reply."""
@@ -143,6 +158,81 @@ class Load:
         self.process.wait()
         self.process.stdout.close()
         shutil.rmtree(self.dir, True)
+
+
+class StandIn(Elsewhere):
+    """Is asked before and told after (docs/WEBHOOKS.md).  Now and then it fails, says nothing, or takes a notice and dies before
+    it can say so."""
+
+    def __init__(self, seed):
+        super().__init__(self.say)
+        self.random = random.Random(seed)
+        self.asked_about = collections.Counter()  # transactions
+        self.told = collections.defaultdict(collections.Counter)  # serial to the ids of the notices that were taken
+
+    def say(self, asked):
+        q = asked.json
+        self.forget()  # there are many
+        with self.lock:
+            chance = self.random.random()
+            if chance < 0.04:
+                return (503, "") if chance < 0.02 else None
+            if q["event"] == "validate":
+                self.asked_about[q["transaction"]] += 1
+                return 200, {"allow": True}
+            self.told[q["serial"].lower()][q["id"], q["event"], q["device"], q["policy"], q["challenge_id"]] += 1
+        return None if chance < 0.08 else (200, "")
+
+
+class Administrator(threading.Thread):
+    """Makes challenges by the API, one after the other, and asks again with the same Idempotency-Key until it is answered."""
+
+    def __init__(self, port, token):
+        super().__init__()
+        self.port, self.token = port, token
+        self.made = {}  # label to id, of those that were acknowledged
+        self.unknown = 0  # cut off between the deed and its answer: one has to look
+        self.tries = 0
+        self.odd = []
+        self.leave = threading.Event()
+
+    def post(self, label):
+        """Status and body; 0: no answer."""
+        self.tries += 1
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            c.request("POST", "/api/v1/challenges", json.dumps({"label": label, "expires_seconds": 86400}),
+                      {"Authorization": "Bearer " + self.token, "Content-Type": "application/json", "Idempotency-Key": label})
+            r = c.getresponse()
+            return r.status, json.loads(r.read() or "{}")
+        except (OSError, http.client.HTTPException, ValueError):
+            return 0, {}
+        finally:
+            c.close()
+
+    def make(self, label):
+        while not self.leave.is_set():
+            status, body = self.post(label)
+            if status == 201:
+                self.made[label] = body["id"]
+            elif status == 409 and body["code"] == "repeat.unknown":
+                self.unknown += 1
+            elif status in (0, 503):
+                self.leave.wait(0.05)
+                continue
+            else:
+                self.odd.append((label, status, body))
+            return
+
+    def run(self):
+        for i in range(1000000):
+            if self.leave.wait(0.02):
+                return
+            self.make(f"api-{i}")
+
+    def close(self):
+        self.leave.set()
+        self.join()
 
 
 class Accounts:
