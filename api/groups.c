@@ -152,7 +152,7 @@ static bool edit(struct api_call *c, struct err *err)
     uint64_t version = g.version;
     api_take_text(c, "name", g.name, sizeof g.name);
     api_take_text(c, "note", g.note, sizeof g.note);
-    if (!fleet_group_edit(&f, version, &g, err))
+    if (!fleet_group_edit(&f, version, &g, NULL, err))
         return api_fleet_done(c, false, err);
     api_reply_item(c, whole_json(c, &g), g.version, NULL);
     return true;

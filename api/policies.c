@@ -208,7 +208,7 @@ static bool edit(struct api_call *c, struct err *err)
         return ok;
     uint64_t version = p.version;
     take_policy(c, &p);
-    if (!fleet_policy_edit(&f, version, &p, &warn, err))
+    if (!fleet_policy_edit(&f, version, &p, NULL, &warn, err))
         return api_fleet_done(c, false, err);
     api_reply_item(c, warned_json(&p, &warn), p.version, NULL);
     return true;

@@ -215,7 +215,7 @@ bool fleet_device_edit_end(const struct fleet *f, struct store_write *w,
     uint64_t void_n = 0;
     if (!fleet_lost_count(f, w, &edit->had, device, e, err) ||
         !fleet_lost_sweep(f, w, &edit->had, device, e, err) ||
-        (edit->names && !fleet_void_challenges(f, w, device, NULL, &void_n, err)))
+        (edit->names && !fleet_void_challenges(f, w, device, &void_n, err)))
         return false;
     e->challenges += void_n;
     return true;

@@ -11,26 +11,50 @@ struct sweeping {
     struct store_write *w; /* of the page */
     struct enroll_act act;
     char device[32];  /* the one that was asked about last, */
-    bool lost;        /* and whether it has the policy no more */
+    bool lost;        /* and whether what it has goes */
     uint64_t changed; /* in this write */
     struct err err;   /* of the first that failed */
 };
 
+/* Has it the policy no more? */
+static bool lost_policy(struct sweeping *s, const char *device, bool *out)
+{
+    struct store_reach reach;
+    if (!fleet_reach_in(s->f, s->w, s->what->policy, device, &reach, &s->err))
+        return false;
+    *out = reach.way == WAY_NONE;
+    return true;
+}
+
+/* Is it the group that the policy's %group% stands for?  None can be told: then no name has it. */
+static bool named_by(struct sweeping *s, const char *device, bool *out)
+{
+    struct store_device d;
+    struct err why = {0};
+    char group[64];
+    *out = fleet_device_in(s->f, s->w, device, &d, &why) &&
+           fleet_group_of(s->f, s->w, s->what->bound, &d, group, &why) &&
+           strcmp(group, s->what->group) == 0;
+    if (why.kind == ERR_NONE || why.kind == ERR_CONFIG || why.kind == ERR_NOT_FOUND)
+        return true;
+    s->err = why;
+    return false;
+}
+
 /* Does it go?  Asked inside the write, after the tie is gone. */
 static bool goes(struct sweeping *s, const char *device)
 {
-    struct store_reach reach;
+    const struct fleet_sweep *what = s->what;
     if (s->err.kind != ERR_NONE)
         return false;
-    if (!s->what->policy)
+    if (!what->policy || (what->bound && !what->group))
         return true;
     if (!*device)
         return false;
     if (strcmp(s->device, device) != 0) {
-        if (!fleet_reach_in(s->f, s->w, s->what->policy, device, &reach, &s->err))
+        if (!(what->bound ? named_by(s, device, &s->lost) : lost_policy(s, device, &s->lost)))
             return false;
         memcpy(s->device, device, strnlen(device, sizeof s->device - 1) + 1);
-        s->lost = reach.way == WAY_NONE;
     }
     return s->lost;
 }
@@ -141,7 +165,7 @@ bool fleet_sweep(const struct fleet *f, struct store_write *w, const struct flee
                          .e = e,
                          .w = w,
                          .act = {.by = f->actor, .note = what->why, .now = f->now}};
-    for (int kind = 0; kind < KINDS; kind++) {
+    for (int kind = 0; kind < (what->bound ? REQUESTS : KINDS); kind++) {
         char cursor[STORE_CURSOR_MAX] = "";
         if (kind == CERTIFICATES && !what->revoke)
             continue;
@@ -157,24 +181,16 @@ bool fleet_sweep(const struct fleet *f, struct store_write *w, const struct flee
 }
 
 bool fleet_void_challenges(const struct fleet *f, struct store_write *w, const char *device,
-                           const char *policy, uint64_t *n, struct err *err)
+                           uint64_t *n, struct err *err)
 {
-    const struct store_challenge_filter filter = {
-        .device = device, .policy = policy, .state = CHALLENGE_OPEN, .now = f->now};
     const struct fleet_sweep what = {.device = device};
     struct fleet_effects e = {0};
     struct sweeping s = {
         .f = f, .what = &what, .e = &e, .w = w, .act = {.by = f->actor, .now = f->now}};
     char cursor[STORE_CURSOR_MAX] = "";
     do {
-        struct store_page page = {.after = cursor, .limit = STORE_PAGE_MAX, .in = w};
-        if (!store_challenge_page(f->store, &filter, &page, one_challenge, &s, err))
+        if (!page_in(&s, CHALLENGES, cursor, err))
             return false;
-        if (s.err.kind != ERR_NONE) {
-            *err = s.err;
-            return false;
-        }
-        memcpy(cursor, page.next, sizeof page.next);
     } while (*cursor);
     *n = e.challenges;
     return true;

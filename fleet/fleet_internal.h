@@ -44,6 +44,8 @@ const struct template *fleet_template(const struct fleet *f, const struct store_
 struct fleet_sweep {
     const char *device;            /* id or NULL */
     const char *policy;            /* id or NULL */
+    const struct store_policy *bound; /* the policy: challenges alone go, also of devices that have it, since their names will be others */
+    const char *group;             /* with it: name; only those of devices whose %group% it is; NULL: all */
     bool revoke;                   /* certificates too */
     const char *why;               /* for requests: the note that their device is told by */
 };
@@ -77,9 +79,23 @@ bool fleet_device_edit_begin(const struct fleet *f, struct store_write *w, uint6
                              struct fleet_edit *edit, bool *changed, struct err *err);
 bool fleet_device_edit_end(const struct fleet *f, struct store_write *w, const struct fleet_edit *edit, const char *device,
                            struct fleet_effects *e, struct err *err);
-/* Open challenges of a device, or made by a policy, inside a write. */
-bool fleet_void_challenges(const struct fleet *f, struct store_write *w, const char *device, const char *policy,
-                           uint64_t *n, struct err *err);
+/* Open challenges of a device, inside a write. */
+bool fleet_void_challenges(const struct fleet *f, struct store_write *w, const char *device, uint64_t *n, struct err *err);
+
+/* A change after which open challenges would be bound to what is no more (rebind.c): what a group is called, or what a policy says.
+ * Nothing at a device's enrolment tells such a challenge from a good one, so they are void before the change is made: in writes of
+ * bounded size, and the change in the last, in which none is left.  Cut off between two, everything is called as it was, and some
+ * devices need a new challenge. */
+struct fleet_rebinding {
+    const char *policy;              /* id; NULL: of every policy whose names have %group% */
+    const char *group;               /* its name, without the change: only of devices whose %group% it is; NULL: of all devices */
+    const char *why;                 /* for the audit log */
+    /* Done twice: first in a write that is thrown away, so that what is refused has voided nothing. */
+    bool (*change)(const struct fleet *f, struct store_write *w, void *ctx, struct err *err);
+    void *ctx;
+};
+/* `e`: NULL, or as elsewhere; stopped: the change was not made. */
+bool fleet_rebind(const struct fleet *f, const struct fleet_rebinding *r, struct fleet_effects *e, struct err *err);
 
 /* ---- names of a device (challenge.c) ---- */
 

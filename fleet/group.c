@@ -57,128 +57,49 @@ bool fleet_group_new(const struct fleet *f, struct store_group *g, struct err *e
     return true;
 }
 
-/* ---- %group% ---- */
-
-struct bound {
-    char device[STORE_PAGE_MAX][32];
-    size_t n;
-};
-
-static void note_challenge(void *ctx, const struct store_challenge *c)
-{
-    struct bound *b = ctx;
-    memcpy(b->device[b->n++], c->device, sizeof b->device[0]);
-}
-
-/* The challenges of devices whose %group% this is. */
-static bool void_named(const struct fleet *f, struct store_write *w, const struct store_policy *p,
-                       const struct store_group *g, const struct bound *b, struct err *err)
-{
-    for (size_t i = 0; i < b->n; i++) {
-        struct store_device d;
-        struct err why = {0};
-        char group[64];
-        uint64_t n;
-        if (!*b->device[i])
-            continue;
-        if (!fleet_device_in(f, w, b->device[i], &d, &why) ||
-            !fleet_group_of(f, w, p, &d, group, &why)) {
-            if (why.kind == ERR_CONFIG || why.kind == ERR_NOT_FOUND)
-                continue;
-            *err = why;
-            return false;
-        }
-        if (strcmp(group, g->name) == 0 && !fleet_void_challenges(f, w, d.id, p->id, &n, err))
-            return false;
-    }
-    return true;
-}
-
-static bool void_by_policy(const struct fleet *f, struct store_write *w,
-                           const struct store_policy *p, const struct store_group *g,
-                           struct err *err)
-{
-    const struct store_challenge_filter open = {
-        .policy = p->id, .state = CHALLENGE_OPEN, .now = f->now};
-    char cursor[STORE_CURSOR_MAX] = "";
-    do {
-        struct bound b = {.n = 0};
-        struct store_page page = {.after = cursor, .limit = STORE_PAGE_MAX, .in = w};
-        if (!store_challenge_page(f->store, &open, &page, note_challenge, &b, err) ||
-            !void_named(f, w, p, g, &b, err))
-            return false;
-        memcpy(cursor, page.next, sizeof page.next);
-    } while (*cursor);
-    return true;
-}
-
-struct using
-{
-    char id[STORE_PAGE_MAX][32];
-    size_t n;
-};
-
-static void note_using(void *ctx, const struct store_policy *p)
-{
-    struct using *u = ctx;
-    if (fleet_pattern_uses(p->subject, p->san) & 1u << FLEET_GROUP)
-        memcpy(u->id[u->n++], p->id, sizeof u->id[0]);
-}
-
-/* The group has another name now: challenges that are bound to the old one are void. */
-static bool renamed(const struct fleet *f, struct store_write *w, const struct store_group *g,
-                    struct err *err)
-{
-    char cursor[STORE_CURSOR_MAX] = "";
-    do {
-        struct using u = {.n = 0};
-        struct store_page page = {.after = cursor, .limit = STORE_PAGE_MAX, .in = w};
-        if (!store_policy_page(f->store, NULL, &page, note_using, &u, err))
-            return false;
-        for (size_t i = 0; i < u.n; i++) {
-            struct store_policy p;
-            if (!fleet_policy_in(f, w, u.id[i], &p, err) || !void_by_policy(f, w, &p, g, err))
-                return false;
-        }
-        memcpy(cursor, page.next, sizeof page.next);
-    } while (*cursor);
-    return true;
-}
-
-static bool edit_in(const struct fleet *f, struct store_write *w, uint64_t version,
-                    struct store_group *g, struct err *err)
-{
+/* As it shall be, and what it is called now. */
+struct edit {
     struct store_group old, new;
-    if (!fleet_group_in(f, w, g->id, &old, err) ||
-        !fleet_version("group", old.name, old.version, version, err))
-        return false;
-    new = old;
-    memcpy(new.name, g->name, sizeof new.name);
-    memcpy(new.note, g->note, sizeof new.note);
-    if (!check(&new, err))
-        return false;
-    new.changed_at = f->now;
-    snprintf(new.changed_by, sizeof new.changed_by, "%s", f->actor);
-    if (!store_group_replace(w, &new, old.version, err) ||
-        !fleet_audit(f, w, err, "group.edited", new.id, "%s%s%s%s%s", new.name,
-                     strcmp(old.name, new.name) != 0 ? ", was " : "",
-                     strcmp(old.name, new.name) != 0 ? old.name : "", *new.note ? " note: " : "",
-                     new.note) ||
-        (strcmp(old.name, new.name) != 0 && !renamed(f, w, &new, err)))
-        return false;
-    *g = new;
-    return true;
+};
+
+static bool change(const struct fleet *f, struct store_write *w, void *ctx, struct err *err)
+{
+    struct edit *x = ctx;
+    bool renamed = strcmp(x->old.name, x->new.name) != 0;
+    return store_group_replace(w, &x->new, x->old.version, err) &&
+           fleet_audit(f, w, err, "group.edited", x->new.id, "%s%s%s%s%s", x->new.name,
+                       renamed ? ", was " : "", renamed ? x->old.name : "",
+                       *x->new.note ? " note: " : "", x->new.note);
 }
 
-bool fleet_group_edit(const struct fleet *f, uint64_t version, struct store_group *g,
-                      struct err *err)
+static bool change_alone(const struct fleet *f, struct edit *x, struct err *err)
 {
     struct store_write *w = NULL;
-    struct store_group made = *g;
-    if (!store_write_begin(f->store, &w, err) ||
-        !fleet_finish(w, edit_in(f, w, version, &made, err), err))
+    return store_write_begin(f->store, &w, err) && fleet_finish(w, change(f, w, x, err), err);
+}
+
+/* Challenges that name it as %group% are bound to what it is called now. */
+bool fleet_group_edit(const struct fleet *f, uint64_t version, struct store_group *g,
+                      struct fleet_effects *e, struct err *err)
+{
+    struct edit x;
+    const struct fleet_rebinding naming = {
+        .group = x.old.name, .why = "its group has another name", .change = change, .ctx = &x};
+    if (!fleet_group_in(f, NULL, g->id, &x.old, err) ||
+        !fleet_version("group", x.old.name, x.old.version, version, err))
         return false;
-    *g = made;
+    x.new = x.old;
+    memcpy(x.new.name, g->name, sizeof x.new.name);
+    memcpy(x.new.note, g->note, sizeof x.new.note);
+    if (!check(&x.new, err))
+        return false;
+    x.new.changed_at = f->now;
+    snprintf(x.new.changed_by, sizeof x.new.changed_by, "%s", f->actor);
+    bool ok = strcmp(x.old.name, x.new.name) != 0 ? fleet_rebind(f, &naming, e, err)
+                                                  : change_alone(f, &x, err);
+    if (!ok)
+        return false;
+    *g = e && e->stopped ? x.old : x.new;
     return true;
 }
 

@@ -242,44 +242,57 @@ static void differences(const struct store_policy *a, const struct store_policy 
             n += (size_t)snprintf(out + n, cap - n, "%s%s", n ? ", " : "", part[i].member);
 }
 
-static bool replace(const struct fleet *f, struct store_write *w, const struct store_policy *old,
-                    struct store_policy *p, const char *what, struct err *err)
+struct edit {
+    struct store_policy old, new;
+    char what[200];
+};
+
+static bool change(const struct fleet *f, struct store_write *w, void *ctx, struct err *err)
 {
-    uint64_t void_n = 0;
-    bool paused = strcmp(what, "paused") == 0;
-    p->changed_at = f->now;
-    snprintf(p->changed_by, sizeof p->changed_by, "%s", f->actor);
-    return store_policy_replace(w, p, old->version, err) &&
-           (!gives_otherwise(old, p) || fleet_void_challenges(f, w, NULL, p->id, &void_n, err)) &&
+    struct edit *x = ctx;
+    bool paused = strcmp(x->what, "paused") == 0;
+    struct store_policy *p = &x->new;
+    return store_policy_replace(w, p, x->old.version, err) &&
            fleet_audit(f, w, err,
                        !paused     ? "policy.edited"
                        : p->paused ? "policy.paused"
                                    : "policy.resumed",
-                       p->id, "%s: %s%s%s", p->name, what,
+                       p->id, "%s: %s%s%s", p->name, x->what,
                        paused ? "" : "; subject=", paused ? "" : p->subject);
 }
 
-bool fleet_policy_edit(const struct fleet *f, uint64_t version, struct store_policy *p,
-                       struct fleet_warnings *warn, struct err *err)
+static bool change_alone(const struct fleet *f, struct edit *x, struct err *err)
 {
-    struct store_policy old, made = *p;
     struct store_write *w = NULL;
-    char what[200];
-    if (!fleet_policy_in(f, NULL, p->id, &old, err) ||
-        !fleet_version("policy", old.name, old.version, version, err))
+    return store_write_begin(f->store, &w, err) && fleet_finish(w, change(f, w, x, err), err);
+}
+
+bool fleet_policy_edit(const struct fleet *f, uint64_t version, struct store_policy *p,
+                       struct fleet_effects *e, struct fleet_warnings *warn, struct err *err)
+{
+    struct edit x = {.new = *p};
+    struct store_policy *new = &x.new;
+    const struct fleet_rebinding giving = {
+        .policy = x.old.id, .why = "its policy was edited", .change = change, .ctx = &x};
+    if (!fleet_policy_in(f, NULL, p->id, &x.old, err) ||
+        !fleet_version("policy", x.old.name, x.old.version, version, err))
         return false;
-    memcpy(made.id, old.id, sizeof made.id);
-    memcpy(made.created_by, old.created_by, sizeof made.created_by);
-    made.created_at = old.created_at;
-    made.version = old.version;
-    if (!check(f, &made, warn, err))
+    memcpy(new->id, x.old.id, sizeof new->id);
+    memcpy(new->created_by, x.old.created_by, sizeof new->created_by);
+    new->created_at = x.old.created_at;
+    new->version = x.old.version;
+    if (!check(f, new, warn, err))
         return false;
-    if (gives_otherwise(&old, &made) && !fleet_subjects_differ(f, &made, err))
+    bool otherwise = gives_otherwise(&x.old, new);
+    if (otherwise && !fleet_subjects_differ(f, new, err))
         return false;
-    differences(&old, &made, what, sizeof what);
-    if (*what && (!store_write_begin(f->store, &w, err) ||
-                  !fleet_finish(w, replace(f, w, &old, &made, what, err), err)))
-        return false;
-    *p = made;
+    differences(&x.old, new, x.what, sizeof x.what);
+    if (*x.what) {
+        new->changed_at = f->now;
+        snprintf(new->changed_by, sizeof new->changed_by, "%s", f->actor);
+        if (!(otherwise ? fleet_rebind(f, &giving, e, err) : change_alone(f, &x, err)))
+            return false;
+    }
+    *p = e && e->stopped ? x.old : x.new;
     return true;
 }

@@ -329,6 +329,14 @@ void ctl_plan_note(const struct ctl *ctl, const struct fleet_effects *plan, cons
     ctl_note(ctl, "%s%s: %s", ctl->dry_run ? "would " : "to ", what, text);
 }
 
+void ctl_void_note(const struct ctl *ctl, const struct fleet_effects *e)
+{
+    if (e->challenges)
+        ctl_note(ctl, "  %llu challenge%s with the old names %s void now",
+                 (unsigned long long)e->challenges, e->challenges == 1 ? "" : "s",
+                 e->challenges == 1 ? "is" : "are");
+}
+
 static bool taking_step(void *ctx, const struct fleet_effects *e)
 {
     struct ctl_taking *t = ctx;

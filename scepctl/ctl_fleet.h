@@ -80,6 +80,8 @@ void ctl_progress_end(struct ctl_progress *p);
 void ctl_warn(const struct ctl *ctl, const struct fleet_warnings *w);
 /* What is about to go: "would remove group sales: 3 devices would lose a policy: ..." */
 void ctl_plan_note(const struct ctl *ctl, const struct fleet_effects *plan, const char *what, const char *lose);
+/* Challenges that are void since what they were bound to is called otherwise. */
+void ctl_void_note(const struct ctl *ctl, const struct fleet_effects *e);
 /* Takes it away with progress and until Ctrl-C: `begin` gives the effects for the verb, `end` says how it came out. */
 struct ctl_taking {
     struct ctl *ctl;

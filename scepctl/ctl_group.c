@@ -164,6 +164,7 @@ int ctl_group_edit(struct ctl *ctl, const struct ctl_args *a)
 {
     struct ctl_fleet f;
     struct store_group g;
+    struct fleet_effects e = {.dry_run = false};
     struct err err = {0};
     int rc;
     if ((rc = ctl_fleet_begin(ctl, false, &f)) || (rc = ctl_find_group(ctl, &f, a->id[0], &g)) ||
@@ -174,9 +175,10 @@ int ctl_group_edit(struct ctl *ctl, const struct ctl_args *a)
         ctl_note(ctl, "would change group %s", g.name);
         return CTL_DONE;
     }
-    if (!fleet_group_edit(&f.fleet, g.version, &g, &err))
+    if (!fleet_group_edit(&f.fleet, g.version, &g, &e, &err))
         return ctl_fail_err(ctl, &err, NULL);
     ctl_note(ctl, "group %s (%s), version %llu", g.name, g.id, (unsigned long long)g.version);
+    ctl_void_note(ctl, &e);
     return CTL_DONE;
 }
 

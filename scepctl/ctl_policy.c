@@ -229,6 +229,7 @@ int ctl_policy_new(struct ctl *ctl, const struct ctl_args *a)
 static int edit(struct ctl *ctl, const struct ctl_args *a,
                 int (*change)(struct ctl *, const struct ctl_args *, struct store_policy *))
 {
+    struct fleet_effects e = {.dry_run = false};
     struct fleet_warnings w = {0};
     struct ctl_fleet f;
     struct store_policy p;
@@ -241,11 +242,12 @@ static int edit(struct ctl *ctl, const struct ctl_args *a,
         ctl_note(ctl, "would change policy %s", p.name);
         return CTL_DONE;
     }
-    if (!fleet_policy_edit(&f.fleet, p.version, &p, &w, &err))
+    if (!fleet_policy_edit(&f.fleet, p.version, &p, &e, &w, &err))
         return ctl_fail_err(ctl, &err, NULL);
     ctl_warn(ctl, &w);
     ctl_note(ctl, "policy %s (%s)%s, version %llu", p.name, p.id, p.paused ? ", paused" : "",
              (unsigned long long)p.version);
+    ctl_void_note(ctl, &e);
     return CTL_DONE;
 }
 

@@ -255,6 +255,12 @@ bool store_challenge_put(struct store_write *w, const struct store_challenge *c,
            txn_counter_next(t, key_view(&made), &n, err);
 }
 
+bool store_write_challenges_made(struct store_write *w, uint64_t *n, struct err *err)
+{
+    struct key made = meta_challenges_made();
+    return txn_usable(&w->txn, err) && txn_counter(&w->txn, key_view(&made), n, err);
+}
+
 /* ERR_CONFLICT with the reason when it cannot be used at `at`. */
 static bool burnable(const struct store_challenge *c, int64_t at, struct err *err)
 {

@@ -166,24 +166,24 @@ START_TEST(policy_edited)
     assign("corp", "a");
     struct fleet_challenge c = challenge_for("a", NULL);
     p.retries = 5;
-    ok(fleet_policy_edit(&fleet, 1, &p, NULL, &err));
+    ok(fleet_policy_edit(&fleet, 1, &p, NULL, NULL, &err));
     ck_assert_uint_eq(p.version, 2);
     ck_assert(challenge_open(c.record.id));
     strcpy(p.subject, "CN=%devicename%,O=Example");
-    refused(fleet_policy_edit(&fleet, 1, &p, NULL, &err), ERR_CONFLICT, "version is 2");
-    ok(fleet_policy_edit(&fleet, 2, &p, NULL, &err));
+    refused(fleet_policy_edit(&fleet, 1, &p, NULL, NULL, &err), ERR_CONFLICT, "version is 2");
+    ok(fleet_policy_edit(&fleet, 2, &p, NULL, NULL, &err));
     ck_assert(!challenge_open(c.record.id));
     c = challenge_for("a", NULL);
     p.key_size = 3072;
-    ok(fleet_policy_edit(&fleet, 0, &p, NULL, &err));
+    ok(fleet_policy_edit(&fleet, 0, &p, NULL, NULL, &err));
     ck_assert(!challenge_open(c.record.id));
     c = challenge_for("a", NULL);
     strcpy(p.key_type, "ec");
     p.key_size = 256;
-    ok(fleet_policy_edit(&fleet, 0, &p, NULL, &err));
+    ok(fleet_policy_edit(&fleet, 0, &p, NULL, NULL, &err));
     ck_assert(!challenge_open(c.record.id));
     p.paused = true;
-    ok(fleet_policy_edit(&fleet, 0, &p, NULL, &err));
+    ok(fleet_policy_edit(&fleet, 0, &p, NULL, NULL, &err));
     struct fleet_challenge_wish wish = {.device = "a"};
     refused(fleet_challenge_new(&fleet, &wish, &c, &err), ERR_REFUSED, "is paused");
 }
@@ -228,7 +228,7 @@ START_TEST(same_subject_refused)
     strcpy(b.serial_number, "C02");
     refused(fleet_device_edit(&fleet, 0, &b, NULL, &err), ERR_EXISTS, "devices a and b");
     strcpy(p.subject, "CN=%user%");
-    refused(fleet_policy_edit(&fleet, 0, &p, NULL, &err), ERR_EXISTS,
+    refused(fleet_policy_edit(&fleet, 0, &p, NULL, NULL, &err), ERR_EXISTS,
             "would get the same subject, CN=");
 }
 END_TEST
@@ -350,18 +350,18 @@ START_TEST(group_renamed)
     struct fleet_challenge of_a = challenge_for("a", "named"), of_b = challenge_for("b", NULL),
                            of_c = challenge_for("c", NULL), plain = challenge_for("a", "plain");
     strcpy(some.note, "only this");
-    ok(fleet_group_edit(&fleet, 0, &some, &err));
+    ok(fleet_group_edit(&fleet, 0, &some, NULL, &err));
     ck_assert(challenge_open(of_a.record.id));
     strcpy(some.name, "Some");
-    ok(fleet_group_edit(&fleet, 0, &some, &err));
+    ok(fleet_group_edit(&fleet, 0, &some, NULL, &err));
     ck_assert(!challenge_open(of_a.record.id));
     ck_assert(challenge_open(of_b.record.id) && challenge_open(of_c.record.id));
     strcpy(other.name, "another");
-    ok(fleet_group_edit(&fleet, 0, &other, &err));
+    ok(fleet_group_edit(&fleet, 0, &other, NULL, &err));
     ck_assert(!challenge_open(of_b.record.id));
     ck_assert(challenge_open(of_c.record.id));
     strcpy(staff.name, "people");
-    ok(fleet_group_edit(&fleet, 0, &staff, &err));
+    ok(fleet_group_edit(&fleet, 0, &staff, NULL, &err));
     ck_assert(!challenge_open(of_c.record.id));
     ck_assert(challenge_open(plain.record.id));
 }
@@ -394,22 +394,22 @@ START_TEST(checked)
     ok(fleet_policy_check(&fleet, "corp", "a", (struct view){NULL, 0}, &c, &err));
     ck_assert(!c.ok && strstr(c.finding[4].text, "RSA-2048") != NULL);
     p.key_size = 1024;
-    ok(fleet_policy_edit(&fleet, 0, &p, NULL, &err));
+    ok(fleet_policy_edit(&fleet, 0, &p, NULL, NULL, &err));
     ok(fleet_policy_check(&fleet, "corp", "a", (struct view){NULL, 0}, &c, &err));
     ck_assert_msg(c.ok, "%s", c.finding[4].text);
     world_config.template[0].rsa_max = 0;
     strcpy(p.key_type, "ec");
     p.key_size = 256;
-    ok(fleet_policy_edit(&fleet, 0, &p, NULL, &err));
+    ok(fleet_policy_edit(&fleet, 0, &p, NULL, NULL, &err));
     ok(fleet_policy_check(&fleet, "corp", "a", (struct view){NULL, 0}, &c, &err));
     ck_assert_msg(c.ok, "%s", c.finding[4].text);
     strcpy(p.subject, "CN=%devicename%,O=Other"); /* the template says O=Example */
-    ok(fleet_policy_edit(&fleet, 0, &p, NULL, &err));
+    ok(fleet_policy_edit(&fleet, 0, &p, NULL, NULL, &err));
     ok(fleet_policy_check(&fleet, "corp", "a", (struct view){NULL, 0}, &c, &err));
     ck_assert(!c.ok && !c.finding[4].ok);
     ck_assert_str_eq(c.finding[4].what, "template");
     strcpy(p.subject, "CN=%serialnumber%");
-    ok(fleet_policy_edit(&fleet, 0, &p, NULL, &err));
+    ok(fleet_policy_edit(&fleet, 0, &p, NULL, NULL, &err));
     unsigned told = 0;
     uint64_t devices, found;
     ok(fleet_policy_survey(&fleet, "corp", count_problem, &told, &devices, &found, &err));
@@ -459,7 +459,7 @@ START_TEST(requests_checked)
     ck_assert(!fits("corp", "a", "CN=a,OU=x,OU=y", "b.example.org"));
     ck_assert(!fits("corp", "a", "CN=a,OU=x,OU=y", ""));
     p.san[0] = '\0';
-    ok(fleet_policy_edit(&fleet, 0, &p, NULL, &err));
+    ok(fleet_policy_edit(&fleet, 0, &p, NULL, NULL, &err));
     ck_assert(fits("corp", "a", "CN=a,OU=x,OU=y", ""));
     ck_assert(!fits("corp", "a", "CN=a,OU=x,OU=y", "a.example.org"));
 }

@@ -164,7 +164,7 @@ static void *rename_group(void *ctx)
     struct err why = {0};
     for (unsigned i = 0; i < RENAMES; i++) {
         snprintf(g.name, sizeof g.name, "group-%02u", i);
-        if (!fleet_group_edit(&fleet, 0, &g, &why))
+        if (!fleet_group_edit(&fleet, 0, &g, NULL, &why))
             return ctx;
     }
     return NULL;

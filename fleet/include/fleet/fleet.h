@@ -4,7 +4,8 @@
  * Every verb is one write of the store: everything is checked first, then changed together with its audit entry.  `version` is what
  * the caller believes the record's version to be (If-Match); 0: whatever it is.  What takes certificates, requests or
  * challenges away goes on in further writes of bounded size (struct fleet_effects), after the first one has made sure that
- * nothing new is issued; called again after an interruption it goes on.
+ * nothing new is issued; called again after an interruption it goes on.  What would leave challenges bound to old names (another name of
+ * a group, another subject of a policy) voids them so before it changes anything.
  *
  * Errors: ERR_CONFIG, a value that cannot be (the text begins with its member: "name: ..."); ERR_NOT_FOUND, no such thing;
  * ERR_EXISTS, the name is taken, or two devices would get one subject; ERR_CONFLICT, another version, or not in a state for this, or a
@@ -75,7 +76,9 @@ bool fleet_device_retire(const struct fleet *f, const char *which, uint64_t vers
 bool fleet_group_get(const struct fleet *f, const char *which, struct store_group *out, struct err *err);
 bool fleet_group_new(const struct fleet *f, struct store_group *g, struct err *err);          /* in: name, users, note */
 bool fleet_group_add(const struct fleet *f, struct store_write *w, struct store_group *g, struct err *err);
-bool fleet_group_edit(const struct fleet *f, uint64_t version, struct store_group *g, struct err *err); /* name, note */
+/* Name, note.  With another name, open challenges that name the group (%group%) are void first, in further writes: interrupted, it is
+ * called as it was.  `e`: NULL, or what went; e->stopped: the same, *g is as it was. */
+bool fleet_group_edit(const struct fleet *f, uint64_t version, struct store_group *g, struct fleet_effects *e, struct err *err);
 /* Devices that had a policy by this group alone lose it. */
 bool fleet_group_remove(const struct fleet *f, const char *which, uint64_t version, struct fleet_effects *e, struct err *err);
 /* `member`: a device; for a group of users a user's name.  Adding one that is in, or taking out one that is not, changes nothing
@@ -93,9 +96,10 @@ bool fleet_policy_get(const struct fleet *f, const char *which, struct store_pol
 /* In: everything but id, version, created_ and changed_; endpoint may be "" when there is one only.  0 in challenge_ttl, key_size:
  * the default (1 h; 2048 or 256).  Out: the whole record.  `warn` may be NULL. */
 bool fleet_policy_new(const struct fleet *f, struct store_policy *p, struct fleet_warnings *warn, struct err *err);
-/* In: as it shall be, with its id.  Open challenges made for it go when subject, san, endpoint or key change. */
-bool fleet_policy_edit(const struct fleet *f, uint64_t version, struct store_policy *p, struct fleet_warnings *warn,
-                       struct err *err);
+/* In: as it shall be, with its id.  Open challenges made for it go when subject, san, endpoint or key change: before it does, as
+ * those of a group that is renamed.  `e`: NULL, or what went. */
+bool fleet_policy_edit(const struct fleet *f, uint64_t version, struct store_policy *p, struct fleet_effects *e,
+                       struct fleet_warnings *warn, struct err *err);
 /* Its assignments go first, then what was issued by it (with revoke_on_removal), then itself. */
 bool fleet_policy_remove(const struct fleet *f, const char *which, uint64_t version, struct fleet_effects *e, struct err *err);
 /* `target`: a device or a group.  Refused: two devices that would get the same subject (both are named), names that cannot be

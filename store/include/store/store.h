@@ -316,6 +316,8 @@ bool store_challenge_refused(struct store_write *w, const uint8_t hash[STORE_HAS
 bool store_challenge_revoke(struct store_write *w, const char *id, int64_t at, struct err *err);
 bool store_challenge_list(struct store *s, bool (*each)(void *ctx, const struct store_challenge *c), void *ctx,
                           struct err *err);
+/* How many were ever made, what is not committed counted in: the same number again means that none was made between. */
+bool store_write_challenges_made(struct store_write *w, uint64_t *n, struct err *err);
 /* How many challenges of a pool are open at `now`: neither used up nor revoked nor expired.  Takes as long for a million as for one, but
  * for those that have expired since it was asked last, which are put away.  To be committed only with a challenge made at `now`:
  * by the newest one a verification tells what was put away from what is missing. */

@@ -1,0 +1,191 @@
+/* Another name for a group, other names by a policy: no open challenge is left that is bound to the
+ * old ones, however many there are, and no write is longer for it. */
+#include "fleet_internal.h"
+#include "fleet_world.h"
+
+#define MANY (2 * FLEET_BATCH + 100)
+
+static struct store_policy policy;
+static struct store_group sales;
+static char challenge[MANY][32];
+
+/* A challenge for every device of group sales, and one for device x of another group. */
+static struct fleet_challenge world_of_many(void)
+{
+    struct store_write *w;
+    bool changed;
+    policy = policy_wish("named");
+    strcpy(policy.subject, "CN=%devicename%,OU=%group%");
+    world_config.template[0].subject[world_config.template[0].subject_n++] = strdup("OU=*");
+    ok(fleet_policy_new(&fleet, &policy, NULL, &err));
+    sales = group_new("sales", false);
+    group_new("other", false);
+    device_new("x");
+    join("other", "x");
+    w = begin();
+    for (int i = 0; i < MANY; i++) {
+        struct store_device d = {.id = ""};
+        snprintf(d.name, sizeof d.name, "d-%d", i);
+        ok(fleet_device_add(&fleet, w, &d, &err));
+        ok(fleet_member_add_in(&fleet, w, &sales, d.id, &changed, &err));
+    }
+    commit(w);
+    assign("named", "sales");
+    assign("named", "other");
+    w = begin();
+    for (int i = 0; i < MANY; i++) {
+        char name[32];
+        struct fleet_challenge c;
+        snprintf(name, sizeof name, "d-%d", i);
+        ok(fleet_challenge_add(&fleet, w, &(struct fleet_challenge_wish){.device = name}, &c,
+                               &err));
+        memcpy(challenge[i], c.record.id, sizeof challenge[i]);
+    }
+    commit(w);
+    return challenge_for("x", NULL);
+}
+
+static int open_ones(void)
+{
+    int n = 0;
+    for (int i = 0; i < MANY; i++)
+        n += challenge_open(challenge[i]);
+    return n;
+}
+
+/* What one write took away, and whether it is to be the last. */
+struct watching {
+    uint64_t before, most;
+    bool stop;
+    char made[32]; /* id of a challenge that somebody made after the first write */
+};
+
+static bool watch(void *ctx, const struct fleet_effects *so_far)
+{
+    struct watching *x = ctx;
+    if (so_far->challenges - x->before > x->most)
+        x->most = so_far->challenges - x->before;
+    x->before = so_far->challenges;
+    if (!x->made[0])
+        strcpy(x->made, challenge_for("d-0", NULL).record.id);
+    return !x->stop;
+}
+
+START_TEST(group_is_renamed_in_bounded_writes)
+{
+    struct fleet_challenge of_x = world_of_many();
+    struct watching x = {.made = ""};
+    struct fleet_effects e = {.step = watch, .ctx = &x};
+    struct store_group g = sales, out;
+    strcpy(g.name, "marketing");
+    ok(fleet_group_edit(&fleet, 0, &g, &e, &err));
+    ck_assert_uint_le(x.most, FLEET_BATCH);
+    ck_assert_uint_eq(e.challenges, MANY + 1); /* and the one that came between */
+    ck_assert_int_eq(open_ones(), 0);
+    ck_assert(x.made[0] && !challenge_open(x.made));
+    ck_assert(challenge_open(of_x.record.id));
+    ok(fleet_group_get(&fleet, sales.id, &out, &err));
+    ck_assert_str_eq(out.name, "marketing");
+    ck_assert_uint_eq(out.version, g.version);
+    ck_assert_uint_eq(out.version, sales.version + 1);
+}
+END_TEST
+
+START_TEST(cut_off_it_is_called_as_it_was)
+{
+    world_of_many();
+    struct watching x = {.stop = true, .made = "-"};
+    struct fleet_effects e = {.step = watch, .ctx = &x}, rest = {.dry_run = false};
+    struct store_group g = sales, out;
+    strcpy(g.name, "marketing");
+    ok(fleet_group_edit(&fleet, sales.version, &g, &e, &err));
+    ck_assert(e.stopped);
+    ck_assert_uint_eq(e.challenges, FLEET_BATCH);
+    ck_assert_str_eq(g.name, "sales");
+    ok(fleet_group_get(&fleet, sales.id, &out, &err));
+    ck_assert_str_eq(out.name, "sales");
+    ck_assert_int_eq(open_ones(), MANY - FLEET_BATCH);
+    strcpy(g.name, "marketing");
+    ok(fleet_group_edit(&fleet, sales.version, &g, &rest, &err));
+    ck_assert_uint_eq(rest.challenges, MANY - FLEET_BATCH);
+    ck_assert_int_eq(open_ones(), 0);
+}
+END_TEST
+
+START_TEST(refused_or_only_planned_it_voids_nothing)
+{
+    world_of_many();
+    struct fleet_effects plan = {.dry_run = true}, e = {.dry_run = false};
+    struct store_group g = sales, out;
+    strcpy(g.name, "OTHER");
+    refused(fleet_group_edit(&fleet, 0, &g, &e, &err), ERR_EXISTS, "");
+    strcpy(g.name, "marketing");
+    refused(fleet_group_edit(&fleet, 7, &g, &e, &err), ERR_CONFLICT, "version is 1");
+    ck_assert_uint_eq(e.challenges, 0);
+    ok(fleet_group_edit(&fleet, 0, &g, &plan, &err));
+    ck_assert_uint_eq(plan.challenges, MANY);
+    ck_assert_int_eq(open_ones(), MANY);
+    ok(fleet_group_get(&fleet, sales.id, &out, &err));
+    ck_assert_str_eq(out.name, "sales");
+}
+END_TEST
+
+START_TEST(policy_is_edited_in_bounded_writes)
+{
+    struct fleet_challenge of_x = world_of_many();
+    struct watching x = {.stop = true, .made = "-"}, y = {.made = ""};
+    struct fleet_effects e = {.step = watch, .ctx = &x}, rest = {.step = watch, .ctx = &y};
+    struct store_policy p = policy, out;
+    strcpy(p.subject, "CN=%devicename%");
+    ok(fleet_policy_edit(&fleet, 0, &p, &e, NULL, &err));
+    ck_assert(e.stopped);
+    ck_assert_uint_eq(e.challenges, FLEET_BATCH);
+    ok(fleet_policy_get(&fleet, policy.id, &out, &err));
+    ck_assert_str_eq(out.subject, policy.subject);
+    strcpy(p.subject, "CN=%devicename%");
+    ok(fleet_policy_edit(&fleet, policy.version, &p, &rest, NULL, &err));
+    ck_assert_uint_le(y.most, FLEET_BATCH);
+    ck_assert_int_eq(open_ones(), 0);
+    ck_assert(y.made[0] && !challenge_open(y.made) && !challenge_open(of_x.record.id));
+    ok(fleet_policy_get(&fleet, policy.id, &out, &err));
+    ck_assert_str_eq(out.subject, "CN=%devicename%");
+    ck_assert_uint_eq(out.version, policy.version + 1);
+}
+END_TEST
+
+/* Somebody who makes a challenge whenever some went: it comes to an end all the same. */
+static bool make_another(void *ctx, const struct fleet_effects *so_far)
+{
+    (*(unsigned *)ctx)++;
+    challenge_for("d-1", NULL);
+    return true;
+}
+
+START_TEST(challenges_all_the_time)
+{
+    unsigned steps = 0;
+    world_of_many();
+    struct fleet_effects e = {.step = make_another, .ctx = &steps};
+    struct store_group g = sales, out;
+    strcpy(g.name, "marketing");
+    ok(fleet_group_edit(&fleet, 0, &g, &e, &err));
+    ck_assert_uint_eq(e.challenges, MANY + steps);
+    ok(fleet_group_get(&fleet, sales.id, &out, &err));
+    ck_assert_str_eq(out.name, "marketing");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("fleet/rebind");
+    TCase *t = tcase_create("rebind");
+    tcase_add_checked_fixture(t, world_setup, world_teardown);
+    tcase_set_timeout(t, 120);
+    tcase_add_test(t, group_is_renamed_in_bounded_writes);
+    tcase_add_test(t, cut_off_it_is_called_as_it_was);
+    tcase_add_test(t, refused_or_only_planned_it_voids_nothing);
+    tcase_add_test(t, policy_is_edited_in_bounded_writes);
+    tcase_add_test(t, challenges_all_the_time);
+    suite_add_tcase(s, t);
+    return check_main(s);
+}
