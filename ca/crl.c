@@ -293,8 +293,8 @@ static bool keep(const struct job *j, struct err *err)
     return true;
 }
 
-bool crl_publish(const struct authority *a, struct signer *signer, struct store *store, int64_t now,
-                 const struct crl_scopes *which, struct err *err)
+static bool publish(const struct authority *a, struct signer *signer, struct store *store,
+                    int64_t now, const struct crl_scopes *which, struct err *err)
 {
     struct job j = {.a = a, .signer = signer, .store = store, .now = now};
     bool ok = job_start(&j, which, err) && draw_numbers(&j, err);
@@ -310,4 +310,20 @@ bool crl_publish(const struct authority *a, struct signer *signer, struct store 
         crl_writer_clear(&j.out[i].writer);
     free(j.out);
     return ok;
+}
+
+/* Each one that was overtaken shows that somebody else has published. */
+#define PUBLISH_TRIES 8
+
+/* A list has its number before it is built: who draws a later one meanwhile, scepd or a command,
+ * and is faster has published what is newer. */
+bool crl_publish(const struct authority *a, struct signer *signer, struct store *store, int64_t now,
+                 const struct crl_scopes *which, struct err *err)
+{
+    for (int i = 1; !publish(a, signer, store, now, which, err); i++) {
+        if (err->kind != ERR_CONFLICT || i == PUBLISH_TRIES)
+            return false;
+        err_clear(err);
+    }
+    return true;
 }

@@ -246,22 +246,6 @@ int ctl_crl_export(struct ctl *ctl, const struct ctl_args *a)
 
 /* ---- publish ---- */
 
-/* Each one that is overtaken shows that somebody else published. */
-#define PUBLISH_TRIES 8
-
-/* A list is built with a number that was drawn before; who drew a later one meanwhile, scepd or
- * another command, and was faster has published what is newer. */
-static bool publish(struct ctl *ctl, const struct authority *a, struct signer *signer,
-                    struct err *err)
-{
-    for (int i = 1; !crl_publish(a, signer, ctl->store, ctl->now, NULL, err); i++) {
-        if (err->kind != ERR_CONFLICT || i == PUBLISH_TRIES)
-            return false;
-        err_clear(err);
-    }
-    return true;
-}
-
 static int publish_one(struct ctl *ctl, const struct authority *a, struct signer *signer)
 {
     struct store_crl crl = {0};
@@ -271,7 +255,7 @@ static int publish_one(struct ctl *ctl, const struct authority *a, struct signer
         ctl_note(ctl, "would publish a CRL of %s", a->name);
         return CTL_DONE;
     }
-    if (!publish(ctl, a, signer, &err) ||
+    if (!crl_publish(a, signer, ctl->store, ctl->now, NULL, &err) ||
         !store_crl_about(ctl->store, a->key_id, STORE_CRL_COMPLETE, &crl, &err))
         return ctl_fail_err(ctl, &err, NULL);
     snprintf(number, sizeof number, "number %llu", (unsigned long long)crl.number);

@@ -112,6 +112,15 @@ static bool write_parts(const struct store *s, int fd, const struct view *parts,
     return ok && (fsync(fd) == 0 || copy_errno(name, "fsync", err));
 }
 
+/* Who has published a newer list meanwhile has tidied this one away. */
+static bool put_in_place(int folder, const char *part, const char *name, struct err *err)
+{
+    if (renameat(folder, part, folder, name) == 0 && fsync(folder) == 0)
+        return true;
+    return errno == ENOENT ? err_set(err, ERR_CONFLICT, "%s: a newer list was published", name)
+                           : copy_errno(name, "renaming", err);
+}
+
 bool crl_file_write(struct store *s, const uint8_t authority[20], uint32_t shard,
                     struct store_crl *crl, const struct view *parts, size_t parts_n,
                     struct err *err)
@@ -125,8 +134,7 @@ bool crl_file_write(struct store *s, const uint8_t authority[20], uint32_t shard
     int fd = openat(folder, part, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
     bool ok = fd >= 0 || copy_errno(part, "making", err);
     ok = ok && hand_over(s, fd, err) && write_parts(s, fd, parts, parts_n, crl, part, err);
-    ok = ok && ((renameat(folder, part, folder, name) == 0 && fsync(folder) == 0) ||
-                copy_errno(name, "renaming", err));
+    ok = ok && put_in_place(folder, part, name, err);
     if (fd >= 0)
         close(fd);
     if (!ok)

@@ -21,7 +21,7 @@ bool crl_due(const struct authority *a, struct store *store, int64_t now, struct
 /* Builds, signs and stores the next CRL of each of these scopes (NULL: of all) from one state of the store, numbers from
  * the store; a delta and its complete list always together.  Entries whose certificate ended before thisUpdate of the
  * CRL before are left out (RFC 5280 section 3.3).  Nothing is held while it is signed and written, and no list is ever
- * whole in this process's own memory. */
+ * whole in this process's own memory.  When somebody else publishes a newer list meanwhile, this one is built anew. */
 bool crl_publish(const struct authority *a, struct signer *signer, struct store *store, int64_t now,
                  const struct crl_scopes *which, struct err *err);
 

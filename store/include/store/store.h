@@ -258,7 +258,8 @@ struct store_crl {
 };
 void store_crl_clear(struct store_crl *c);
 /* The octets of a CRL are a file beside the store.  Writes it from its parts, durable when it returns, and sets size and
- * sha256 of `crl`; its number was drawn for the scope.  It is nothing until store_crl_put names it.  ERR_FULL. */
+ * sha256 of `crl`; its number was drawn for the scope.  It is nothing until store_crl_put names it.  ERR_FULL;
+ * ERR_CONFLICT: a newer one was published meanwhile. */
 bool store_crl_write(struct store *s, const uint8_t authority[20], uint32_t shard, struct store_crl *crl,
                      const struct view *parts, size_t parts_n, struct err *err);
 /* Makes it the newest CRL of its scope.  Of a complete one: releases that none of its bases needs are forgotten. */
