@@ -146,6 +146,9 @@ static bool load_ca(struct authority *a, const struct generation_files *g, struc
         (must_be_valid(g) && !authority_check_time(a->cert, f->certificate, g->now, err)) ||
         !choose_digest(a, &key, f->digest, err))
         return false;
+    a->public_ctx = EVP_PKEY_CTX_new(a->public_key, NULL);
+    if (!a->public_ctx)
+        return err_memory(err);
     if (p.ski.n)
         memcpy(a->key_id, p.ski.p, sizeof a->key_id);
     else if (!key_identifier(&key, a->key_id, err)) /* an imported CA without one */
@@ -434,6 +437,7 @@ void authority_free(struct authority *a)
     if (!a)
         return;
     cert_free(a->cert);
+    EVP_PKEY_CTX_free(a->public_ctx);
     EVP_PKEY_free(a->public_key);
     name_clear(&a->subject);
     for (size_t i = 0; i < AUTHORITY_MAX_CHAIN; i++)

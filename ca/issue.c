@@ -122,7 +122,10 @@ static bool check(const struct authority *a, const struct cert *cert, struct vie
 {
     if (!view_eq(cert->tbs, tbs))
         return err_set(err, ERR_CRYPTO, "the certificate differs from what was signed");
-    return cert_signature_verify(cert, a->public_key, err);
+    EVP_PKEY_CTX *key = EVP_PKEY_CTX_dup(a->public_ctx);
+    bool ok = key ? cert_signature_verify_by(cert, key, err) : err_memory(err);
+    EVP_PKEY_CTX_free(key);
+    return ok;
 }
 
 bool ca_issue(const struct authority *a, struct signer *signer, const struct cert_plan *plan,

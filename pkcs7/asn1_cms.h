@@ -103,6 +103,7 @@ ASN1_VALUE *cms_decode(struct view in, int nid, const ASN1_ITEM *inner, const ch
 /* Does the SignerInfo name this certificate?  (scep_parse.c) */
 bool cms_names_signer(const struct cms_signer_info *si, const struct cert *c);
 /* The signature over the signed attributes, whose digest is `digest`.  (scep_parse.c) */
-bool cms_signature_verify(const struct cms_signer_info *si, EVP_PKEY *key, enum digest digest, struct err *err);
+bool cms_signature_verify(const struct cms_signer_info *si, EVP_PKEY_CTX *key, enum digest digest,
+                          struct err *err);
 /* Equal as bytes, or as names: some libraries encode a name anew with other string types. */
 bool cms_name_eq(struct view a, struct view b);

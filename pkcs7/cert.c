@@ -217,7 +217,7 @@ void cert_free(struct cert *c)
     free(c);
 }
 
-bool cert_signature_verify(const struct cert *c, EVP_PKEY *issuer_key, struct err *err)
+bool cert_signature_verify_by(const struct cert *c, EVP_PKEY_CTX *issuer_key, struct err *err)
 {
     /* RFC 5280 section 4.1.1.2: both algorithm fields are the same */
     if (!view_eq(c->tbs_sigalg, c->sigalg_der))
@@ -225,7 +225,17 @@ bool cert_signature_verify(const struct cert *c, EVP_PKEY *issuer_key, struct er
                           "the certificate's two signature algorithms differ");
     struct sigalg alg;
     return sigalg_parse(c->sigalg_der, DIGEST_COUNT, &alg, err) &&
-           pubkey_verify(issuer_key, alg, c->tbs, c->signature, err);
+           pubkey_verify_by(issuer_key, alg, c->tbs, c->signature, err);
+}
+
+bool cert_signature_verify(const struct cert *c, EVP_PKEY *issuer_key, struct err *err)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(issuer_key, NULL);
+    if (!ctx)
+        return err_memory(err);
+    bool good = cert_signature_verify_by(c, ctx, err);
+    EVP_PKEY_CTX_free(ctx);
+    return good;
 }
 
 /* RFC 8894 section 2.2 */

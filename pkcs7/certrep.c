@@ -31,7 +31,7 @@ static bool build_envelope(const struct certrep *r, const struct scep_message *m
                            struct err *err)
 {
     struct buf certs = {0};
-    if (!m->signer || !m->signer_pkey)
+    if (!m->signer || !m->signer_ctx)
         return err_set(err, ERR_CRYPTO, "no signer to encrypt the answer to");
     bool rsa = m->signer_key.type == KEY_RSA;
     if (!rsa && !r->password.n)
@@ -39,7 +39,7 @@ static bool build_envelope(const struct certrep *r, const struct scep_message *m
                           "the message is signed with an EC key, to which no answer can be "
                           "encrypted: sign it with an RSA key");
     struct envelope_parts p = {.cipher = r->cipher,
-                               .key = m->signer_pkey,
+                               .key = m->signer_ctx,
                                .issuer = m->signer->issuer,
                                .serial_tlv = m->signer->serial_tlv,
                                .padding = PADDING_PKCS1,

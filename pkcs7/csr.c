@@ -58,11 +58,11 @@ static bool decode(struct reading *r, bool any_version, struct err *err)
 
 /* ---- key and signature: before anything else is looked at ---- */
 
-static bool verify(struct reading *r, EVP_PKEY *key, struct err *err)
+static bool verify(struct reading *r, EVP_PKEY_CTX *key, struct err *err)
 {
     const ASN1_BIT_STRING *sig = r->outer->signature;
     struct err wrong = {0};
-    if (!pubkey_verify(key, r->csr->sigalg, r->info_der, frame_view(sig), &wrong)) {
+    if (!pubkey_verify_by(key, r->csr->sigalg, r->info_der, frame_view(sig), &wrong)) {
         if (wrong.reason == REASON_SIGNATURE_BAD)
             wrong.reason = REASON_CSR_SIGNATURE;
         *err = wrong;
@@ -82,7 +82,7 @@ static bool read_key(struct reading *r, struct err *err)
 }
 
 /* RFC 8894 sections 2.3 and 7.6 */
-static bool read_signature(struct reading *r, unsigned digests, EVP_PKEY *known,
+static bool read_signature(struct reading *r, unsigned digests, EVP_PKEY_CTX *known,
                            struct view known_spki, struct err *err)
 {
     struct csr *csr = r->csr;
@@ -95,7 +95,11 @@ static bool read_signature(struct reading *r, unsigned digests, EVP_PKEY *known,
     if (known && view_eq(known_spki, csr->key.spki))
         return verify(r, known, err);
     EVP_PKEY *key = NULL;
-    bool ok = pubkey_load(&csr->key, &key, err) && verify(r, key, err);
+    if (!pubkey_load(&csr->key, &key, err))
+        return false;
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
+    bool ok = ctx ? verify(r, ctx, err) : err_memory(err);
+    EVP_PKEY_CTX_free(ctx);
     EVP_PKEY_free(key);
     return ok;
 }
@@ -226,7 +230,7 @@ static bool identify(struct reading *r, struct err *err)
 /* Who verifies the self-signature; NULL: it was verified before. */
 struct verifier {
     const struct csr_rules *rules;
-    EVP_PKEY *known;
+    EVP_PKEY_CTX *known;
     struct view known_spki;
 };
 
@@ -252,14 +256,14 @@ static bool parse(struct view der, const struct verifier *v, struct csr **out, s
     return true;
 }
 
-bool csr_parse_by(struct view der, const struct csr_rules *rules, EVP_PKEY *known,
+bool csr_parse_by(struct view der, const struct csr_rules *rules, EVP_PKEY_CTX *known,
                   struct view known_spki, struct csr **out, struct err *err)
 {
     const struct verifier v = {rules, known, known_spki};
     return parse(der, &v, out, err);
 }
 
-bool csr_parse(struct view der, unsigned digests, EVP_PKEY *known, struct view known_spki,
+bool csr_parse(struct view der, unsigned digests, EVP_PKEY_CTX *known, struct view known_spki,
                struct csr **out, struct err *err)
 {
     const struct csr_rules rules = {.digests = digests};

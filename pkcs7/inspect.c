@@ -146,8 +146,11 @@ static bool verify(const struct cms_signer_info *si, const struct inspected_sign
         return false;
     if (!view_eq(view_of(said->value, said->n), view_of(have, digest_size(digest))))
         return err_refuse(err, REASON_SIGNATURE_BAD, "messageDigest is not that of the content");
-    bool ok = pubkey_parse(i->signer->spki, &key, err) && pubkey_load(&key, &pkey, err) &&
-              cms_signature_verify(si, pkey, digest, err);
+    if (!pubkey_parse(i->signer->spki, &key, err) || !pubkey_load(&key, &pkey, err))
+        return false;
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(pkey, NULL);
+    bool ok = ctx ? cms_signature_verify(si, ctx, digest, err) : err_memory(err);
+    EVP_PKEY_CTX_free(ctx);
     EVP_PKEY_free(pkey);
     return ok;
 }

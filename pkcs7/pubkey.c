@@ -3,11 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/objects.h>
-#include <openssl/param_build.h>
+#include <openssl/params.h>
 #include <openssl/rsa.h>
 
 #include "asn1_pkix.h"
@@ -259,16 +258,14 @@ void pubkey_build(const struct pubkey *key, struct der *w)
     der_wrap(w, DER_SEQUENCE, whole);
 }
 
-static EVP_PKEY *from_params(const char *algorithm, OSSL_PARAM_BLD *build)
+static EVP_PKEY *from_params(const char *algorithm, OSSL_PARAM *params)
 {
-    OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(build);
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, algorithm, NULL);
     EVP_PKEY *key = NULL;
-    if (!params || !ctx || EVP_PKEY_fromdata_init(ctx) != 1 ||
+    if (!ctx || EVP_PKEY_fromdata_init(ctx) != 1 ||
         EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_PUBLIC_KEY, params) != 1)
         key = NULL;
     EVP_PKEY_CTX_free(ctx);
-    OSSL_PARAM_free(params);
     return key;
 }
 
@@ -285,33 +282,44 @@ static bool rsa_sane(const struct pubkey *key, struct err *err)
     return true;
 }
 
-static EVP_PKEY *rsa_load(const struct pubkey *key)
+/* In the machine's order of octets, as OSSL_PARAM wants numbers. */
+static void native_order(struct view big_endian, uint8_t *out)
 {
-    BIGNUM *n = BN_bin2bn(key->n.p, (int)key->n.n, NULL);
-    BIGNUM *e = BN_bin2bn(key->e.p, (int)key->e.n, NULL);
-    OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
-    EVP_PKEY *out = NULL;
-    if (n && e && build && OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_N, n) &&
-        OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_E, e))
-        out = from_params("RSA", build);
-    OSSL_PARAM_BLD_free(build);
-    BN_free(n);
-    BN_free(e);
-    return out;
+    for (size_t i = 0; i < big_endian.n; i++)
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+        out[big_endian.n - 1 - i] = big_endian.p[i];
+#else
+        out[i] = big_endian.p[i];
+#endif
 }
 
+static EVP_PKEY *rsa_load(const struct pubkey *key)
+{
+    uint8_t n[RSA_MAX_BITS / 8], e[RSA_MAX_EXPONENT_BITS / 8];
+    if (key->n.n > sizeof n || key->e.n > sizeof e)
+        return NULL;
+    native_order(key->n, n);
+    native_order(key->e, e);
+    OSSL_PARAM params[] = {OSSL_PARAM_construct_BN(OSSL_PKEY_PARAM_RSA_N, n, key->n.n),
+                           OSSL_PARAM_construct_BN(OSSL_PKEY_PARAM_RSA_E, e, key->e.n),
+                           OSSL_PARAM_construct_end()};
+    return from_params("RSA", params);
+}
+
+/* Also checks that the point is on the curve. */
 static EVP_PKEY *ec_load(const struct pubkey *key)
 {
-    OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
-    EVP_PKEY *out = NULL;
-    if (build &&
-        OSSL_PARAM_BLD_push_utf8_string(build, OSSL_PKEY_PARAM_GROUP_NAME, curves[key->curve].group,
-                                        0) &&
-        OSSL_PARAM_BLD_push_octet_string(build, OSSL_PKEY_PARAM_PUB_KEY, key->point.p,
-                                         key->point.n))
-        out = from_params("EC", build); /* also checks that the point is on the curve */
-    OSSL_PARAM_BLD_free(build);
-    return out;
+    char group[16];
+    uint8_t point[133];
+    if (key->point.n > sizeof point)
+        return NULL;
+    snprintf(group, sizeof group, "%s", curves[key->curve].group);
+    memcpy(point, key->point.p, key->point.n);
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group, 0),
+        OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, point, key->point.n),
+        OSSL_PARAM_construct_end()};
+    return from_params("EC", params);
 }
 
 bool pubkey_load(const struct pubkey *key, EVP_PKEY **out, struct err *err)
@@ -329,26 +337,31 @@ bool pubkey_load(const struct pubkey *key, EVP_PKEY **out, struct err *err)
     return err_set(err, ERR_CRYPTO, "public key cannot be loaded");
 }
 
-static bool fits(EVP_PKEY *key, struct sigalg alg)
+static bool fits(EVP_PKEY_CTX *key, struct sigalg alg)
 {
-    return EVP_PKEY_is_a(key, alg.scheme == SIG_ECDSA ? "EC" : "RSA");
+    return EVP_PKEY_CTX_is_a(key, alg.scheme == SIG_ECDSA ? "EC" : "RSA");
 }
 
 /* EVP_DigestVerify would do the same and look every algorithm up by name again, which costs as much
  * as a quarter of the verification. */
 static bool verify(EVP_PKEY_CTX *ctx, struct sigalg alg, const uint8_t *digest, struct view sig)
 {
+    char md[16];
     int padding = alg.scheme == SIG_RSA_PSS ? RSA_PKCS1_PSS_PADDING : RSA_PKCS1_PADDING;
-    return EVP_PKEY_verify_init(ctx) == 1 &&
-           (alg.scheme == SIG_ECDSA || EVP_PKEY_CTX_set_rsa_padding(ctx, padding) == 1) &&
-           EVP_PKEY_CTX_set_signature_md(ctx, digest_md(alg.digest)) == 1 &&
-           (alg.scheme != SIG_RSA_PSS ||
-            EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, alg.pss_salt) == 1) &&
+    OSSL_PARAM params[4], *p = params;
+    snprintf(md, sizeof md, "%s", EVP_MD_get0_name(digest_md(alg.digest)));
+    *p++ = OSSL_PARAM_construct_utf8_string(OSSL_SIGNATURE_PARAM_DIGEST, md, 0);
+    if (alg.scheme != SIG_ECDSA)
+        *p++ = OSSL_PARAM_construct_int(OSSL_SIGNATURE_PARAM_PAD_MODE, &padding);
+    if (alg.scheme == SIG_RSA_PSS)
+        *p++ = OSSL_PARAM_construct_int(OSSL_SIGNATURE_PARAM_PSS_SALTLEN, &alg.pss_salt);
+    *p = OSSL_PARAM_construct_end();
+    return EVP_PKEY_verify_init_ex(ctx, params) == 1 &&
            EVP_PKEY_verify(ctx, sig.p, sig.n, digest, digest_size(alg.digest)) == 1;
 }
 
-bool pubkey_verify(EVP_PKEY *key, struct sigalg alg, struct view data, struct view sig,
-                   struct err *err)
+bool pubkey_verify_by(EVP_PKEY_CTX *key, struct sigalg alg, struct view data, struct view sig,
+                      struct err *err)
 {
     uint8_t digest[EVP_MAX_MD_SIZE];
     if (!fits(key, alg))
@@ -356,13 +369,20 @@ bool pubkey_verify(EVP_PKEY *key, struct sigalg alg, struct view data, struct vi
                           "signature algorithm does not belong to the type of the key");
     if (!digest_compute(alg.digest, data, digest, err))
         return false;
+    bool good = verify(key, alg, digest, sig);
+    ERR_clear_error();
+    return good || err_refuse(err, REASON_SIGNATURE_BAD, "signature does not verify");
+}
+
+bool pubkey_verify(EVP_PKEY *key, struct sigalg alg, struct view data, struct view sig,
+                   struct err *err)
+{
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
     if (!ctx)
         return err_memory(err);
-    bool good = verify(ctx, alg, digest, sig);
+    bool good = pubkey_verify_by(ctx, alg, data, sig, err);
     EVP_PKEY_CTX_free(ctx);
-    ERR_clear_error();
-    return good || err_refuse(err, REASON_SIGNATURE_BAD, "signature does not verify");
+    return good;
 }
 
 const char *key_curve_name(enum key_curve c)

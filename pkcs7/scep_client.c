@@ -31,6 +31,7 @@ static bool to_ber(struct buf *b, struct err *err)
 static bool build_envelope(const struct scep_request *r, struct buf *out, struct err *err)
 {
     struct pubkey key;
+    EVP_PKEY *pkey = NULL;
     struct envelope_parts p = {.content = r->content,
                                .cipher = r->cipher,
                                .issuer = r->recipient->issuer,
@@ -43,9 +44,13 @@ static bool build_envelope(const struct scep_request *r, struct buf *out, struct
         return err_refuse(err, REASON_ALGORITHM_REFUSED,
                           "the server's certificate has an EC key, to which nothing can be "
                           "encrypted");
-    bool ok = pubkey_load(&key, &p.key, err) && envelope_build(&p, out, err) &&
-              (!r->ber || to_ber(out, err));
-    EVP_PKEY_free(p.key);
+    if (!pubkey_load(&key, &pkey, err))
+        return false;
+    p.key = EVP_PKEY_CTX_new(pkey, NULL);
+    bool ok =
+        (p.key || err_memory(err)) && envelope_build(&p, out, err) && (!r->ber || to_ber(out, err));
+    EVP_PKEY_CTX_free(p.key);
+    EVP_PKEY_free(pkey);
     return ok;
 }
 

@@ -123,7 +123,7 @@ static bool open_csr(struct scep_message *m, const struct scep_rules *rules, boo
     struct csr *csr = NULL;
     struct err why = {0};
     const struct csr_rules as = {rules->csr_digests, rules->any_csr_version};
-    bool parsed = csr_parse_by(plain, &as, m->signer_pkey, m->signer_key.spki, &csr, &why);
+    bool parsed = csr_parse_by(plain, &as, m->signer_ctx, m->signer_key.spki, &csr, &why);
     if (parsed && intact) {
         m->csr = csr;
         return true;

@@ -38,6 +38,7 @@ void scep_message_free(struct scep_message *m)
     if (!m)
         return;
     cert_free(m->signer);
+    EVP_PKEY_CTX_free(m->signer_ctx);
     EVP_PKEY_free(m->signer_pkey);
     csr_free(m->csr);
     buf_clear(&m->content);
@@ -192,8 +193,10 @@ static bool load_signer(struct scep_message *m, struct err *err)
 {
     m->self_signed = view_eq(m->signer->issuer, m->signer->subject);
     if (pubkey_parse(m->signer->spki, &m->signer_key, err) &&
-        pubkey_load(&m->signer_key, &m->signer_pkey, err))
-        return true;
+        pubkey_load(&m->signer_key, &m->signer_pkey, err)) {
+        m->signer_ctx = EVP_PKEY_CTX_new(m->signer_pkey, NULL);
+        return m->signer_ctx || err_memory(err);
+    }
     if (err->kind == ERR_REFUSED) {
         bool type = err->reason == REASON_KEY_TYPE;
         err->reason = type ? REASON_ALGORITHM_REFUSED : REASON_MESSAGE_MALFORMED;
@@ -235,7 +238,7 @@ static bool check_digest(struct scep_message *m, struct view said, bool odd_too,
 
 /* RFC 5652 section 5.4: the signature covers the attributes as SET OF, in DER.  They are encoded
  * anew, which changes nothing in DER, in the order received, since some signers never sorted. */
-bool cms_signature_verify(const struct cms_signer_info *si, EVP_PKEY *key, enum digest digest,
+bool cms_signature_verify(const struct cms_signer_info *si, EVP_PKEY_CTX *key, enum digest digest,
                           struct err *err)
 {
     struct sigalg alg;
@@ -251,7 +254,7 @@ bool cms_signature_verify(const struct cms_signer_info *si, EVP_PKEY *key, enum 
         ERR_clear_error();
         return err_memory(err);
     }
-    bool ok = pubkey_verify(key, alg, view_of(der, (size_t)n), frame_view(si->signature), err);
+    bool ok = pubkey_verify_by(key, alg, view_of(der, (size_t)n), frame_view(si->signature), err);
     OPENSSL_free(der);
     return ok;
 }
@@ -266,7 +269,7 @@ static bool read_message(const struct cms_signed_data *sd, const struct cms_sign
            find_signer(sd, si, &m->signer, err) && load_signer(m, err) &&
            take_content(sd->encapsulated, &v, m, err) &&
            check_digest(m, v.digest, rules->odd_message_digest, err) &&
-           cms_signature_verify(si, m->signer_pkey, m->digest, err);
+           cms_signature_verify(si, m->signer_ctx, m->digest, err);
 }
 
 bool scep_parse_by(struct view in, const struct scep_rules *rules, struct scep_message **out,

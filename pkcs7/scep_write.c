@@ -1,8 +1,10 @@
 #include "scep_write.h"
 
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/objects.h>
+#include <openssl/params.h>
 #include <openssl/rand.h>
 #include <openssl/rsa.h>
 
@@ -149,17 +151,17 @@ bool signed_data_build(const struct signed_parts *p, const struct scep_keys *key
 static bool encrypt_key(const struct envelope_parts *p, const uint8_t *content_key, struct buf *out,
                         struct err *err)
 {
-    size_t n = (size_t)EVP_PKEY_get_size(p->key);
+    size_t n = (size_t)EVP_PKEY_get_size(EVP_PKEY_CTX_get0_pkey(p->key));
     size_t key_size = cipher_key_size(p->cipher);
     bool oaep = p->padding == PADDING_OAEP;
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(p->key, NULL);
-    bool ok =
-        ctx && n > 0 && buf_reserve(out, n) && EVP_PKEY_encrypt_init(ctx) > 0 &&
-        EVP_PKEY_CTX_set_rsa_padding(ctx, oaep ? RSA_PKCS1_OAEP_PADDING : RSA_PKCS1_PADDING) > 0 &&
-        (!oaep || (EVP_PKEY_CTX_set_rsa_oaep_md(ctx, digest_md(p->oaep)) > 0 &&
-                   EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, digest_md(p->oaep)) > 0)) &&
-        EVP_PKEY_encrypt(ctx, out->p, &n, content_key, key_size) > 0;
-    EVP_PKEY_CTX_free(ctx);
+    int padding = oaep ? RSA_PKCS1_OAEP_PADDING : RSA_PKCS1_PADDING;
+    const OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_int(OSSL_ASYM_CIPHER_PARAM_PAD_MODE, &padding),
+        OSSL_PARAM_construct_end()};
+    bool ok = n > 0 && buf_reserve(out, n) && EVP_PKEY_encrypt_init_ex(p->key, params) > 0 &&
+              (!oaep || (EVP_PKEY_CTX_set_rsa_oaep_md(p->key, digest_md(p->oaep)) > 0 &&
+                         EVP_PKEY_CTX_set_rsa_mgf1_md(p->key, digest_md(p->oaep)) > 0)) &&
+              EVP_PKEY_encrypt(p->key, out->p, &n, content_key, key_size) > 0;
     if (!ok)
         return crypto_failed("encrypting the content key", err);
     out->n = n;

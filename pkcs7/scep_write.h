@@ -31,7 +31,7 @@ bool signed_data_build(const struct signed_parts *p, const struct scep_keys *key
 struct envelope_parts {
     struct view content;
     enum cipher cipher;
-    EVP_PKEY *key;                /* RSA */
+    EVP_PKEY_CTX *key;            /* RSA; used whatever it did before */
     struct view issuer, serial_tlv; /* of the recipient's certificate, copied as they are */
     enum key_padding padding;
     enum digest oaep;

@@ -302,15 +302,16 @@ START_TEST(test_wrong_signature)
     struct csr csr;
     struct cert_plan plan;
     struct issued i = {.not_before = 0};
-    EVP_PKEY *right = ca.authority->public_key;
+    EVP_PKEY_CTX *right = ca.authority->public_ctx;
 
     wish_csr(&w, &csr);
     plan_of(&csr, &plan);
-    ca.authority->public_key = wish_key("p256");
+    ca.authority->public_ctx = EVP_PKEY_CTX_new(wish_key("p256"), NULL);
     ck_assert(!ca_issue(ca.authority, signer, &plan, time(NULL), &i, &err));
     ck_assert_int_eq(err.reason, REASON_SIGNATURE_BAD);
     ck_assert_ptr_null(i.der.p);
-    ca.authority->public_key = right;
+    EVP_PKEY_CTX_free(ca.authority->public_ctx);
+    ca.authority->public_ctx = right;
     cert_plan_clear(&plan);
     wish_csr_clear(&csr);
 }

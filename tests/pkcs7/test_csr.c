@@ -124,17 +124,18 @@ START_TEST(a_key_that_is_loaded_already)
 {
     struct buf der = by_openssl(rsa_key, EVP_sha256(), NULL, 0);
     struct buf spki = oracle_spki(rsa_key), other = oracle_spki(p256_key);
+    EVP_PKEY_CTX *rsa = EVP_PKEY_CTX_new(rsa_key, NULL), *ec = EVP_PKEY_CTX_new(p256_key, NULL);
     struct csr *csr = NULL;
     struct err err = {0};
-    ck_assert(csr_parse(buf_view(&der), SHA2, rsa_key, buf_view(&spki), &csr, &err));
+    ck_assert(csr_parse(buf_view(&der), SHA2, rsa, buf_view(&spki), &csr, &err));
     csr_free(csr);
-    ck_assert(
-        csr_parse(buf_view(&der), SHA2, p256_key, buf_view(&other), &csr, &err)); /* not this one */
+    ck_assert(csr_parse(buf_view(&der), SHA2, ec, buf_view(&other), &csr, &err)); /* not this one */
     csr_free(csr);
     csr = NULL;
-    ck_assert(
-        !csr_parse(buf_view(&der), SHA2, p256_key, buf_view(&spki), &csr, &err)); /* it is used */
+    ck_assert(!csr_parse(buf_view(&der), SHA2, ec, buf_view(&spki), &csr, &err)); /* it is used */
     ck_assert_int_eq(err.reason, REASON_CSR_SIGNATURE);
+    EVP_PKEY_CTX_free(rsa);
+    EVP_PKEY_CTX_free(ec);
     buf_clear(&der);
     buf_clear(&spki);
     buf_clear(&other);

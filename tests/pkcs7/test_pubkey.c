@@ -3,6 +3,7 @@
 #include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/rsa.h>
+#include <pthread.h>
 
 #include "check_main.h"
 #include "oracle.h"
@@ -283,19 +284,46 @@ static struct buf sign(EVP_PKEY *key, struct sigalg alg, struct view data)
     return sig;
 }
 
-static bool verifies(EVP_PKEY *key, struct sigalg alg, struct view data, struct view sig)
+static bool verified(bool good, const struct err *err)
+{
+    if (!good)
+        ck_assert_int_eq(err->reason, REASON_SIGNATURE_BAD);
+    ck_assert_uint_eq(ERR_peek_error(), 0);
+    return good;
+}
+
+/* By a context of its own, by one that did all before, and by a duplicate of it. */
+static bool verifies(EVP_PKEY_CTX *kept, struct sigalg alg, struct view data, struct view sig)
 {
     struct err err = {0};
-    if (pubkey_verify(key, alg, data, sig, &err))
-        return true;
-    ck_assert_int_eq(err.reason, REASON_SIGNATURE_BAD);
-    ck_assert_uint_eq(ERR_peek_error(), 0);
-    return false;
+    EVP_PKEY_CTX *duplicate = EVP_PKEY_CTX_dup(kept);
+    ck_assert_ptr_nonnull(duplicate);
+    bool good = verified(pubkey_verify(EVP_PKEY_CTX_get0_pkey(kept), alg, data, sig, &err), &err);
+    ck_assert_int_eq(verified(pubkey_verify_by(kept, alg, data, sig, &err), &err), good);
+    ck_assert_int_eq(verified(pubkey_verify_by(duplicate, alg, data, sig, &err), &err), good);
+    EVP_PKEY_CTX_free(duplicate);
+    return good;
+}
+
+/* What else is done with a context that verifies: a content key is encrypted. */
+static void encrypts(EVP_PKEY_CTX *kept)
+{
+    uint8_t out[512], back[512];
+    size_t n = sizeof out, back_n = sizeof back;
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(EVP_PKEY_CTX_get0_pkey(kept), NULL);
+    ck_assert_int_eq(EVP_PKEY_encrypt_init(kept), 1);
+    ck_assert_int_eq(EVP_PKEY_encrypt(kept, out, &n, (const uint8_t *)"key", 3), 1);
+    ck_assert(ctx && EVP_PKEY_decrypt_init(ctx) == 1);
+    ck_assert_int_eq(EVP_PKEY_decrypt(ctx, back, &back_n, out, n), 1);
+    ck_assert(view_eq(view_of(back, back_n), view_str("key")));
+    EVP_PKEY_CTX_free(ctx);
 }
 
 START_TEST(signatures)
 {
     EVP_PKEY *p256 = ec_key("P-256");
+    EVP_PKEY_CTX *by_ec = EVP_PKEY_CTX_new(p256, NULL);
+    EVP_PKEY_CTX *by_rsa = EVP_PKEY_CTX_new(rsa_key, NULL);
     static const struct sigalg algs[] = {
         {SIG_RSA_PKCS1, DIGEST_MD5, 0},    {SIG_RSA_PKCS1, DIGEST_SHA1, 0},
         {SIG_RSA_PKCS1, DIGEST_SHA256, 0}, {SIG_RSA_PKCS1, DIGEST_SHA512, 0},
@@ -303,9 +331,9 @@ START_TEST(signatures)
         {SIG_ECDSA, DIGEST_SHA256, 0},     {SIG_ECDSA, DIGEST_SHA512, 0},
     };
     for (size_t i = 0; i < sizeof algs / sizeof *algs; i++) {
-        EVP_PKEY *key = algs[i].scheme == SIG_ECDSA ? p256 : rsa_key;
+        EVP_PKEY_CTX *key = algs[i].scheme == SIG_ECDSA ? by_ec : by_rsa;
         struct view data = view_str("signed"), other = view_str("signee");
-        struct buf sig = sign(key, algs[i], data);
+        struct buf sig = sign(EVP_PKEY_CTX_get0_pkey(key), algs[i], data);
         struct sigalg digest = algs[i], scheme = algs[i];
         digest.digest = DIGEST_SHA224;
         scheme.scheme = scheme.scheme == SIG_ECDSA ? SIG_RSA_PKCS1 : SIG_ECDSA;
@@ -318,6 +346,55 @@ START_TEST(signatures)
         sig.p[sig.n - 1] ^= 1;
         ck_assert(!verifies(key, algs[i], data, buf_view(&sig)));
         buf_clear(&sig);
+        encrypts(by_rsa);
+    }
+    EVP_PKEY_CTX_free(by_ec);
+    EVP_PKEY_CTX_free(by_rsa);
+    EVP_PKEY_free(p256);
+}
+END_TEST
+
+/* Threads that verify by duplicates of one context, which nobody uses itself: an authority's. */
+struct shared {
+    EVP_PKEY_CTX *of[2];
+    struct sigalg alg[2];
+    struct buf sig[2];
+};
+
+static void *verify_often(void *arg)
+{
+    const struct shared *s = arg;
+    size_t wrong = 0;
+    for (unsigned i = 0; i < 200; i++) {
+        struct err err = {0};
+        EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_dup(s->of[i & 1]);
+        struct view data = view_str(i & 2 ? "signed" : "signee");
+        bool good =
+            ctx && pubkey_verify_by(ctx, s->alg[i & 1], data, buf_view(&s->sig[i & 1]), &err);
+        wrong += good != !!(i & 2);
+        EVP_PKEY_CTX_free(ctx);
+    }
+    return (void *)wrong;
+}
+
+START_TEST(signatures_by_many)
+{
+    EVP_PKEY *p256 = ec_key("P-256");
+    struct shared s = {.of = {EVP_PKEY_CTX_new(rsa_key, NULL), EVP_PKEY_CTX_new(p256, NULL)},
+                       .alg = {{SIG_RSA_PKCS1, DIGEST_SHA256, 0}, {SIG_ECDSA, DIGEST_SHA256, 0}}};
+    pthread_t thread[4];
+    s.sig[0] = sign(rsa_key, s.alg[0], view_str("signed"));
+    s.sig[1] = sign(p256, s.alg[1], view_str("signed"));
+    for (size_t i = 0; i < 4; i++)
+        ck_assert_int_eq(pthread_create(&thread[i], NULL, verify_often, &s), 0);
+    for (size_t i = 0; i < 4; i++) {
+        void *wrong;
+        ck_assert_int_eq(pthread_join(thread[i], &wrong), 0);
+        ck_assert_ptr_null(wrong);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        EVP_PKEY_CTX_free(s.of[i]);
+        buf_clear(&s.sig[i]);
     }
     EVP_PKEY_free(p256);
 }
@@ -399,6 +476,7 @@ int main(void)
     tcase_add_test(c, ec_forms);
     tcase_add_test(c, weak_keys_are_not_loaded);
     tcase_add_test(c, signatures);
+    tcase_add_test(c, signatures_by_many);
     tcase_add_test(c, usual_forms_with_one_bit_changed);
     tcase_add_test(c, no_change_of_an_octet_crashes);
     suite_add_tcase(s, c);

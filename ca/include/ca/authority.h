@@ -42,6 +42,7 @@ struct authority {
     enum authority_role role;
     struct cert *cert;                     /* owned */
     EVP_PKEY *public_key;                  /* owned */
+    EVP_PKEY_CTX *public_ctx;              /* owned; of public_key, to be duplicated by who verifies often */
     uint8_t key_id[20];                    /* its subjectKeyIdentifier */
     struct name subject;
     uint8_t key_hash[2 + 2 * AUTHORITY_MAX_RAS + AUTHORITY_MAX_CHAIN][32]; /* of all its keys and its issuers'

@@ -32,6 +32,8 @@ bool cert_parse_tbs(struct view tbs, struct cert **out, struct err *err);
 bool cert_parse_any(struct view pem_or_der, struct cert **out, struct err *err);
 void cert_free(struct cert *c);
 bool cert_signature_verify(const struct cert *c, EVP_PKEY *issuer_key, struct err *err);
+/* The same by a context that is used again (pubkey_verify_by). */
+bool cert_signature_verify_by(const struct cert *c, EVP_PKEY_CTX *issuer_key, struct err *err);
 /* Fingerprint as "5D:1C:..." of any digest; out has 3 * 64 bytes. */
 bool cert_fingerprint(const struct cert *c, enum digest d, char *out, struct err *err);
 /* PEM text, owned. */

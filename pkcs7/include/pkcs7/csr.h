@@ -28,17 +28,17 @@ struct csr {
 
 /* `digests` is the set of ALG_BIT(enum digest) accepted for the self-signature
  * (REASON_ALGORITHM_REFUSED otherwise).  `known` may give an already loaded public key whose SPKI
- * bytes are `known_spki`: it is used again instead of loading the same key twice (NULL: none).
+ * bytes are `known_spki`: it is used again (pubkey_verify_by) instead of loading the same key twice (NULL: none).
  * Reasons: csr.malformed, csr.signature, key.type, key.small, key.weak, subject.*, san.*, usage.forbidden for CA:TRUE or
  * keyCertSign asked for.  Never keeps a reference to the input. */
 struct csr_rules {
     unsigned digests;
     bool any_version;             /* another than 0, or none at all: some libraries write it so */
 };
-bool csr_parse_by(struct view der, const struct csr_rules *rules, EVP_PKEY *known, struct view known_spki,
-                  struct csr **out, struct err *err);
+bool csr_parse_by(struct view der, const struct csr_rules *rules, EVP_PKEY_CTX *known,
+                  struct view known_spki, struct csr **out, struct err *err);
 /* The same with no rule but the digests. */
-bool csr_parse(struct view der, unsigned digests, EVP_PKEY *known, struct view known_spki,
+bool csr_parse(struct view der, unsigned digests, EVP_PKEY_CTX *known, struct view known_spki,
                struct csr **out, struct err *err);
 /* A request that enroll/ kept while it waited for approval (csr_without_challenge): its self-signature was
  * verified when it came and fits no longer, so it is not looked at. */

@@ -34,6 +34,9 @@ bool pubkey_load(const struct pubkey *key, EVP_PKEY **out, struct err *err);
 /* True when `sig` is a signature by `key` over `data`; false with REASON_SIGNATURE_BAD.  OpenSSL's
  * error queue is left clean. */
 bool pubkey_verify(EVP_PKEY *key, struct sigalg alg, struct view data, struct view sig, struct err *err);
+/* The same by a context that is used again, whatever it did before: OpenSSL searches all its names for
+ * each one that it makes, but for those of EVP_PKEY_CTX_dup.  One thread at a time. */
+bool pubkey_verify_by(EVP_PKEY_CTX *key, struct sigalg alg, struct view data, struct view sig, struct err *err);
 const char *key_curve_name(enum key_curve c); /* "P-256" */
 /* "RSA-2048", "P-256"; out has at least 16 bytes. */
 void pubkey_text(const struct pubkey *key, char out[16]);

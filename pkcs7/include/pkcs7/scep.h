@@ -77,6 +77,7 @@ struct scep_message {
     struct cert *signer;             /* owned */
     struct pubkey signer_key;        /* points into signer */
     EVP_PKEY *signer_pkey;           /* owned; loaded once, used again for the CSR and the reply */
+    EVP_PKEY_CTX *signer_ctx;        /* owned; of signer_pkey, for all that is done with it */
     int64_t signing_time;            /* 0: none */
     bool odd_message_digest;         /* it was one that only scep_rules takes */
     bool self_signed;                /* issuer and subject of the signer are equal bytes */
