@@ -27,10 +27,8 @@
 #define LOOK_PART 64
 /* With too much kept, requests up to this size are let be: all that devices usually send. */
 #define USUAL_REQUEST 16384
-/* Connections of TLS, each with a signature on the loop for its handshake: so many at once and so
- * many a second, whenever they speak.  While there are none left nobody new is accepted; how often
- * that is looked at, and told. */
-#define HANDSHAKES 100
+/* Connections of TLS, each with a signature on the loop for its handshake (http_pace.h).  While
+ * there is no time left for them nobody new is accepted; how often that is looked at, and told. */
 #define HANDSHAKES_LOOK_MS 50
 #define HANDSHAKES_TELL_MS 60000
 /* Of chunk sizes and trailers. */
@@ -304,21 +302,16 @@ static void on_resume(evutil_socket_t fd, short what, void *ctx)
 
 /* ---- handshakes ---- */
 
-static void gain_handshakes(struct http_conns *c, int64_t now)
-{
-    int64_t gained = (now - c->handshakes_since) * HANDSHAKES / 1000;
-    c->handshakes_since += gained * 1000 / HANDSHAKES;
-    c->handshakes = gained < HANDSHAKES - c->handshakes ? c->handshakes + (int)gained : HANDSHAKES;
-}
-
 static void tell_handshakes(struct http_conns *c, int64_t now)
 {
     if (c->handshakes_told && now - c->handshakes_told < HANDSHAKES_TELL_MS)
         return;
     c->handshakes_told = now;
-    log_event(c->log, LOG_LEVEL_NOTICE, "http.handshakes",
-              "more than %d TLS handshakes came in a second: new connections wait for their turn",
-              HANDSHAKES);
+    log_event(
+        c->log, LOG_LEVEL_NOTICE, "http.handshakes",
+        "more TLS handshakes come than a tenth of the loop's time is enough for (%lld ms each "
+        "now): new connections wait for their turn",
+        (long long)(c->pace.each_us + 999) / 1000);
 }
 
 /* For one that was accepted.  Not when it speaks: all that are here might do so at once. */
@@ -326,8 +319,7 @@ static void take_handshake(struct http_conns *c)
 {
     struct timeval again = {0, HANDSHAKES_LOOK_MS * 1000};
     int64_t now = now_ms();
-    gain_handshakes(c, now);
-    if (--c->handshakes > 0)
+    if (http_pace_take(&c->pace, now))
         return;
     tell_handshakes(c, now);
     c->handshakes_wait = true;
@@ -338,8 +330,7 @@ static void take_handshake(struct http_conns *c)
 static void on_handshake(evutil_socket_t fd, short what, void *ctx)
 {
     struct http_conns *c = ctx;
-    gain_handshakes(c, now_ms());
-    if (c->handshakes <= 0)
+    if (!http_pace_goes_on(&c->pace, now_ms()))
         return;
     c->handshakes_wait = false;
     event_del(c->handshake);
@@ -405,6 +396,7 @@ bool http_conns_init(struct http_conns *c, struct event_base *base, const struct
     struct timeval period = {0, SWEEP_MS * 1000};
     TAILQ_INIT(&c->all);
     http_parties_init(&c->parties);
+    http_pace_init(&c->pace);
     c->base = base;
     http_conns_limits(c, l);
     c->sweep = event_new(base, -1, EV_PERSIST, on_sweep, c);
@@ -531,7 +523,7 @@ static void on_output(struct evbuffer *buffer, const struct evbuffer_cb_info *in
 struct bufferevent *http_conn_new(struct event_base *base, void *conns)
 {
     struct http_conns *owner = conns;
-    struct bufferevent *bev = owner->tls ? http_tls_bufferevent(base, owner->tls)
+    struct bufferevent *bev = owner->tls ? http_tls_bufferevent(base, owner->tls, &owner->pace)
                                          : bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
     struct http_conn *c = calloc(1, sizeof *c);
     if (!bev || !c || !evbuffer_add_cb(bufferevent_get_input(bev), on_input, c) ||

@@ -9,6 +9,7 @@
 #include <sys/queue.h>
 
 #include "http/http.h"
+#include "http_pace.h"
 #include "http_party.h"
 
 #define HTTP_CONN_BUCKETS 1024 /* as many as connections by default */
@@ -61,9 +62,9 @@ struct http_conns {
     bool full, paused;               /* why the listener is off */
     bool draining;
     int64_t accept_told; /* monotonic ms: when a failing accept was logged */
-    int handshakes;       /* connections of TLS that may come at once */
-    bool handshakes_wait; /* none: the listener is off */
-    int64_t handshakes_since, handshakes_told; /* monotonic ms: until when they are counted; when it was logged that some wait */
+    struct http_pace pace;   /* of connections of TLS */
+    bool handshakes_wait;    /* there is no time for another one: the listener is off */
+    int64_t handshakes_told; /* monotonic ms: when it was logged that some wait */
     struct event *sweep, *reap, *room, *resume, *handshake;
     int n;
     unsigned busy, leaving; /* of them working or writing; of them to make room */
@@ -87,7 +88,9 @@ void http_conn_phase(struct http_conn *c, enum http_phase phase);
 
 /* ---- http_tls.c ---- */
 
-struct bufferevent *http_tls_bufferevent(struct event_base *base, struct ssl_ctx_st *ctx);
+/* What its handshake takes is told to `pace`, which outlives it. */
+struct bufferevent *http_tls_bufferevent(struct event_base *base, struct ssl_ctx_st *ctx, struct http_pace *pace);
+struct ssl_st *http_tls_server(struct ssl_ctx_st *ctx, struct http_pace *pace);
 /* The client's certificate as DER, appended; nothing when it sent none. */
 bool http_tls_peer(struct bufferevent *bev, struct buf *der);
 

@@ -4,8 +4,16 @@
 
 #include <event2/bufferevent_ssl.h>
 #include <openssl/err.h>
+#include <time.h>
 
 #include "http_conn.h"
+
+/* Those whose keys are agreed on in well under a millisecond or little more.  OpenSSL's own list
+ * has finite fields as well, the largest of which keeps the loop for a seventh of a second, at the
+ * word of whoever says hello. */
+#define GROUPS "X25519:P-256:P-384"
+/* Octets: of a client's certificates none but the first is looked at, and all are parsed. */
+#define CLIENT_CHAIN_MAX 16384
 
 /* What a client proves is that it has the key of the certificate that it sent; whose that is, and
  * whether it stands, is looked up by its octets on every request (http_peer_certificate), so that
@@ -24,6 +32,34 @@ static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *o
                                  in_n) == OPENSSL_NPN_NEGOTIATED
                ? SSL_TLSEXT_ERR_OK
                : SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+/* ---- what a handshake takes ---- */
+
+static int64_t thread_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000 + 1;
+}
+
+/* A message is here whole: what follows is the work. */
+static void on_message(int sent, int version, int type, const void *p, size_t n, SSL *ssl,
+                       void *unused)
+{
+    struct http_pace *pace = SSL_get_app_data(ssl);
+    if (pace && !sent && type == SSL3_RT_HANDSHAKE && !pace->began_us)
+        pace->began_us = thread_us();
+}
+
+/* Well, badly, or until more comes. */
+static void on_step(const SSL *ssl, int where, int unused)
+{
+    struct http_pace *pace = SSL_get_app_data(ssl);
+    if (where != SSL_CB_ACCEPT_EXIT || !pace || !pace->began_us)
+        return;
+    http_pace_spent(pace, thread_us() - pace->began_us);
+    pace->began_us = 0;
 }
 
 static bool tls_failed(struct err *err, const char *what)
@@ -47,7 +83,11 @@ bool http_tls_new(const struct http_tls_files *f, SSL_CTX **out, struct err *err
     SSL_CTX_set_num_tickets(ctx, 0);
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_alpn_select_cb(ctx, choose_protocol, NULL);
-    bool ok = SSL_CTX_set_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20") == 1 &&
+    SSL_CTX_set_max_cert_list(ctx, CLIENT_CHAIN_MAX);
+    SSL_CTX_set_msg_callback(ctx, on_message);
+    SSL_CTX_set_info_callback(ctx, on_step);
+    bool ok = SSL_CTX_set1_groups_list(ctx, GROUPS) == 1 &&
+              SSL_CTX_set_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20") == 1 &&
               SSL_CTX_use_certificate(ctx, f->certificate) == 1;
     for (int i = 0; ok && i < sk_X509_num(f->chain); i++)
         ok = SSL_CTX_add1_chain_cert(ctx, sk_X509_value(f->chain, i)) == 1;
@@ -66,13 +106,24 @@ bool http_tls_new(const struct http_tls_files *f, SSL_CTX **out, struct err *err
     return true;
 }
 
-struct bufferevent *http_tls_bufferevent(struct event_base *base, SSL_CTX *ctx)
+SSL *http_tls_server(SSL_CTX *ctx, struct http_pace *pace)
 {
     SSL *ssl = SSL_new(ctx);
-    if (!ssl) {
-        ERR_clear_error();
-        return NULL;
+    if (ssl && SSL_set_app_data(ssl, pace) != 1) {
+        SSL_free(ssl);
+        ssl = NULL;
     }
+    if (!ssl)
+        ERR_clear_error();
+    return ssl;
+}
+
+struct bufferevent *http_tls_bufferevent(struct event_base *base, SSL_CTX *ctx,
+                                         struct http_pace *pace)
+{
+    SSL *ssl = http_tls_server(ctx, pace);
+    if (!ssl)
+        return NULL;
     struct bufferevent *bev = bufferevent_openssl_socket_new(
         base, -1, ssl, BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE);
     if (!bev) {

@@ -310,8 +310,8 @@ class Flood(Api):
         return self.a.log_text().count("event=http.handshakes")
 
     def test_handshakes(self):
-        """Each takes a signature on the loop that serves devices: 100 at once, and 100 a second, whenever they speak.  None is
-        refused."""
+        """Each takes a signature on the loop that serves devices: 100 at once and 100 a second at most, whenever they speak.  None
+        is refused."""
         n, answered, hello, waiting = 250, [], self.hello(), selectors.DefaultSelector()
         self.addCleanup(waiting.close)
         began = time.monotonic()

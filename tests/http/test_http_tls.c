@@ -1,0 +1,218 @@
+/* What a client may ask of a handshake, all of which runs on the loop that serves devices. */
+#include <openssl/err.h>
+#include <openssl/rsa.h>
+#include <openssl/x509v3.h>
+
+#include "check_main.h"
+#include "http/http_tls.h"
+#include "http_conn.h"
+
+static EVP_PKEY *key;
+static X509 *certificate;
+static SSL_CTX *server;
+
+static X509 *certify(EVP_PKEY *of)
+{
+    X509 *x = X509_new();
+    ck_assert_ptr_nonnull(x);
+    X509_set_version(x, X509_VERSION_3);
+    ASN1_INTEGER_set(X509_get_serialNumber(x), 1);
+    X509_gmtime_adj(X509_getm_notBefore(x), 0);
+    X509_gmtime_adj(X509_getm_notAfter(x), 3600);
+    X509_set_pubkey(x, of);
+    ck_assert_int_gt(X509_sign(x, of, EVP_sha256()), 0);
+    return x;
+}
+
+static void setup(void)
+{
+    struct err err = {0};
+    key = EVP_EC_gen("P-256");
+    certificate = certify(key);
+    STACK_OF(X509) *authorities = sk_X509_new_null();
+    struct http_tls_files f = {
+        .certificate = certificate, .key = key, .client_authorities = authorities};
+    ck_assert_msg(http_tls_new(&f, &server, &err), "%s", err.text);
+    sk_X509_free(authorities);
+}
+
+static void teardown(void)
+{
+    SSL_CTX_free(server);
+    X509_free(certificate);
+    EVP_PKEY_free(key);
+}
+
+/* True: it went on, and -1 of neither side is more than a wish to read. */
+static bool step(SSL *ssl, bool *done)
+{
+    int n = SSL_do_handshake(ssl);
+    *done = n == 1;
+    bool ok = *done || SSL_get_error(ssl, n) == SSL_ERROR_WANT_READ;
+    ERR_clear_error();
+    return ok;
+}
+
+/* `groups`: NULL: what OpenSSL offers.  `certificates`: how many the client sends. */
+static bool shake(const char *groups, int version, int certificates, struct http_pace *pace)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    BIO *at_client, *at_server;
+    SSL_CTX_set_max_proto_version(ctx, version);
+    SSL_CTX_set_min_proto_version(ctx, version);
+    if (groups)
+        ck_assert_int_eq(SSL_CTX_set1_groups_list(ctx, groups), 1);
+    if (certificates > 0) {
+        ck_assert_int_eq(SSL_CTX_use_certificate(ctx, certificate), 1);
+        ck_assert_int_eq(SSL_CTX_use_PrivateKey(ctx, key), 1);
+    }
+    for (int i = 1; i < certificates; i++)
+        ck_assert_int_eq(SSL_CTX_add1_chain_cert(ctx, certificate), 1);
+    SSL *client = SSL_new(ctx), *ours = http_tls_server(server, pace);
+    ck_assert_int_eq(BIO_new_bio_pair(&at_client, 1 << 18, &at_server, 1 << 18), 1);
+    SSL_set_bio(client, at_client, at_client);
+    SSL_set_bio(ours, at_server, at_server);
+    SSL_set_connect_state(client);
+    SSL_set_accept_state(ours);
+    bool here = false, there = false, ok = true;
+    for (int i = 0; i < 10 && ok && !(here && there); i++)
+        ok = (there || step(client, &there)) && (here || step(ours, &here));
+    SSL_free(client);
+    SSL_free(ours);
+    SSL_CTX_free(ctx);
+    return ok && here && there;
+}
+
+static bool agrees(const char *groups, int version)
+{
+    struct http_pace pace;
+    http_pace_init(&pace);
+    return shake(groups, version, 0, &pace);
+}
+
+START_TEST(groups)
+{
+    static const char *const good[] = {"X25519", "P-256", "P-384"};
+    static const char *const dear[] = {"ffdhe2048", "ffdhe4096", "ffdhe8192"};
+    ck_assert(agrees(NULL, TLS1_3_VERSION));
+    ck_assert(agrees(NULL, TLS1_2_VERSION));
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        ck_assert_msg(agrees(good[i], TLS1_3_VERSION), "%s", good[i]);
+    }
+    ck_assert(agrees("P-256", TLS1_2_VERSION));
+    for (size_t i = 0; i < sizeof dear / sizeof *dear; i++)
+        ck_assert_msg(!agrees(dear[i], TLS1_3_VERSION), "%s", dear[i]);
+}
+END_TEST
+
+START_TEST(chains)
+{
+    struct http_pace pace;
+    int one = i2d_X509(certificate, NULL);
+    http_pace_init(&pace);
+    ck_assert(shake(NULL, TLS1_3_VERSION, 1, &pace));
+    ck_assert(shake(NULL, TLS1_3_VERSION, 8192 / one, &pace));
+    ck_assert(!shake(NULL, TLS1_3_VERSION, 16384 / one + 1, &pace));
+    ck_assert(!shake(NULL, TLS1_2_VERSION, 16384 / one + 1, &pace));
+}
+END_TEST
+
+/* What a step really takes reaches the pace, whether the handshake ends well or not. */
+START_TEST(measured)
+{
+    struct http_pace pace;
+    for (int good = 0; good < 2; good++) {
+        http_pace_init(&pace);
+        pace.each_us = -1000000; /* so that everything is more */
+        ck_assert_int_eq(shake(good ? "P-384" : "ffdhe2048", TLS1_3_VERSION, 0, &pace), good);
+        ck_assert_int_eq(pace.each_us, HTTP_PACE_LEAST);
+        ck_assert_int_lt(pace.left_us, HTTP_PACE_MOST);
+        ck_assert_int_eq(pace.began_us, 0);
+    }
+}
+END_TEST
+
+/* ---- the pace ---- */
+
+static int accepted(struct http_pace *p, int64_t now)
+{
+    int n = 0;
+    if (!http_pace_goes_on(p, now))
+        return 0;
+    while (++n < 1000 && http_pace_take(p, now))
+        ;
+    return n;
+}
+
+START_TEST(cheap_ones)
+{
+    struct http_pace p;
+    int64_t now = 1000000;
+    http_pace_init(&p);
+    ck_assert_int_eq(accepted(&p, now), 100);
+    ck_assert_int_eq(accepted(&p, now), 0);
+    for (int i = 0; i < 100; i++)
+        http_pace_spent(&p, 300);
+    ck_assert_int_eq(accepted(&p, now), 0); /* less is not given back */
+    ck_assert_int_eq(accepted(&p, now += 500), 50);
+    ck_assert_int_eq(accepted(&p, now += 3600000), 100); /* nobody saves more */
+}
+END_TEST
+
+/* An RSA key of 4096 bits: a handshake takes 5 ms, so that 20 take the tenth of a second. */
+START_TEST(dear_ones)
+{
+    struct http_pace p;
+    int64_t now = 1000000;
+    http_pace_init(&p);
+    ck_assert_int_eq(accepted(&p, now), 100); /* nobody could know */
+    int total = 100;
+    for (int i = 0; i < 100; i++) {
+        http_pace_spent(&p, 5000);
+        http_pace_spent(&p, 100); /* its other step */
+    }
+    ck_assert_int_lt(p.left_us, 0);
+    for (int second = 0; second < 100; second++) {
+        int n = accepted(&p, now += 1000);
+        for (int i = 0; i < n; i++) {
+            http_pace_spent(&p, 5000);
+            http_pace_spent(&p, 100);
+        }
+        ck_assert_int_le(n, 25);
+        total += n;
+    }
+    ck_assert_int_ge(total, 1900);
+    ck_assert_int_le(total, 2100);
+    for (int i = 0; i < 1000; i++)
+        http_pace_spent(&p, 200); /* another key */
+    ck_assert_int_eq(accepted(&p, now += 3600000), 100);
+}
+END_TEST
+
+/* Whatever one took, somebody is let in after a while. */
+START_TEST(endless_one)
+{
+    struct http_pace p;
+    http_pace_init(&p);
+    ck_assert(http_pace_take(&p, 1000));
+    for (int i = 0; i < 10; i++)
+        http_pace_spent(&p, 10000000);
+    ck_assert(!http_pace_goes_on(&p, 2000));
+    ck_assert(http_pace_goes_on(&p, 13000));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("http/http_tls");
+    TCase *c = tcase_create("tls");
+    tcase_add_checked_fixture(c, setup, teardown);
+    tcase_add_test(c, groups);
+    tcase_add_test(c, chains);
+    tcase_add_test(c, measured);
+    tcase_add_test(c, cheap_ones);
+    tcase_add_test(c, dear_ones);
+    tcase_add_test(c, endless_one);
+    suite_add_tcase(s, c);
+    return check_main(s);
+}
