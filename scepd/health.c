@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "scepd/outbox.h"
 
 #define DAY INT64_C(86400)
 #define HOUR INT64_C(3600)
@@ -429,17 +430,22 @@ static void check_queue(struct health *h, const struct health_live *l)
     serving(h, c);
 }
 
-static void check_webhooks(struct health *h, const struct health_live *l)
+static void check_webhooks(struct health *h, const struct health_live *l, uint64_t notices)
 {
+    const char *fix = "the log has the details: event webhook.answer; then look at that server";
     bool failing = l->webhook_failing && l->webhook_failed >= WEBHOOK_WARN_TIMES;
-    struct health_check *c =
-        failing
-            ? health_add(h, "webhooks", HEALTH_WARN,
-                         "the log has the details: event webhook.answer; then look at that server",
-                         "\"%.64s\" has not answered %u times in a row", l->webhook_failing,
-                         l->webhook_failed)
-            : health_add(h, "webhooks", HEALTH_PASS, "",
-                         "servers elsewhere answer, or were not asked");
+    struct health_check *c;
+    if (failing)
+        c = health_add(h, "webhooks", HEALTH_WARN, fix,
+                       "\"%.64s\" has not answered %u times in a row", l->webhook_failing,
+                       l->webhook_failed);
+    else if (notices > OUTBOX_WAITING_MAX)
+        c = health_add(h, "webhooks", HEALTH_WARN, fix,
+                       "%llu notices wait to be taken; what nobody takes within a day is given up",
+                       (unsigned long long)notices);
+    else
+        c = health_add(h, "webhooks", HEALTH_PASS, "",
+                       "servers elsewhere answer, or were not asked");
     measure(c, failing ? l->webhook_failed : 0, "failures", WEBHOOK_WARN_TIMES);
 }
 
@@ -493,15 +499,16 @@ static void check_tls(struct health *h, const struct health_live *l, int64_t now
     measure(c, whole_days(left), "days", whole_days(warn));
 }
 
-static void check_live(struct health *h, const struct health_live *l, int64_t now)
+static void check_live(struct health *h, const struct health_sources *s, int64_t now)
 {
+    const struct health_live *l = s->live;
     check_tls(h, l, now);
     check_signer(h, l);
     check_commit(h, l);
     check_queue(h, l);
     check_confinement(h, l);
     if (l->webhooks)
-        check_webhooks(h, l);
+        check_webhooks(h, l, s->survey->notices);
     if (l->revocations)
         check_revocations(h, l);
     if (l->reloaded_well)
@@ -518,7 +525,7 @@ void health_look(const struct health_sources *s, int64_t now, struct health *out
     *out = (struct health){.status = HEALTH_PASS, .ready = true};
     check_store(out, s->survey);
     if (s->live)
-        check_live(out, s->live, now);
+        check_live(out, s, now);
     check_authorities(out, s, now);
     check_crls(out, s->survey, now);
     check_crl_sizes(out, s->survey, now);

@@ -334,6 +334,8 @@ static void write_waiting(struct writer *w, const struct survey *s)
     family(w, "scepd_devices", "gauge", "Devices that are known.");
     for (int i = 0; i < DEVICE_STATES; i++)
         labelled(w, "state", devices[i], s->devices[i]);
+    family(w, "scepd_webhook_notices", "gauge", "Notices that wait for a webhook to take them.");
+    plain(w, s->notices);
     family(w, "scepd_challenges", "gauge", "One-time challenges that are remembered.");
     for (int i = 0; i < SURVEY_CHALLENGES; i++)
         labelled(w, "state", states[i], s->challenges[i]);

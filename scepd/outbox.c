@@ -21,6 +21,13 @@
 #define LOOK 64
 #define FLYING 16
 #define FLYING_OTHERS 12
+/* So many of one target that come to nothing in a row, and it rests; it does so too when all that
+ * wait were looked at, by how many they are. */
+#define FAILURES FLYING_OTHERS
+#define REST_MIN_MS 2000 /* doubled each time */
+#define REST_MAX_MS 60000
+#define LOOKED_FREE 1024
+#define LOOKED_PER_MS 4
 #define AGAIN_MIN 2 /* seconds; doubled with each try */
 #define AGAIN_MAX 900
 #define HELD_AGAIN_MIN 2 /* somebody waits */
@@ -34,6 +41,7 @@ struct flight {
     struct outbox *outbox;
     struct store_notice notice; /* owned */
     bool back, taken, unwanted; /* under the lock; unwanted: it was understood, and not taken */
+    bool given_up;              /* the thread's */
     char text[256];
 };
 TAILQ_HEAD(flights, flight);
@@ -46,12 +54,28 @@ struct parked {
 };
 TAILQ_HEAD(parkeds, parked);
 
+/* How far the thread has come with one target.  What waits is looked at in passes, from the first
+ * to the last, as places for it get free: nothing is read again for each that is sent. */
+struct place {
+    LIST_ENTRY(place) entry;
+    char target[64];
+    uint64_t after;  /* passed over in this pass; 0: it has not begun */
+    uint64_t looked; /* at so many in it */
+    void *seen;      /* what they are about */
+    uint64_t held;   /* looked at for those that hold a certificate, for which passes do not wait */
+    int64_t rest_until; /* monotonic ms: after a pass over many */
+    int64_t away_until; /* monotonic ms: it fails */
+    unsigned failures;  /* in a row */
+};
+LIST_HEAD(places, place);
+
 struct outbox {
     struct store *store;
     struct outside *outside;
     const struct log *log;
     pthread_t thread;
     bool running;
+    struct places places; /* the thread's */
     pthread_mutex_t lock; /* of all from here on */
     pthread_cond_t news;
     bool stop, draining, stirred;
@@ -68,6 +92,13 @@ static int64_t monotonic(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (int64_t)t.tv_sec;
+}
+
+static int64_t monotonic_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 static void stir(struct outbox *o)
@@ -204,7 +235,7 @@ static bool dropped(const struct flight *f)
 }
 
 /* Of what came back: nothing is lost when this fails, it is tried again. */
-static bool settle(struct store_write *w, const struct flight *f, int64_t now, struct err *err)
+static bool settle(struct store_write *w, struct flight *f, int64_t now, struct err *err)
 {
     struct store_notice n = f->notice; /* the body stays the flight's */
     if (f->taken || dropped(f))
@@ -212,7 +243,8 @@ static bool settle(struct store_write *w, const struct flight *f, int64_t now, s
     n.next_at = now + again_after(&n);
     n.tries++;
     snprintf(n.failure, sizeof n.failure, "%.127s", f->text);
-    if (now - n.created_at > OUTBOX_GIVE_UP)
+    f->given_up = now - n.created_at > OUTBOX_GIVE_UP;
+    if (f->given_up)
         return give_up(w, &n, now, err);
     return store_notice_failed(w, &n, err);
 }
@@ -315,6 +347,38 @@ static void put_back(struct outbox *o, struct gathered *g)
     pthread_mutex_unlock(&o->lock);
 }
 
+/* NULL: out of memory. */
+static struct place *place_of(struct outbox *o, const char *target)
+{
+    struct place *p;
+    LIST_FOREACH(p, &o->places, entry)
+    if (strcmp(p->target, target) == 0)
+        return p;
+    p = calloc(1, sizeof *p);
+    if (!p)
+        return NULL;
+    snprintf(p->target, sizeof p->target, "%s", target);
+    LIST_INSERT_HEAD(&o->places, p, entry);
+    return p;
+}
+
+/* A server that is away takes none of the others either.  One that says no to this one may well
+ * take the next. */
+static void learn(struct outbox *o, const struct flight *f)
+{
+    struct place *p = place_of(o, f->notice.target);
+    if (!p || f->given_up)
+        return;
+    if (f->taken || f->unwanted) {
+        p->failures = 0;
+        p->away_until = 0;
+    } else if (++p->failures % FAILURES == 0) {
+        unsigned times = p->failures / FAILURES - 1;
+        int64_t ms = (int64_t)REST_MIN_MS << (times < 5 ? times : 5);
+        p->away_until = monotonic_ms() + (ms < REST_MAX_MS ? ms : REST_MAX_MS);
+    }
+}
+
 static void write_news(struct outbox *o, struct gathered *g, int64_t now)
 {
     struct flight *f;
@@ -330,6 +394,7 @@ static void write_news(struct outbox *o, struct gathered *g, int64_t now)
     while ((f = TAILQ_FIRST(&g->back))) {
         TAILQ_REMOVE(&g->back, f, entry);
         tell_flight(o, f);
+        learn(o, f);
         store_notice_clear(&f->notice);
         free(f);
     }
@@ -438,26 +503,16 @@ static int by_text(const void *a, const void *b)
     return strcmp(a, b);
 }
 
-/* Has none of those before it been about the same?  Out of memory: who knows. */
-static bool first_about(void **seen, const struct store_notice *n)
+/* False: out of memory. */
+static bool keep_about(void **seen, const struct store_notice *n)
 {
     if (tfind(n->about, seen, by_text))
-        return false;
+        return true;
     char *about = strdup(n->about);
     bool ok = about && tsearch(about, seen, by_text);
     if (!ok)
         free(about);
     return ok;
-}
-
-static void send_if_due(struct outbox *o, void **seen, const struct store_notice *n, int64_t now)
-{
-    size_t flying;
-    bool first = first_about(seen, n) || n->held; /* somebody waits for this one: it does not */
-    bool useless = !o->outside && now - n->created_at <= OUTBOX_GIVE_UP;
-    if (first && !useless && n->next_at <= now && !on_its_way(o, n, &flying) &&
-        flying < (n->held ? FLYING : FLYING_OTHERS))
-        send(o, n);
 }
 
 static size_t on_their_way(struct outbox *o, const char *target)
@@ -471,36 +526,101 @@ static size_t on_their_way(struct outbox *o, const char *target)
     return n;
 }
 
-/* All that wait are looked at while there is a place for one of them: those that are never taken
- * keep nothing back that is about something else. */
-static void send_due_of(struct outbox *o, const char *target, size_t places, int64_t now)
+/* Nothing can be sent, and it is not yet to be given up. */
+static bool useless(const struct outbox *o, const struct store_notice *n, int64_t now)
+{
+    return !o->outside && now - n->created_at <= OUTBOX_GIVE_UP;
+}
+
+/* False: it is to be sent, and there is no place for it. */
+static bool send_if_due(struct outbox *o, struct place *p, const struct store_notice *n,
+                        int64_t now)
+{
+    size_t flying = 0;
+    bool due = n->next_at <= now && !useless(o, n, now) && !on_its_way(o, n, &flying);
+    bool first = n->held || !tfind(n->about, &p->seen, by_text); /* somebody waits: it does not */
+    if (due && first && flying >= (n->held ? FLYING : FLYING_OTHERS))
+        return false;
+    if (!keep_about(&p->seen, n))
+        return false; /* or the next one about the same would go first */
+    if (due && first)
+        send(o, n);
+    return true;
+}
+
+static void end_pass(struct place *p)
+{
+    tdestroy(p->seen, free);
+    p->seen = NULL;
+    int64_t ms = (int64_t)(p->looked < LOOKED_FREE ? 0 : p->looked / LOOKED_PER_MS);
+    p->rest_until = monotonic_ms() + (ms < REST_MAX_MS ? ms : REST_MAX_MS);
+    p->after = p->looked = 0;
+}
+
+static bool page(struct outbox *o, const struct place *p, uint64_t after, struct store_notice *list,
+                 size_t *n)
+{
+    struct err err = {0};
+    bool ok = store_notices(o->store, p->target, after, list, LOOK, n, &err);
+    if (!ok)
+        log_event(o->log, LOG_LEVEL_ERROR, "webhook.store", "notices cannot be read: %s", err.text);
+    return ok;
+}
+
+/* Goes on with the pass until there is no place.  Those that are never taken keep nothing back that
+ * is about something else. */
+static void go_on(struct outbox *o, struct place *p, int64_t now)
 {
     struct store_notice list[LOOK];
-    struct err err = {0};
-    void *seen = NULL;
-    uint64_t after = 0;
     size_t n = LOOK;
-    while (n == LOOK && on_their_way(o, target) < places &&
-           store_notices(o->store, target, after, list, LOOK, &n, &err)) {
-        for (size_t i = 0; i < n; i++)
-            send_if_due(o, &seen, &list[i], now);
-        after = n ? list[n - 1].id : 0;
+    while (n == LOOK && on_their_way(o, p->target) < FLYING_OTHERS) {
+        if (!page(o, p, p->after, list, &n))
+            return;
+        for (size_t i = 0; i < n; i++) {
+            if (!send_if_due(o, p, &list[i], now))
+                return;
+            p->after = list[i].id;
+            p->looked++;
+        }
     }
-    if (err.kind != ERR_NONE)
-        log_event(o->log, LOG_LEVEL_ERROR, "webhook.store", "notices cannot be read: %s", err.text);
-    tdestroy(seen, free);
+    if (n < LOOK)
+        end_pass(p);
+}
+
+/* New ones that hold a certificate, also while the others rest. */
+static void send_held(struct outbox *o, struct place *p, int64_t now)
+{
+    struct store_notice list[LOOK];
+    size_t n = LOOK, flying = 0;
+    while (n == LOOK && page(o, p, p->held, list, &n)) {
+        for (size_t i = 0; i < n; i++) {
+            bool due = list[i].held && list[i].next_at <= now && !useless(o, &list[i], now) &&
+                       !on_its_way(o, &list[i], &flying);
+            if (due && flying >= FLYING)
+                return;
+            if (due)
+                send(o, &list[i]);
+            p->held = list[i].id;
+        }
+    }
 }
 
 static void send_due(struct outbox *o, int64_t now)
 {
     char target[64] = "";
     struct err ignored = {0};
+    struct place *p;
     uint64_t n = 0, held = 0;
     if (!store_notice_count(o->store, &n, &ignored) || n == 0 ||
         !store_notice_held(o->store, &held, &ignored))
         return;
-    while (store_notice_target(o->store, target, target, &ignored) && *target)
-        send_due_of(o, target, held ? FLYING : FLYING_OTHERS, now);
+    while (store_notice_target(o->store, target, target, &ignored) && *target &&
+           (p = place_of(o, target))) {
+        if (held)
+            send_held(o, p, now);
+        if (monotonic_ms() >= p->rest_until && monotonic_ms() >= p->away_until)
+            go_on(o, p, now);
+    }
 }
 
 /* ---- the thread ---- */
@@ -552,6 +672,7 @@ bool outbox_new(struct store *store, struct outside *outside, const struct log *
     pthread_condattr_destroy(&monotonic);
     TAILQ_INIT(&o->flying);
     TAILQ_INIT(&o->parked);
+    LIST_INIT(&o->places);
     o->running = thread_start(&o->thread, "outbox", run, o);
     if (!o->running) {
         outbox_free(o);
@@ -586,9 +707,15 @@ void outbox_stop(struct outbox *o)
 void outbox_free(struct outbox *o)
 {
     struct flight *f;
+    struct place *p;
     if (!o)
         return;
     outbox_stop(o);
+    while ((p = LIST_FIRST(&o->places))) {
+        LIST_REMOVE(p, entry);
+        tdestroy(p->seen, free);
+        free(p);
+    }
     while ((f = TAILQ_FIRST(&o->flying))) {
         TAILQ_REMOVE(&o->flying, f, entry);
         store_notice_clear(&f->notice);

@@ -1,6 +1,6 @@
 /* Tells webhooks what happened.  Notices are stored in the transaction of what they tell of, so that none is lost when a process dies,
- * and sent from there, at least once each, until they are taken; those about one device in their order, except that one that holds a
- * certificate back waits for no other.  What nobody takes within 24 hours is given up with an audit entry, and a certificate that was
+ * and sent from there, at least once each, until they are taken; those about one subject in their order, except that one that holds a
+ * certificate back waits for no other.  A target that takes none rests for a while, up to a minute.  What nobody takes within 24 hours is given up with an audit entry, and a certificate that was
  * held back for it is revoked; a refusal that the other side says no to is dropped after a few tries. */
 #pragma once
 

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "scepd/thread.h"
+#include "store/notice.h"
 
 #define SURVEY_SECONDS 2
 /* What is counted one by one may take a hundredth of the time. */
@@ -147,6 +148,7 @@ static bool look(struct survey *s, struct store *store, int64_t now, struct err 
 {
     bool ok = store_stats(store, &s->stats, err) && store_cert_counts(store, now, &s->certs, err) &&
               store_device_counts(store, s->devices, err) &&
+              store_notice_count(store, &s->notices, err) &&
               store_backup_last(store, &s->backup_at, err) &&
               store_audit_newest(store, &s->audit_at, err) && look_at_pending(s, store, err) &&
               look_above(s, store, now, err) && look_at_readers(s, store, survey_clock_us(), err) &&

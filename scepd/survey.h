@@ -38,6 +38,7 @@ struct survey {
     } pending[CONFIG_MAX_ENDPOINTS];
     size_t pending_n;
     int64_t oldest_pending_at;  /* 0: none waits */
+    uint64_t notices;           /* that wait for a webhook to take them */
     uint64_t challenges[SURVEY_CHALLENGES];
     struct survey_crl {
         char authority[64];

@@ -248,6 +248,21 @@ START_TEST(the_listener_of_the_api)
 }
 END_TEST
 
+START_TEST(notices_that_nobody_takes)
+{
+    live.webhooks = true;
+    survey.notices = 10000;
+    health_look(&sources, NOW, &health);
+    ck_assert_int_eq(find("webhooks")->status, HEALTH_PASS);
+    survey.notices++;
+    expect("webhooks", HEALTH_WARN, "10001 notices wait to be taken");
+    ck_assert(health.ready);
+    live.webhook_failing = "mdm";
+    live.webhook_failed = 3;
+    expect("webhooks", HEALTH_WARN, "\"mdm\" has not answered 3 times");
+}
+END_TEST
+
 START_TEST(offline_ends)
 {
     health_look(&sources, NOW, &health);
@@ -381,6 +396,7 @@ int main(void)
     tcase_add_test(c, a_successor_is_enough);
     tcase_add_test(c, ra_ends);
     tcase_add_test(c, the_listener_of_the_api);
+    tcase_add_test(c, notices_that_nobody_takes);
     tcase_add_test(c, offline_ends);
     tcase_add_test(c, crl_ends);
     tcase_add_test(c, crl_is_large);

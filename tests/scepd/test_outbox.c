@@ -156,8 +156,11 @@ static void wait_good(int wanted)
 static atomic_bool full;
 static atomic_int in_vain;
 
+static atomic_uint transactions;
+
 int mdb_txn_begin(MDB_env *env, MDB_txn *parent, unsigned flags, MDB_txn **out)
 {
+    atomic_fetch_add(&transactions, 1);
     int (*real)(MDB_env *, MDB_txn *, unsigned, MDB_txn **);
     if (atomic_load(&full) && !(flags & MDB_RDONLY)) {
         atomic_fetch_add(&in_vain, 1);
@@ -265,6 +268,98 @@ START_TEST(many)
 }
 END_TEST
 
+static void put_many(unsigned n, bool empty, int64_t next_at)
+{
+    struct store_write *w = NULL;
+    ck_assert(store_write_begin(store, &w, &err));
+    for (unsigned i = 0; i < n; i++) {
+        char about[16];
+        snprintf(about, sizeof about, "%u", i);
+        struct store_notice notice = good_one(about, 0);
+        notice.next_at = next_at;
+        if (empty) {
+            buf_clear(&notice.body);
+            ck_assert(buf_append_str(&notice.body, "{}"));
+        }
+        ck_assert(store_notice_put(w, &notice, &err));
+        store_notice_clear(&notice);
+    }
+    ck_assert(store_write_commit(w, &err));
+    atomic_store(&read_of, 0);
+}
+
+/* Each is said no to: to find the next one nothing is read again. */
+START_TEST(many_in_vain)
+{
+    enum { N = 3000 };
+    struct outbox *o = NULL;
+    start_server();
+    put_many(N, true, 1);
+    ck_assert(outbox_new(store, outside, NULL, &o, &err));
+    for (int i = 0; i < 6000 && atomic_load(&bad) < N; i++)
+        usleep(10000);
+    stop_server(o);
+    ck_assert_int_ge(atomic_load(&bad), N);
+    ck_assert_uint_eq(waiting(), N);
+    ck_assert_uint_lt(atomic_load(&read_of), N * 30);
+}
+END_TEST
+
+/* All have failed and wait for their next try: not each look reads them all.  One that somebody
+ * waits for is sent all the same. */
+START_TEST(many_that_wait)
+{
+    enum { N = 20000 };
+    struct outbox *o = NULL;
+    start_server();
+    put_many(N, true, time(NULL) + 3600);
+    ck_assert(outbox_new(store, outside, NULL, &o, &err));
+    for (unsigned i = 0; i < 200; i++) {
+        struct store_notice n = refusal(i);
+        outbox_note(o, &n); /* a look more, for which there is no room */
+        usleep(10000);
+    }
+    put(good_one("x", 7));
+    wait_good(1);
+    wait_until(N);
+    stop_server(o);
+    ck_assert_int_eq(atomic_load(&bad), 0);
+    ck_assert_uint_lt(atomic_load(&read_of), N * 50);
+}
+END_TEST
+
+/* Nobody answers: some are tried, not all that wait. */
+START_TEST(nobody_answers)
+{
+    enum { N = 2000 };
+    struct outbox *o = NULL;
+    struct store_notice list[64];
+    size_t n = 64, tried = 0;
+    uint64_t after = 0;
+    start_server();
+    shutdown(listener, SHUT_RDWR);
+    put_many(N, false, 1);
+    ck_assert(outbox_new(store, outside, NULL, &o, &err));
+    for (unsigned i = 0; i < 400; i++) {
+        unsigned before = atomic_load(&transactions);
+        struct store_notice note = refusal(i);
+        outbox_note(o, &note);
+        for (int k = 0; k < 6000 && atomic_load(&transactions) == before; k++)
+            usleep(1000);
+    }
+    outbox_stop(o);
+    while (n == 64) {
+        ck_assert(store_notices(store, "mdm", after, list, 64, &n, &err));
+        for (size_t i = 0; i < n; i++)
+            tried += list[i].tries > 0;
+        after = n ? list[n - 1].id : 0;
+    }
+    ck_assert_uint_ge(tried, 1);
+    ck_assert_uint_lt(tried, 200);
+    stop_server(o);
+}
+END_TEST
+
 /* A certificate waits for its own notice, not for refusals of the same device; what is not held
  * comes in its order. */
 START_TEST(behind_the_same)
@@ -361,6 +456,9 @@ int main(void)
     tcase_add_test(c, no_room);
     tcase_add_test(c, behind_many);
     tcase_add_test(c, many);
+    tcase_add_test(c, many_in_vain);
+    tcase_add_test(c, many_that_wait);
+    tcase_add_test(c, nobody_answers);
     tcase_add_test(c, behind_the_same);
     tcase_add_test(c, unwanted);
     tcase_add_test(c, full_store);
