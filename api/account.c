@@ -185,9 +185,10 @@ bool api_admin_remove(struct store *s, const char *id, uint64_t expected, const 
 
 static const char *const kind_names[] = {"", "token", "sign-in link", "session"};
 
-static void secret_hash(const char *secret, uint8_t out[STORE_HASH])
+static bool secret_hash(const char *secret, uint8_t out[STORE_HASH], struct err *err)
 {
-    SHA256((const uint8_t *)secret, strlen(secret), out);
+    return SHA256((const uint8_t *)secret, strlen(secret), out) ||
+           err_set(err, ERR_CRYPTO, "a secret cannot be hashed");
 }
 
 /* The record and what its owner presents: "scepd_" id without "tok_" "_" secret. */
@@ -198,13 +199,12 @@ static bool token_make(const char *admin, enum token_kind kind, const char *labe
     char id[TOKEN_ID_CHARACTERS + 1], secret[SECRET_CHARACTERS + 1];
     struct store_token t = {.kind = kind, .created_at = now, .expires_at = until, .version = 1};
     if (!token_random(id, TOKEN_ID_CHARACTERS, true, err) ||
-        !token_random(secret, SECRET_CHARACTERS, true, err))
+        !token_random(secret, SECRET_CHARACTERS, true, err) || !secret_hash(secret, t.hash, err))
         return false;
     snprintf(t.id, sizeof t.id, "tok_%s", id);
     snprintf(t.admin, sizeof t.admin, "%s", admin);
     snprintf(t.label, sizeof t.label, "%s", label);
     snprintf(t.created_by, sizeof t.created_by, "%s", by);
-    secret_hash(secret, t.hash);
     snprintf(text, API_TOKEN_MAX, "scepd_%s_%s", id, secret);
     OPENSSL_cleanse(secret, sizeof secret);
     *out = t;
@@ -381,7 +381,8 @@ bool api_token_check(struct store *s, const char *text, int64_t now,
             return false;
         err_clear(err);
     }
-    secret_hash(secret, hash);
+    if (!secret_hash(secret, hash, err))
+        return false;
     bool same = text_secret_eq(view_of(hash, sizeof hash), view_of(t.hash, sizeof t.hash));
     if (!formed || !same || !t.id[0])
         return true;

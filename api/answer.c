@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "api_internal.h"
+#include "base/memory.h"
 #include "enroll/audit.h"
 #include "reads.h"
 
@@ -372,6 +373,7 @@ void api_answer(const struct api_world *w, const struct api_request *request, st
                          .limit = API_LIMIT,
                          .cursor = "",
                          .priv = &priv};
+    memory_forget();
     char *path = decode(request->path, strlen(request->path));
     const struct api_page *page = NULL;
     request_id(&c);

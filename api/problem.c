@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "api_internal.h"
+#include "base/memory.h"
 #include "enroll/explain.h"
 
 /* Codes of the API itself.  Like reasons, none is ever renamed or reused. */
@@ -82,10 +83,24 @@ static void words_of(const char *code, struct words *out)
         explain_fill(reason_help(reason)->fix, NULL, out->fix, sizeof out->fix);
 }
 
+/* Our own fault, and one that passes. */
+static void retry_after(struct api_call *c, int seconds)
+{
+    api_reply_header(c, "Retry-After", "%d", seconds);
+}
+
 static void reply_problem(struct api_call *c, int status, const char *code, const char *detail,
                           json_t *errors)
 {
     struct words words;
+    bool starved = memory_failed(); /* what was found wrong need not be */
+    if (starved) {
+        memory_forget(); /* now it is told */
+        status = 503;
+        code = "unavailable";
+        detail = "Memory ran out: try again.";
+        errors = NULL;
+    }
     char instance[1024];
     words_of(code, &words);
     snprintf(c->priv->out->code, sizeof c->priv->out->code, "%s", code);
@@ -97,6 +112,8 @@ static void reply_problem(struct api_call *c, int status, const char *code, cons
     if (o && errors)
         json_object_set(o, "errors", errors);
     api_reply_untag(c);
+    if (starved)
+        retry_after(c, 2);
     api_reply_json(c, status, o);
 }
 
@@ -151,6 +168,14 @@ static void tell(struct api_call *c, int status, const char *code, const struct 
     api_problem(c, status, code, "%s%s", err->text, n && err->text[n - 1] == '.' ? "" : ".");
 }
 
+static void log_failure(struct api_call *c, const struct err *err)
+{
+    log_event(c->world->log, LOG_LEVEL_ERROR, "api.failed", "%s %s (request %s): %s: %s",
+              http_method_name(c->request->method),
+              c->route ? c->route->operation : c->request->path, c->priv->out->request_id,
+              err_kind_name(err->kind), err->text);
+}
+
 void api_problem_of(struct api_call *c, const struct err *err)
 {
     switch (err->kind) {
@@ -171,17 +196,21 @@ void api_problem_of(struct api_call *c, const struct err *err)
         break;
     case ERR_BUSY:
         api_problem(c, 503, "busy", "Something else is at work: try again.");
-        api_reply_header(c, "Retry-After", "2");
+        retry_after(c, 2);
         break;
     case ERR_FULL:
         api_problem(c, 503, "store.full", "The store has no room for this.");
-        api_reply_header(c, "Retry-After", "60");
+        retry_after(c, 60);
+        break;
+    case ERR_MEMORY:
+    case ERR_IO: /* a disk that fails may do so for a while */
+        log_failure(c, err);
+        api_problem(c, 503, "unavailable",
+                    "It failed on our side: try again; the log has it under request_id.");
+        retry_after(c, 5);
         break;
     default:
-        log_event(c->world->log, LOG_LEVEL_ERROR, "api.failed", "%s %s (request %s): %s: %s",
-                  http_method_name(c->request->method),
-                  c->route ? c->route->operation : c->request->path, c->priv->out->request_id,
-                  err_kind_name(err->kind), err->text);
+        log_failure(c, err);
         api_problem(c, 500, "internal", "The log has what went wrong under request_id.");
         break;
     }

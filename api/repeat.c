@@ -216,15 +216,17 @@ static void replay(struct api_call *c, const struct api_repeat *r, const struct 
     buf_wipe(&plain);
 }
 
-static void hash_names(const struct api_call *c, const char *key, uint8_t out[STORE_HASH])
+static bool hash_names(const struct api_call *c, const char *key, uint8_t out[STORE_HASH])
 {
     struct buf b = {0};
+    bool ok = true;
     const char *parts[] = {"scepd question", c->actor->id, http_method_name(c->request->method),
                            c->request->path, key};
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        buf_append(&b, parts[i], strlen(parts[i]) + 1);
-    SHA256(b.p, b.n, out);
+    for (size_t i = 0; ok && i < sizeof parts / sizeof *parts; i++)
+        ok = buf_append(&b, parts[i], strlen(parts[i]) + 1);
+    ok = ok && SHA256(b.p, b.n, out);
     buf_wipe(&b);
+    return ok;
 }
 
 static bool key_usable(const char *key)
@@ -249,8 +251,12 @@ bool api_repeat_begin(struct api_call *c, struct api_repeat *r)
         api_problem(c, 422, "repeat.malformed", "It has other characters, or is too long.");
         return false;
     }
-    hash_names(c, key, r->key);
-    SHA256(c->request->body.p, c->request->body.n, r->question);
+    if (!hash_names(c, key, r->key) ||
+        !SHA256(c->request->body.p, c->request->body.n, r->question)) {
+        crypto_failed(&err);
+        api_problem_of(c, &err);
+        return false;
+    }
     if (!running_add(c->world->state, r->key, &full)) {
         api_problem(c, full ? 503 : 409, full ? "busy" : "repeat.running",
                     "The first of the same question is not answered yet.");

@@ -7,6 +7,7 @@
 
 #include "api_internal.h"
 #include "base/hex.h"
+#include "base/memory.h"
 
 void api_reply_reset(struct api_reply *r)
 {
@@ -33,6 +34,7 @@ static void out_of_memory(struct api_call *c)
     r->status = 503;
     snprintf(r->content_type, sizeof r->content_type, "text/plain; charset=utf-8");
     buf_append_str(&r->body, "out of memory\n");
+    api_reply_header(c, "Retry-After", "2");
     c->priv->replied = true;
 }
 
@@ -89,8 +91,10 @@ void api_reply_json(struct api_call *c, int status, json_t *o)
     snprintf(r->content_type, sizeof r->content_type, "%s",
              problem ? "application/problem+json" : "application/json");
     c->priv->replied = true;
+    /* What was made while memory ran out may lack a member, and jansson passes over a name that
+     * cannot be written. */
     if (!o || json_dump_callback(o, dump_into, &r->body, JSON_COMPACT | JSON_PRESERVE_ORDER) != 0 ||
-        !buf_append_str(&r->body, "\n"))
+        !buf_append_str(&r->body, "\n") || memory_failed())
         out_of_memory(c);
     json_decref(o);
 }

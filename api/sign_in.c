@@ -188,8 +188,9 @@ static bool certificate_stands(struct api_call *c, bool *yes, struct err *err)
         err_clear(err);
         return true;
     }
-    SHA256(c->request->certificate.p, c->request->certificate.n, hash);
-    bool ok = store_cert_by_der(c->world->store, x->serial, hash, &record, err);
+    bool ok = SHA256(c->request->certificate.p, c->request->certificate.n, hash) ||
+              err_set(err, ERR_CRYPTO, "a certificate cannot be hashed");
+    ok = ok && store_cert_by_der(c->world->store, x->serial, hash, &record, err);
     if (ok) {
         *yes = record.state == CERT_ACTIVE && api_now(c) >= record.not_before &&
                api_now(c) <= record.not_after;
@@ -208,8 +209,9 @@ static bool by_certificate(struct api_call *c)
     struct store_admin a = {.disabled = true};
     uint8_t hash[STORE_HASH];
     bool stands;
-    SHA256(c->request->certificate.p, c->request->certificate.n, hash);
     if (!certificate_stands(c, &stands, &err) ||
+        (!SHA256(c->request->certificate.p, c->request->certificate.n, hash) &&
+         !err_set(&err, ERR_CRYPTO, "a certificate cannot be hashed")) ||
         (stands && !store_admin_by_certificate(c->world->store, hash, &a, &err) &&
          err.kind != ERR_NOT_FOUND)) {
         api_problem_of(c, &err);

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/memory.h"
+
 bool buf_reserve(struct buf *b, size_t more)
 {
     if (more > SIZE_MAX / 2 - b->n)
@@ -15,8 +17,10 @@ bool buf_reserve(struct buf *b, size_t more)
     while (cap < need)
         cap *= 2;
     uint8_t *p = realloc(b->p, cap);
-    if (!p)
+    if (!p) {
+        memory_missed();
         return false;
+    }
     b->p = p;
     b->cap = cap;
     return true;

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/memory.h"
+
 static void fill(struct err *e, enum err_kind kind, enum reason reason, const char *fmt, va_list ap)
 {
     e->kind = kind;
@@ -32,6 +34,7 @@ bool err_refuse(struct err *e, enum reason reason, const char *fmt, ...)
 
 bool err_memory(struct err *e)
 {
+    memory_missed();
     return err_set(e, ERR_MEMORY, "out of memory");
 }
 

@@ -150,9 +150,9 @@ static bool static_hash(const struct config_endpoint *e, const struct challenge_
                         uint8_t hash[STORE_HASH], struct err *err)
 {
     struct buf secret = {0};
-    bool done = config_static_challenge(e->static_challenge_file, &secret, err);
-    if (done)
-        challenge_hash(key, buf_view(&secret), hash);
+    bool done = config_static_challenge(e->static_challenge_file, &secret, err) &&
+                (challenge_hash(key, buf_view(&secret), hash) ||
+                 err_set(err, ERR_CRYPTO, "its challenge cannot be hashed"));
     buf_wipe(&secret);
     return done || err_prefix(err, "endpoint \"%s\"", e->path);
 }

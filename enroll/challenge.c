@@ -126,20 +126,21 @@ static bool own_format(struct view secret, char canonical[SECRET_CHARACTERS])
     return n == SECRET_CHARACTERS;
 }
 
-void challenge_hash(const struct challenge_key *k, struct view secret, uint8_t hash[STORE_HASH])
+bool challenge_hash(const struct challenge_key *k, struct view secret, uint8_t hash[STORE_HASH])
 {
     char canonical[SECRET_CHARACTERS];
     struct view meant = secret;
     if (own_format(secret, canonical))
         meant = view_of(canonical, sizeof canonical);
     unsigned n = STORE_HASH;
-    if (!HMAC(EVP_sha256(), k->bytes, sizeof k->bytes, meant.p ? meant.p : (const uint8_t *)"",
-              meant.n, hash, &n)) {
-        /* a hash that no secret has: the challenge is unknown then */
+    bool ok = HMAC(EVP_sha256(), k->bytes, sizeof k->bytes, meant.p ? meant.p : (const uint8_t *)"",
+                   meant.n, hash, &n) != NULL;
+    if (!ok) {
         ERR_clear_error();
         memset(hash, 0, STORE_HASH);
     }
     OPENSSL_cleanse(canonical, sizeof canonical);
+    return ok;
 }
 
 /* ---- making ---- */
@@ -250,8 +251,9 @@ bool challenge_add(struct store_write *write, const struct challenge_key *k,
             OPENSSL_cleanse(text, sizeof text);
             return false;
         }
-        challenge_hash(k, view_str(text), c.hash);
-        put = store_challenge_put(write, &c, &why);
+        put = challenge_hash(k, view_str(text), c.hash)
+                  ? store_challenge_put(write, &c, &why)
+                  : err_set(&why, ERR_CRYPTO, "a challenge cannot be hashed");
         if (!put && why.kind != ERR_EXISTS) {
             *err = why;
             OPENSSL_cleanse(text, sizeof text);

@@ -42,9 +42,8 @@ static bool variant_known(const struct variants *v, struct view secret, const ch
     uint8_t hash[STORE_HASH];
     struct store_challenge c;
     struct err ignored = {0};
-    if (secret.n == 0)
+    if (secret.n == 0 || !challenge_hash(v->ctx->challenge_key, secret, hash))
         return false;
-    challenge_hash(v->ctx->challenge_key, secret, hash);
     const char *id = NULL;
     if ((v->policy->challenges & CHALLENGE_STATIC) &&
         text_secret_eq(view_of(hash, sizeof hash), view_of(v->policy->static_hash, STORE_HASH)))
@@ -110,11 +109,9 @@ bool presented_find(const struct enroll_context *ctx, const struct enroll_policy
     /* a field left empty in a device's profile is no challenge */
     if (!policy->challenges || !csr->has_challenge || csr->challenge.n == 0)
         return true;
-    static const uint8_t failed[STORE_HASH] = {0};
     uint8_t hash[STORE_HASH];
-    challenge_hash(ctx->challenge_key, buf_view(&csr->challenge), hash);
     bool ok = true;
-    if (memcmp(hash, failed, sizeof hash) == 0)
+    if (!challenge_hash(ctx->challenge_key, buf_view(&csr->challenge), hash))
         ok = err_set(err, ERR_CRYPTO, "HMAC-SHA256 failed");
     else if ((policy->challenges & CHALLENGE_STATIC) &&
              text_secret_eq(view_of(hash, sizeof hash), view_of(policy->static_hash, STORE_HASH)))

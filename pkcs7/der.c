@@ -8,15 +8,23 @@
 #include <openssl/err.h>
 #include <openssl/objects.h>
 
+#include "base/memory.h"
+
 #define START_SIZE 256
 #define OID_MAX_OCTETS 64
+
+static void starve(struct der *w)
+{
+    memory_missed();
+    w->failed = true;
+}
 
 void der_init(struct der *w, size_t expected)
 {
     *w = (struct der){0};
     w->start = malloc(expected ? expected : START_SIZE);
     if (!w->start) {
-        w->failed = true;
+        starve(w);
         return;
     }
     w->p = w->end = w->start + (expected ? expected : START_SIZE);
@@ -47,7 +55,7 @@ static uint8_t *front(struct der *w, size_t n)
         size_t size = 2 * (used + n) + START_SIZE;
         uint8_t *grown = malloc(size);
         if (!grown) {
-            w->failed = true;
+            starve(w);
             return NULL;
         }
         if (used)
@@ -246,7 +254,9 @@ void der_wrap_set_of(struct der *w, size_t mark)
     struct view *element = malloc((cap + 1) * sizeof *element);
     uint8_t *sorted = malloc(size);
     size_t n = element && sorted ? split(w, mark, element, cap) : 0;
-    if (n == 0) {
+    if (!element || !sorted) {
+        starve(w);
+    } else if (n == 0) {
         w->failed = true;
     } else {
         qsort(element, n, sizeof *element, compare_elements);

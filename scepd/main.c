@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/wipe.h"
 #include "config/config_live.h"
 #include "console/console.h"
 #include "scepd/daemon.h"
@@ -128,7 +127,6 @@ int main(int argc, char **argv)
     struct arguments arguments = {0};
     char file[512];
     unsigned problems = 0;
-    json_set_alloc_funcs(malloc, wipe_free);
     if (!memory_watch()) {
         fprintf(stderr, "scepd: OpenSSL allocated before it was told how\n");
         return EXIT_FAILURE;

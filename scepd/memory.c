@@ -1,16 +1,23 @@
 #include "scepd/memory.h"
 
+#include <jansson.h>
 #include <openssl/crypto.h>
 #include <stddef.h>
 #include <stdlib.h>
 
-static _Thread_local bool failed;
+#include "base/memory.h"
+#include "base/wipe.h"
 
 static void *watch(void *p, size_t n)
 {
     if (!p && n)
-        failed = true;
+        memory_missed();
     return p;
+}
+
+static void *json_malloc_watched(size_t n)
+{
+    return watch(malloc(n), n);
 }
 
 static void *watched_malloc(size_t n, const char *file, int line)
@@ -30,15 +37,6 @@ static void watched_free(void *p, const char *file, int line)
 
 bool memory_watch(void)
 {
+    json_set_alloc_funcs(json_malloc_watched, wipe_free);
     return CRYPTO_set_mem_functions(watched_malloc, watched_realloc, watched_free) == 1;
-}
-
-void memory_forget(void)
-{
-    failed = false;
-}
-
-bool memory_failed(void)
-{
-    return failed;
 }

@@ -7,9 +7,9 @@
 #include <time.h>
 
 #include "base/hex.h"
+#include "base/memory.h"
 #include "base/text.h"
 #include "ca/family.h"
-#include "scepd/memory.h"
 #include "scepd/scep_check.h"
 #include "scepd/scep_question.h"
 

@@ -67,6 +67,7 @@ static enum err_kind kind_of(const struct store *s, int rc)
     case EACCES:
     case EPERM:
     case EROFS:
+    case MDB_PANIC: /* of which the commit that failed has told */
         return ERR_IO;
     case ENOMEM:
         return ERR_MEMORY;

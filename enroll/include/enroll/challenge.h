@@ -34,5 +34,6 @@ bool challenge_new(struct store *s, const struct challenge_key *k, const struct 
 /* The same inside a write of the caller, for making many at once; ERR_EXISTS never leaves. */
 bool challenge_add(struct store_write *write, const struct challenge_key *k, const struct challenge_wish *w,
                    char secret[CHALLENGE_TEXT_MAX], struct store_challenge *out, struct err *err);
-/* What is hashed: our own format ignores blanks, dashes and case; everything else is taken as it is. */
-void challenge_hash(const struct challenge_key *k, struct view secret, uint8_t hash[STORE_HASH]);
+/* What is hashed: our own format ignores blanks, dashes and case; everything else is taken as it is.  False: the library
+ * failed, and the hash is one that no secret has. */
+bool challenge_hash(const struct challenge_key *k, struct view secret, uint8_t hash[STORE_HASH]);
