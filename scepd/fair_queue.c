@@ -58,6 +58,7 @@ static void append(struct fair_queue *q, struct fair_lane *lane, struct fair_job
     q->n++;
 }
 
+/* The signal comes after the unlocking: who wakes up would only wait for the lock. */
 bool fair_queue_push(struct fair_queue *q, struct fair_job *job, struct fair_job **displaced)
 {
     *displaced = NULL;
@@ -66,11 +67,11 @@ bool fair_queue_push(struct fair_queue *q, struct fair_job *job, struct fair_job
     if (q->n == q->bound) /* with more in it, one that leaves makes no room yet */
         *displaced = displace(q, lane);
     bool room = q->n < q->bound;
-    if (room) {
+    if (room)
         append(q, lane, job);
-        pthread_cond_signal(&q->ready);
-    }
     pthread_mutex_unlock(&q->lock);
+    if (room)
+        pthread_cond_signal(&q->ready);
     return room;
 }
 

@@ -44,13 +44,15 @@ double service_job_ms(const struct service_job *job)
     return (double)(service_now_us() - job->submitted_us) / 1000;
 }
 
+/* It leaves the house first: what comes because it was done may be alone there. */
 void service_finish(struct service_pool *p, struct service_job *job)
 {
-    p->options.done(p->options.ctx, job);
+    const struct service_options o = p->options; /* the pool may end with its last job */
     pthread_mutex_lock(&p->lock);
     if (--p->pending == 0)
         pthread_cond_signal(&p->idle);
     pthread_mutex_unlock(&p->lock);
+    o.done(o.ctx, job);
 }
 
 size_t service_pending(struct service_pool *p)

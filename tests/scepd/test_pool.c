@@ -21,7 +21,8 @@ static struct {
     pthread_mutex_t lock;
     pthread_cond_t moved;
     bool hold_prepare, hold_commit, commit_breaks;
-    unsigned held_from; /* of those with smaller numbers none is held in prepare */
+    void (*on_done)(uint8_t id); /* NULL: nothing */
+    unsigned held_from;          /* of those with smaller numbers none is held in prepare */
     pthread_t prepares_on, commits_on;
     struct service_job *parked; /* its webhook is being asked */
     unsigned asked;
@@ -137,6 +138,8 @@ static void on_done(void *ctx, struct service_job *job)
     w.done_all++;
     unlock();
     service_job_free(job, &ops);
+    if (w.on_done)
+        w.on_done(id);
 }
 
 static bool fake_ask(void *unused, struct service_job *job)
@@ -400,6 +403,27 @@ START_TEST(a_lone_job_is_committed_by_its_worker)
 }
 END_TEST
 
+static void comes_again(uint8_t id)
+{
+    if (id > 1)
+        return;
+    ck_assert(submit(ISSUE, 2, 0));
+    wait_for(&w.committed[2], 1);
+}
+
+/* A client that asks again as soon as it has its answer, before the pool's thread has gone on. */
+START_TEST(what_is_done_is_no_company)
+{
+    w.on_done = comes_again;
+    start(2, JOBS, 0);
+    ck_assert(submit(ISSUE, 1, 0));
+    wait_for(&w.done[2], 1);
+    ck_assert(pthread_equal(w.prepares_on, w.commits_on));
+    stop();
+    ck_assert_uint_eq(w.done_all, 2);
+}
+END_TEST
+
 /* Whoever waits for a webhook is no company: nobody waits for such a job to commit with it. */
 START_TEST(nor_does_one_that_is_parked_make_company)
 {
@@ -503,6 +527,7 @@ int main(void)
     tcase_add_test(c, a_conflict_returns_even_to_a_full_queue);
     tcase_add_test(c, what_waits_is_committed_together);
     tcase_add_test(c, a_lone_job_is_committed_by_its_worker);
+    tcase_add_test(c, what_is_done_is_no_company);
     tcase_add_test(c, nor_does_one_that_is_parked_make_company);
     tcase_add_test(c, one_item_does_not_poison_the_others);
     tcase_add_test(c, a_failed_commit_fails_all_of_it);
