@@ -190,6 +190,16 @@ bool bulk_choose(struct api_call *c, enum bulk_action action, struct bulk_choice
     return ok && (!out->failed || err_memory(err));
 }
 
+void bulk_outside(const struct api_call *c, enum bulk_action action, const char *policy,
+                  const struct bulk_choice *b, struct fleet_warnings *stay)
+{
+    const struct fleet f = api_fleet(c);
+    const struct fleet_leaving goes = {.targets = buf_view(&b->names),
+                                       .policy = action == BULK_UNASSIGN ? policy : NULL};
+    if (b->n && (action == BULK_RETIRE || action == BULK_UNASSIGN))
+        fleet_outside(&f, &goes, stay);
+}
+
 void bulk_choice_clear(struct bulk_choice *b)
 {
     buf_clear(&b->names);

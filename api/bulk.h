@@ -18,6 +18,9 @@ struct bulk_choice {
 /* Faults of the filter of a call: what such items have not is no way to choose them, and passed over it would choose all. */
 void bulk_check_filter(struct api_call *c, enum bulk_action action);
 bool bulk_choose(struct api_call *c, enum bulk_action action, struct bulk_choice *out, struct err *err);
+/* What is lost with the items leaves certificates that stay good: named before the job begins.  Other actions take nothing. */
+void bulk_outside(const struct api_call *c, enum bulk_action action, const char *policy, const struct bulk_choice *b,
+                  struct fleet_warnings *stay);
 void bulk_choice_clear(struct bulk_choice *b);
 
 /* What is the same for all items of a job. */

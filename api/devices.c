@@ -298,7 +298,7 @@ static bool retire(struct api_call *c, struct err *err)
     bool ok;
     if (!find_to_change(c, &d, &ok, err))
         return ok;
-    fleet_outside(&f, d.id, NULL, &stay);
+    fleet_outside(&f, &(struct fleet_leaving){.target = d.id}, &stay);
     if (!fleet_device_retire(&f, d.id, d.version,
                              api_string(c, "note") ? api_string(c, "note") : "", &e, &after, err))
         return false;

@@ -163,12 +163,14 @@ static bool remove_group(struct api_call *c, struct err *err)
     struct fleet f = api_fleet(c);
     struct store_group g;
     struct fleet_effects e = {.dry_run = false};
+    struct fleet_warnings stay = {.n = 0};
     bool ok;
     if (!find_to_change(c, &g, &ok, err))
         return ok;
+    fleet_outside(&f, &(struct fleet_leaving){.target = g.id}, &stay);
     if (!fleet_group_remove(&f, g.id, g.version, &e, err))
         return false;
-    api_reply_effects(c, &e, NULL);
+    api_reply_effects(c, &e, &stay);
     return true;
 }
 
@@ -207,6 +209,7 @@ static bool add(struct api_call *c, struct err *err)
 static const struct api_member taken_members[] = {
     FLAG("changed", API_REQUIRED, "False: it was not in."),
     THING("effects", API_REQUIRED, api_effects_members, "What went with it."),
+    TEXT("warnings", API_REQUIRED | API_ARRAY, API_STAY_HELP),
     {0},
 };
 
@@ -215,14 +218,18 @@ static bool take_out(struct api_call *c, struct err *err)
     struct fleet f = api_fleet(c);
     struct store_group g;
     struct fleet_effects e = {.dry_run = false};
+    struct fleet_warnings stay = {.n = 0};
+    const char *member = api_param(c, "member");
     bool ok, changed;
     if (!find_to_change(c, &g, &ok, err))
         return ok;
-    if (!fleet_member_remove(&f, g.id, g.version, api_param(c, "member"), &e, &changed, err))
+    fleet_outside(&f, &(struct fleet_leaving){.target = g.id, .member = member}, &stay);
+    if (!fleet_member_remove(&f, g.id, g.version, member, &e, &changed, err))
         return false;
     json_t *o = json_object();
     api_reply_json(c, 200,
-                   api_made(o, api_set_bool(o, "changed", changed) && api_set_effects(o, &e)));
+                   api_made(o, api_set_bool(o, "changed", changed) && api_set_effects(o, &e) &&
+                                   api_set_warnings(o, changed ? &stay : NULL)));
     return true;
 }
 

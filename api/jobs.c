@@ -82,6 +82,7 @@ static const struct api_member bulk_body[] = {
 static const struct api_member bulk_answer[] = {
     NUMBER("matched", API_REQUIRED, "How many it is about."),
     TEXT("sample", API_REQUIRED | API_ARRAY, "The first of them."),
+    TEXT("warnings", API_REQUIRED | API_ARRAY, API_STAY_HELP),
     THING("job", NULLABLE, job_members, "That was made; null after a dry run."),
     API_SHAPE("BulkAnswer"),
 };
@@ -140,11 +141,13 @@ static bool put_job(struct api_call *c, const struct store_job *j, struct view i
     return false;
 }
 
-static bool reply_bulk(struct api_call *c, struct bulk_choice *b, const struct store_job *j)
+/* `stay`: what would be, or is, out of the job's reach. */
+static bool reply_bulk(struct api_call *c, struct bulk_choice *b, const struct fleet_warnings *stay,
+                       const struct store_job *j)
 {
     json_t *o = json_object();
     bool ok = api_set_int(o, "matched", (int64_t)b->n) &&
-              api_set(o, "sample", json_incref(b->sample)) &&
+              api_set(o, "sample", json_incref(b->sample)) && api_set_warnings(o, stay) &&
               api_set(o, "job", j ? job_json(j) : json_null());
     if (j)
         api_reply_header(c, "Location", "%s/jobs/%s", API_ROOT, j->id);
@@ -155,17 +158,21 @@ static bool reply_bulk(struct api_call *c, struct bulk_choice *b, const struct s
 static bool start(struct api_call *c, enum bulk_action action, const char *policy,
                   struct bulk_choice *b, struct err *err)
 {
+    struct fleet_warnings stay = {.n = 0};
     struct store_job j;
     if (b->too_many)
         return err_set(err, ERR_CONFIG, "more than %d at once: narrow the filter", STORE_JOB_ITEMS);
-    if (api_bool(c, "dry_run", false))
-        return reply_bulk(c, b, NULL);
+    if (api_bool(c, "dry_run", false)) {
+        bulk_outside(c, action, policy, b, &stay);
+        return reply_bulk(c, b, &stay, NULL);
+    }
     if (b->n != (uint64_t)api_int(c, "expect", 0))
         return err_set(err, ERR_CONFLICT,
                        "there are %llu, and %lld were expected: nothing was done",
                        (unsigned long long)b->n, (long long)api_int(c, "expect", 0));
+    bulk_outside(c, action, policy, b, &stay);
     return fill_job(c, action, policy, b->n, &j, err) && put_job(c, &j, buf_view(&b->names), err) &&
-           reply_bulk(c, b, &j);
+           reply_bulk(c, b, &stay, &j);
 }
 
 static bool bulk(struct api_call *c, struct err *err)

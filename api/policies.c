@@ -223,7 +223,7 @@ static bool remove_policy(struct api_call *c, struct err *err)
     bool ok;
     if (!find_to_change(c, &p, &ok, err))
         return ok;
-    fleet_outside(&f, NULL, p.id, &stay);
+    fleet_outside(&f, &(struct fleet_leaving){.policy = p.id}, &stay);
     if (!fleet_policy_remove(&f, p.id, p.version, &e, err))
         return false;
     api_reply_effects(c, &e, &stay);
@@ -309,7 +309,8 @@ static bool unassign(struct api_call *c, struct err *err)
     bool ok;
     if (!find_to_change(c, &p, &ok, err))
         return ok;
-    fleet_outside(&f, api_param(c, "target"), p.id, &stay);
+    const struct fleet_leaving goes = {.target = api_param(c, "target"), .policy = p.id};
+    fleet_outside(&f, &goes, &stay);
     if (!fleet_policy_unassign(&f, p.id, p.version, api_param(c, "target"), &e, err))
         return false;
     api_reply_effects(c, &e, &stay);

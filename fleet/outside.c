@@ -1,21 +1,23 @@
 /* Certificates with the subject of a device that were made without it: somebody made a challenge
- * for the subject alone.  They do not go with the device or the policy, so they are named. */
+ * for the subject alone.  They do not go with device, policy, group or member, so they are named.
+ */
 #include <string.h>
 
 #include "base/hex.h"
 #include "fleet_internal.h"
 
-#define DEVICES_MOST 2000 /* looked at: some tenths of a second */
+#define LOOKS_MOST 2000 /* at a device, for one of its policies: some tenths of a second */
 #define NAMED (FLEET_WARNINGS - 1)
 
 struct search {
     const struct fleet *f;
-    const char *policy; /* id or NULL */
+    const char *policy;                 /* id or NULL */
+    const struct fleet_policies *given; /* by a group that goes, or NULL */
     struct fleet_warnings *w;
     struct fleet_subjects
         *seen;        /* that were looked for: several devices or policies may have one */
     char device[128]; /* name of the one that is looked at */
-    uint64_t devices, found;
+    uint64_t looks, found;
     bool more;
     struct err err; /* the first: what could not be looked for */
 };
@@ -103,15 +105,17 @@ static void by_everything(struct search *s, const struct store_device *d)
 static void one_device(void *ctx, const struct store_device *d)
 {
     struct search *s = ctx;
-    if (s->devices == DEVICES_MOST) {
+    if (s->looks >= LOOKS_MOST) {
         s->more = true;
         return;
     }
-    s->devices++;
+    s->looks += s->given ? s->given->n : 1;
     memcpy(s->device, d->name, sizeof s->device);
     if (s->policy)
         by_policy(s, d, s->policy);
-    else
+    for (size_t i = 0; s->given && i < s->given->n; i++)
+        by_policy(s, d, s->given->id[i]);
+    if (!s->policy && !s->given)
         by_everything(s, d);
 }
 
@@ -129,32 +133,68 @@ static void many(struct search *s, const struct store_device_filter *filter)
     } while (*cursor && !s->more);
 }
 
-/* A device or a group; what is neither is told by the verb that it is named to. */
-static void of_target(struct search *s, const char *target)
+static void one_named(struct search *s, const char *device)
 {
-    struct store_device_filter those = {.state = -1};
+    struct store_device d;
+    struct err why = {0};
+    if (fleet_device_in(s->f, NULL, device, &d, &why))
+        one_device(s, &d);
+    else
+        note_failure(s, &why);
+}
+
+/* Its devices, or those that one member stands for; by all that the group gives, or one policy. */
+static void of_group(struct search *s, const struct store_group *g, const char *member)
+{
+    const struct store_device_filter those = {.state = -1, .group = g->id, .user = member};
+    struct fleet_policies given = {.n = 0};
+    struct err why = {0};
+    if (!s->policy) {
+        if (!fleet_policies_of_group(s->f, NULL, g->id, &given, &why))
+            note_failure(s, &why); /* too many: those of the first page are there */
+        s->given = &given;
+    }
+    if (member && !g->users)
+        one_named(s, member);
+    else if (s->policy || given.n)
+        many(s, &those);
+    s->given = NULL;
+}
+
+/* A device or a group; what is neither is told by the verb that it is named to. */
+static void of_target(struct search *s, const char *target, const char *member)
+{
     struct store_device d;
     struct store_group g;
     struct err why = {0};
-    if (fleet_device_in(s->f, NULL, target, &d, &why)) {
+    if (!member && fleet_device_in(s->f, NULL, target, &d, &why))
         one_device(s, &d);
-    } else if (why.kind == ERR_NOT_FOUND && fleet_group_in(s->f, NULL, target, &g, &why)) {
-        those.group = g.id;
-        many(s, &those);
-    } else {
+    else if ((member || why.kind == ERR_NOT_FOUND) && fleet_group_in(s->f, NULL, target, &g, &why))
+        of_group(s, &g, member);
+    else
         note_failure(s, &why);
+}
+
+static void of_list(struct search *s, struct view list)
+{
+    while (list.n && !s->more) {
+        const char *target = (const char *)list.p;
+        size_t n = strnlen(target, list.n - 1) + 1;
+        of_target(s, target, NULL);
+        list = view_of(list.p + n, list.n - n);
     }
 }
 
-void fleet_outside(const struct fleet *f, const char *target, const char *policy,
-                   struct fleet_warnings *w)
+void fleet_outside(const struct fleet *f, const struct fleet_leaving *l, struct fleet_warnings *w)
 {
-    const struct store_device_filter having = {.state = -1, .policy = policy};
-    struct search s = {.f = f, .policy = policy, .w = w, .seen = fleet_subjects_new()};
+    const struct store_device_filter having = {.state = -1, .policy = l->policy};
+    struct search s = {.f = f, .policy = l->policy, .w = w, .seen = fleet_subjects_new()};
     if (!s.seen)
         err_memory(&s.err);
-    else if (target)
-        of_target(&s, target);
+    else if (l->targets.n)
+        of_list(&s, l->targets);
+    else if (l->target)
+        of_target(&s, l->target, l->member);
     else
         many(&s, &having);
     if (s.err.kind != ERR_NONE)
@@ -167,8 +207,7 @@ void fleet_outside(const struct fleet *f, const char *target, const char *policy
                    (unsigned long long)(s.found - NAMED));
     else if (s.more)
         fleet_warn(w,
-                   "of %d devices only was looked whether certificates stay that were made "
-                   "without the policy",
-                   DEVICES_MOST);
+                   "of the first devices only was looked whether certificates stay that were made "
+                   "without the policy: there are too many");
     fleet_subjects_free(s.seen);
 }

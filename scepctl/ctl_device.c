@@ -377,7 +377,7 @@ static int retire_plan(struct retiring *r, const struct ctl_ids *ids, struct fle
             e.devices = 1;
             add_effects(sum, &e);
             memmove(r->id[n++], r->id[i], sizeof r->id[0]);
-            fleet_outside(&r->f.fleet, d.id, NULL, &stay);
+            fleet_outside(&r->f.fleet, &(struct fleet_leaving){.target = d.id}, &stay);
             ctl_warn(r->ctl, &stay); /* of each by itself: there is room for few at a time */
         } else if (err.kind != ERR_CONFLICT) {
             return ctl_fail_err(r->ctl, &err, NULL);

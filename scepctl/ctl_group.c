@@ -188,6 +188,7 @@ int ctl_group_remove(struct ctl *ctl, const struct ctl_args *a)
 {
     struct ctl_taking t;
     struct fleet_effects plan = {.dry_run = true}, done;
+    struct fleet_warnings stay = {.n = 0};
     struct ctl_fleet f;
     struct store_group g;
     struct err err = {0};
@@ -199,6 +200,8 @@ int ctl_group_remove(struct ctl *ctl, const struct ctl_args *a)
         return ctl_fail_err(ctl, &err, NULL);
     snprintf(what, sizeof what, "remove group %s", g.name);
     ctl_plan_note(ctl, &plan, what, "would lose a policy");
+    fleet_outside(&f.fleet, &(struct fleet_leaving){.target = g.id}, &stay);
+    ctl_warn(ctl, &stay);
     if (ctl->dry_run)
         return CTL_DONE;
     if ((rc = ctl_effects_confirm(ctl, &plan, "Remove?")))
@@ -236,7 +239,9 @@ static int drop_one(struct ctl *ctl, const struct ctl_fleet *f, const struct sto
                     const char *member)
 {
     struct ctl_taking t;
+    const struct fleet_leaving goes = {.target = g->id, .member = member};
     struct fleet_effects plan = {.dry_run = true}, done;
+    struct fleet_warnings stay = {.n = 0};
     struct err err = {0};
     char what[320];
     bool changed;
@@ -246,6 +251,9 @@ static int drop_one(struct ctl *ctl, const struct ctl_fleet *f, const struct sto
     snprintf(what, sizeof what, "take %s out of %s", member, g->name);
     if (ctl->dry_run || plan.devices)
         ctl_plan_note(ctl, &plan, what, "would lose a policy");
+    if (changed)
+        fleet_outside(&f->fleet, &goes, &stay);
+    ctl_warn(ctl, &stay);
     if (ctl->dry_run)
         return CTL_DONE;
     if ((rc = ctl_effects_confirm(ctl, &plan, "Take it out?")))

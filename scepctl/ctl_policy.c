@@ -352,7 +352,8 @@ static int take_away(struct ctl *ctl, const struct ctl_fleet *f, const struct st
     snprintf(what, sizeof what, "%s %s%s%s", target ? "unassign" : "remove", p->name,
              target ? " from " : "", target ? target : "");
     ctl_plan_note(ctl, &plan, what, "would lose the policy");
-    fleet_outside(&f->fleet, target, p->id, &stay);
+    const struct fleet_leaving goes = {.target = target, .policy = p->id};
+    fleet_outside(&f->fleet, &goes, &stay);
     ctl_warn(ctl, &stay);
     if (ctl->dry_run)
         return ctl->expect ? ctl_effects_confirm(ctl, &plan, "") : CTL_DONE;

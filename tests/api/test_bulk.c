@@ -5,6 +5,7 @@
 #include "check_main.h"
 
 #include "api/api.h"
+#include "pkcs7/name.h"
 #include "store/fleet.h"
 #include "store/job.h"
 
@@ -66,6 +67,9 @@ static void put_cert_of(const char *serial, size_t serial_len, const char *subje
     snprintf(c.subject, sizeof c.subject, "%s", subject);
     snprintf(c.template_name, sizeof c.template_name, "%s", template_name);
     snprintf(c.challenge, sizeof c.challenge, "%s", challenge);
+    struct name name = {0};
+    ck_assert(name_from_text(subject, &name, &err) && name_hash(&name, c.subject_hash, &err));
+    name_clear(&name);
     ck_assert(buf_append(&c.der, &n, sizeof n));
     ck_assert(EVP_Digest(c.der.p, c.der.n, c.der_hash, NULL, EVP_sha256(), NULL) == 1);
     written(store_cert_put(in, &c, &err));
@@ -351,6 +355,56 @@ START_TEST(what_is_done_already_is_done)
 }
 END_TEST
 
+/* The answer names the certificates that stay good, which are not of the device: `n` of them. */
+static void warns(size_t n)
+{
+    const json_t *all = json_object_get(answer, "warnings");
+    ck_assert(json_is_array(all));
+    ck_assert_msg(json_array_size(all) == n, "%zu: %.*s", json_array_size(all), (int)reply.body.n,
+                  (char *)reply.body.p);
+    for (size_t i = 0; i < n; i++)
+        ck_assert_ptr_nonnull(strstr(json_string_value(json_array_get(all, i)), "stays good"));
+}
+
+START_TEST(what_stays_good_is_named_by_all_that_take_away)
+{
+    struct store_group g = {.created_at = NOW, .changed_at = NOW, .version = 1};
+    strcpy(g.id, "grp_aaaaaa");
+    strcpy(g.name, "all");
+    put_policy("pol_aaaaaa", "corp");
+    put_device("dev_aaaaaa");
+    put_device("dev_bbbbbb");
+    written(store_group_put(in, &g, &err) &&
+            store_group_add(in, g.id, "dev_aaaaaa", "test", NOW, &err) &&
+            store_group_add(in, g.id, "dev_bbbbbb", "test", NOW, &err) &&
+            store_policy_assign(in, "pol_aaaaaa", g.id, "test", NOW, &err));
+    put_cert_of("\x40\x00\x01", 3, "CN=name-aaaaaa", "device", "", 100);
+    put_cert_of("\x40\x00\x02", 3, "CN=name-bbbbbb", "device", "", 100);
+    put_cert_of("\x40\x00\x03", 3, "CN=somebody", "device", "", 100);
+    matches("retire", "{}", 2);
+    warns(2);
+    matches("isolate", "{}", 2);
+    warns(0);
+    matches("revoke", "{}", 3);
+    warns(0);
+    call(
+        HTTP_POST, "/api/v1/bulk",
+        "{\"action\":\"unassign\",\"ids\":[\"name-bbbbbb\"],\"policy\":\"corp\",\"dry_run\":true}");
+    is(200);
+    warns(1);
+    call_with(HTTP_DELETE, "/api/v1/groups/all/members/name-aaaaaa", NULL, API_IF_MATCH, "*");
+    is(200);
+    warns(1);
+    call_with(HTTP_DELETE, "/api/v1/groups/all/members/name-aaaaaa", NULL, API_IF_MATCH, "*");
+    is(200); /* it was not in */
+    warns(0);
+    call_with(HTTP_DELETE, "/api/v1/groups/all", NULL, API_IF_MATCH, "*");
+    is(200);
+    warns(1);
+    run("{\"action\":\"retire\",\"ids\":[\"dev_aaaaaa\"],\"expect\":1}");
+}
+END_TEST
+
 START_TEST(the_newest_jobs_are_shown)
 {
     struct store_write *in = begin();
@@ -396,6 +450,7 @@ int main(void)
     tcase_add_test(c, short_serials);
     tcase_add_test(c, a_job_knows_its_policy_by_id);
     tcase_add_test(c, what_is_done_already_is_done);
+    tcase_add_test(c, what_stays_good_is_named_by_all_that_take_away);
     tcase_add_test(c, the_newest_jobs_are_shown);
     suite_add_tcase(s, c);
     return check_main(s);

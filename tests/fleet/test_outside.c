@@ -83,6 +83,31 @@ START_TEST(a_subject_leads_to_its_device)
 }
 END_TEST
 
+/* Hundreds that look alike are no reason to miss the one. */
+START_TEST(it_is_found_among_many)
+{
+    struct store_policy by_serial = policy_of("by-serial", "CN=%serialnumber%,OU=Serials"),
+                        by_user = policy_of("by-user", "CN=%user%,OU=Users");
+    struct store_device s = device_of("the-one", "S1", "", ""),
+                        u = device_of("of-anna", "", "anna", ""), more = s;
+    struct store_write *w = begin();
+    for (unsigned i = 0; i < 1200; i++) {
+        snprintf(more.id, sizeof more.id, "dev_%06u", i); /* before those that are drawn */
+        snprintf(more.name, sizeof more.name, "s1-%u", i);
+        snprintf(more.serial_number, sizeof more.serial_number, "S1%u", i);
+        strcpy(more.user, i % 2 ? "anna" : "anna2");
+        ok(store_device_put(w, &more, &err));
+    }
+    commit(w);
+    assign("by-serial", "the-one");
+    assign("by-user", "of-anna");
+    expect_owner("CN=s1,OU=Serials", &s, &by_serial);
+    expect_owner("CN=Anna,OU=Users", &u, &by_user);
+    expect_nobody("CN=S17,OU=Serials");
+    expect_nobody("CN=ann,OU=Users");
+}
+END_TEST
+
 /* A policy by whose constant parts the subject cannot be is passed over, and costs nothing of the
  * 2000 devices that are looked at; where they fit, the next policies are out of sight. */
 START_TEST(policies_that_cannot_be_are_passed_over)
@@ -192,7 +217,7 @@ END_TEST
 static size_t outside(const char *target, const char *policy, struct fleet_warnings *w)
 {
     *w = (struct fleet_warnings){.n = 0};
-    fleet_outside(&fleet, target, policy, w);
+    fleet_outside(&fleet, &(struct fleet_leaving){.target = target, .policy = policy}, w);
     return w->n;
 }
 
@@ -237,8 +262,56 @@ START_TEST(what_stays_is_named)
     struct fleet later = fleet;
     later.now = NOW + 10 * 86400;
     w.n = 0;
-    fleet_outside(&later, d.id, NULL, &w);
+    fleet_outside(&later, &(struct fleet_leaving){.target = d.id}, &w);
     ck_assert_uint_eq(w.n, 0); /* all are over */
+}
+END_TEST
+
+/* A group takes with it all that it gives, to all or to one of its members. */
+START_TEST(what_stays_when_a_group_goes)
+{
+    struct store_policy p = policy_of("corp", "CN=%devicename%,O=Example"),
+                        u = policy_of("mail", "CN=%user%,O=Example");
+    struct store_group g = group_new("all", false), staff = group_new("staff", true);
+    struct fleet_warnings w = {.n = 0};
+    device_of("ipad-1", "", "anna", "");
+    device_of("ipad-2", "", "bert", "");
+    join("all", "ipad-1");
+    join("all", "ipad-2");
+    join("staff", "anna");
+    join("staff", "bert");
+    assign("corp", "all");
+    bool changed;
+    ok(fleet_policy_assign(&fleet, u.id, 0, "staff", true, NULL, &changed, &err));
+    cert_named(1, "CN=ipad-2,O=Example", "", "");
+    cert_named(2, "CN=anna,O=Example", "", "");
+    ck_assert_uint_eq(outside("all", NULL, &w), 1);
+    ck_assert_ptr_nonnull(strstr(w.text[0], "of device ipad-2"));
+    ck_assert_uint_eq(outside(staff.id, NULL, &w), 1);
+    ck_assert_ptr_nonnull(strstr(w.text[0], "of device ipad-1"));
+    const struct {
+        const char *group, *member;
+        size_t n;
+    } member[] = {
+        {g.id, "ipad-1", 0}, {g.id, "ipad-2", 1}, {"staff", "Anna", 1}, {"staff", "bert", 0}};
+    for (size_t i = 0; i < sizeof member / sizeof *member; i++) {
+        w.n = 0;
+        fleet_outside(
+            &fleet, &(struct fleet_leaving){.target = member[i].group, .member = member[i].member},
+            &w);
+        ck_assert_uint_eq(w.n, member[i].n);
+    }
+    static const char several[] = "ipad-1\0ipad-2"; /* and the NUL of the text */
+    w.n = 0;
+    fleet_outside(&fleet, &(struct fleet_leaving){.targets = view_of(several, sizeof several)}, &w);
+    ck_assert_uint_eq(w.n, 2);
+    w.n = 0;
+    fleet_outside(
+        &fleet,
+        &(struct fleet_leaving){.targets = view_of(several, sizeof several), .policy = p.id}, &w);
+    ck_assert_uint_eq(w.n, 1);
+    group_new("empty", false);
+    ck_assert_uint_eq(outside("empty", NULL, &w), 0);
 }
 END_TEST
 
@@ -344,11 +417,13 @@ int main(void)
     TCase *c = tcase_create("outside");
     tcase_add_checked_fixture(c, world_setup, world_teardown);
     tcase_add_test(c, a_subject_leads_to_its_device);
+    tcase_add_test(c, it_is_found_among_many);
     tcase_add_test(c, policies_that_cannot_be_are_passed_over);
     tcase_add_test(c, a_certificate_leads_to_its_device);
     tcase_add_test(c, who_makes_a_challenge_is_warned);
     tcase_add_test(c, an_attempt_gets_its_device);
     tcase_add_test(c, what_stays_is_named);
+    tcase_add_test(c, what_stays_when_a_group_goes);
     tcase_add_test(c, each_is_named_once);
     tcase_add_test(c, what_cannot_be_looked_for_is_told);
     tcase_add_test(c, certificates_of_a_subject_by_page);

@@ -182,7 +182,11 @@ class Explain(unittest.TestCase):
         self.assertNotIn("warning", self.ctl("challenge", "new", "--subject", "CN=phone-9").stderr)
         self.enrol("CN=phone-8", made.stdout.strip(), check=True)
         serial = self.known("CN=phone-8", lambda o: o["attempts"][0]["result"] == "issued")["attempts"][0]["serial"]
-        for verb in (("policy", "unassign", policy, device, "--dry-run"), ("policy", "remove", policy, "--dry-run"),
+        self.ctl("group", "new", "phones")
+        self.ctl("group", "add", "phones", device)
+        self.ctl("policy", "assign", policy, "phones")
+        for verb in (("group", "drop", "phones", device, "--dry-run"), ("group", "remove", "phones", "--dry-run"),
+                     ("policy", "unassign", policy, device, "--dry-run"), ("policy", "remove", policy, "--dry-run"),
                      ("device", "retire", device, "--dry-run"), ("device", "retire", device, "--yes")):
             told = self.ctl(*verb).stderr
             self.assertIn(f"certificate {serial}", told, verb)

@@ -176,19 +176,25 @@ struct fleet_owner {
 };
 /* Whose subject is it?  That of a device that is not retired: by a policy that it has, or since it had a certificate with it.
  * Text as of a challenge: "CN=a,O=b", or a common name alone.  ERR_NOT_FOUND: nobody's, as far as can be seen: patterns with "*" are
- * nobody's, and where policies whose constant parts fit build subjects of neither name, serial number nor user, 500 devices of each are
- * looked at, and 2000 in all. */
+ * nobody's, and 2000 devices are looked at in all: those that have the serial number or user in the subject, and, where policies whose
+ * constant parts fit build subjects of neither name, serial number nor user, 500 of each. */
 bool fleet_subject_owner(const struct fleet *f, const char *subject, struct fleet_owner *out, struct err *err);
 /* For who is about to make a challenge for a subject alone: warns when that is a device's. */
 void fleet_subject_warn(const struct fleet *f, const char *subject, struct fleet_warnings *w);
 /* An attempt that names no device, but the subject of one, gets its device and policy: for explain_fill, whose advice then
  * stays within the policy.  Others are left as they are. */
 void fleet_attempt_owner(const struct fleet *f, struct store_attempt *a);
+/* What goes; ids, beginnings of ids or names. */
+struct fleet_leaving {
+    const char *target;                  /* a device or a group; NULL: all that have the policy */
+    const char *member;                  /* of the group `target`: its devices alone; NULL: all of them */
+    struct view targets;                 /* in place of `target`: several, each with a NUL behind it */
+    const char *policy;                  /* id; NULL: of a device all that it has, and what it ever got; of a group all that it gives */
+};
 /* Warns of certificates that stand, have a subject that a policy makes for a device, and were made without any: they stay when
- * the device is retired or loses the policy.  `policy`: an id, or NULL: all that the device has, and what it ever got.  `target`:
- * a device or a group, or NULL: all that have the policy; of many devices the first 2000 are looked at.  What could not be looked
- * for is a warning too: it is no reason to keep a device. */
-void fleet_outside(const struct fleet *f, const char *target, const char *policy, struct fleet_warnings *w);
+ * the device is retired or loses the policy.  To be asked before it goes; of many devices the first 2000 are looked at, fewer where a group gives
+ * several policies.  What could not be looked for is a warning too: it is no reason to keep a device. */
+void fleet_outside(const struct fleet *f, const struct fleet_leaving *l, struct fleet_warnings *w);
 
 /* ---- history: attempts and audit entries of a device, group or policy, newest first ---- */
 
