@@ -6,8 +6,7 @@
 
 #include "fleet_internal.h"
 
-#define CANDIDATES 100   /* devices of one user, or whose serial numbers begin alike */
-#define WALKED_MOST 2000 /* devices of all policies by which no index leads: some milliseconds */
+#define WALKED_MOST 2000 /* devices: some milliseconds */
 
 struct search {
     const struct fleet *f;
@@ -15,7 +14,7 @@ struct search {
     bool common_name; /* it is all that is said: the other attributes may be any */
     char text[NAME_TEXT_MAX];
     const struct store_policy *policy; /* that is looked at */
-    size_t walked;                     /* devices of policies by which no index leads */
+    size_t walked; /* devices of policies by which no index leads, or many have the value */
     struct fleet_owner *out;
     bool found;
     struct err err;
@@ -134,11 +133,36 @@ static bool name_fits(const struct search *s, const struct name *pattern)
     return true;
 }
 
+static void walk_device(void *ctx, const struct store_device *d)
+{
+    struct search *s = ctx;
+    s->walked++;
+    one_device(s, d);
+}
+
+/* A page of them; false: it is over. */
+static bool walk_on(struct search *s, const struct store_device_filter *f,
+                    char cursor[STORE_CURSOR_MAX])
+{
+    const size_t left = WALKED_MOST - s->walked;
+    struct store_page page = {.after = cursor,
+                              .limit = left < STORE_PAGE_MAX ? left : STORE_PAGE_MAX};
+    struct err why = {0};
+    if (!left)
+        return false;
+    if (!store_device_page(s->f->store, f, &page, walk_device, s, &why)) {
+        s->err = why;
+        return false;
+    }
+    memcpy(cursor, page.next, sizeof page.next);
+    return *cursor && !s->found;
+}
+
 /* By the index that there is for the value; false: there is none. */
 static bool by_value(struct search *s, enum fleet_wildcard which, const char *value)
 {
     struct store_device_filter filter = {.state = -1};
-    struct store_page page = {.limit = CANDIDATES};
+    char cursor[STORE_CURSOR_MAX] = "";
     struct store_device d;
     struct err ignored = {0};
     if (which == FLEET_DEVICENAME) {
@@ -147,31 +171,21 @@ static bool by_value(struct search *s, enum fleet_wildcard which, const char *va
         return true;
     }
     if (which == FLEET_SERIALNUMBER)
-        filter.text = value;
+        filter.serial_number = value;
     else if (which == FLEET_USER)
         filter.user = value;
     else
         return false;
-    if (!store_device_page(s->f->store, &filter, &page, one_device, s, &ignored))
-        s->err = ignored;
+    while (walk_on(s, &filter, cursor))
+        ;
     return true;
-}
-
-static void walk_device(void *ctx, const struct store_device *d)
-{
-    struct search *s = ctx;
-    s->walked++;
-    one_device(s, d);
 }
 
 static void walk(struct search *s)
 {
     const struct store_device_filter having = {.state = -1, .policy = s->policy->id};
-    const size_t left = WALKED_MOST - s->walked;
-    struct store_page page = {.limit = left < STORE_PAGE_MAX ? left : STORE_PAGE_MAX};
-    struct err why = {0};
-    if (left && !store_device_page(s->f->store, &having, &page, walk_device, s, &why))
-        s->err = why;
+    char cursor[STORE_CURSOR_MAX] = "";
+    walk_on(s, &having, cursor);
 }
 
 /* Any attribute whose value leads to devices is enough: the whole name is compared then. */

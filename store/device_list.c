@@ -14,8 +14,8 @@ struct place {
 struct devices {
     struct pager pager;
     const struct store_device_filter *f;
-    char text[128], user[128]; /* of the filter, in small letters */
-    bool serials;              /* the walk is by serial number: names that begin so were shown */
+    char text[128], serial[128], user[128]; /* of the filter, in small letters */
+    bool serials;        /* the walk is by serial number: names that begin so were shown */
     struct place resume; /* of the cursor; each part is emptied when the walk has come there */
     struct place at;
     bool users; /* the members of the group that is walked are users */
@@ -30,11 +30,11 @@ static bool begins(const char *value, const char *text)
     return strncmp(small, text, strlen(text)) == 0;
 }
 
-static bool user_is(const struct store_device *d, const char *user)
+static bool is(const char *value, const char *text)
 {
     char small[128];
-    text_small(small, sizeof small, d->user);
-    return strcmp(small, user) == 0;
+    text_small(small, sizeof small, value);
+    return strcmp(small, text) == 0;
 }
 
 static bool tied(struct txn *t, const char *holder, const char *held, bool *yes, struct err *err)
@@ -88,7 +88,8 @@ static bool wanted(const struct devices *l, const struct store_device *d, bool *
     const struct store_device_filter *f = l->f;
     *yes = (f->state < 0 || (int)d->state == f->state) &&
            (!f->platform || strcmp(f->platform, d->platform) == 0) &&
-           (!f->user || user_is(d, l->user)) &&
+           (!f->user || is(d->user, l->user)) &&
+           (!f->serial_number || is(d->serial_number, l->serial)) &&
            (!f->text || begins(d->name, l->text) || begins(d->serial_number, l->text)) &&
            !(l->serials && begins(d->name, l->text));
     return !*yes || by_ties(l, d, yes, err);
@@ -155,9 +156,9 @@ static bool walk_text(struct devices *l, struct err *err)
     return txn_walk_on(l->pager.t, TABLE_NAME, key_view(&serials), at, false, handle_entry, l, err);
 }
 
-static bool walk_user(struct devices *l, struct err *err)
+static bool walk_handle(struct devices *l, char letter, const char *value, struct err *err)
 {
-    struct key prefix = handle_key(NAME_USER, l->user, "");
+    struct key prefix = handle_key(letter, value, "");
     return pager_fits(&l->pager, key_view(&prefix), err) &&
            txn_walk_on(l->pager.t, TABLE_NAME, key_view(&prefix), pager_at(&l->pager), false,
                        handle_entry, l, err);
@@ -315,7 +316,9 @@ static bool devices_walk(struct devices *l, struct err *err)
         return walk_policy(l, err);
     if (l->f->group)
         return walk_group(l, l->f->group, &stop, err);
-    return l->f->user ? walk_user(l, err) : walk_text(l, err);
+    if (l->f->user)
+        return walk_handle(l, NAME_USER, l->user, err);
+    return l->f->serial_number ? walk_handle(l, NAME_SERIAL, l->serial, err) : walk_text(l, err);
 }
 
 bool store_device_page(struct store *s, const struct store_device_filter *f,
@@ -325,12 +328,13 @@ bool store_device_page(struct store *s, const struct store_device_filter *f,
 {
     struct devices l = {.f = f};
     struct device_each e = {each, ctx};
-    const char *given[] = {f->text, f->user, f->group, f->policy};
-    const size_t caps[] = {sizeof l.text, sizeof l.user, 32, 32};
-    for (size_t i = 0; i < 4; i++)
+    const char *given[] = {f->text, f->serial_number, f->user, f->group, f->policy};
+    const size_t caps[] = {sizeof l.text, sizeof l.serial, sizeof l.user, 32, 32};
+    for (size_t i = 0; i < sizeof given / sizeof *given; i++)
         if (given[i] && strlen(given[i]) >= caps[i])
             return err_set(err, ERR_NOT_FOUND, "nothing is called %.40s...", given[i]);
     text_small(l.text, sizeof l.text, f->text ? f->text : "");
+    text_small(l.serial, sizeof l.serial, f->serial_number ? f->serial_number : "");
     text_small(l.user, sizeof l.user, f->user ? f->user : "");
     if (!pager_begin(&l.pager, s, page, false, err))
         return false;

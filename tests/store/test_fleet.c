@@ -294,6 +294,22 @@ START_TEST(device_pages)
             all_devices((struct store_device_filter){.state = -1, .user = "USER5"}, limits[i], 0)
                 .all,
             "0005 0015 0025 ");
+        ck_assert_str_eq(
+            all_devices((struct store_device_filter){.state = -1, .serial_number = "sn0012"},
+                        limits[i], 0)
+                .all,
+            "0012 ");
+        ck_assert_uint_eq(
+            all_devices((struct store_device_filter){.state = -1, .serial_number = "SN001"},
+                        limits[i], 0)
+                .n,
+            0);
+        ck_assert_uint_eq(all_devices((struct store_device_filter){.state = -1,
+                                                                   .serial_number = "SN0012",
+                                                                   .user = "user3"},
+                                      limits[i], 0)
+                              .n,
+                          0);
         ck_assert_uint_eq(
             all_devices((struct store_device_filter){.state = -1, .user = "user"}, limits[i], 0).n,
             0);
@@ -405,8 +421,10 @@ START_TEST(long_names)
         {.state = -1, .group = "grp_aaaaaaaaaaaaaaaaaaaaaaaaaaa"},
         {.state = -1, .policy = "pol_aaaaaaaaaaaaaaaaaaaaaaaaaaa"},
     };
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < sizeof filters / sizeof *filters; i++)
         ck_assert_uint_eq(all_devices(filters[i], 1, 0).n, 2);
+    const struct store_device_filter serial = {.state = -1, .serial_number = d.serial_number};
+    ck_assert_uint_eq(all_devices(serial, 1, 0).n, 1);
     ck_assert_int_eq(reach("pol_aaaaaaaaaaaaaaaaaaaaaaaaaaa", d.id).way, WAY_USER_GROUP);
     verify_clean();
 }

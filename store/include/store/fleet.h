@@ -55,12 +55,13 @@ struct store_device_filter {
     const char *text;                  /* NULL: all; else the beginning of a name or of a serial number, any case.  Exact */
     int state;                         /* enum device_state or -1 */
     const char *platform;              /* NULL: any */
+    const char *serial_number;         /* whole, any case; has an index */
     const char *user;                  /* whole, any case; has an index */
     const char *group;                 /* id: members, and devices of the users that are members; has an index */
     const char *policy;                /* id: those that have it by whichever way; has an index */
 };
-/* By name; by device behind user, serial number or group where those are the way to them.  No device twice.  One of text, user,
- * group, policy leads (the last of these that is set); the others are filters. */
+/* By name; by device behind user, serial number or group where those are the way to them.  No device twice.  One of text, serial_number,
+ * user, group, policy leads (the last of these that is set); the others are filters. */
 bool store_device_page(struct store *s, const struct store_device_filter *f, struct store_page *page,
                        void (*each)(void *ctx, const struct store_device *d), void *ctx, struct err *err);
 /* A device that is retired is forgotten, with its ties.  Certificates, attempts and the audit log keep its id.
