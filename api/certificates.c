@@ -9,31 +9,6 @@
 const char *const api_certificate_states[] = {"active",     "revoked", "held",
                                               "superseded", "expired", NULL};
 
-static const struct {
-    const char *word;
-    enum crl_reason reason;
-} reasons[] = {
-    {"unspecified", CRL_UNSPECIFIED},
-    {"key-compromise", CRL_KEY_COMPROMISE},
-    {"affiliation-changed", CRL_AFFILIATION_CHANGED},
-    {"superseded", CRL_SUPERSEDED},
-    {"cessation", CRL_CESSATION},
-    {"hold", CRL_HOLD},
-    {"privilege-withdrawn", CRL_PRIVILEGE_WITHDRAWN},
-};
-const char *const api_revocation_reasons[] = {
-    "unspecified", "key-compromise", "affiliation-changed", "superseded",
-    "cessation",   "hold",           "privilege-withdrawn", NULL};
-/* What a certificate may have been revoked for elsewhere. */
-static const char *const told_reasons[] = {
-    "unspecified", "key-compromise",      "affiliation-changed", "superseded", "cessation",
-    "hold",        "privilege-withdrawn", "ca-compromise",       "other",      NULL};
-
-enum crl_reason api_reason_of(int word)
-{
-    return reasons[word].reason;
-}
-
 /* ---- as JSON ---- */
 
 /* The serial of another certificate; null when there is none or it was forgotten. */
@@ -127,7 +102,7 @@ static json_t *whole_json(const struct api_call *c, const struct store_cert *cer
          NULLABLE,                                                                               \
          0,                                                                                      \
          0,                                                                                      \
-         told_reasons,                                                                           \
+         crl_reasons_told,                                                                           \
          NULL,                                                                                   \
          "Why it was revoked (RFC 5280 section 5.3.1).",                                         \
          0},                                                                                     \
@@ -303,7 +278,7 @@ static bool change(struct api_call *c, enum crl_reason reason, struct err *err)
 
 static bool revoke(struct api_call *c, struct err *err)
 {
-    return change(c, api_reason_of(api_enum(c, "reason", 0)), err);
+    return change(c, crl_reason_given(api_enum(c, "reason", 0)), err);
 }
 
 static bool release(struct api_call *c, struct err *err)
@@ -312,7 +287,7 @@ static bool release(struct api_call *c, struct err *err)
 }
 
 static const struct api_member revoke_body[] = {
-    {"reason", API_ENUM, 0, 0, 0, api_revocation_reasons, NULL,
+    {"reason", API_ENUM, 0, 0, 0, crl_reasons_given, NULL,
      "Hold can be released; everything else is for good.", 0},
     {"note", API_STRING, API_NULLABLE, 0, 200, NULL, NULL, "For the audit log.", 0},
     {0},

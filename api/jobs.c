@@ -72,7 +72,7 @@ static const struct api_member bulk_body[] = {
     {"expect", API_INTEGER, API_NULLABLE, 1, STORE_JOB_ITEMS, NULL, NULL,
      "How many that are, as a dry run said; nothing is done when it is another number.", 0},
     FLAG("dry_run", 0, "Tells how many there are, and does nothing."),
-    WORD("reason", 0, api_revocation_reasons, "With revoke."),
+    WORD("reason", 0, crl_reasons_given, "With revoke."),
     {"policy", API_STRING, API_NULLABLE, 1, 63, NULL, NULL,
      "With assign and unassign: its id or name.", 0},
     NOTE,
@@ -111,7 +111,7 @@ static bool fill_job(const struct api_call *c, enum bulk_action action, const ch
     *j = (struct store_job){
         .total = n, .created_at = api_now(c), .changed_at = api_now(c), .version = 1};
     json_t *o =
-        json_pack("{s:i,s:s,s:s}", "reason", (int)api_reason_of(api_enum(c, "reason", 0)), "note",
+        json_pack("{s:i,s:s,s:s}", "reason", (int)crl_reason_given(api_enum(c, "reason", 0)), "note",
                   api_string(c, "note") ? api_string(c, "note") : "", "policy", policy);
     char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
     bool ok = text && strlen(text) < sizeof j->parameters;

@@ -30,7 +30,7 @@ extern const struct api_member api_certificate_members[], api_request_members[],
     api_new_challenge_members[];
 /* Words of states, in the order of their enums; certificates have "expired" behind them. */
 extern const char *const api_certificate_states[], *const api_request_states[], *const api_challenge_states[],
-    *const api_event_results[], *const api_revocation_reasons[], *const api_device_states[];
+    *const api_event_results[], *const api_device_states[];
 
 #define API_CERTIFICATE_EXPIRED 4
 /* What lists of certificates are asked for: those, and "expiring".  _choose narrows a filter to one of them; -1: to none. */
@@ -61,7 +61,6 @@ json_t *api_challenge_json(const struct api_call *c, const struct store_challeng
 json_t *api_attempt_json(const struct store_attempt *a);
 json_t *api_audit_json(const struct store_audit *a);
 bool api_certificate_find(struct api_call *c, const char *serial, struct store_cert *out, struct err *err);
-enum crl_reason api_reason_of(int word); /* its place among api_revocation_reasons */
 
 /* ---- members ---- */
 

@@ -76,35 +76,25 @@ static bool read_serial(struct index_line *l)
     return ok;
 }
 
-/* What `openssl ca` calls them; the last three have more behind them. */
-static const struct {
-    const char *name;
-    enum crl_reason reason;
-} reasons[] = {
-    {"unspecified", CRL_UNSPECIFIED},
-    {"keyCompromise", CRL_KEY_COMPROMISE},
-    {"CACompromise", CRL_CA_COMPROMISE},
-    {"affiliationChanged", CRL_AFFILIATION_CHANGED},
-    {"superseded", CRL_SUPERSEDED},
-    {"cessationOfOperation", CRL_CESSATION},
-    {"certificateHold", CRL_HOLD},
-    {"removeFromCRL", CRL_REMOVE_FROM_CRL},
-    {"privilegeWithdrawn", CRL_PRIVILEGE_WITHDRAWN},
-    {"holdInstruction", CRL_HOLD},
-    {"keyTime", CRL_KEY_COMPROMISE},
-    {"CAkeyTime", CRL_CA_COMPROMISE},
-};
-
+/* As `openssl ca` writes them: the last three have more behind them. */
 static bool reason_by_name(struct view name, enum crl_reason *out)
 {
-    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++) {
-        if (strlen(reasons[i].name) == name.n &&
-            strncasecmp(reasons[i].name, (const char *)name.p, name.n) == 0) {
-            *out = reasons[i].reason;
+    static const struct {
+        const char *name;
+        enum crl_reason reason;
+    } more[] = {{"holdInstruction", CRL_HOLD},
+                {"keyTime", CRL_KEY_COMPROMISE},
+                {"CAkeyTime", CRL_CA_COMPROMISE}};
+    char text[32];
+    if (name.n >= sizeof text)
+        return false;
+    snprintf(text, sizeof text, "%.*s", (int)name.n, (const char *)name.p);
+    for (size_t i = 0; i < sizeof more / sizeof *more; i++)
+        if (strcasecmp(more[i].name, text) == 0) {
+            *out = more[i].reason;
             return true;
         }
-    }
-    return false;
+    return crl_reason_by_standard(text, out);
 }
 
 /* time[,reason[,more]] */

@@ -20,32 +20,6 @@ bool webhook_event_id(char out[40], struct err *err)
     return true;
 }
 
-/* RFC 5280 section 5.3.1 */
-static const char *reason_name(enum crl_reason reason)
-{
-    switch (reason) {
-    case CRL_KEY_COMPROMISE:
-        return "keyCompromise";
-    case CRL_CA_COMPROMISE:
-        return "cACompromise";
-    case CRL_AFFILIATION_CHANGED:
-        return "affiliationChanged";
-    case CRL_SUPERSEDED:
-        return "superseded";
-    case CRL_CESSATION:
-        return "cessationOfOperation";
-    case CRL_HOLD:
-        return "certificateHold";
-    case CRL_REMOVE_FROM_CRL:
-        return "removeFromCRL";
-    case CRL_PRIVILEGE_WITHDRAWN:
-        return "privilegeWithdrawn";
-    case CRL_UNSPECIFIED:
-        break;
-    }
-    return "unspecified";
-}
-
 /* The record keeps as much of a path as it has room for.  Of two that begin alike neither is told:
  * it might be the other's. */
 static const struct config_endpoint *endpoint_of(const struct config *c,
@@ -109,7 +83,7 @@ static bool notice_body(const struct config_endpoint *e, const struct store_cert
         .not_after = cert->not_after,
         .issuer = issuer,
         .challenge_id = cert->challenge,
-        .revocation = reason_name(cert->revocation_reason),
+        .revocation = crl_reason_standard(cert->revocation_reason),
     };
     return webhook_json(&f, out, err);
 }

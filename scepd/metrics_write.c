@@ -282,16 +282,6 @@ static void write_cert_counts(struct writer *w, const struct store_cert_counts *
                                          [CERT_REVOKED] = "revoked",
                                          [CERT_HELD] = "held",
                                          [CERT_SUPERSEDED] = "superseded"};
-    static const char *const reasons[STORE_CRL_REASONS] = {
-        [CRL_UNSPECIFIED] = "unspecified",
-        [CRL_KEY_COMPROMISE] = "key-compromise",
-        [CRL_CA_COMPROMISE] = "ca-compromise",
-        [CRL_AFFILIATION_CHANGED] = "affiliation-changed",
-        [CRL_SUPERSEDED] = "superseded",
-        [CRL_CESSATION] = "cessation",
-        [CRL_HOLD] = "hold",
-        [CRL_PRIVILEGE_WITHDRAWN] = "privilege-withdrawn",
-    };
     family(w, "scepd_certificates", "gauge", "Certificates that are remembered, by state.");
     for (size_t i = 0; i < sizeof states / sizeof *states; i++)
         labelled(w, "state", states[i], n->state[i]);
@@ -302,9 +292,11 @@ static void write_cert_counts(struct writer *w, const struct store_cert_counts *
     labelled(w, "within", "30d", n->within_30_days);
     family(w, "scepd_certificates_revoked_total", "counter",
            "Revocations by reason, ever and by whomever; holds are counted when they begin.");
-    for (size_t i = 0; i < STORE_CRL_REASONS; i++)
-        if (reasons[i])
-            labelled(w, "reason", reasons[i], n->revocations[i]);
+    for (int i = 0; i < STORE_CRL_REASONS; i++) {
+        const char *word = crl_reason_text((enum crl_reason)i);
+        if (strcmp(word, "other") != 0)
+            labelled(w, "reason", word, n->revocations[i]);
+    }
 }
 
 static void write_certificates(struct writer *w, const struct metrics *m, const struct survey *s)

@@ -20,20 +20,6 @@ void store_cert_clear(struct store_cert *c)
     *c = (struct store_cert){0};
 }
 
-const char *crl_reason_text(enum crl_reason reason)
-{
-    static const char *const words[] = {[CRL_UNSPECIFIED] = "unspecified",
-                                        [CRL_KEY_COMPROMISE] = "key-compromise",
-                                        [CRL_CA_COMPROMISE] = "ca-compromise",
-                                        [CRL_AFFILIATION_CHANGED] = "affiliation-changed",
-                                        [CRL_SUPERSEDED] = "superseded",
-                                        [CRL_CESSATION] = "cessation",
-                                        [CRL_HOLD] = "hold",
-                                        [CRL_PRIVILEGE_WITHDRAWN] = "privilege-withdrawn"};
-    const char *word = (size_t)reason < sizeof words / sizeof *words ? words[reason] : NULL;
-    return word ? word : "other";
-}
-
 /* ---- record and keys ---- */
 
 bool cert_write(const struct store_cert *c, struct buf *out, struct err *err)

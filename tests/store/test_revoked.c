@@ -502,6 +502,37 @@ START_TEST(crl_files)
 }
 END_TEST
 
+/* RFC 5280 section 5.3.1 */
+START_TEST(reasons_have_one_name_each)
+{
+    static const char *const standard[] = {
+        "unspecified",   "keyCompromise",        "cACompromise",    "affiliationChanged",
+        "superseded",    "cessationOfOperation", "certificateHold", NULL,
+        "removeFromCRL", "privilegeWithdrawn"};
+    size_t given = 0, told = 0;
+    for (int i = 0; i < STORE_CRL_REASONS; i++) {
+        enum crl_reason found;
+        if (!standard[i])
+            continue;
+        ck_assert_str_eq(crl_reason_standard((enum crl_reason)i), standard[i]);
+        ck_assert(crl_reason_by_standard(standard[i], &found) && (int)found == i);
+    }
+    enum crl_reason none;
+    ck_assert(!crl_reason_by_standard("key-compromise", &none));
+    ck_assert_str_eq(crl_reason_text((enum crl_reason)7), "other");
+    ck_assert_str_eq(crl_reason_text(CRL_REMOVE_FROM_CRL), "other");
+    ck_assert_str_eq(crl_reason_standard((enum crl_reason)7), "unspecified");
+    for (; crl_reasons_given[given]; given++) {
+        ck_assert_str_eq(crl_reason_text(crl_reason_given((int)given)), crl_reasons_given[given]);
+        ck_assert_str_eq(crl_reasons_told[given], crl_reasons_given[given]);
+    }
+    ck_assert_uint_eq(given, 7);
+    while (crl_reasons_told[told])
+        told++;
+    ck_assert_uint_eq(told, 9);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("store/revoked");
@@ -521,6 +552,7 @@ int main(void)
     tcase_add_test(c, crl_numbers_raised);
     tcase_add_test(c, crl_kept);
     tcase_add_test(c, crl_files);
+    tcase_add_test(c, reasons_have_one_name_each);
     suite_add_tcase(s, c);
     return check_main(s);
 }

@@ -81,6 +81,12 @@ enum crl_reason { /* RFC 5280 section 5.3.1 */
 };
 /* As it is typed and told everywhere: "key-compromise"; "other" for what nobody can give here. */
 const char *crl_reason_text(enum crl_reason reason);
+/* As the standard and other programs call it: "keyCompromise". */
+const char *crl_reason_standard(enum crl_reason reason);
+bool crl_reason_by_standard(const char *name, enum crl_reason *out); /* any case */
+/* Words, NULL at the end: those that an administrator may give, and those that may be told of a certificate. */
+extern const char *const crl_reasons_given[], *const crl_reasons_told[];
+enum crl_reason crl_reason_given(int at); /* by its place among the former */
 
 struct store_cert {
     uint64_t id;                      /* running number, given by the store; 0 before it is put */
