@@ -15,21 +15,6 @@ static const char *const state_words[] = {"active",     "revoked", "held",
                                           "superseded", "expired", NULL};
 #define STATE_EXPIRED 4
 
-/* The second name is that of RFC 5280 section 5.3.1: taken, but not shown. */
-static const struct {
-    const char *word, *standard;
-    enum crl_reason reason;
-} reasons[] = {
-    {"unspecified", "unspecified", CRL_UNSPECIFIED},
-    {"key-compromise", "keyCompromise", CRL_KEY_COMPROMISE},
-    {"affiliation-changed", "affiliationChanged", CRL_AFFILIATION_CHANGED},
-    {"superseded", "superseded", CRL_SUPERSEDED},
-    {"cessation", "cessationOfOperation", CRL_CESSATION},
-    {"hold", "certificateHold", CRL_HOLD},
-    {"privilege-withdrawn", "privilegeWithdrawn", CRL_PRIVILEGE_WITHDRAWN},
-};
-#define REASONS (sizeof reasons / sizeof reasons[0])
-
 static int state_of(const struct store_cert *c, int64_t now)
 {
     return c->state == CERT_ACTIVE && c->not_after < now ? STATE_EXPIRED : (int)c->state;
@@ -354,17 +339,15 @@ int ctl_cert_export(struct ctl *ctl, const struct ctl_args *a)
 
 static int wanted_reason(struct ctl *ctl, const struct ctl_args *a, enum crl_reason *out)
 {
-    const char *words[REASONS + 1] = {NULL}, *given = ctl_arg(a, "reason");
+    const char *given = ctl_arg(a, "reason");
     int chosen = 0;
-    for (size_t i = 0; i < REASONS; i++) {
-        words[i] = reasons[i].word;
-        if (given && strcasecmp(given, reasons[i].standard) == 0) {
-            *out = reasons[i].reason;
+    for (int i = 0; given && crl_reasons_given[i]; i++)
+        if (strcasecmp(given, crl_reason_standard(crl_reason_given(i))) == 0) {
+            *out = crl_reason_given(i);
             return CTL_DONE;
         }
-    }
-    int rc = ctl_arg_word(ctl, a, "reason", words, &chosen);
-    *out = reasons[chosen].reason;
+    int rc = ctl_arg_word(ctl, a, "reason", crl_reasons_given, &chosen);
+    *out = crl_reason_given(chosen);
     return rc;
 }
 
@@ -500,29 +483,70 @@ static int plan_confirm(struct ctl *ctl, const struct plan *p)
     return ctl_confirm_expected(ctl, number, question);
 }
 
-static int plan_do(struct ctl *ctl, const struct plan *p)
+/* Somebody else was quicker: is it as it was to be all the same? */
+static bool is_there(struct ctl *ctl, const struct plan *p, uint64_t id)
 {
-    static const char *const done[] = {"revoked", "held", "released"};
-    const char *word = done[p->reason == CRL_REMOVE_FROM_CRL ? 2 : p->reason == CRL_HOLD];
-    struct err err = {0};
+    struct store_cert now = {0};
+    struct err ignored = {0};
+    bool there =
+        store_cert_by_id(ctl->store, id, &now, &ignored) &&
+        (p->reason == CRL_REMOVE_FROM_CRL ? now.state != CERT_REVOKED && now.state != CERT_HELD
+         : p->reason == CRL_HOLD          ? now.state == CERT_HELD
+                                          : now.state == CERT_REVOKED);
+    store_cert_clear(&now);
+    return there;
+}
+
+/* What was done of a plan, by this command and by others meanwhile. */
+struct outcome {
+    size_t done, there, not_done;
+};
+
+static int plan_do_one(struct ctl *ctl, const struct plan *p, const struct store_cert *c,
+                       const char *word, struct outcome *o)
+{
     char serial[2 * STORE_SERIAL_MAX + 1];
-    ctl_interrupts_watch();
-    for (size_t i = 0; i < p->n; i++) {
-        hex_encode(view_of(p->cert[i].serial, p->cert[i].serial_len), serial);
-        if (ctl_interrupted()) {
-            ctl_note(ctl, "interrupted: %zu of %zu are %s; the next would have been %s", i, p->n,
-                     word, serial);
-            return CTL_INTERRUPTED;
-        }
-        if (!enroll_cert_revoke(ctl->store, p->cert[i].id, p->reason, ctl->actor, ctl->now, &err)) {
-            ctl_note(ctl, "%zu of %zu are %s; not %s", i, p->n, word, serial);
-            return ctl_fail_err(ctl, &err, NULL);
-        }
+    struct err err = {0};
+    hex_encode(view_of(c->serial, c->serial_len), serial);
+    if (enroll_cert_revoke(ctl->store, c->id, p->reason, ctl->actor, ctl->now, &err)) {
+        o->done++;
         if (p->n <= PLAN_SHOWN)
             ctl_note(ctl, "%s %s", word, serial);
+        return CTL_DONE;
     }
+    if (err.kind != ERR_CONFLICT && err.kind != ERR_NOT_FOUND) {
+        ctl_note(ctl, "%zu of %zu are %s; not %s", o->done, p->n, word, serial);
+        return ctl_fail_err(ctl, &err, NULL);
+    }
+    bool there = is_there(ctl, p, c->id);
+    *(there ? &o->there : &o->not_done) += 1;
+    ctl_note(ctl, there ? "%s was %s meanwhile" : "%s is not %s: %s", serial, word,
+             err.text);
+    return CTL_DONE;
+}
+
+/* One that somebody else changed meanwhile keeps no other from being done. */
+static int plan_do(struct ctl *ctl, const struct plan *p)
+{
+    static const char *const words[] = {"revoked", "held", "released"};
+    const char *word = words[p->reason == CRL_REMOVE_FROM_CRL ? 2 : p->reason == CRL_HOLD];
+    struct outcome o = {0};
+    int rc = CTL_DONE;
+    ctl_interrupts_watch();
+    for (size_t i = 0; i < p->n && rc == CTL_DONE; i++) {
+        if (ctl_interrupted()) {
+            ctl_note(ctl, "interrupted: %zu of %zu are %s", o.done + o.there, p->n, word);
+            return CTL_INTERRUPTED;
+        }
+        rc = plan_do_one(ctl, p, &p->cert[i], word, &o);
+    }
+    if (rc)
+        return rc;
     if (p->n > PLAN_SHOWN)
-        ctl_note(ctl, "%s %zu", word, p->n);
+        ctl_note(ctl, "%s %zu", word, o.done);
+    if (o.not_done)
+        return ctl_fail(ctl, CTL_CONFLICT, NULL, "%zu of %zu could not be %s", o.not_done, p->n,
+                        word);
     return CTL_DONE;
 }
 

@@ -69,6 +69,23 @@ class Bulk(EachSeeded):
         self.exits(CONFLICT, self.ctl("cert", "revoke", A1, A2, "--yes", "--expect", "2"))
         self.assertEqual(self.state(A1), "active")
 
+    def test_what_others_do_meanwhile_stops_nothing(self):
+        """Somebody revokes one of them while the question stands."""
+        def quicker():
+            self.exits(DONE, self.ctl("cert", "revoke", A2, "--yes"))
+        code, out = self.on_terminal("cert", "revoke", A1, A2, A4, meanwhile=quicker, answer="3\n")
+        self.assertEqual(code, DONE, out)
+        self.assertIn(f"{A2} was revoked meanwhile", out)
+        self.assertEqual([self.state(s) for s in (A1, A2, A4)], ["revoked"] * 3)
+
+    def test_what_can_be_done_no_more_is_told_at_the_end(self):
+        def revoked():
+            self.exits(DONE, self.ctl("cert", "revoke", A1, "--yes"))
+        code, out = self.on_terminal("cert", "revoke", A1, A2, "--reason", "hold", meanwhile=revoked, answer="2\n")
+        self.assertEqual(code, CONFLICT, out)
+        self.assertIn("1 of 2 could not be held", out)
+        self.assertEqual([self.state(s) for s in (A1, A2)], ["revoked", "held"])
+
     def test_hold_and_release(self):
         self.exits(CONFLICT, self.ctl("cert", "release", A1))
         self.exits(DONE, self.ctl("cert", "revoke", A1, A2, "--reason", "hold", "--yes", "--expect", "2"))

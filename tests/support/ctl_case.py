@@ -52,13 +52,17 @@ class WithAuthority(Case):
     def lines(self, *args):
         return [json.loads(line) for line in self.exits(DONE, self.ctl(*args, "--json")).stdout.splitlines()]
 
-    def on_terminal(self, *args, columns=80, answer="", **env):
-        """Exit code and what the terminal shows.  No colours unless TERM is given."""
+    def on_terminal(self, *args, columns=80, answer="", meanwhile=None, **env):
+        """Exit code and what the terminal shows.  No colours unless TERM is given.  `meanwhile` is called when it asks."""
         pid, fd = pty.fork()
         if pid == 0:
             os.environ.update({"COLUMNS": str(columns), "TERM": "dumb", "LC_ALL": "C.UTF-8"} | env)
             os.execv(SCEPCTL, [SCEPCTL, "-c", self.conf, *args])
         out = b""
+        while meanwhile and not out.rstrip().endswith(b":"):
+            out += os.read(fd, 65536)
+        if meanwhile:
+            meanwhile()
         if answer:
             os.write(fd, answer.encode())
         while True:
