@@ -8,7 +8,6 @@
 
 #include "api/api.h"
 
-#define API_READ_EVENT "api.read"
 #define API_READS_WINDOW 600  /* seconds */
 #define API_READS_OBJECTS 60  /* things of one route that are told apart in the time of one reader; those beyond are summed */
 #define API_READS_THINGS 600  /* the same of all routes */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/api.h"
 #include "base/hex.h"
 #include "base/text.h"
 #include "scepctl/ctl.h"
@@ -28,9 +29,6 @@ struct listing {
     bool more;
 };
 
-/* What the API writes of calls that change nothing (api/reads.h). */
-static const char read_event[] = "api.read";
-
 static bool begins(const char *wanted, const char *text)
 {
     return !wanted || strncmp(text, wanted, strlen(wanted)) == 0;
@@ -48,7 +46,7 @@ static bool list_one(void *ctx, const struct store_audit *e)
     char chain[2 * STORE_HASH + 1];
     if (!passes(l, e))
         return true;
-    if (!l->reads && strcmp(e->event, read_event) == 0) {
+    if (!l->reads && strcmp(e->event, API_READ_EVENT) == 0) {
         l->left_out++;
         return true;
     }
@@ -71,7 +69,7 @@ static int read_filters(struct ctl *ctl, const struct ctl_args *a, struct listin
     l->event = ctl_arg(a, "event");
     l->actor = ctl_arg(a, "actor");
     l->object = ctl_arg(a, "object");
-    l->reads = ctl_arg(a, "reads") || (l->event && begins(read_event, l->event));
+    l->reads = ctl_arg(a, "reads") || (l->event && begins(API_READ_EVENT, l->event));
     (void)((rc = ctl_arg_number(ctl, a, "limit", 0, INT32_MAX, 50, &l->limit)) ||
            (rc = ctl_arg_number(ctl, a, "from", 0, INT64_MAX, -1, from)) ||
            (rc = ctl_arg_moment(ctl, a, "since", 0, &l->since)) ||
@@ -93,7 +91,7 @@ static void take_seq(void *ctx, const struct store_audit *e)
  * left out do not count. */
 static bool newest_from(struct store *s, const struct listing *l, int64_t *from, struct err *err)
 {
-    const struct store_audit_filter f = {.except = l->reads ? NULL : read_event};
+    const struct store_audit_filter f = {.except = l->reads ? NULL : API_READ_EVENT};
     struct store_page page = {.limit = 0};
     int64_t left = l->limit;
     bool ok;

@@ -14,6 +14,7 @@
 #include "store/account.h"
 
 #define API_ROOT "/api/v1"
+#define API_READ_EVENT "api.read"        /* in the audit log: what changed nothing (api/reads.h) */
 #define API_MAX_BODY (256 * 1024)
 #define API_MAX_LARGE_BODY (1024 * 1024) /* of routes with API_LARGE */
 #define API_MAX_DEPTH 8                  /* of a body */
