@@ -88,34 +88,12 @@ static const struct api_member explain_members[] = {
     {0},
 };
 
-static void first_cert(void *ctx, const struct store_cert *cert)
-{
-    struct store_cert *out = ctx;
-    if (!out->id) {
-        *out = *cert;
-        out->der = (struct buf){0};
-    }
-}
-
 static json_t *certificate_of(const struct api_call *c, const struct explain_candidate *meant)
 {
     struct store_cert cert = {0};
     struct err ignored = {0};
-    struct store_page page = {.limit = 1};
-    bool device = meant->kind == EXPLAIN_DEVICE;
-    struct store_cert_filter f = {.text = device ? NULL : meant->value,
-                                  .device = device ? meant->value : NULL,
-                                  .state = CERT_ACTIVE};
-    if (meant->kind == EXPLAIN_SERIAL)
-        store_cert_by_prefix(c->world->store, meant->value, &cert, &ignored);
-    else if (device || meant->kind == EXPLAIN_SUBJECT)
-        store_cert_page(c->world->store, &f, &page, first_cert, &cert, &ignored);
-    if (!cert.id && (device || meant->kind == EXPLAIN_SUBJECT)) {
-        f.state = -1; /* it holds none: what it held last */
-        page = (struct store_page){.limit = 1};
-        store_cert_page(c->world->store, &f, &page, first_cert, &cert, &ignored);
-    }
-    json_t *o = cert.id ? api_certificate_json(c, &cert) : json_null();
+    bool found = explain_certificate(c->world->store, meant, &cert, &ignored) && cert.id;
+    json_t *o = found ? api_certificate_json(c, &cert) : json_null();
     store_cert_clear(&cert);
     return o;
 }

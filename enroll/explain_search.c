@@ -7,6 +7,7 @@
 
 #include "base/hex.h"
 #include "enroll/explain.h"
+#include "pkcs7/name.h"
 #include "store/fleet.h"
 #include "store/page.h"
 
@@ -218,46 +219,132 @@ void explain_found_clear(struct explain_found *f)
     *f = (struct explain_found){0};
 }
 
+/* ---- the certificate ---- */
+
+#define CERT_PAGES 5 /* of STORE_PAGE_SCAN certificates each, where no index leads to it */
+
+struct held {
+    const char *subject; /* NULL: any */
+    struct store_cert *out;
+};
+
+static void take_cert(void *ctx, const struct store_cert *c)
+{
+    struct held *h = ctx;
+    bool exact = true;
+    if (h->out->id || (h->subject && !(names(h->subject, c->subject, &exact) && exact) &&
+                       !(names(h->subject, c->san, &exact) && exact)))
+        return;
+    *h->out = *c;
+    h->out->der = (struct buf){0};
+}
+
+/* The newest that passes: one that stands, else one that stood. */
+static bool newest(struct store *store, struct store_cert_filter *f, struct held *h,
+                   struct err *err)
+{
+    static const int states[] = {CERT_ACTIVE, -1};
+    for (size_t k = 0; k < 2 && !h->out->id; k++) {
+        char cursor[STORE_CURSOR_MAX] = "";
+        f->state = states[k];
+        for (int i = 0; i < CERT_PAGES && !h->out->id; i++) {
+            struct store_page page = {.after = cursor, .limit = h->subject ? STORE_PAGE_MAX : 1};
+            if (!store_cert_page(store, f, &page, take_cert, h, err))
+                return false;
+            memcpy(cursor, page.next, sizeof cursor);
+            if (!*cursor)
+                break;
+        }
+    }
+    return true;
+}
+
+/* By its hash, where it is a whole name; else, or where certificates have more in their names than
+ * was asked for, by looking through the newest of all. */
+static bool of_subject(struct store *store, const char *subject, struct store_cert *out,
+                       struct err *err)
+{
+    struct name name = {0};
+    struct err ignored = {0};
+    uint8_t hash[STORE_HASH];
+    struct held any = {.out = out}, one = {.subject = subject, .out = out};
+    struct store_cert_filter by_hash = {.subject_hash = hash}, by_text = {.text = subject};
+    bool whole = name_from_text(subject, &name, &ignored) && name_hash(&name, hash, &ignored);
+    name_clear(&name);
+    return (!whole || newest(store, &by_hash, &any, err)) &&
+           (out->id || newest(store, &by_text, &one, err));
+}
+
+bool explain_certificate(struct store *store, const struct explain_candidate *meant,
+                         struct store_cert *out, struct err *err)
+{
+    struct held any = {.out = out};
+    struct store_cert_filter f = {.device = meant->value};
+    struct err why = {0};
+    *out = (struct store_cert){.id = 0};
+    if (meant->kind == EXPLAIN_SUBJECT)
+        return of_subject(store, meant->value, out, err);
+    if (meant->kind == EXPLAIN_DEVICE)
+        return newest(store, &f, &any, err);
+    if (meant->kind != EXPLAIN_SERIAL || store_cert_by_prefix(store, meant->value, out, &why) ||
+        why.kind == ERR_NOT_FOUND || why.kind == ERR_CONFLICT)
+        return true;
+    *err = why;
+    return false;
+}
+
 /* ---- who revoked it ---- */
 
 #define REVOKED_PAGES 10 /* of STORE_PAGE_SCAN entries each, where no device leads to it */
 
 struct revocation {
     const struct store_cert *cert;
-    char serial[2 * STORE_SERIAL_MAX + 1];
+    char serial[2 * STORE_SERIAL_MAX + 1], number[32]; /* both are written of it */
     char *by;
 };
 
 static void note_actor(void *ctx, const struct store_audit *a)
 {
     struct revocation *r = ctx;
-    if (*r->by || a->at != r->cert->revoked_at ||
-        (*r->cert->device && strncmp(a->text, r->serial, strlen(r->serial)) != 0))
-        return;
-    memcpy(r->by, a->actor, sizeof a->actor);
+    bool of_it = strcmp(a->object, r->serial) == 0 || strcmp(a->object, r->number) == 0 ||
+                 (*r->cert->device && strcmp(a->object, r->cert->device) == 0 &&
+                  strncmp(a->text, r->serial, strlen(r->serial)) == 0);
+    if (!*r->by && of_it && a->at == r->cert->revoked_at)
+        memcpy(r->by, a->actor, sizeof a->actor);
 }
 
-bool explain_revoked_by(struct store *store, const struct store_cert *c, char by[64],
-                        struct err *err)
+static bool look_for_actor(struct store *store, struct revocation *r, const char *object,
+                           const char *event, struct err *err)
 {
-    struct revocation r = {.cert = c, .by = by};
-    struct store_audit_filter filter = {.since = c->revoked_at, .until = c->revoked_at + 1};
+    const struct store_audit_filter filter = {.since = r->cert->revoked_at,
+                                              .until = r->cert->revoked_at + 1,
+                                              .object = object,
+                                              .event = event};
     char cursor[STORE_CURSOR_MAX] = "";
-    by[0] = '\0';
-    hex_encode(view_of(c->serial, c->serial_len), r.serial);
-    filter.object = *c->device ? c->device : r.serial;
-    filter.event = *c->device ? "device.certificate" : "certificate.revoked";
-    if (c->state != CERT_REVOKED && c->state != CERT_HELD)
-        return true;
-    for (int i = 0; i < REVOKED_PAGES && !*by; i++) {
+    for (int i = 0; i < REVOKED_PAGES && !*r->by; i++) {
         struct store_page page = {.after = cursor, .limit = STORE_PAGE_MAX};
-        if (!store_audit_page(store, &filter, &page, note_actor, &r, err))
+        if (!store_audit_page(store, &filter, &page, note_actor, r, err))
             return false;
         memcpy(cursor, page.next, sizeof cursor);
         if (!*cursor)
             break;
     }
     return true;
+}
+
+/* What the authority does itself (a duplicate that gives way, one that was never handed out) does
+ * not stand in the history of the device. */
+bool explain_revoked_by(struct store *store, const struct store_cert *c, char by[64],
+                        struct err *err)
+{
+    struct revocation r = {.cert = c, .by = by};
+    by[0] = '\0';
+    hex_encode(view_of(c->serial, c->serial_len), r.serial);
+    snprintf(r.number, sizeof r.number, "#%llu", (unsigned long long)c->id);
+    if (c->state != CERT_REVOKED && c->state != CERT_HELD)
+        return true;
+    return (!*c->device || look_for_actor(store, &r, c->device, "device.certificate", err)) &&
+           (*by || look_for_actor(store, &r, NULL, "certificate.revoked", err));
 }
 
 /* ---- the same reason elsewhere ---- */

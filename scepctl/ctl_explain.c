@@ -242,30 +242,6 @@ static void say_cert(struct ctl *ctl, const struct store_cert *c)
         issued, c->endpoint, c->transaction, ends, serial);
 }
 
-static void first_cert(void *ctx, const struct store_cert *c)
-{
-    struct store_cert *out = ctx;
-    *out = *c;
-    out->der = (struct buf){0};
-}
-
-/* The one that it holds; else the one that it held last. */
-static bool newest_cert(const struct search *s, struct store_cert_filter *f, struct store_cert *out)
-{
-    const int states[] = {CERT_ACTIVE, -1};
-    struct err ignored = {0};
-    for (size_t i = 0; i < 2 && !out->id; i++) {
-        char cursor[STORE_CURSOR_MAX] = "";
-        f->state = states[i];
-        do {
-            struct store_page page = {.after = cursor, .limit = 1};
-            if (!store_cert_page(s->ctl->store, f, &page, first_cert, out, &ignored))
-                return false;
-            memcpy(cursor, page.next, sizeof cursor);
-        } while (!out->id && *cursor);
-    }
-    return out->id != 0;
-}
 
 static void say_record(struct search *s)
 {
@@ -275,16 +251,11 @@ static void say_record(struct search *s)
     struct err ignored = {0};
     char a[96], b[96];
     const char *value = s->meant.value;
-    struct store_cert_filter filter = {.state = CERT_ACTIVE, .limit = 1};
     switch (s->meant.kind) {
     case EXPLAIN_SERIAL:
-        if (store_cert_by_prefix(s->ctl->store, value, &cert, &ignored))
-            say_cert(s->ctl, &cert);
-        break;
     case EXPLAIN_SUBJECT:
     case EXPLAIN_DEVICE:
-        *(s->meant.kind == EXPLAIN_DEVICE ? &filter.device : &filter.text) = value;
-        if (newest_cert(s, &filter, &cert))
+        if (explain_certificate(s->ctl->store, &s->meant, &cert, &ignored) && cert.id)
             say_cert(s->ctl, &cert);
         break;
     case EXPLAIN_CHALLENGE:

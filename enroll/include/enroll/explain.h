@@ -72,6 +72,11 @@ bool explain_attempts(struct store *store, const struct explain_candidate *meant
                       struct explain_found *out, struct err *err);
 void explain_found_clear(struct explain_found *f);
 
+/* The certificate that is meant, or that the device or subject holds: the newest that stands, else the newest that it held.  id 0: none, or
+ * it is not about one.  Devices and whole subjects have an index; of others the newest 100000 certificates are looked at.  The caller
+ * clears *out. */
+bool explain_certificate(struct store *store, const struct explain_candidate *meant, struct store_cert *out, struct err *err);
+
 /* Who revoked a certificate, or put it on hold, as the audit log has it; "" when it cannot be told (any more). */
 bool explain_revoked_by(struct store *store, const struct store_cert *c, char by[64], struct err *err);
 
