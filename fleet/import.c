@@ -38,6 +38,29 @@ static bool fail(struct importing *i, const struct err *err)
     return false;
 }
 
+/* What cannot be done with this row keeps no other from being looked at. */
+static bool is_of_row(const struct err *err)
+{
+    return err->kind == ERR_CONFIG || err->kind == ERR_CONFLICT || err->kind == ERR_EXISTS ||
+           err->kind == ERR_NOT_FOUND || err->kind == ERR_REFUSED;
+}
+
+/* The second reading does not try again what the first could not do: its write holds other rows
+ * too. */
+static bool leave_out(struct importing *i, uint64_t line, struct err *err)
+{
+    char text[32], nobody[32];
+    snprintf(text, sizeof text, "%llu", (unsigned long long)line);
+    return fleet_subjects_add(i->left, text, text, nobody, err);
+}
+
+static bool left_out(const struct importing *i, uint64_t line)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%llu", (unsigned long long)line);
+    return fleet_subjects_has(i->left, text);
+}
+
 static bool one_row(void *ctx, const struct table_row *row)
 {
     struct pass *p = ctx;
@@ -51,11 +74,20 @@ static bool one_row(void *ctx, const struct table_row *row)
         return fail(i, &err);
     }
     p->rows++;
-    bool good = import_row_read(i, row, &p->row, &err);
-    if (!good && err.kind == ERR_CONFIG) {
+    const struct fleet_import_counts before = i->n;
+    if (!p->telling && left_out(i, row->line)) {
+        mistake(p, row->line, "");
+    } else if (!import_row_read(i, row, &p->row, &err)) {
+        if (err.kind != ERR_CONFIG)
+            return fail(i, &err);
         mistake(p, row->line, err.text);
-    } else if (!good || !p->verb(i, &p->row, &err)) {
-        return fail(i, &err);
+    } else if (!p->verb(i, &p->row, &err)) {
+        if (!p->telling || !is_of_row(&err))
+            return fail(i, &err);
+        i->n = before;
+        mistake(p, row->line, err.text);
+        if (!leave_out(i, row->line, &err))
+            return fail(i, &err);
     }
     if (p->rows % PROGRESS == 0 && i->o->progress)
         i->n.stopped = !i->o->progress(i->o->ctx, p->rows, p->of);
@@ -66,9 +98,10 @@ static bool forget(struct importing *i, struct err *err)
 {
     fleet_subjects_free(i->names);
     fleet_subjects_free(i->subjects);
-    i->names = i->subjects = NULL;
+    fleet_subjects_free(i->groups);
+    i->names = i->subjects = i->groups = NULL;
     i->header = false;
-    if (!(i->names = fleet_subjects_new()))
+    if (!(i->names = fleet_subjects_new()) || !(i->groups = fleet_subjects_new()))
         return err_memory(err);
     if (!i->o->policy || fleet_subject_certain(i->policy.subject))
         return true;
@@ -181,14 +214,48 @@ static bool try_row(struct importing *i, struct import_row *r, struct err *err)
     store_write_abort(b.w);
     i->n.assigned = b.i.n.assigned;
     i->n.lost = b.i.n.lost;
-    return ok || err_prefix(err, "line %llu", (unsigned long long)r->line);
+    return ok;
+}
+
+/* Groups that are not there are made by the first row that names them. */
+static bool plan_groups(struct importing *i, const struct import_row *r, struct err *err)
+{
+    for (size_t k = 0; k < r->group_n; k++) {
+        struct store_group g;
+        struct err why = {0};
+        char nobody[32];
+        if (store_group_get(i->f->store, r->group[k], &g, &why))
+            continue;
+        if (why.kind != ERR_NOT_FOUND) {
+            *err = why;
+            return false;
+        }
+        if (fleet_subjects_has(i->groups, r->group[k]))
+            continue;
+        if (!fleet_subjects_add(i->groups, r->group[k], "new", nobody, err))
+            return false;
+        i->n.groups++;
+    }
+    return true;
+}
+
+static bool plan_challenge(struct importing *i, const struct import_row *r, struct err *err)
+{
+    bool holds = false;
+    if (!import_challenges(i))
+        return true;
+    if (r->exists && !import_has_certificate(i, NULL, r->device.id, &holds, err))
+        return false;
+    *(holds ? &i->n.had : &i->n.challenges) += 1;
+    return true;
 }
 
 static bool plan_row(struct importing *i, struct import_row *r, struct err *err)
 {
     struct store_reach reach = {.way = WAY_NONE};
     i->n.rows++;
-    i->n.challenges += i->o->challenges != NULL;
+    if (!plan_groups(i, r, err) || !plan_challenge(i, r, err))
+        return false;
     if (r->exists && !r->same) {
         i->n.updated++;
         return try_row(i, r, err);
@@ -288,17 +355,17 @@ static bool do_row(struct importing *i, struct import_row *r, struct err *err)
 static bool ready(struct importing *i, struct err *err)
 {
     if (!i->o->policy)
-        return !i->o->challenges ||
+        return !import_challenges(i) ||
                err_set(err, ERR_CONFIG, "challenges are made for a policy: say which");
     if (!fleet_policy_in(i->f, NULL, i->o->policy, &i->policy, err))
         return false;
-    if (!i->o->challenges)
+    if (!import_challenges(i))
         return true;
     if (i->policy.paused)
         return err_refuse(err, REASON_POLICY_PAUSED, "policy %s is paused", i->policy.name);
     if (i->policy.challenge != POLICY_ONE_TIME)
         return err_set(err, ERR_CONFLICT, "policy %s has no one-time challenges", i->policy.name);
-    return i->f->key ||
+    return i->f->key || !i->o->challenges ||
            err_set(err, ERR_CONFIG, "no challenge can be made without the challenge key");
 }
 
@@ -327,7 +394,8 @@ bool fleet_import_run(const struct fleet *f, const struct fleet_import *o,
 {
     struct importing i = {.f = f, .o = o};
     struct pass *first = calloc(1, sizeof *first);
-    bool ok = (first || err_memory(err)) && ready(&i, err);
+    i.left = fleet_subjects_new();
+    bool ok = ((first && i.left) || err_memory(err)) && ready(&i, err);
     if (ok) {
         *first = (struct pass){.i = &i, .verb = plan_row, .telling = true};
         ok = read_file(first, err);
@@ -349,6 +417,8 @@ bool fleet_import_run(const struct fleet *f, const struct fleet_import *o,
                      (unsigned long long)(i.n.bad - bad));
     fleet_subjects_free(i.names);
     fleet_subjects_free(i.subjects);
+    fleet_subjects_free(i.groups);
+    fleet_subjects_free(i.left);
     free(first);
     *out = i.n;
     return ok;

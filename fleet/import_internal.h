@@ -28,9 +28,17 @@ struct importing {
     struct store_policy policy;      /* with o->policy */
     struct fleet_subjects *names;    /* of the file so far */
     struct fleet_subjects *subjects; /* by the policy; NULL: none can be the same */
+    struct fleet_subjects *groups;   /* that the first reading would make */
+    struct fleet_subjects *left;     /* lines that it could not do */
     bool failed;                     /* a fault of ours, or what ends the reading: */
     struct err err;
 };
+
+/* Are challenges made, or would they be? */
+static inline bool import_challenges(const struct importing *i)
+{
+    return i->o->challenges || i->o->would_challenge;
+}
 
 /* The first row: which columns there are.  ERR_CONFIG. */
 bool import_header(struct importing *i, const struct table_row *row, struct err *err);

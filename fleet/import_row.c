@@ -184,7 +184,7 @@ static bool may_have(struct importing *i, const struct import_row *r, const char
                      struct err *err)
 {
     bool holds = false;
-    if (!i->o->challenges)
+    if (!import_challenges(i))
         return true;
     if (r->exists && !import_has_certificate(i, NULL, r->device.id, &holds, err))
         return false;

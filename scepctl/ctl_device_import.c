@@ -124,19 +124,29 @@ static void counts_text(const struct fleet_import_counts *n, bool policy, bool c
     ctl_effects_text(&n->lost, lose, lost, sizeof lost);
     if (n->lost.devices && at < cap)
         at += (size_t)snprintf(out + at, cap - at, ", %s", lost);
+    else if (n->lost.challenges && at < cap)
+        at += (size_t)snprintf(out + at, cap - at, ", %llu challenge%s void",
+                               (unsigned long long)n->lost.challenges,
+                               n->lost.challenges == 1 ? "" : "s");
     if (n->bad && at < cap)
         snprintf(out + at, cap - at, ", %llu lines left out", (unsigned long long)n->bad);
 }
 
-/* What exists already and would change is worth a question, and what would be lost even more. */
+/* What exists already and would change is worth a question, and what would be lost even more: who
+ * expects forty changed devices did not expect that three of them lose their policy. */
 static bool confirm(void *ctx, const struct fleet_import_counts *plan)
 {
     struct importing *i = ctx;
-    char number[32];
+    char number[48];
     ctl_progress_end(&i->progress);
-    if (plan->lost.devices)
+    if (plan->lost.devices + plan->lost.challenges)
         ctl_plan_note(i->ctl, &plan->lost, "import", "would lose a policy");
-    if (plan->updated > 1) {
+    if (plan->updated > 1 && plan->lost.devices) {
+        snprintf(number, sizeof number, "%llu/%llu", (unsigned long long)plan->updated,
+                 (unsigned long long)plan->lost.devices);
+        i->refused = ctl_confirm_expected(
+            i->ctl, number, "Devices that exist will be changed, and some lose a policy.");
+    } else if (plan->updated > 1) {
         snprintf(number, sizeof number, "%llu", (unsigned long long)plan->updated);
         i->refused = ctl_confirm_expected(i->ctl, number, "Devices that exist will be changed.");
     } else if (plan->lost.devices) {
@@ -176,7 +186,7 @@ static int tell_end(struct importing *i, const struct fleet_import *o,
         ctl_note(i->ctl, "and %llu lines more", (unsigned long long)(i->problems - SHOWN_PROBLEMS));
     if (i->refused)
         return i->refused;
-    counts_text(n, o->policy != NULL, o->challenges != NULL,
+    counts_text(n, o->policy != NULL, o->challenges || o->would_challenge,
                 i->ctl->dry_run ? "would lose a policy" : "lost a policy", text, sizeof text);
     if (n->stopped)
         return ctl_fail(i->ctl, CTL_INTERRUPTED, "the same command goes on", "interrupted: %s",
@@ -227,6 +237,7 @@ int ctl_device_import(struct ctl *ctl, const struct ctl_args *a)
         (rc = open_input(ctl, a->id[0], &o.in)))
         return rc;
     o.hex = form == 1 ? CHALLENGE_HEX_MIN : 0;
+    o.would_challenge = list && ctl->dry_run;
     if (list && !ctl->dry_run)
         rc = open_list(ctl, list, &o.challenges);
     if (rc == CTL_DONE)

@@ -476,6 +476,67 @@ START_TEST(what_is_lost_is_told_before)
 }
 END_TEST
 
+/* One that cannot be changed is a mistake of its line, and no end of everything. */
+START_TEST(what_cannot_be_tried_is_a_mistake_of_its_line)
+{
+    struct store_policy p = policy_new("corp"), more = p;
+    struct store_device many = device_new("many"), b = device_new("b"), out;
+    struct store_write *w = begin();
+    for (unsigned i = 0; i <= STORE_PAGE_MAX; i++) {
+        snprintf(more.id, sizeof more.id, "pol_%06u", i);
+        snprintf(more.name, sizeof more.name, "corp-%u", i);
+        ok(store_policy_put(w, &more, &err));
+        ok(store_policy_assign(w, more.id, many.id, "anna", NOW, &err));
+    }
+    commit(w);
+    static const char text[] = "name,user\nmany,bob\nb,bob\nc,bob\n";
+    struct fleet_import o = {.update = true};
+    refused(import(text, o), ERR_CONFIG, "1 of 3 lines");
+    ck_assert_uint_eq(story.n, 1);
+    ck_assert_uint_eq(story.line[0], 2);
+    ck_assert_msg(strstr(story.text[0], "more than 500 policies") != NULL, "%s", story.text[0]);
+    o.partial = true;
+    ok(import(text, o));
+    ck_assert_uint_eq(counts.bad, 1);
+    ck_assert_uint_eq(counts.updated, 1);
+    ck_assert_uint_eq(counts.made, 1);
+    ok(fleet_device_get(&fleet, "b", &out, &err));
+    ck_assert_str_eq(out.user, "bob");
+    ok(fleet_device_get(&fleet, "many", &out, &err));
+    ck_assert_str_eq(out.user, "");
+    ck_assert_uint_gt(strlen(b.id), 0);
+}
+END_TEST
+
+/* A plan says of groups and challenges what is done then, and finds the same mistakes. */
+START_TEST(a_plan_is_what_is_done)
+{
+    FILE *out = tmpfile();
+    struct store_policy p = policy_new("corp");
+    struct store_device a = device_new("a"), held = device_new("held"), d;
+    struct fleet_import o = {
+        .policy = "corp", .new_groups = true, .dry_run = true, .would_challenge = true};
+    static const char text[] = "name,groups\na,one;Two\nheld,ONE\nnew,two;three\n";
+    cert_new(1, held.id, p.id);
+    ok(import(text, o));
+    struct fleet_import_counts plan = counts;
+    ok(fleet_device_isolate(&fleet, a.id, 0, "", &d, &err));
+    refused(import(text, o), ERR_CONFIG, "1 of 3 lines have a mistake");
+    ck_assert_ptr_nonnull(strstr(story.text[0], "is isolated"));
+    ok(fleet_device_release(&fleet, a.id, 0, "", &d, &err));
+    o = (struct fleet_import){.policy = "corp", .new_groups = true, .challenges = out};
+    ok(import(text, o));
+    ck_assert_uint_eq(counts.groups, 3);
+    ck_assert_uint_eq(counts.challenges, 2);
+    ck_assert_uint_eq(counts.had, 1);
+    ck_assert_uint_eq(plan.groups, counts.groups);
+    ck_assert_uint_eq(plan.challenges, counts.challenges);
+    ck_assert_uint_eq(plan.had, counts.had);
+    ck_assert_uint_eq(plan.assigned, counts.assigned);
+    fclose(out);
+}
+END_TEST
+
 static bool isolates(void *ctx, const struct fleet_import_counts *plan)
 {
     struct store_device d;
@@ -617,6 +678,8 @@ int main(void)
     tcase_add_test(t, who_may_have_no_challenge);
     tcase_add_test(t, what_the_row_gives_again_was_never_gone);
     tcase_add_test(t, what_is_lost_is_told_before);
+    tcase_add_test(t, what_cannot_be_tried_is_a_mistake_of_its_line);
+    tcase_add_test(t, a_plan_is_what_is_done);
     tcase_add_test(t, isolated_meanwhile);
     tcase_add_test(t, refused_while_importing);
     tcase_add_test(t, audit_log_is_damaged);

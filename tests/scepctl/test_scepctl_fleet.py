@@ -305,6 +305,27 @@ class Import(Fleet):
         told = self.lines(*fleet, "--yes")[0]
         self.assertEqual((told["updated"], told["lost_policy"], told["revoked"]), (1, 1, 0))
 
+    def test_how_many_lose_is_expected_too(self):
+        """Who expects so many changed devices has not expected that some of them lose a policy."""
+        self.policy("sold", "CN=%devicename%,O=Example")
+        self.does("group", "new", "erins", "--users")
+        self.does("group", "add", "erins", "erin")
+        self.does("policy", "assign", "sold", "erins")
+        for name, user in (("x1", "erin"), ("x2", "frank"), ("x3", "frank")):
+            self.does("device", "new", name, "--user", user)
+        fleet = ("device", "import", self.write("x.csv", "name,user\nx1,gil\nx2,gil\nx3,gil\n"), "--update", "--yes")
+        r = self.exits(CONFLICT, self.ctl(*fleet, "--expect", "3"))
+        self.assertIn("this is 3/1", r.stderr)
+        self.assertEqual(self.lines("device", "list", "--user", "gil"), [])
+        told = self.lines(*fleet, "--expect", "3/1")[0]
+        self.assertEqual((told["updated"], told["lost_policy"]), (3, 1))
+        # challenges that are void for another name are told as well
+        self.does("policy", "assign", "sold", "x2")
+        self.does("challenge", "new", "--device", "x2")
+        fleet = ("device", "import", self.write("x.csv", "name,serial_number\nx2,77\n"), "--update")
+        self.assertIn("1 challenge void", self.does(*fleet, "--dry-run").stderr)
+        self.assertIn("1 challenge void", self.does(*fleet).stderr)
+
     def test_interrupted(self):
         self.policy("many", "CN=%devicename%")
         n = 30000

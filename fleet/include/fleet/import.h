@@ -12,7 +12,7 @@ struct fleet_import_counts {
     uint64_t rows;                       /* without the header */
     uint64_t made, updated, same;        /* devices */
     uint64_t bad;                        /* rows with a mistake */
-    uint64_t groups;                     /* made */
+    uint64_t groups;                     /* made, or in a plan: that are to be made */
     uint64_t assigned;                   /* devices that got the policy now */
     uint64_t challenges;                 /* written */
     uint64_t had;                        /* devices that had theirs: from an earlier run, or a certificate by the policy */
@@ -30,6 +30,7 @@ struct fleet_import {
     /* A file, open for reading and writing, that gets a challenge for every device; NULL: none are made.  What an earlier run
      * wrote into it is gone on with.  The caller sees to it that nobody else can read it. */
     FILE *challenges;
+    bool would_challenge;                /* with dry_run: looks at everything as if there were such a file */
     int64_t ttl;                         /* of them; 0: the policy's */
     unsigned hex;                        /* as in struct challenge_wish */
     void (*problem)(void *ctx, uint64_t line, const char *text);
