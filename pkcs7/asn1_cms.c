@@ -81,7 +81,7 @@ ASN1_SEQUENCE(SCEPD_SIGNER_INFO) = {
     ASN1_OPT(struct cms_signer_info, issuer_serial, SCEPD_ISSUER_SERIAL),
     ASN1_IMP_OPT(struct cms_signer_info, ski, ASN1_OCTET_STRING, 0),
     ASN1_SIMPLE(struct cms_signer_info, digest, X509_ALGOR),
-    ASN1_IMP_SEQUENCE_OF_OPT(struct cms_signer_info, signed_attributes, X509_ATTRIBUTE, 0),
+    ASN1_IMP_OPT(struct cms_signer_info, signed_attributes, ASN1_SEQUENCE, 0),
     ASN1_SIMPLE(struct cms_signer_info, signature_algorithm, ASN1_SEQUENCE),
     ASN1_SIMPLE(struct cms_signer_info, signature, ASN1_OCTET_STRING),
     ASN1_IMP_OPT(struct cms_signer_info, unsigned_attributes, ASN1_SEQUENCE, 1),

@@ -42,7 +42,7 @@ struct cms_signer_info {
     struct cms_issuer_serial *issuer_serial;
     ASN1_OCTET_STRING *ski; /* [0] */
     X509_ALGOR *digest;
-    STACK_OF(X509_ATTRIBUTE) *signed_attributes; /* [0], in the order received */
+    ASN1_STRING *signed_attributes;              /* [0], raw, NULL if absent: scep_attributes_der */
     ASN1_STRING *signature_algorithm;            /* raw */
     ASN1_OCTET_STRING *signature;
     ASN1_STRING *unsigned_attributes; /* [1], raw */
@@ -93,7 +93,7 @@ DECLARE_ASN1_ITEM(SCEPD_PASSWORD)
 DECLARE_ASN1_ITEM(SCEPD_PASSWORD_CHOICE)
 DECLARE_ASN1_ITEM(SCEPD_ISSUER_SERIAL)
 DECLARE_ASN1_ITEM(SCEPD_ISSUER_SUBJECT)
-/* For encoding: STACK_OF(X509_ATTRIBUTE) as the SET that was signed, order kept. */
+/* STACK_OF(X509_ATTRIBUTE) as the SET that was signed, order kept. */
 DECLARE_ASN1_ITEM(SCEPD_SIGNED_ATTRIBUTES)
 
 /* Frame and decode of a whole ContentInfo (DER or BER) that holds `nid`; `inner` is the item of what
@@ -102,8 +102,8 @@ ASN1_VALUE *cms_decode(struct view in, int nid, const ASN1_ITEM *inner, const ch
                        struct err *err);
 /* Does the SignerInfo name this certificate?  (scep_parse.c) */
 bool cms_names_signer(const struct cms_signer_info *si, const struct cert *c);
-/* The signature over the signed attributes, whose digest is `digest`.  (scep_parse.c) */
-bool cms_signature_verify(const struct cms_signer_info *si, EVP_PKEY_CTX *key, enum digest digest,
-                          struct err *err);
+/* The signature over the signed attributes (scep_attributes_der), whose digest is `digest`.  (scep_parse.c) */
+bool cms_signature_verify(const struct cms_signer_info *si, struct view attributes, EVP_PKEY_CTX *key,
+                          enum digest digest, struct err *err);
 /* Equal as bytes, or as names: some libraries encode a name anew with other string types. */
 bool cms_name_eq(struct view a, struct view b);

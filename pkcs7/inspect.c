@@ -73,14 +73,20 @@ static void take_value(X509_ATTRIBUTE *x, struct inspected_attribute *a)
         memcpy(a->value, v.p, a->n);
 }
 
-static void take_attributes(const STACK_OF(X509_ATTRIBUTE) * list, struct inspected_signed *out)
+static void take_attributes(struct view der, struct inspected_signed *out)
 {
+    struct err ignored;
+    STACK_OF(X509_ATTRIBUTE) *list =
+        der.n ? (void *)frame_decode(der, ASN1_ITEM_rptr(SCEPD_SIGNED_ATTRIBUTES),
+                                     REASON_MESSAGE_MALFORMED, "the attributes", &ignored)
+              : NULL;
     for (int i = 0; i < sk_X509_ATTRIBUTE_num(list); i++) {
         X509_ATTRIBUTE *x = sk_X509_ATTRIBUTE_value(list, i);
         enum scep_attribute a = scep_attribute_of(X509_ATTRIBUTE_get0_object(x));
         if (a != ATTR_COUNT)
             take_value(x, &out->attribute[a]);
     }
+    ASN1_item_free((ASN1_VALUE *)list, ASN1_ITEM_rptr(SCEPD_SIGNED_ATTRIBUTES));
 }
 
 /* ---- who signed, and is it right? ---- */
@@ -130,8 +136,8 @@ static bool digest_of(const struct cms_signer_info *si, enum digest *out, struct
 }
 
 /* RFC 5652 section 5.4: the digest over the content, the signature over the attributes. */
-static bool verify(const struct cms_signer_info *si, const struct inspected_signed *i,
-                   struct err *err)
+static bool verify(const struct cms_signer_info *si, struct view attributes,
+                   const struct inspected_signed *i, struct err *err)
 {
     struct pubkey key;
     EVP_PKEY *pkey = NULL;
@@ -149,7 +155,7 @@ static bool verify(const struct cms_signer_info *si, const struct inspected_sign
     if (!pubkey_parse(i->signer->spki, &key, err) || !pubkey_load(&key, &pkey, err))
         return false;
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(pkey, NULL);
-    bool ok = ctx ? cms_signature_verify(si, ctx, digest, err) : err_memory(err);
+    bool ok = ctx ? cms_signature_verify(si, attributes, ctx, digest, err) : err_memory(err);
     EVP_PKEY_CTX_free(ctx);
     EVP_PKEY_free(pkey);
     return ok;
@@ -161,15 +167,16 @@ static void describe_signer(const struct cms_signed_data *sd, struct cert *const
     struct err err = {0};
     const ASN1_TYPE *first = sk_ASN1_TYPE_value(sd->signer_infos, 0);
     struct cms_signer_info *si = NULL;
+    struct buf attributes = {0};
     out->candidate = -1;
     if (first->type == V_ASN1_SEQUENCE)
         si = (void *)frame_decode(frame_view(first->value.sequence),
                                   ASN1_ITEM_rptr(SCEPD_SIGNER_INFO), REASON_MESSAGE_MALFORMED,
                                   "the SignerInfo", &err);
-    if (!si) {
+    if (!si || (si->signed_attributes && !scep_attributes_der(si, &attributes, &err))) {
         snprintf(out->not_verified, sizeof out->not_verified, "%s",
                  err.text[0] ? err.text : "the SignerInfo is no SEQUENCE");
-        return;
+        goto out;
     }
     struct view sigalg = frame_view(si->signature_algorithm);
     const unsigned char *p = sigalg.p;
@@ -178,10 +185,12 @@ static void describe_signer(const struct cms_signed_data *sd, struct cert *const
     if (signature)
         algorithm_name(signature, out->signature);
     X509_ALGOR_free(signature);
-    take_attributes(si->signed_attributes, out);
+    take_attributes(buf_view(&attributes), out);
     find_signer(sd, si, candidates, n, out);
-    out->verified = verify(si, out, &err);
+    out->verified = verify(si, buf_view(&attributes), out, &err);
     snprintf(out->not_verified, sizeof out->not_verified, "%s", out->verified ? "" : err.text);
+out:
+    buf_clear(&attributes);
     ASN1_item_free((ASN1_VALUE *)si, ASN1_ITEM_rptr(SCEPD_SIGNER_INFO));
     ERR_clear_error();
 }

@@ -3,12 +3,13 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include <openssl/asn1.h>
+#include <openssl/err.h>
 
 #include "base/text.h"
 #include "frame.h"
+#include "pkcs7/tlv.h"
 
 /* Clients send PrintableString (RFC 8894 section 3.2.1); the others are tolerated. */
 #define TYPE_BIT(tag) (1ul << (tag))
@@ -17,10 +18,11 @@
      TYPE_BIT(V_ASN1_T61STRING) | TYPE_BIT(V_ASN1_NUMERICSTRING) | TYPE_BIT(V_ASN1_VISIBLESTRING))
 #define ANY_TIME (TYPE_BIT(V_ASN1_UTCTIME) | TYPE_BIT(V_ASN1_GENERALIZEDTIME))
 
-#define OID_PKCS9(n) "\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x09" n    /* 1.2.840.113549.1.9.n */
-#define OID_SCEP(n) "\x06\x0a\x60\x86\x48\x01\x86\xf8\x45\x01\x09" n /* 2.16.840.1.113733.1.9.n */
-#define OID_FAIL_TEXT "\x06\x08\x2b\x06\x01\x05\x05\x07\x18\x01"     /* 1.3.6.1.5.5.7.24.1 */
-#define OID_MS_ERROR "\x06\x09\x2b\x06\x01\x04\x01\x82\x37\x15\x21"  /* 1.3.6.1.4.1.311.21.33 */
+#define OID_PKCS9(n) "\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x09" n     /* 1.2.840.113549.1.9.n */
+#define OID_PKCS7_DATA "\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01" /* 1.2.840.113549.1.7.1 */
+#define OID_SCEP(n) "\x06\x0a\x60\x86\x48\x01\x86\xf8\x45\x01\x09" n  /* 2.16.840.1.113733.1.9.n */
+#define OID_FAIL_TEXT "\x06\x08\x2b\x06\x01\x05\x05\x07\x18\x01"      /* 1.3.6.1.5.5.7.24.1 */
+#define OID_MS_ERROR "\x06\x09\x2b\x06\x01\x04\x01\x82\x37\x15\x21"   /* 1.3.6.1.4.1.311.21.33 */
 
 struct rule {
     const char *name, *oid;
@@ -52,9 +54,8 @@ const char *scep_attribute_name(enum scep_attribute a)
     return rules[a].name;
 }
 
-enum scep_attribute scep_attribute_of(const ASN1_OBJECT *oid)
+static enum scep_attribute attribute_of(struct view content)
 {
-    struct view content = view_of(OBJ_get0_data(oid), OBJ_length(oid));
     for (enum scep_attribute a = 0; a < ATTR_COUNT; a++) {
         struct view known = scep_attribute_oid(a);
         if (view_eq(content, view_of(known.p + 2, known.n - 2)))
@@ -63,55 +64,155 @@ enum scep_attribute scep_attribute_of(const ASN1_OBJECT *oid)
     return ATTR_COUNT;
 }
 
-/* Each at most once and with one value (RFC 5652 section 11, RFC 8894 section 3.2.1). */
-static bool take(X509_ATTRIBUTE *x, const ASN1_TYPE *values[ATTR_COUNT], struct err *err)
+enum scep_attribute scep_attribute_of(const ASN1_OBJECT *oid)
 {
-    enum scep_attribute a = scep_attribute_of(X509_ATTRIBUTE_get0_object(x));
-    if (a == ATTR_COUNT)
-        return true;
-    const struct rule *r = &rules[a];
-    if (values[a])
-        return err_refuse(err, REASON_MESSAGE_MALFORMED, "%s is there twice", r->name);
-    if (X509_ATTRIBUTE_count(x) != 1)
-        return err_refuse(err, REASON_MESSAGE_MALFORMED, "%s has %d values instead of one", r->name,
-                          X509_ATTRIBUTE_count(x));
-    const ASN1_TYPE *t = X509_ATTRIBUTE_get0_type(x, 0);
-    if (t->type < 0 || t->type > 30 || !(TYPE_BIT(t->type) & r->types))
-        return err_refuse(err, REASON_MESSAGE_MALFORMED, "%s has the ASN.1 type %d", r->name,
-                          t->type);
-    values[a] = t;
+    return attribute_of(view_of(OBJ_get0_data(oid), OBJ_length(oid)));
+}
+
+/* ---- in DER ---- */
+
+struct attribute {
+    enum scep_attribute which; /* ATTR_COUNT: none of ours */
+    struct view values;        /* what is in its SET */
+};
+
+static bool attribute_next(struct view *rest, struct attribute *out)
+{
+    struct tlv whole, oid, values;
+    if (!tlv_next_is(rest, DER_SEQUENCE, &whole) || !tlv_next_is(&whole.content, DER_OID, &oid) ||
+        !tlv_next_is(&whole.content, DER_SET, &values) || whole.content.n > 0)
+        return false;
+    *out = (struct attribute){attribute_of(oid.content), values.content};
     return true;
+}
+
+/* Strings are primitive in DER, so that the tag is the type. */
+static bool has_type(const struct tlv *value, const struct rule *r)
+{
+    return value->tag < 0x1f && (TYPE_BIT(value->tag) & r->types);
+}
+
+/* Only attributes of ours, each with one value of its type: in DER there is but one way to write
+ * those. */
+static bool usual(struct view der)
+{
+    static const char id_data[] = OID_PKCS7_DATA;
+    struct attribute a;
+    struct tlv set, value;
+    if (!tlv_next_is(&der, DER_SET, &set))
+        return false;
+    while (set.content.n > 0) {
+        if (!attribute_next(&set.content, &a) || a.which == ATTR_COUNT ||
+            !tlv_next(&a.values, &value) || a.values.n > 0 || !has_type(&value, &rules[a.which]))
+            return false;
+        if (a.which == ATTR_CONTENT_TYPE &&
+            !view_eq(value.whole, view_of(id_data, sizeof id_data - 1)))
+            return false;
+    }
+    return true;
+}
+
+/* Decoded, and encoded in DER in the order received, since some signers never sorted. */
+static bool encode_anew(struct buf *b, struct err *err)
+{
+    unsigned char *der = NULL;
+    ASN1_VALUE *list = frame_decode(buf_view(b), ASN1_ITEM_rptr(SCEPD_SIGNED_ATTRIBUTES),
+                                    REASON_MESSAGE_MALFORMED, "the signed attributes", err);
+    if (!list)
+        return false;
+    int n = ASN1_item_i2d(list, &der, ASN1_ITEM_rptr(SCEPD_SIGNED_ATTRIBUTES));
+    ASN1_item_free(list, ASN1_ITEM_rptr(SCEPD_SIGNED_ATTRIBUTES));
+    buf_reset(b);
+    bool ok = n > 0 && buf_append(b, der, (size_t)n);
+    OPENSSL_free(der);
+    ERR_clear_error();
+    return ok || err_memory(err);
+}
+
+/* Nearly all messages have the usual attributes in DER, which come out of decoding and encoding as
+ * they went in: it costs five times as much as to see that. */
+bool scep_attributes_der(const struct cms_signer_info *si, struct buf *out, struct err *err)
+{
+    struct view sent = frame_view(si->signed_attributes);
+    struct err ignored;
+    buf_reset(out);
+    if (!buf_append(out, sent.p, sent.n))
+        return err_memory(err);
+    out->p[0] = DER_SEQUENCE;
+    bool der =
+        frame_check(buf_view(out), SCEP_MAX_MESSAGE, FRAME_DER, REASON_MESSAGE_MALFORMED, &ignored);
+    out->p[0] = DER_SET;
+    return (der && usual(buf_view(out))) || encode_anew(out, err);
+}
+
+/* ---- reading ---- */
+
+static int count_values(struct view values)
+{
+    struct tlv t;
+    int n = 0;
+    while (tlv_next(&values, &t))
+        n++;
+    return n;
+}
+
+/* Each at most once and with one value (RFC 5652 section 11, RFC 8894 section 3.2.1). */
+static bool take(const struct attribute *a, struct tlv values[ATTR_COUNT], struct err *err)
+{
+    if (a->which == ATTR_COUNT)
+        return true;
+    const struct rule *r = &rules[a->which];
+    struct view rest = a->values;
+    struct tlv value;
+    int n = count_values(rest);
+    if (values[a->which].whole.n)
+        return err_refuse(err, REASON_MESSAGE_MALFORMED, "%s is there twice", r->name);
+    if (n != 1 || !tlv_next(&rest, &value))
+        return err_refuse(err, REASON_MESSAGE_MALFORMED, "%s has %d values instead of one", r->name,
+                          n);
+    if (!has_type(&value, r))
+        return err_refuse(err, REASON_MESSAGE_MALFORMED, "%s has the ASN.1 type %d", r->name,
+                          value.tag & 0xc0 ? V_ASN1_OTHER : (int)(value.tag & 0x1f));
+    values[a->which] = value;
+    return true;
+}
+
+static int count_attributes(struct view der)
+{
+    struct attribute a;
+    int n = 0;
+    while (attribute_next(&der, &a))
+        n++;
+    return der.n == 0 ? n : -1;
 }
 
 /* Goes through all of them even after a refusal: the transactionID may come last, and is what an
  * answer needs. */
-static bool collect(const STACK_OF(X509_ATTRIBUTE) * attributes,
-                    const ASN1_TYPE *values[ATTR_COUNT], struct err *err)
+static bool collect(struct view der, struct tlv values[ATTR_COUNT], struct err *err)
 {
-    int n = sk_X509_ATTRIBUTE_num(attributes);
+    struct tlv set;
+    struct attribute a;
+    int n = tlv_next_is(&der, DER_SET, &set) ? count_attributes(set.content) : -1;
+    if (n < 0)
+        return err_refuse(err, REASON_MESSAGE_MALFORMED, "the signed attributes cannot be decoded");
     if (n > SCEP_MAX_ATTRIBUTES)
         return err_refuse(err, REASON_MESSAGE_MALFORMED, "%d signed attributes, at most %d allowed",
                           n, SCEP_MAX_ATTRIBUTES);
     struct err later;
     bool ok = true;
-    for (int i = 0; i < n; i++)
-        ok = take(sk_X509_ATTRIBUTE_value(attributes, i), values, ok ? err : &later) && ok;
+    while (attribute_next(&set.content, &a))
+        ok = take(&a, values, ok ? err : &later) && ok;
     return ok;
-}
-
-static struct view value_of(const ASN1_TYPE *t)
-{
-    return frame_view(t->value.asn1_string);
 }
 
 /* RFC 8894 section 3.2.1.1 makes it opaque text.  Anything printable in ASCII passes (real ones
  * hold blanks, '+', '/', '=' and user names), in any string type, since it is kept, logged, shown
  * and sent back as it came. */
-static bool read_transaction_id(const ASN1_TYPE *t, struct scep_message *m, struct err *err)
+static bool read_transaction_id(const struct tlv *t, struct scep_message *m, struct err *err)
 {
-    if (!t)
+    if (!t->whole.n)
         return err_refuse(err, REASON_MESSAGE_MALFORMED, "no transactionID");
-    struct view v = value_of(t);
+    struct view v = t->content;
     if (v.n == 0 || v.n > SCEP_MAX_TRANSACTION_ID)
         return err_refuse(err, REASON_MESSAGE_MALFORMED,
                           "the transactionID has %zu characters, 1 to %d are allowed", v.n,
@@ -122,17 +223,17 @@ static bool read_transaction_id(const ASN1_TYPE *t, struct scep_message *m, stru
                               "the transactionID has the octet 0x%02x, only printable ASCII is "
                               "allowed",
                               v.p[i]);
-    m->transaction_tag = (unsigned)t->type; /* universal: V_ASN1_x is the tag */
+    m->transaction_tag = t->tag;
     memcpy(m->transaction_id, v.p, v.n);
     m->transaction_id[v.n] = '\0';
     return true;
 }
 
 /* RFC 8894 section 3.2.1.5 says 16 octets; a client that sends none gets none back. */
-static bool read_nonce(const ASN1_TYPE *t, enum scep_attribute a, uint8_t out[SCEP_MAX_NONCE],
+static bool read_nonce(const struct tlv *t, enum scep_attribute a, uint8_t out[SCEP_MAX_NONCE],
                        size_t *out_n, struct err *err)
 {
-    struct view v = t ? value_of(t) : view_of(NULL, 0);
+    struct view v = t->content;
     if (v.n > SCEP_MAX_NONCE)
         return err_refuse(err, REASON_MESSAGE_MALFORMED,
                           "%s has %zu octets, at most %d are allowed", rules[a].name, v.n,
@@ -144,12 +245,12 @@ static bool read_nonce(const ASN1_TYPE *t, enum scep_attribute a, uint8_t out[SC
 }
 
 /* The numbers of SCEP are decimal text without leading zeros. */
-static bool read_number(const ASN1_TYPE *t, enum scep_attribute a, const int *known, size_t n,
+static bool read_number(const struct tlv *t, enum scep_attribute a, const int *known, size_t n,
                         enum reason unknown, int *out, struct err *err)
 {
-    if (!t)
+    if (!t->whole.n)
         return err_refuse(err, REASON_MESSAGE_MALFORMED, "no %s", rules[a].name);
-    struct view v = value_of(t);
+    struct view v = t->content;
     for (size_t i = 0; i < n; i++) {
         char text[12];
         snprintf(text, sizeof text, "%d", known[i]);
@@ -164,7 +265,7 @@ static bool read_number(const ASN1_TYPE *t, enum scep_attribute a, const int *kn
 }
 
 /* RFC 8894 section 3.2.1.2 */
-static bool read_type(const ASN1_TYPE *t, struct scep_message *m, struct err *err)
+static bool read_type(const struct tlv *t, struct scep_message *m, struct err *err)
 {
     static const int known[] = {SCEP_CERT_REP,  SCEP_RENEWAL_REQ, SCEP_PKCS_REQ,
                                 SCEP_CERT_POLL, SCEP_GET_CERT,    SCEP_GET_CRL};
@@ -175,14 +276,6 @@ static bool read_type(const ASN1_TYPE *t, struct scep_message *m, struct err *er
     m->type = (enum scep_type)type;
     m->is_reply = type == SCEP_CERT_REP;
     return true;
-}
-
-/* Only for those who check clocks: an unreadable time is no time, as is an absent one. */
-static void read_signing_time(const ASN1_TYPE *t, struct scep_message *m)
-{
-    struct tm tm;
-    if (t && ASN1_TIME_to_tm(t->value.asn1_string, &tm))
-        m->signing_time = (int64_t)timegm(&tm);
 }
 
 static int32_t decimal_int32(struct view v)
@@ -199,51 +292,51 @@ static int32_t decimal_int32(struct view v)
 }
 
 /* RFC 8894 sections 3.2.1.3 and 3.2.1.4 */
-static bool read_reply(const ASN1_TYPE *values[ATTR_COUNT], struct scep_message *m, struct err *err)
+static bool read_reply(const struct tlv values[ATTR_COUNT], struct scep_message *m, struct err *err)
 {
     static const int statuses[] = {SCEP_SUCCESS, SCEP_FAILURE, SCEP_PENDING};
     static const int infos[] = {FAIL_BAD_ALG, FAIL_BAD_MESSAGE_CHECK, FAIL_BAD_REQUEST,
                                 FAIL_BAD_TIME, FAIL_BAD_CERT_ID};
     int status = 0, info = 0;
-    if (!read_number(values[ATTR_PKI_STATUS], ATTR_PKI_STATUS, statuses, 3,
+    if (!read_number(&values[ATTR_PKI_STATUS], ATTR_PKI_STATUS, statuses, 3,
                      REASON_MESSAGE_MALFORMED, &status, err) ||
-        !read_nonce(values[ATTR_RECIPIENT_NONCE], ATTR_RECIPIENT_NONCE, m->recipient_nonce,
+        !read_nonce(&values[ATTR_RECIPIENT_NONCE], ATTR_RECIPIENT_NONCE, m->recipient_nonce,
                     &m->recipient_nonce_len, err))
         return false;
     m->status = (enum scep_status)status;
     if (m->status != SCEP_FAILURE)
         return true;
-    if (!read_number(values[ATTR_FAIL_INFO], ATTR_FAIL_INFO, infos, 5, REASON_MESSAGE_MALFORMED,
+    if (!read_number(&values[ATTR_FAIL_INFO], ATTR_FAIL_INFO, infos, 5, REASON_MESSAGE_MALFORMED,
                      &info, err))
         return false;
     m->fail_info = (enum fail_info)info;
-    if (values[ATTR_FAIL_TEXT])
-        text_printable(value_of(values[ATTR_FAIL_TEXT]), m->fail_text, sizeof m->fail_text);
-    if (values[ATTR_MS_ERROR])
-        m->hresult = decimal_int32(value_of(values[ATTR_MS_ERROR]));
+    if (values[ATTR_FAIL_TEXT].whole.n)
+        text_printable(values[ATTR_FAIL_TEXT].content, m->fail_text, sizeof m->fail_text);
+    m->hresult = decimal_int32(values[ATTR_MS_ERROR].content);
     return true;
 }
 
-bool scep_attributes_read(const STACK_OF(X509_ATTRIBUTE) * attributes, struct scep_message *m,
-                          struct scep_signed_values *out, struct err *err)
+bool scep_attributes_read(struct view der, struct scep_message *m, struct scep_signed_values *out,
+                          struct err *err)
 {
-    const ASN1_TYPE *values[ATTR_COUNT] = {NULL};
+    struct tlv values[ATTR_COUNT] = {{0}};
     struct err later;
-    bool ok = collect(attributes, values, err);
-    m->replyable = read_transaction_id(values[ATTR_TRANSACTION_ID], m, ok ? err : &later);
+    bool ok = collect(der, values, err);
+    m->replyable = read_transaction_id(&values[ATTR_TRANSACTION_ID], m, ok ? err : &later);
     ok = ok && m->replyable;
-    ok = read_nonce(values[ATTR_SENDER_NONCE], ATTR_SENDER_NONCE, m->sender_nonce,
+    ok = read_nonce(&values[ATTR_SENDER_NONCE], ATTR_SENDER_NONCE, m->sender_nonce,
                     &m->sender_nonce_len, ok ? err : &later) &&
          ok;
-    ok = ok && read_type(values[ATTR_MESSAGE_TYPE], m, err) &&
+    ok = ok && read_type(&values[ATTR_MESSAGE_TYPE], m, err) &&
          (!m->is_reply || read_reply(values, m, err));
     if (!ok)
         return false;
     /* RFC 5652 section 5.3: both must be there when there are signed attributes. */
-    if (!values[ATTR_CONTENT_TYPE] || !values[ATTR_MESSAGE_DIGEST])
+    if (!values[ATTR_CONTENT_TYPE].whole.n || !values[ATTR_MESSAGE_DIGEST].whole.n)
         return err_refuse(err, REASON_MESSAGE_MALFORMED, "no contentType or no messageDigest");
-    read_signing_time(values[ATTR_SIGNING_TIME], m);
-    out->content_type = values[ATTR_CONTENT_TYPE]->value.object;
-    out->digest = value_of(values[ATTR_MESSAGE_DIGEST]);
+    /* Only for those who check clocks: an unreadable time is no time, as is an absent one. */
+    tlv_time(&values[ATTR_SIGNING_TIME], &m->signing_time);
+    out->content_type = values[ATTR_CONTENT_TYPE].content;
+    out->digest = values[ATTR_MESSAGE_DIGEST].content;
     return true;
 }

@@ -4,6 +4,7 @@
 
 #include <openssl/x509.h>
 
+#include "asn1_cms.h"
 #include "pkcs7/inspect.h"
 
 struct view scep_attribute_oid(enum scep_attribute a); /* the whole OBJECT IDENTIFIER, static */
@@ -11,11 +12,14 @@ enum scep_attribute scep_attribute_of(const ASN1_OBJECT *oid); /* ATTR_COUNT: no
 
 /* What the signature check needs of the attributes; borrowed from them. */
 struct scep_signed_values {
-    const ASN1_OBJECT *content_type;
+    struct view content_type; /* the object identifier's content */
     struct view digest;
 };
 
-/* Fills `m` from the attributes.  m->replyable becomes true as soon as the transactionID is known,
+/* The signed attributes, which must be there, as they were signed: a SET in DER (RFC 5652 section 5.4), in the order
+ * received. */
+bool scep_attributes_der(const struct cms_signer_info *si, struct buf *out, struct err *err);
+/* Fills `m` from the attributes in DER.  m->replyable becomes true as soon as the transactionID is known,
  * whatever else is refused. */
-bool scep_attributes_read(const STACK_OF(X509_ATTRIBUTE) *attributes, struct scep_message *m,
-                          struct scep_signed_values *out, struct err *err);
+bool scep_attributes_read(struct view der, struct scep_message *m, struct scep_signed_values *out,
+                          struct err *err);

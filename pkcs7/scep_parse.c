@@ -212,7 +212,7 @@ static bool take_content(const struct cms_encapsulated *e, const struct scep_sig
 {
     if (OBJ_obj2nid(e->type) != NID_pkcs7_data)
         return err_refuse(err, REASON_MESSAGE_MALFORMED, "the signed content is not id-data");
-    if (OBJ_cmp(e->type, v->content_type) != 0)
+    if (!view_eq(view_of(OBJ_get0_data(e->type), OBJ_length(e->type)), v->content_type))
         return err_refuse(err, REASON_MESSAGE_MALFORMED,
                           "the contentType attribute is not that of the content");
     struct view content = frame_view(e->content);
@@ -236,10 +236,9 @@ static bool check_digest(struct scep_message *m, struct view said, bool odd_too,
            err_refuse(err, REASON_SIGNATURE_BAD, "messageDigest is not that of the content");
 }
 
-/* RFC 5652 section 5.4: the signature covers the attributes as SET OF, in DER.  They are encoded
- * anew, which changes nothing in DER, in the order received, since some signers never sorted. */
-bool cms_signature_verify(const struct cms_signer_info *si, EVP_PKEY_CTX *key, enum digest digest,
-                          struct err *err)
+/* RFC 5652 section 5.4: the signature covers the attributes as SET OF, in DER. */
+bool cms_signature_verify(const struct cms_signer_info *si, struct view attributes,
+                          EVP_PKEY_CTX *key, enum digest digest, struct err *err)
 {
     struct sigalg alg;
     if (!sigalg_parse(frame_view(si->signature_algorithm), digest, &alg, err))
@@ -247,16 +246,7 @@ bool cms_signature_verify(const struct cms_signer_info *si, EVP_PKEY_CTX *key, e
     if (alg.digest != digest)
         return err_refuse(err, REASON_MESSAGE_MALFORMED, "signed with %s but digested with %s",
                           digest_name(alg.digest), digest_name(digest));
-    unsigned char *der = NULL;
-    int n = ASN1_item_i2d((const ASN1_VALUE *)si->signed_attributes, &der,
-                          ASN1_ITEM_rptr(SCEPD_SIGNED_ATTRIBUTES));
-    if (n <= 0) {
-        ERR_clear_error();
-        return err_memory(err);
-    }
-    bool ok = pubkey_verify_by(key, alg, view_of(der, (size_t)n), frame_view(si->signature), err);
-    OPENSSL_free(der);
-    return ok;
+    return pubkey_verify_by(key, alg, attributes, frame_view(si->signature), err);
 }
 
 /* RFC 8894 section 3.2.1.4 */
@@ -264,12 +254,16 @@ static bool read_message(const struct cms_signed_data *sd, const struct cms_sign
                          const struct scep_rules *rules, struct scep_message *m, struct err *err)
 {
     struct scep_signed_values v;
-    return scep_attributes_read(si->signed_attributes, m, &v, err) &&
-           read_digest(si->digest, rules->digests, &m->digest, err) &&
-           find_signer(sd, si, &m->signer, err) && load_signer(m, err) &&
-           take_content(sd->encapsulated, &v, m, err) &&
-           check_digest(m, v.digest, rules->odd_message_digest, err) &&
-           cms_signature_verify(si, m->signer_ctx, m->digest, err);
+    struct buf attributes = {0};
+    bool ok = scep_attributes_der(si, &attributes, err) &&
+              scep_attributes_read(buf_view(&attributes), m, &v, err) &&
+              read_digest(si->digest, rules->digests, &m->digest, err) &&
+              find_signer(sd, si, &m->signer, err) && load_signer(m, err) &&
+              take_content(sd->encapsulated, &v, m, err) &&
+              check_digest(m, v.digest, rules->odd_message_digest, err) &&
+              cms_signature_verify(si, buf_view(&attributes), m->signer_ctx, m->digest, err);
+    buf_clear(&attributes);
+    return ok;
 }
 
 bool scep_parse_by(struct view in, const struct scep_rules *rules, struct scep_message **out,

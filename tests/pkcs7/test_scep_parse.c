@@ -242,6 +242,9 @@ START_TEST(tolerated)
     case 12:
         forge_attr_find(&f, OID_SENDER_NONCE)->value = view_of(NULL, 0);
         break;
+    case 13: /* values in pieces */
+        f.unsorted = f.in_pieces = true;
+        break;
     }
     accepted();
     if (_i == 2 || _i == 12)
@@ -456,6 +459,23 @@ START_TEST(malformed)
 }
 END_TEST
 
+/* Also in attributes that nobody here knows. */
+START_TEST(attributes_that_are_no_der)
+{
+    static const struct {
+        const char *oid;
+        unsigned tag;
+        const char *value;
+    } wrong[] = {{"1.2.3.4", DER_BMP_STRING, "x"},
+                 {"1.2.3.4", DER_INTEGER, "\xff\xff"},
+                 {"1.2.3.4", DER_OID, "\xaa\x80"},
+                 {OID_SIGNING_TIME, DER_BMP_STRING, "x"}};
+    forge_attr_add(&f, wrong[_i].oid, wrong[_i].tag, view_str(wrong[_i].value));
+    refused(REASON_MESSAGE_MALFORMED, false);
+    ck_assert_str_eq(why.text, "the signed attributes cannot be decoded");
+}
+END_TEST
+
 START_TEST(too_many_attributes)
 {
     for (int i = 0; i < SCEP_MAX_ATTRIBUTES - 5; i++)
@@ -662,7 +682,7 @@ static TCase *forged_case(void)
     tcase_add_unchecked_fixture(c, setup_keys, teardown_keys);
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, good);
-    tcase_add_loop_test(c, tolerated, 0, 13);
+    tcase_add_loop_test(c, tolerated, 0, 14);
     tcase_add_loop_test(c, transaction_id_keeps_its_type, 0, 6);
     tcase_add_loop_test(c, odd_message_digest, 0, 4);
     tcase_add_loop_test(c, signers, 0, 6);
@@ -670,6 +690,7 @@ static TCase *forged_case(void)
     tcase_add_test(c, signing_time);
     tcase_add_loop_test(c, no_answer, 0, 13);
     tcase_add_loop_test(c, malformed, 0, 14);
+    tcase_add_loop_test(c, attributes_that_are_no_der, 0, 4);
     tcase_add_test(c, too_many_attributes);
     tcase_add_loop_test(c, unknown_type, 0, 8);
     tcase_add_loop_test(c, bad_signature, 0, 5);

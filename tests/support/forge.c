@@ -45,11 +45,15 @@ void forge_init(struct forge *f, EVP_PKEY *key, X509 *cert, struct view content)
     forge_attr_add(f, OID_SENDER_NONCE, DER_OCTET_STRING, view_str("0123456789abcdef"));
 }
 
-static void write_attr(struct der *w, const struct forge_attr *a)
+static void write_attr(struct der *w, const struct forge_attr *a, bool in_pieces)
 {
     size_t mark = der_mark(w);
-    for (unsigned i = 0; i < a->values; i++)
+    for (unsigned i = 0; i < a->values; i++) {
+        size_t value = der_mark(w);
         der_tlv(w, a->tag, a->value);
+        if (in_pieces && a->tag == DER_OCTET_STRING)
+            der_wrap(w, DER_OCTET_STRING | 0x20, value);
+    }
     der_wrap(w, DER_SET, mark);
     der_oid_text(w, a->oid);
     der_wrap(w, DER_SEQUENCE, mark);
@@ -73,7 +77,7 @@ static struct buf oid_content(const char *dotted)
 }
 
 /* As a SET. */
-static struct buf attributes(const struct forge *f)
+static struct buf attributes(const struct forge *f, bool in_pieces)
 {
     uint8_t digest[EVP_MAX_MD_SIZE];
     unsigned n;
@@ -84,13 +88,15 @@ static struct buf attributes(const struct forge *f)
     der_init(&w, 1024);
     size_t mark = der_mark(&w);
     for (size_t i = f->attrs; i > 0; i--)
-        write_attr(&w, &f->attr[i - 1]);
+        write_attr(&w, &f->attr[i - 1], in_pieces);
     if (!f->no_message_digest)
         write_attr(
-            &w, &(struct forge_attr){OID_MESSAGE_DIGEST, DER_OCTET_STRING, view_of(digest, n), 1});
+            &w, &(struct forge_attr){OID_MESSAGE_DIGEST, DER_OCTET_STRING, view_of(digest, n), 1},
+            in_pieces);
     if (f->content_type_value) {
         type = oid_content(f->content_type_value);
-        write_attr(&w, &(struct forge_attr){OID_CONTENT_TYPE, DER_OID, buf_view(&type), 1});
+        write_attr(&w, &(struct forge_attr){OID_CONTENT_TYPE, DER_OID, buf_view(&type), 1},
+                   in_pieces);
         buf_clear(&type);
     }
     if (f->unsorted)
@@ -178,7 +184,11 @@ static void write_signed_attributes(struct der *w, const struct forge *f, struct
 
 static void write_signer_info(struct der *w, const struct forge *f)
 {
-    struct buf set = attributes(f), sig = signature(f, buf_view(&set));
+    struct buf set = attributes(f, false), sig = signature(f, buf_view(&set));
+    if (f->in_pieces) {
+        buf_clear(&set);
+        set = attributes(f, true);
+    }
     size_t mark = der_mark(w);
     der_tlv(w, DER_OCTET_STRING, buf_view(&sig));
     if (f->signature_alg.n)

@@ -46,6 +46,7 @@ struct forge {
     bool by_ski, no_sid, bad_digest, bad_signature, pss;
     bool unsorted;         /* attributes in the order given */
     bool ber_attributes;   /* indefinite length around them, signed as DER all the same */
+    bool in_pieces;        /* octet strings among them constructed, signed as DER all the same: with `unsorted` */
 };
 
 /* A PKCSReq around `content`, signed with SHA-256; key and certificate are borrowed. */
