@@ -306,8 +306,28 @@ static bool plain_parse(const X509_ALGOR *alg, enum digest if_bare, struct sigal
     return refuse_alg(alg, "is not supported", err);
 }
 
+/* As sigalg_der writes it, and nearly everybody else: a tenth of what decoding costs. */
+static bool usual_parse(struct view der, struct sigalg *out)
+{
+    for (int i = 0; i < DIGEST_COUNT && der.n > 0; i++) {
+        const struct digest_row *row = &digests[i];
+        if (view_eq(der, row->rsa))
+            *out = (struct sigalg){SIG_RSA_PKCS1, (enum digest)i, 0};
+        else if (view_eq(der, row->ecdsa))
+            *out = (struct sigalg){SIG_ECDSA, (enum digest)i, 0};
+        else if (view_eq(der, row->pss))
+            *out = (struct sigalg){SIG_RSA_PSS, (enum digest)i, (int)row->size};
+        else
+            continue;
+        return true;
+    }
+    return false;
+}
+
 bool sigalg_parse(struct view der, enum digest if_bare, struct sigalg *out, struct err *err)
 {
+    if (usual_parse(der, out))
+        return true;
     if (der.n > ALG_MAX_SIZE)
         return err_refuse(err, REASON_ALGORITHM_REFUSED,
                           "AlgorithmIdentifier of %zu octets, more than %d", der.n, ALG_MAX_SIZE);

@@ -344,7 +344,7 @@ static bool fits(EVP_PKEY_CTX *key, struct sigalg alg)
 
 /* EVP_DigestVerify would do the same and look every algorithm up by name again, which costs as much
  * as a quarter of the verification. */
-static bool verify(EVP_PKEY_CTX *ctx, struct sigalg alg, const uint8_t *digest, struct view sig)
+static bool prepare(EVP_PKEY_CTX *ctx, struct sigalg alg)
 {
     char md[16];
     int padding = alg.scheme == SIG_RSA_PSS ? RSA_PKCS1_PSS_PADDING : RSA_PKCS1_PADDING;
@@ -356,8 +356,20 @@ static bool verify(EVP_PKEY_CTX *ctx, struct sigalg alg, const uint8_t *digest, 
     if (alg.scheme == SIG_RSA_PSS)
         *p++ = OSSL_PARAM_construct_int(OSSL_SIGNATURE_PARAM_PSS_SALTLEN, &alg.pss_salt);
     *p = OSSL_PARAM_construct_end();
-    return EVP_PKEY_verify_init_ex(ctx, params) == 1 &&
-           EVP_PKEY_verify(ctx, sig.p, sig.n, digest, digest_size(alg.digest)) == 1;
+    return EVP_PKEY_verify_init_ex(ctx, params) == 1;
+}
+
+/* Message and request are nearly always signed alike: the context remembers what it is ready for,
+ * by the algorithm's static encoding, which a few odd ones (NULL) have not. */
+static bool verify(EVP_PKEY_CTX *ctx, struct sigalg alg, const uint8_t *digest, struct view sig)
+{
+    void *how = (void *)(uintptr_t)sigalg_der(alg).p;
+    bool ready = how && EVP_PKEY_CTX_get_operation(ctx) == EVP_PKEY_OP_VERIFY &&
+                 EVP_PKEY_CTX_get_app_data(ctx) == how;
+    if (!ready && !prepare(ctx, alg))
+        return false;
+    EVP_PKEY_CTX_set_app_data(ctx, how);
+    return EVP_PKEY_verify(ctx, sig.p, sig.n, digest, digest_size(alg.digest)) == 1;
 }
 
 bool pubkey_verify_by(EVP_PKEY_CTX *key, struct sigalg alg, struct view data, struct view sig,

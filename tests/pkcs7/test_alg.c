@@ -125,7 +125,9 @@ START_TEST(pss_as_openssl_writes_it)
     pss_by_openssl("SHA256", "SHA256", 32, &a, true);
     ck_assert(a.scheme == SIG_RSA_PSS && a.digest == DIGEST_SHA256 && a.pss_salt == 32);
     pss_by_openssl("SHA384", "SHA384", 48, &a, true);
+    ck_assert(a.scheme == SIG_RSA_PSS && a.digest == DIGEST_SHA384 && a.pss_salt == 48);
     pss_by_openssl("SHA512", "SHA512", 64, &a, true);
+    ck_assert(a.scheme == SIG_RSA_PSS && a.digest == DIGEST_SHA512 && a.pss_salt == 64);
     pss_by_openssl("SHA256", "SHA256", 20, &a, true);
     ck_assert_int_eq(a.pss_salt, 20);
     pss_by_openssl("SHA1", "SHA1", 20, &a, true); /* all defaults: RFC 4055 section 3.1 */
