@@ -17,6 +17,8 @@ static json_t *webhook_at(const struct api_call *c, size_t i)
               api_set_int(o, "timeout_seconds", w->timeout) &&
               api_set_int(o, "retries", w->retries) &&
               api_set_bool(o, "refuse_on_failure", w->refuse_on_failure) &&
+              api_set(o, "revocations_seconds",
+                      w->revocations ? json_integer(w->revocations) : json_null()) &&
               api_set_bool(o, "signed", w->secret_file[0] != '\0');
     return api_made(o, ok);
 }
@@ -32,6 +34,8 @@ static const struct api_member webhook_members[] = {
     NUMBER("retries", API_REQUIRED, "How often it is asked again."),
     FLAG("refuse_on_failure", API_REQUIRED,
          "Without an answer a device is refused, not asked to come again."),
+    NUMBER("revocations_seconds", NULLABLE,
+           "How often Intune is asked what it wants revoked; null: never."),
     FLAG("signed", API_REQUIRED, "What is sent is signed with a secret, which is shown nowhere."),
     API_SHAPE("Webhook"),
 };

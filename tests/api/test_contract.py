@@ -319,7 +319,7 @@ class Contract(unittest.TestCase):
 
     def test_webhooks(self):
         hook = self.api.get("/webhooks")["items"][0]
-        self.assertEqual((hook["name"], hook["kind"], hook["signed"]), ("mdm", "notify", False))
+        self.assertEqual((hook["name"], hook["kind"], hook["signed"], hook["revocations_seconds"]), ("mdm", "notify", False, None))
         a = self.api("POST", "/webhooks/mdm/test")
         self.assertEqual(a.status, 200, a.body)
         self.assertEqual((a["ok"], a["status"]), (True, 204))
