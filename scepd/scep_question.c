@@ -56,16 +56,14 @@ static void issuer_text(const struct authority *a, char *out, size_t cap)
     name_clear(&name);
 }
 
+/* What it is about is for the caller to say: subject, san and about. */
 static bool telling_init(struct telling *t, const struct scep_call *call,
                          const struct scep_message *m, const struct csr *csr,
                          const struct enroll_policy *policy, const struct enroll_decision *d,
                          const char *event, struct err *err)
 {
-    if (!webhook_event_id(t->id, err) || !csr_without_challenge(csr, &t->bare, err) ||
-        !name_hash(&csr->subject, t->about, err))
+    if (!webhook_event_id(t->id, err) || !csr_without_challenge(csr, &t->bare, err))
         return false;
-    name_text(&csr->subject, t->subject, sizeof t->subject);
-    san_text(&csr->ext.san, t->san, sizeof t->san);
     pubkey_text(&csr->key, t->key);
     issuer_text(policy->authority, t->issuer, sizeof t->issuer);
     t->facts = (struct webhook_facts){.event = event,
@@ -153,7 +151,10 @@ bool scep_tell_refused(const struct scep_call *call, const struct scep_message *
         return true;
     if (!(out->notice = calloc(e->told_n, sizeof *out->notice)))
         return err_memory(err);
-    bool ok = telling_init(&t, call, m, csr, policy, d, "refused", err);
+    bool ok = telling_init(&t, call, m, csr, policy, d, "refused", err) &&
+              name_hash(&csr->subject, t.about, err);
+    name_text(&csr->subject, t.subject, sizeof t.subject);
+    san_text(&csr->ext.san, t.san, sizeof t.san);
     t.facts.reason = info->code;
     t.facts.detail = d->detail;
     t.facts.hresult = info->hresult;
