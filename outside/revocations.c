@@ -103,13 +103,18 @@ static void read_serial(const char *text, struct intune_revocation *out)
     uint8_t octets[INTUNE_SERIAL_MAX + 1] = {0}; /* the first is for the sign (X.690 section 8.3) */
     char digits[2 * INTUNE_SERIAL_MAX + 2] = "0";
     size_t n = 1;
+    bool zero = false;
     for (; *text; text++) {
-        if (*text == ':')
+        if (*text == ':' || (n == 1 && *text == '0')) {
+            zero = zero || *text == '0';
             continue;
+        }
         if (n == sizeof digits - 1)
             return;
         digits[n++] = *text;
     }
+    if (n == 1 && zero)
+        digits[n++] = '0';
     const char *even = n % 2 ? digits + 1 : digits;
     long len = n > 1 ? hex_decode(even, octets + 1, INTUNE_SERIAL_MAX) : -1;
     if (len <= 0)

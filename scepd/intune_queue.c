@@ -7,6 +7,7 @@
 
 #include "base/hex.h"
 #include "outside/revocations.h"
+#include "pkcs7/alg.h"
 #include "scepd/thread.h"
 
 #define AGAIN_MIN 30 /* seconds after a failure; doubled with each one more, up to the interval */
@@ -15,6 +16,9 @@
 #define IDLE_MAX \
     10 /* full answers in a row with nothing new, before it is left until the next time */
 #define ELSEWHERE_MAX 64
+/* What is not revoked, and why, is said once while it is among so many; so many lines a look. */
+#define SAID_MAX 512
+#define LINES_MAX 16
 
 /* One webhook.  The thread's. */
 struct place {
@@ -27,8 +31,10 @@ struct place {
     unsigned idle;                     /* answers in a row with nothing new */
     uint64_t elsewhere[ELSEWHERE_MAX]; /* ids of what stands though Intune wants it revoked */
     size_t elsewhere_n;
-    struct buf report;    /* what is durable and not yet reported; empty: nothing */
-    int64_t report_until; /* monotonic seconds: Intune gives it out again then */
+    uint8_t said[SAID_MAX][8]; /* hashes of issuer, serial number and reason */
+    size_t said_n;             /* all in all: the oldest are overwritten */
+    struct buf report;         /* what is durable and not yet reported; empty: nothing */
+    int64_t report_until;      /* monotonic seconds: Intune gives it out again then */
 };
 
 struct intune_queue {
@@ -50,6 +56,7 @@ struct look {
     struct place *place;
     struct store_write *write;
     unsigned retry_after;
+    size_t lines, unsaid; /* of what is not revoked */
     size_t count[METRIC_REVOCATIONS];
 };
 
@@ -151,11 +158,38 @@ static bool find(const struct look *l, const struct intune_revocation *r, enum o
 
 /* ---- revoking ---- */
 
-static void log_not_revoked(const struct look *l, const struct intune_revocation *r,
-                            enum log_level level, const char *why)
+/* Was this said before?  It is remembered, if there is a line left for it.  Out of memory: no. */
+static bool said(struct look *l, const struct intune_revocation *r, const char *why)
+{
+    struct place *p = l->place;
+    size_t n = p->said_n < SAID_MAX ? p->said_n : SAID_MAX;
+    struct buf all = {0};
+    uint8_t hash[32];
+    struct err ignored = {0};
+    bool ok = buf_append(&all, r->issuer, strlen(r->issuer) + 1) &&
+              buf_append(&all, r->serial, r->serial_len) && buf_append_str(&all, why) &&
+              digest_compute(DIGEST_SHA256, buf_view(&all), hash, &ignored);
+    buf_clear(&all);
+    for (size_t i = 0; ok && i < n; i++)
+        if (memcmp(p->said[i], hash, sizeof *p->said) == 0)
+            return true;
+    if (ok && l->lines < LINES_MAX)
+        memcpy(p->said[p->said_n++ % SAID_MAX], hash, sizeof *p->said);
+    return false;
+}
+
+static void log_not_revoked(struct look *l, const struct intune_revocation *r, enum log_level level,
+                            const char *why)
 {
     char serial[2 * INTUNE_SERIAL_MAX + 1];
     struct log_line line;
+    if (said(l, r, why))
+        return;
+    if (l->lines == LINES_MAX) {
+        l->unsaid++;
+        return;
+    }
+    l->lines++;
     hex_encode(view_of(r->serial, r->serial_len), serial);
     log_begin(&line, l->queue->options.log, level, "intune.not_revoked");
     log_str(&line, "webhook", l->webhook->name);
@@ -240,6 +274,14 @@ static bool revoke_all(struct look *l, struct intune_revocations *list, struct e
     return ok || err_prefix(err, "the store");
 }
 
+static void tell_unsaid(const struct look *l)
+{
+    if (l->unsaid)
+        log_event(l->queue->options.log, LOG_LEVEL_WARNING, "intune.not_revoked",
+                  "webhook \"%s\": and %zu more that Intune wants revoked", l->webhook->name,
+                  l->unsaid);
+}
+
 static void tell(const struct look *l, const struct intune_revocations *list)
 {
     struct log_line line;
@@ -303,6 +345,7 @@ static bool fetch(struct look *l, struct err *err)
     size_t left = l->count[METRIC_REVOKE_FOREIGN] + l->count[METRIC_REVOKE_ELSEWHERE];
     if (ok) {
         go_on(l, &list);
+        tell_unsaid(l);
         tell(l, &list);
         p->report_until = monotonic() + l->webhook->revocations;
         ok = list.n == left || intune_queue_report_json(&list, &p->report, err);

@@ -433,6 +433,22 @@ class Revocations(QueueCase):
         self.assertEqual(self.answer_to(*contexts), [(True, "0")] * 2)
         wait_for(lambda: self.check_of_status() == "pass", "the end of the warning")
 
+    def lines(self, what):
+        return sum(1 for line in self.a.log_text().splitlines() if "event=intune.not_revoked" in line and what in line)
+
+    def test_said_once(self):
+        """It is given out at each look, and warned of once; many at a time are summed up."""
+        serial, before = self.issue("again-and-again", "/other"), self.counted("elsewhere")
+        self.intune.wants_revoked(serial, "CN=Test CA")
+        wait_for(lambda: self.counted("elsewhere") >= before + 4, "four looks")
+        self.assertEqual(self.lines(f"serial={serial} "), 1)
+        self.a.ctl("cert", "revoke", serial, "--reason", "cessationOfOperation", "--yes")
+        contexts = [self.intune.wants_revoked(f"bbbb{i:04x}", "CN=Test CA") for i in range(200)]
+        self.assertEqual(self.answer_to(*contexts), [(False, "4004")] * 200)
+        wait_for(lambda: self.lines(" more that Intune wants revoked"), "the sum")
+        self.assertLess(self.lines("serial=00bbbb"), 100)
+        self.assertGreaterEqual(self.lines("serial=00bbbb"), 16)
+
     def test_of_another_tenant(self):
         self.stands(self.issue("of-others", "/other"), "it was issued at /other")
 

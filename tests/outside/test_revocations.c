@@ -62,6 +62,11 @@ START_TEST(serials)
     memset(digits, '7', sizeof digits);
     digits[2 * INTUNE_SERIAL_MAX] = '\0';
     ck_assert_str_eq(serial_of(digits), digits);
+    ck_assert_uint_eq(INTUNE_SERIAL_MAX, STORE_SERIAL_MAX); /* what the store has can be named */
+    char padded[8 * INTUNE_SERIAL_MAX];
+    snprintf(padded, sizeof padded, "%0*d%s", 3 * INTUNE_SERIAL_MAX, 0, digits);
+    ck_assert_str_eq(serial_of(padded), digits);
+    ck_assert_str_eq(serial_of(":0:"), "00");
     digits[0] = '8'; /* one octet more with its sign */
     ck_assert_str_eq(serial_of(digits), "");
     digits[2 * INTUNE_SERIAL_MAX] = '7';

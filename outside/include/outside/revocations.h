@@ -3,12 +3,14 @@
 #pragma once
 
 #include "outside/outside.h"
+#include "store/store.h"
 
 #define INTUNE_QUEUE_FETCH "CertificateAuthorityRequests/downloadRevocationRequests"
 #define INTUNE_QUEUE_REPORT "CertificateAuthorityRequests/uploadRevocationResults"
 /* Certificates that Intune gives out at a time, at most. */
 #define INTUNE_QUEUE_MAX 500
-#define INTUNE_SERIAL_MAX 32 /* octets */
+/* Octets: 20 are allowed to those who make them (RFC 5280 section 4.1.2.2), and as many as the store has room for were made. */
+#define INTUNE_SERIAL_MAX STORE_SERIAL_MAX
 
 /* Numbers of Microsoft's, with which a certificate that was not revoked is answered. */
 enum intune_code {
