@@ -74,8 +74,13 @@ bool assertion_key_load(const char *certificate_file, const char *key_file,
          check_pair(c, certificate_file, out->key, key_file, err) &&
          thumbprint(buf_view(&c->der), EVP_sha1(), out->x5t, sizeof out->x5t, err) &&
          thumbprint(buf_view(&c->der), EVP_sha256(), out->x5t_s256, sizeof out->x5t_s256, err);
-    if (!ok)
+    if (ok) {
+        out->not_before = c->not_before;
+        out->not_after = c->not_after;
+    } else {
         assertion_key_clear(out);
+        err->kind = err->kind == ERR_MEMORY ? ERR_MEMORY : ERR_CONFIG;
+    }
     cert_free(c);
     buf_wipe(&pem); /* a key may stand beside the certificate */
     return ok;

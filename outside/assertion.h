@@ -10,11 +10,12 @@
 #define ASSERTION_TYPE "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 struct assertion_key {
+    int64_t not_before, not_after; /* of the certificate; Unix seconds */
     EVP_PKEY *key;                 /* owned; NULL: there is none */
     char x5t[32], x5t_s256[48];    /* of the certificate: SHA-1 and SHA-256, base64url (RFC 7515 sections 4.1.7 and 4.1.8) */
 };
 /* PEM; the key in a file of mode 0600 and not encrypted, RSA of 2048 bits or more: Entra takes no other.  ERR_CONFIG names file and
- * fault. */
+ * fault, whatever it is. */
 bool assertion_key_load(const char *certificate_file, const char *key_file, struct assertion_key *out, struct err *err);
 void assertion_key_clear(struct assertion_key *k);
 

@@ -161,6 +161,19 @@ bool outside_targets_load(const struct config *c, struct outside_targets **out, 
     return true;
 }
 
+void outside_targets_credential(const struct outside_targets *t, struct outside_credential *out)
+{
+    *out = (struct outside_credential){.not_after = 0};
+    for (size_t i = 0; i < t->n; i++) {
+        const struct target *at = &t->target[i];
+        if (!at->assertion.key || (out->webhook[0] && at->assertion.not_after >= out->not_after))
+            continue;
+        memcpy(out->webhook, at->name, sizeof out->webhook);
+        out->not_before = at->assertion.not_before;
+        out->not_after = at->assertion.not_after;
+    }
+}
+
 void outside_targets_free(struct outside_targets *t)
 {
     if (!t)

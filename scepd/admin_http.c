@@ -98,6 +98,7 @@ static struct health_live live_now(const struct admin *a)
         .reloaded_well = metrics_reloaded_well(a->options.metrics),
         .tls_from = a->sources.tls_from,
         .tls_until = a->sources.tls_until,
+        .credential = a->sources.credential,
         .stopping = a->draining,
         .unconfined = c->confinement == CONFINE_OFF,
         .lacks = a->options.lacks,
@@ -148,6 +149,7 @@ static void reply_metrics(struct admin *a, struct http_request *r)
         .ocsp_queue = ocsp_pool_waiting(a->sources.ocsp),
         .ocsp_queue_capacity = (uint64_t)a->sources.config->queue,
         .ocsp_cache_capacity = (uint64_t)a->sources.config->ocsp.cache,
+        .credential = a->sources.credential,
         .admin = true,
         .api = a->sources.api != NULL,
     };

@@ -22,6 +22,7 @@ struct admin_sources {
     const struct http_server *scep;
     const struct api_http *api; /* NULL: there is none */
     int64_t tls_from, tls_until; /* of the API's certificate; 0: it has none */
+    struct outside_credential credential;
 };
 
 struct admin_options {

@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#include "base/text.h"
 #include "config/config_live.h"
 #include "outside/outside_child.h"
 #include "scepd/daemon_internal.h"
@@ -184,16 +185,18 @@ static void watch_signer(struct daemon *d)
 
 struct admin_sources daemon_admin_sources(const struct daemon *d, const struct service *s)
 {
-    return (struct admin_sources){
-        .config = s->setup->config,
-        .authorities = s->setup->rooms.member,
-        .authority_n = s->setup->rooms.member_n,
-        .pool = s->pool,
-        .ocsp = s->ocsp,
-        .scep = d->server,
-        .api = d->api,
-        .tls_from = s->setup->api_tls_from,
-        .tls_until = s->setup->api_tls_until};
+    struct outside_credential credential;
+    outsider_credential(d->outsider, &credential);
+    return (struct admin_sources){.credential = credential,
+                                  .config = s->setup->config,
+                                  .authorities = s->setup->rooms.member,
+                                  .authority_n = s->setup->rooms.member_n,
+                                  .pool = s->pool,
+                                  .ocsp = s->ocsp,
+                                  .scep = d->server,
+                                  .api = d->api,
+                                  .tls_from = s->setup->api_tls_from,
+                                  .tls_until = s->setup->api_tls_until};
 }
 
 /* It goes on without: devices enrol, and the CRL is there. */
@@ -210,6 +213,21 @@ static void tell_responders(const struct daemon *d, const struct config_rooms *r
         log_end(&l, "%s: %s", a->ocsp.cert ? "an older responder answers" : "no OCSP is answered",
                 a->ocsp.fault);
     }
+}
+
+/* Nobody else watches its end. */
+static void tell_credential(const struct daemon *d)
+{
+    struct outside_credential c;
+    char end[32];
+    struct log_line l;
+    outsider_credential(d->outsider, &c);
+    if (!health_credential_ends(&c, time(NULL)))
+        return;
+    text_time(c.not_after, end);
+    log_begin(&l, &d->logger.log, LOG_LEVEL_WARNING, "webhook.credential");
+    log_str(&l, "webhook", c.webhook);
+    log_end(&l, "the certificate with which it signs in ends at %s", end);
 }
 
 void daemon_serve(struct daemon *d, struct service *s)
@@ -250,6 +268,7 @@ void daemon_serve(struct daemon *d, struct service *s)
     logger_set(&d->logger, c->log_level, c->log_json);
     watch_signer(d);
     tell_responders(d, &s->setup->rooms);
+    tell_credential(d);
     if (old)
         retire(d, old);
 }

@@ -14,7 +14,8 @@
  * lives: a quarter of them. */
 #define CA_WARN_DAYS 180
 #define RA_WARN_DAYS 30
-#define TLS_WARN_DAYS 14      /* of the API's listener */
+#define TLS_WARN_DAYS 14 /* of the API's listener */
+#define CREDENTIAL_WARN_DAYS 30
 #define CRL_WARN_SIZE 5000000 /* octets */
 #define CRL_TOO_LARGE 10000000
 #define CRL_WARN_HOURS 6
@@ -499,10 +500,41 @@ static void check_tls(struct health *h, const struct health_live *l, int64_t now
     measure(c, whole_days(left), "days", whole_days(warn));
 }
 
+static int64_t credential_warn(const struct outside_credential *c)
+{
+    int64_t share = (c->not_after - c->not_before) / SHARE_OF_LIFE;
+    return share < CREDENTIAL_WARN_DAYS * DAY ? share : CREDENTIAL_WARN_DAYS * DAY;
+}
+
+bool health_credential_ends(const struct outside_credential *c, int64_t now)
+{
+    return c->webhook[0] && c->not_after - now < credential_warn(c);
+}
+
+/* Its end keeps devices of that webhook's endpoints from enrolling, and nobody else. */
+static void check_credential(struct health *h, const struct outside_credential *credential,
+                             int64_t now)
+{
+    int64_t left = credential->not_after - now;
+    char when[48];
+    if (!credential->webhook[0])
+        return;
+    enum health_status status = left <= 0                                 ? HEALTH_FAIL
+                                : health_credential_ends(credential, now) ? HEALTH_WARN
+                                                                          : HEALTH_PASS;
+    struct health_check *c =
+        health_add(h, "credential_expiry", status,
+                   "make another and upload it to the application (docs/INTUNE.md); then reload",
+                   "the certificate with which webhook \"%s\" signs in %s %s", credential->webhook,
+                   left <= 0 ? "expired" : "expires", distance(left, when));
+    measure(c, whole_days(left), "days", whole_days(credential_warn(credential)));
+}
+
 static void check_live(struct health *h, const struct health_sources *s, int64_t now)
 {
     const struct health_live *l = s->live;
     check_tls(h, l, now);
+    check_credential(h, &l->credential, now);
     check_signer(h, l);
     check_commit(h, l);
     check_queue(h, l);

@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 
+#include "outside/outside_child.h"
 #include "scepd/survey.h"
 
 enum health_status { HEALTH_PASS, HEALTH_WARN, HEALTH_FAIL };
@@ -43,6 +44,7 @@ struct health_live {
     unsigned revocations_failed; /* times in a row */
     unsigned revocations_elsewhere; /* certificates that it wants revoked, and that stand: it is not asked where they are from */
     int64_t tls_from, tls_until; /* of the API's certificate; 0: it has none */
+    struct outside_credential credential; /* with which scepd signs in elsewhere */
 };
 
 struct health_sources {
@@ -51,6 +53,8 @@ struct health_sources {
     size_t authority_n;
     const struct health_live *live; /* NULL: seen from another process */
 };
+/* Is it to be replaced soon?  None never is. */
+bool health_credential_ends(const struct outside_credential *c, int64_t now);
 void health_look(const struct health_sources *s, int64_t now, struct health *out);
 /* Adds one more; for what only the caller can see. */
 struct health_check *health_add(struct health *h, const char *name, enum health_status status, const char *fix,

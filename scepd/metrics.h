@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "ca/signer.h"
+#include "outside/outside_child.h"
 #include "outside/outside.h"
 #include "pkcs7/ocsp.h"
 
@@ -119,6 +120,7 @@ struct metrics_gauges {
     uint64_t connections[METRIC_LISTENERS];
     uint64_t queue, queue_capacity;
     uint64_t ocsp_queue, ocsp_queue_capacity, ocsp_cache_capacity;
+    struct outside_credential credential;
     bool admin, api; /* there are such listeners */
 };
 /* False when out of memory. */

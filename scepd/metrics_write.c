@@ -381,6 +381,16 @@ static void write_authorities(struct writer *w, const struct metrics_gauges *g)
     }
 }
 
+static void write_credential(struct writer *w, const struct outside_credential *c)
+{
+    char q[2 * METRIC_NAME_SIZE + 1];
+    if (!c->webhook[0])
+        return;
+    family(w, "scepd_webhook_certificate_not_after_timestamp_seconds", "gauge",
+           "When the certificate ends with which a webhook's questions sign in.");
+    put(w, "%s{webhook=\"%s\"} %lld\n", w->family, quoted(c->webhook, q), (long long)c->not_after);
+}
+
 /* The lists that are published: not those of an authority that has not begun, or has ended. */
 static bool published(const struct survey *s, const struct survey_crl *crl)
 {
@@ -541,6 +551,7 @@ bool metrics_write(const struct metrics *m, const struct metrics_gauges *g, stru
     write_certificates(&w, m, g->survey);
     write_waiting(&w, g->survey);
     write_authorities(&w, g);
+    write_credential(&w, &g->credential);
     write_crls(&w, m, g->survey);
     write_outside(&w, m);
     write_process(&w, m);

@@ -27,13 +27,16 @@ struct outsider_request {
 };
 struct outsider_reply { /* goes with a descriptor after OUTSIDER_FORK */
     uint32_t magic;
-    struct err err; /* ERR_NONE: done */
+    struct err err;                       /* ERR_NONE: done */
+    struct outside_credential credential; /* of what is loaded */
 };
 
 struct outsider {
     pthread_mutex_t lock;
     pid_t pid;
-    int fd; /* -1: it cannot be reached any more */
+    int fd;               /* -1: it cannot be reached any more */
+    pthread_mutex_t told; /* of what follows: nobody waits long for it */
+    struct outside_credential credential;
 };
 
 /* What the process itself has. */
@@ -146,6 +149,7 @@ static bool serve(struct outsiding *o)
         reload(o, &r.err);
     else
         err_set(&r.err, ERR_IO, "an unknown request");
+    outside_targets_credential(o->targets, &r.credential);
     bool ok = reply(o, &r, fd);
     if (fd >= 0)
         close(fd);
@@ -260,6 +264,10 @@ static bool call(struct outsider *o, enum outsider_op op, int *fd, struct err *e
     }
     if (wants)
         *fd = got;
+    r.credential.webhook[sizeof r.credential.webhook - 1] = '\0';
+    pthread_mutex_lock(&o->told);
+    o->credential = r.credential;
+    pthread_mutex_unlock(&o->told);
     return true;
 }
 
@@ -278,6 +286,16 @@ bool outsider_connect(void *outsider, int *socket, struct err *err)
     bool ok = call(o, OUTSIDER_FORK, socket, err);
     pthread_mutex_unlock(&o->lock);
     return ok;
+}
+
+void outsider_credential(struct outsider *o, struct outside_credential *out)
+{
+    *out = (struct outside_credential){.not_after = 0};
+    if (!o)
+        return;
+    pthread_mutex_lock(&o->told);
+    *out = o->credential;
+    pthread_mutex_unlock(&o->told);
 }
 
 int outsider_pid(const struct outsider *o)
@@ -306,10 +324,12 @@ bool outsider_start(const struct config *c, struct outsider **out, struct err *e
     o->pid = fork();
     if (o->pid == 0)
         run(&child);
+    outside_targets_credential(child.targets, &o->credential);
     outside_targets_free(child.targets); /* the daemon keeps no secret */
     close(pair[1]);
     o->fd = pair[0];
     pthread_mutex_init(&o->lock, NULL);
+    pthread_mutex_init(&o->told, NULL);
     if (o->pid < 0 || setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) != 0) {
         err_errno(err, "cannot start the outsider process");
         outsider_stop(o);
@@ -328,5 +348,6 @@ void outsider_stop(struct outsider *o)
     if (o->pid > 0)
         child_reap((int)o->pid);
     pthread_mutex_destroy(&o->lock);
+    pthread_mutex_destroy(&o->told);
     free(o);
 }

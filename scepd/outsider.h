@@ -7,6 +7,7 @@
 #pragma once
 
 #include "config/config.h"
+#include "outside/outside_child.h"
 
 struct outsider;
 
@@ -18,5 +19,7 @@ int outsider_pid(const struct outsider *o);
 bool outsider_reload(struct outsider *o, struct err *err);
 /* Another process; its socket, owned.  For outside_options: connect. */
 bool outsider_connect(void *outsider, int *socket, struct err *err);
+/* What was loaded last signs in with this; NULL allowed, and does not. */
+void outsider_credential(struct outsider *o, struct outside_credential *out);
 /* Ends it and those that it has forked; waits (bounded).  NULL allowed. */
 void outsider_stop(struct outsider *o);

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import unittest
 import urllib.request
 
@@ -264,10 +265,10 @@ class Certificate(IntuneCase):
     """The application signs in with a certificate instead of a secret."""
 
     @classmethod
-    def make(cls, name, *kind):
+    def make(cls, name, *kind, days=30):
         path = os.path.join(cls.dir, name)
         run("openssl", "req", "-x509", "-newkey", *kind, "-nodes", "-keyout", path + ".key", "-out", path + ".pem", "-subj",
-            "/CN=scepd at Intune", "-days", "30")
+            "/CN=scepd at Intune", "-days", str(days))
         os.chmod(path + ".key", 0o600)
         return path
 
@@ -306,6 +307,25 @@ class Certificate(IntuneCase):
         self.assertIn("503", self.enrol("unknown-certificate", check=False).stderr)
         wait_for(lambda: re.search("webhook.answer.*AADSTS700027: signature, x5t", self.a.log_text()), "the line")
         self.intune.certificate = self.pair + ".pem"
+
+    def test_its_end_is_watched(self):
+        short = self.make("short", "rsa:2048", days=9)
+        ends = lambda: [c["status"] for c in json.loads(self.a.ctl("status", "--json", check=False).stdout)["checks"] if c["name"] == "credential_expiry"]
+        self.addCleanup(self.reload, "daemon.reloaded")
+        self.addCleanup(self.put, self.make("long-again", "rsa:2048"))
+        self.assertNotIn("event=webhook.credential", self.a.log_text())
+        self.put(short)
+        self.reload("daemon.reloaded")
+        self.assertEqual(ends(), ["pass"])  # of so short a life a quarter
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/metrics", timeout=30) as r:
+            end = int(re.search(r'^scepd_webhook_certificate_not_after_timestamp_seconds\{webhook="intune"\} (\d+)$', r.read().decode(), re.M)[1])
+        self.assertLess(abs(end - time.time() - 9 * 86400), 3600)
+        ended = self.make("ended", "rsa:2048")
+        run("openssl", "x509", "-in", ended + ".pem", "-signkey", ended + ".key", "-days", "-1", "-out", ended + ".pem")
+        self.put(ended)
+        self.reload("daemon.reloaded")
+        self.assertEqual(ends(), ["fail"])
+        self.assertRegex(self.a.log_text(), "level=warning event=webhook.credential .*webhook=intune")
 
     def test_what_is_no_credential(self):
         """The old one stays in use."""

@@ -1,8 +1,13 @@
 /* What an application signs in with, when it has a certificate. */
 #include <jansson.h>
 #include <openssl/evp.h>
+#include <openssl/pem.h>
 #include <openssl/rsa.h>
+#include <openssl/x509.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "assertion.h"
 #include "check_main.h"
@@ -87,6 +92,82 @@ START_TEST(signed_claims)
 }
 END_TEST
 
+static char dir[] = "/tmp/assertion-XXXXXX", certificate_file[64], key_file[64];
+
+static void put_file(const char *path, mode_t mode, const void *p, size_t n)
+{
+    FILE *f = fopen(path, "w");
+    ck_assert_ptr_nonnull(f);
+    ck_assert_uint_eq(fwrite(p, 1, n, f), n);
+    ck_assert_int_eq(fclose(f), 0);
+    ck_assert_int_eq(chmod(path, mode), 0);
+}
+
+static void put_pair(void)
+{
+    X509 *x = X509_new();
+    BIO *certificate = BIO_new(BIO_s_mem()), *secret = BIO_new(BIO_s_mem());
+    char *p;
+    X509_set_version(x, X509_VERSION_3);
+    ASN1_INTEGER_set(X509_get_serialNumber(x), 1);
+    ASN1_TIME_set(X509_getm_notBefore(x), NOW);
+    ASN1_TIME_set(X509_getm_notAfter(x), NOW + 1000);
+    X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC,
+                               (const unsigned char *)"scepd", -1, -1, 0);
+    X509_set_issuer_name(x, X509_get_subject_name(x));
+    X509_set_pubkey(x, key.key);
+    ck_assert_int_gt(X509_sign(x, key.key, EVP_sha256()), 0);
+    ck_assert_int_eq(PEM_write_bio_X509(certificate, x), 1);
+    ck_assert_int_eq(PEM_write_bio_PrivateKey(secret, key.key, NULL, NULL, 0, NULL, NULL), 1);
+    long n = BIO_get_mem_data(certificate, &p);
+    put_file(certificate_file, 0644, p, (size_t)n);
+    n = BIO_get_mem_data(secret, &p);
+    put_file(key_file, 0600, p, (size_t)n);
+    BIO_free(certificate);
+    BIO_free(secret);
+    X509_free(x);
+}
+
+static void refused(const char *file, const char *why)
+{
+    struct assertion_key loaded = {.key = NULL};
+    err_clear(&err);
+    ck_assert(!assertion_key_load(certificate_file, key_file, &loaded, &err));
+    ck_assert_int_eq(err.kind, ERR_CONFIG);
+    ck_assert_msg(strstr(err.text, file) && strstr(err.text, why), "%s", err.text);
+    ck_assert_ptr_null(loaded.key);
+}
+
+START_TEST(files)
+{
+    struct assertion_key loaded = {.key = NULL};
+    static char many[2 << 20];
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    snprintf(certificate_file, sizeof certificate_file, "%s/c.pem", dir);
+    snprintf(key_file, sizeof key_file, "%s/k.pem", dir);
+    put_pair();
+    ck_assert_msg(assertion_key_load(certificate_file, key_file, &loaded, &err), "%s", err.text);
+    ck_assert_int_eq(loaded.not_before, NOW);
+    ck_assert_int_eq(loaded.not_after, NOW + 1000);
+    assertion_key_clear(&loaded);
+    put_file(key_file, 0600, many, sizeof many);
+    refused("k.pem", "larger");
+    put_file(key_file, 0600, "x", 1);
+    refused("k.pem", "no private key");
+    put_file(certificate_file, 0644, many, sizeof many);
+    refused("c.pem", "larger");
+    put_file(certificate_file, 0644, "x", 1);
+    refused("c.pem", "");
+    unlink(key_file);
+    put_pair();
+    unlink(key_file);
+    refused("k.pem", "");
+    unlink(certificate_file);
+    refused("c.pem", "");
+    rmdir(dir);
+}
+END_TEST
+
 START_TEST(never_the_same)
 {
     struct buf a = {0}, b = {0};
@@ -110,6 +191,7 @@ int main(void)
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, signed_claims);
     tcase_add_test(c, never_the_same);
+    tcase_add_test(c, files);
     suite_add_tcase(s, c);
     return check_main(s);
 }

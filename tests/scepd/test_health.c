@@ -248,6 +248,30 @@ START_TEST(the_listener_of_the_api)
 }
 END_TEST
 
+/* Nobody is asked for a new one but a person. */
+START_TEST(what_signs_in_elsewhere)
+{
+    health_look(&sources, NOW, &health);
+    ck_assert_ptr_null(find("credential_expiry"));
+    live.credential = (struct outside_credential){
+        .webhook = "intune", .not_before = NOW - 300 * DAY, .not_after = NOW + 30 * DAY};
+    health_look(&sources, NOW, &health);
+    ck_assert_int_eq(find("credential_expiry")->status, HEALTH_PASS);
+    live.credential.not_after--;
+    expect("credential_expiry", HEALTH_WARN, "\"intune\" signs in expires in 29 days");
+    ck_assert(health_credential_ends(&live.credential, NOW));
+    live.credential.not_after = NOW;
+    expect("credential_expiry", HEALTH_FAIL, "expired");
+    ck_assert(health.ready); /* at other endpoints devices enrol */
+    live.credential = (struct outside_credential){
+        .webhook = "intune", .not_before = NOW - 8 * DAY, .not_after = NOW + 3 * DAY};
+    health_look(&sources, NOW, &health);
+    ck_assert_int_eq(find("credential_expiry")->status, HEALTH_PASS); /* a short life */
+    live.credential.webhook[0] = '\0';
+    ck_assert(!health_credential_ends(&live.credential, NOW));
+}
+END_TEST
+
 START_TEST(notices_that_nobody_takes)
 {
     live.webhooks = true;
@@ -396,6 +420,7 @@ int main(void)
     tcase_add_test(c, a_successor_is_enough);
     tcase_add_test(c, ra_ends);
     tcase_add_test(c, the_listener_of_the_api);
+    tcase_add_test(c, what_signs_in_elsewhere);
     tcase_add_test(c, notices_that_nobody_takes);
     tcase_add_test(c, offline_ends);
     tcase_add_test(c, crl_ends);
