@@ -32,6 +32,18 @@ void config_mistake(struct loader *l, const config_setting_t *at, const char *fm
     __attribute__((format(printf, 3, 4)));
 /* The setting of this name in a group, or the group itself: to point at. */
 const config_setting_t *config_at(const config_setting_t *group, const char *key);
+/* One setting while it is read: where it stands, its row, and the struct that gets it. */
+struct config_place {
+    struct loader *l;
+    const config_setting_t *at;
+    const struct setting *row;
+    char *field;
+    char *owner;
+};
+/* config_value.c: by its row's type, complaining. */
+void config_value(const struct config_place *p);
+#define CONFIG_SHOWN 96 /* octets of a value that a message repeats */
+const char *config_shown(const char *value, char out[CONFIG_SHOWN]);
 /* Names, references, combinations. */
 void config_check(struct loader *l);
 /* config_outside.c: webhooks, upstreams, and what endpoints say of them. */
