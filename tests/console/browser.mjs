@@ -381,6 +381,41 @@ await step("several devices are retired after their number was typed", async () 
   await row("old-2").getByText("Retired").waitFor();
 });
 
+await step("what went with it, and what should be read, is told before the dialog closes", async () => {
+  ctl("policy", "new", "goes", "--endpoint", "/scep", "--subject", "CN=%devicename%");
+  for (const name of ["goes-1", "goes-2"]) {
+    ctl("device", "new", name);
+    ctl("policy", "assign", "goes", name);
+    ctl("challenge", "new", "--device", name);
+  }
+  const at = (/** @type {string} */ name) => "/devices/" + json("device", "list").find((/** @type {any} */ d) => d.name === name).id;
+  await visit(page, at("goes-1"));
+  await button("Edit").click();
+  await dialog().getByLabel("Name", { exact: true }).fill("went-1");
+  await button("Save", dialog()).click();
+  await dialog().getByRole("alert").getByText("Challenges void: 1").waitFor();
+  await button("Done", dialog()).click();
+  await dialog().waitFor({ state: "detached" });
+  await visit(page, at("goes-2"));
+  await button("Retire…").click();
+  await button("Retire", dialog()).click();
+  await dialog().getByRole("alert").getByText("Challenges void: 1").waitFor();
+  assert.deepEqual(await dialog().locator("p").allInnerTexts(), ["Devices that lost a policy: 1", "Challenges void: 1"]);
+  await page.keyboard.press("Enter");
+  await dialog().waitFor({ state: "detached" });
+  await page.locator("h1 + .chip").getByText("Retired").waitFor();
+  const answer = { effects: { devices: 0, certificates: 2, requests: 1, challenges: 0 }, warnings: ["One stays: <b>another</b> tenant issued it."] };
+  await page.route("**/api/v1/policies/*/assignments/*", (r) => r.fulfill({ json: answer }));
+  await visit(page, "/policies/" + json("policy", "list").find((/** @type {any} */ p) => p.name === "goes").id);
+  await page.getByRole("button", { name: /^Unassign went-1/ }).click();
+  await button("Unassign", dialog()).click();
+  await dialog().getByRole("alert").getByText(answer.warnings[0], { exact: true }).waitFor();
+  assert.deepEqual(await dialog().locator("p").allInnerTexts(), ["Certificates revoked: 2", "Requests cancelled: 1", answer.warnings[0]]);
+  await page.keyboard.press("Escape");
+  await dialog().waitFor({ state: "detached" });
+  await page.unroute("**/api/v1/policies/*/assignments/*");
+});
+
 await step("who edits what another has changed meanwhile is told", async () => {
   for (const [at, edit, theirs, field, mine] of /** @type {[string, string[], string, string, string][]} */ ([
     [thingPages[0], ["device", "edit", "ipad-0113", "--user", "anna"], "anna", "Serial number", "C02XK0AAK"],

@@ -272,22 +272,38 @@ export function Dialog({ title, onClose, children }) {
     <h2 id=${id}>${title}</h2>${children}</dialog>`;
 }
 
+const EFFECTS = { devices: "Devices that lost a policy", certificates: "Certificates revoked", requests: "Requests cancelled", challenges: "Challenges void" };
+
+/** Tells what went with what was done, and what should be read about it, before `end`; a challenge has a dialog of its own that does.
+ * @param {string} verb @param {(r: any) => void} end @returns {[any, (r: any) => void]} */
+function useOutcome(verb, end) {
+  const [told, tell] = useState((null)), box = useRef((null));
+  useLayoutEffect(() => { if (told) box.current.focus(); }, [told]);
+  return [told && html`<${Dialog} title=${verb + ": done"} onClose=${told.end}><div role="alert">${told.lines}</div>
+    <div class="buttons"><button type="button" class="main" ref=${box} onClick=${told.end}>Done</button></div><//>`, (r) => {
+    const { effects = {}, warnings = [], secret } = r.data || r;
+    const lines = [...Object.keys(EFFECTS).filter((k) => effects[k]).map((k) => html`<p>${EFFECTS[k]}: ${effects[k]}</p>`), ...warnings.map((t) => html`<p class="note warn">${t}</p>`)];
+    if (lines.length && !secret) tell({ lines, end: () => end(r) }); else end(r);
+  }];
+}
+
 /** Asks before something is lost: object, effect and time stand in it, Cancel has the focus, the verb is on the button; many need their number typed.
  * @param {{title: string, verb: string, action: () => Promise<any>, onClose: () => void, expect?: string, expectWhat?: string, done?: string | (() => string), children?: any, ready?: boolean}} p */
 export function Confirm({ title, verb, action, onClose, expect, expectWhat = "number", done, children, ready = true }) {
   const [typed, setTyped] = useState("");
   const { busy, error, run } = useAction(action);
-  const cancel = useRef((null));
+  const cancel = useRef((null)), [box, finish] = useOutcome(verb, () => onClose());
   useLayoutEffect(() => { cancel.current.focus(); }, []);
   const submit = async (e) => {
     e.preventDefault();
-    if (await run()) {
+    const r = await run();
+    if (r) {
       announce(typeof done === "function" ? done() : done || verb + ": done");
-      if (cancel.current) onClose(); // it may be closed, and another one open
+      if (cancel.current) finish(r); // it may be closed, and another one open
     }
   };
   const may = ready && (!expect || typed.trim() === expect);
-  return html`<${Dialog} title=${title} onClose=${onClose}><form onSubmit=${submit}>
+  return box || html`<${Dialog} title=${title} onClose=${onClose}><form onSubmit=${submit}>
     <${Trouble} error=${error} />${children}
     ${expect && html`<${Text} label=${`To go on, type the ${expectWhat}: ${expect}`} value=${typed} onText=${setTyped} />`}
     <div class="buttons"><button type="button" ref=${cancel} onClick=${onClose}>Cancel</button>
@@ -297,15 +313,16 @@ export function Confirm({ title, verb, action, onClose, expect, expectWhat = "nu
 /** A form in a dialog. @param {{title: string, verb: string, action: () => Promise<any>, onClose: () => void, onDone?: (r: any) => void, children: (error: any) => any}} p */
 export function FormDialog({ title, verb, action, onClose, onDone, children }) {
   const { busy, error, run } = useAction(action);
+  const [box, finish] = useOutcome(verb, (r) => (onDone ? onDone(r) : onClose()));
   const submit = async (e) => {
     e.preventDefault();
     const r = await run();
     if (r) {
       announce(verb + ": done");
-      if (onDone) onDone(r); else onClose();
+      finish(r);
     }
   };
-  return html`<${Dialog} title=${title} onClose=${onClose}><form onSubmit=${submit} novalidate>
+  return box || html`<${Dialog} title=${title} onClose=${onClose}><form onSubmit=${submit} novalidate>
     <${Trouble} error=${error} />${children(error)}
     <div class="buttons"><button type="button" onClick=${onClose}>Cancel</button>
       <button type="submit" class="main" disabled=${busy}>${busy ? "…" : verb}</button></div></form><//>`;
