@@ -100,14 +100,15 @@ START_TEST(cut_off_it_is_called_as_it_was)
     strcpy(g.name, "marketing");
     ok(fleet_group_edit(&fleet, sales.version, &g, &e, &err));
     ck_assert(e.stopped);
-    ck_assert_uint_eq(e.challenges, FLEET_BATCH);
+    /* that of x, whose group keeps its name, may be among those that were looked at */
+    ck_assert(e.challenges == FLEET_BATCH || e.challenges == FLEET_BATCH - 1);
     ck_assert_str_eq(g.name, "sales");
     ok(fleet_group_get(&fleet, sales.id, &out, &err));
     ck_assert_str_eq(out.name, "sales");
-    ck_assert_int_eq(open_ones(), MANY - FLEET_BATCH);
+    ck_assert_int_eq(open_ones(), MANY - (int)e.challenges);
     strcpy(g.name, "marketing");
     ok(fleet_group_edit(&fleet, sales.version, &g, &rest, &err));
-    ck_assert_uint_eq(rest.challenges, MANY - FLEET_BATCH);
+    ck_assert_uint_eq(rest.challenges, MANY - e.challenges);
     ck_assert_int_eq(open_ones(), 0);
 }
 END_TEST
