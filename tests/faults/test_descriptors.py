@@ -1,5 +1,5 @@
 """Descriptors run out under a storm of connections: who has one is served on, the log is not flooded, and when the storm is
-over everybody is served again, by the same daemon.  At the SCEP listener and at the admin listener alike."""
+over everybody is served again, by the same daemon.  At the SCEP listener, the admin listener and the API's alike."""
 
 import http.client
 import os
@@ -18,8 +18,8 @@ STORM = 200
 class Descriptors(unittest.TestCase):
 
     def setUp(self):
-        self.admin_port = free_port()
-        self.a = Authority(init_args=("--admin-port", self.admin_port))
+        self.admin_port, self.api_port = free_port(), free_port()
+        self.a = Authority(init_args=("--admin-port", self.admin_port, "--api-port", self.api_port))
         self.addCleanup(self.a.close)
         self.a.start(before=("prlimit", f"--nofile={LIMIT}:{LIMIT}"))
 
@@ -51,7 +51,7 @@ class Descriptors(unittest.TestCase):
     def served(self):
         """Devices, and who looks after the daemon."""
         for port, path in ((self.a.port, "/scep?operation=GetCACaps"), (self.admin_port, "/metrics"),
-                           (self.admin_port, "/livez")):
+                           (self.admin_port, "/livez"), (self.api_port, "/api/v1/openapi.json")):
             c = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
             try:
                 if self.ask(c, path) != 200:
@@ -75,8 +75,9 @@ class Descriptors(unittest.TestCase):
         return c
 
     def storm(self, name, *ports):
-        caps, live = "/scep?operation=GetCACaps", "/livez"
+        caps, live, calls = "/scep?operation=GetCACaps", "/livez", "/api/v1/openapi.json"
         device, keeper = self.early(self.a.port, caps), self.early(self.admin_port, live)
+        caller = self.early(self.api_port, calls)
         before = self.a.log_text().count("event=http.accept")
         crowd = [s for port in ports for s in self.connections(port)]
         self.addCleanup(lambda: [s.close() for s in crowd])
@@ -84,6 +85,7 @@ class Descriptors(unittest.TestCase):
         self.assertGreaterEqual(self.open_here(), LIMIT - 8)
         self.assertEqual(self.ask(device, caps), 200, "a device that is connected is served")
         self.assertEqual(self.ask(keeper, live), 200, "so is who looks after the daemon")
+        self.assertEqual(self.ask(caller, calls), 200, "and who calls the API")
         for s in crowd:
             s.close()
         self.wait_for(self.served, "service when the storm is over")
@@ -95,6 +97,7 @@ class Descriptors(unittest.TestCase):
         self.assertIn("event=daemon.descriptors", self.a.log_text())
         self.storm("after-one", self.a.port)
         self.storm("after-two", self.admin_port, self.a.port)
+        self.storm("after-three", self.api_port)
         self.assertIn("Too many open files", self.a.log_text())
         lines = self.a.log_text().count("event=http.accept")
         self.assertLess(lines, 40 * (time.monotonic() - begun) + 40, "the log was flooded")

@@ -4,6 +4,7 @@ Devices come while the fault lasts and do not give up; when it has gone they all
 daemon, and the accounts agree.  Small file systems are mounted in a name space of this process; where nothing may be
 mounted, nothing of this is run (exit code 77)."""
 
+import collections
 import ctypes
 import errno
 import json
@@ -40,8 +41,8 @@ class Storage(unittest.TestCase):
         self.authority()
 
     def authority(self):
-        admin = free_port()
-        self.a = Authority(init_args=("--admin-port", admin))
+        admin, self.api_port = free_port(), free_port()
+        self.a = Authority(init_args=("--admin-port", admin, "--api-port", self.api_port))
         self.admin = f"http://127.0.0.1:{admin}"
         self.addCleanup(self.a.close)
         control = tempfile.mkdtemp(prefix="scepd-faults-", dir="/tmp")
@@ -84,14 +85,15 @@ class Storage(unittest.TestCase):
         self.assertGreater(int(figures[0]["retries"]), 0, "the fault was not met")
         return load.serials()
 
-    def assert_all_well(self, got):
-        """Nothing is stored twice or half, and the daemon is the same as before."""
+    def assert_all_well(self, got, others=0):
+        """Nothing is stored twice or half, and the daemon is the same as before; `others`: challenges not used."""
         self.assertEqual(self.check("commit"), "pass")
         self.assertIsNone(self.a.process.poll())
         self.assertEqual(self.a.stop(), 0)
         accounts = Accounts(self.a)
         self.assertEqual(accounts.by_name(), got)
-        self.assertEqual({(c["state"], c["used"]) for c in accounts.challenges}, {("used", "1 of 1")})
+        used = collections.Counter((c["state"], c["used"]) == ("used", "1 of 1") for c in accounts.challenges)
+        self.assertEqual(used, collections.Counter({True: len(got), False: others}))
         self.a.ctl("store", "verify", env=None)
         self.a.ctl("audit", "verify", env=None)
 
@@ -140,6 +142,46 @@ class Storage(unittest.TestCase):
         self.a.challenge()
         self.a.ctl("store", "verify")
 
+    # ---- the API ----
+
+    def token(self):
+        self.a.ctl("admin", "new", "boss", "--role", "operator", env=None)
+        return self.a.ctl("admin", "token", "new", "boss", "-q", env=None).stdout.strip()
+
+    def post(self, token, label):
+        """A challenge, once for each label: status, code of a problem, Retry-After."""
+        r = urllib.request.Request(f"http://127.0.0.1:{self.api_port}/api/v1/challenges", json.dumps({"label": label}).encode(),
+                                   {"Authorization": "Bearer " + token, "Content-Type": "application/json", "Idempotency-Key": label})
+        try:
+            with urllib.request.urlopen(r, timeout=60) as made:
+                return made.status, None, None
+        except urllib.error.HTTPError as e:
+            return e.code, json.loads(e.read())["code"], e.headers["Retry-After"]
+
+    def test_the_api_is_told(self):
+        """It says so and leaves nothing half done; the same call is done, once, when the disk works again."""
+        self.a.start()
+        token = self.token()
+        self.assertEqual(self.post(token, "before")[0], 201)
+        done = ["before"]
+        for number, (call, error, code) in enumerate((
+                ("write", errno.EIO, "unavailable"), ("sync", errno.EIO, "unavailable"), ("meta", errno.EIO, "unavailable"),
+                ("write", errno.EROFS, "unavailable"), ("write", errno.ENOSPC, "store.full"), ("sync", errno.ENOSPC, "store.full"))):
+            with self.subTest(call=call, error=error):
+                label = f"try-{number}"
+                self.faults.set(call, "fail", times=-1, error=error)
+                status, told, after = self.post(token, label)
+                self.assertEqual((status, told), (503, code))
+                self.assertGreater(int(after), 0)
+                self.faults.clear()
+                self.assertEqual(self.post(token, label)[0], 201)
+                done.append(label)
+        self.assertIsNone(self.a.process.poll())
+        self.assertEqual(self.a.stop(), 0)
+        self.assertEqual(sorted(c["label"] for c in self.a.json("challenge", "list", "--limit", 0)), sorted(done))
+        self.a.ctl("store", "verify", env=None)
+        self.a.ctl("audit", "verify", env=None)
+
     # ---- file systems ----
 
     def mount(self, size):
@@ -172,6 +214,7 @@ class Storage(unittest.TestCase):
     def test_full_disk(self):
         self.mount("48m")
         self.a.start()
+        token = self.token()
         load = self.load("--again", before=self.fill)
         self.wait_for(lambda: self.failed("store.full") > 3, "answers with store.full")
         self.wait_for(lambda: self.check("disk") == "fail", "what /healthz says of the disk")
@@ -180,9 +223,14 @@ class Storage(unittest.TestCase):
         self.a.get("/crl/demo.crl")
         r = self.a.ctl("challenge", "new", "--count", 2000, check=False, env=None)
         self.assertIn("the disk is full", r.stderr)
+        self.assertEqual(self.post(token, "full"), (503, "store.full", "60"))
         os.unlink(self.ballast)
         self.wait_for(lambda: self.check("disk") != "fail", "that /healthz sees room again")
-        self.assert_all_well(self.served(load))
+        got = self.served(load)
+        self.assertEqual(self.post(token, "full")[0], 201)
+        made, = self.a.json("challenge", "list", "--state", "active", "--limit", 0)
+        self.assertEqual(made["label"], "full")
+        self.assert_all_well(got, 1)
 
     def test_started_on_a_full_disk(self):
         """A store that is there can be read, so the daemon starts, and sends away who needs it written."""
