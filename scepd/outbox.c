@@ -41,6 +41,7 @@ struct flight {
     struct outbox *outbox;
     struct store_notice notice; /* owned */
     bool back, taken, unwanted; /* under the lock; unwanted: it was understood, and not taken */
+    bool not_asked;             /* under the lock; the target is not to blame */
     bool given_up;              /* the thread's */
     char text[256];
 };
@@ -63,6 +64,7 @@ struct place {
     uint64_t looked; /* at so many in it */
     void *seen;      /* what they are about */
     uint64_t held;   /* looked at for those that hold a certificate, for which passes do not wait */
+    int64_t held_again; /* when one of those is due once more; 0: none is */
     int64_t rest_until; /* monotonic ms: after a pass over many */
     int64_t away_until; /* monotonic ms: it fails */
     unsigned failures;  /* in a row */
@@ -184,6 +186,8 @@ static void on_answer(void *flight, struct outside_answer *a)
     pthread_mutex_lock(&o->lock);
     f->taken = said == WEBHOOK_ALLOWED;
     f->unwanted = said == WEBHOOK_DENIED || definite_no(a);
+    f->not_asked =
+        a->result == OUTSIDE_BUSY || a->result == OUTSIDE_FORBIDDEN || a->result == OUTSIDE_LOST;
     snprintf(f->text, sizeof f->text, "%s", text);
     f->back = true;
     stir(o);
@@ -362,12 +366,22 @@ static struct place *place_of(struct outbox *o, const char *target)
     return p;
 }
 
+static void look_again(struct place *p, int64_t at)
+{
+    if (!p->held_again || at < p->held_again)
+        p->held_again = at;
+}
+
 /* A server that is away takes none of the others either.  One that says no to this one may well
  * take the next. */
-static void learn(struct outbox *o, const struct flight *f)
+static void learn(struct outbox *o, const struct flight *f, int64_t now)
 {
     struct place *p = place_of(o, f->notice.target);
     if (!p || f->given_up)
+        return;
+    if (f->notice.held && !f->taken)
+        look_again(p, now + again_after(&f->notice));
+    if (f->not_asked)
         return;
     if (f->taken || f->unwanted) {
         p->failures = 0;
@@ -394,7 +408,7 @@ static void write_news(struct outbox *o, struct gathered *g, int64_t now)
     while ((f = TAILQ_FIRST(&g->back))) {
         TAILQ_REMOVE(&g->back, f, entry);
         tell_flight(o, f);
-        learn(o, f);
+        learn(o, f, now);
         store_notice_clear(&f->notice);
         free(f);
     }
@@ -460,7 +474,7 @@ static bool on_its_way(struct outbox *o, const struct store_notice *n, size_t *o
 static void came_to_nothing(struct outbox *o, struct flight *f, const char *why)
 {
     pthread_mutex_lock(&o->lock);
-    f->back = true;
+    f->back = f->not_asked = true;
     snprintf(f->text, sizeof f->text, "%.255s", why);
     stir(o);
     pthread_mutex_unlock(&o->lock);
@@ -587,11 +601,16 @@ static void go_on(struct outbox *o, struct place *p, int64_t now)
         end_pass(p);
 }
 
-/* New ones that hold a certificate, also while the others rest. */
+/* Those that hold a certificate, also while the others rest: new ones, and all when one of them is
+ * due once more. */
 static void send_held(struct outbox *o, struct place *p, int64_t now)
 {
     struct store_notice list[LOOK];
     size_t n = LOOK, flying = 0;
+    if (p->held_again && p->held_again <= now) {
+        p->held = 0;
+        p->held_again = 0;
+    }
     while (n == LOOK && page(o, p, p->held, list, &n)) {
         for (size_t i = 0; i < n; i++) {
             bool due = list[i].held && list[i].next_at <= now && !useless(o, &list[i], now) &&
@@ -600,6 +619,8 @@ static void send_held(struct outbox *o, struct place *p, int64_t now)
                 return;
             if (due)
                 send(o, &list[i]);
+            else if (list[i].held && list[i].next_at > now)
+                look_again(p, list[i].next_at);
             p->held = list[i].id;
         }
     }
