@@ -8,7 +8,9 @@
 #include "http_conn.h"
 
 static EVP_PKEY *key;
-static X509 *certificate;
+static X509 *certificate; /* of the server, and of clients unless a test has another */
+static EVP_PKEY *client_key;
+static X509 *client_certificate;
 static SSL_CTX *server;
 
 static X509 *certify(EVP_PKEY *of)
@@ -28,7 +30,8 @@ static void setup(void)
 {
     struct err err = {0};
     key = EVP_EC_gen("P-256");
-    certificate = certify(key);
+    certificate = client_certificate = certify(key);
+    client_key = key;
     STACK_OF(X509) *authorities = sk_X509_new_null();
     struct http_tls_files f = {
         .certificate = certificate, .key = key, .client_authorities = authorities};
@@ -63,8 +66,8 @@ static bool shake(const char *groups, int version, int certificates, struct http
     if (groups)
         ck_assert_int_eq(SSL_CTX_set1_groups_list(ctx, groups), 1);
     if (certificates > 0) {
-        ck_assert_int_eq(SSL_CTX_use_certificate(ctx, certificate), 1);
-        ck_assert_int_eq(SSL_CTX_use_PrivateKey(ctx, key), 1);
+        ck_assert_int_eq(SSL_CTX_use_certificate(ctx, client_certificate), 1);
+        ck_assert_int_eq(SSL_CTX_use_PrivateKey(ctx, client_key), 1);
     }
     for (int i = 1; i < certificates; i++)
         ck_assert_int_eq(SSL_CTX_add1_chain_cert(ctx, certificate), 1);
@@ -92,7 +95,7 @@ static bool agrees(const char *groups, int version)
 
 START_TEST(groups)
 {
-    static const char *const good[] = {"X25519", "P-256", "P-384"};
+    static const char *const good[] = {"X25519", "P-256", "P-384", "P-521"};
     static const char *const dear[] = {"ffdhe2048", "ffdhe4096", "ffdhe8192"};
     ck_assert(agrees(NULL, TLS1_3_VERSION));
     ck_assert(agrees(NULL, TLS1_2_VERSION));
@@ -102,6 +105,23 @@ START_TEST(groups)
     ck_assert(agrees("P-256", TLS1_2_VERSION));
     for (size_t i = 0; i < sizeof dear / sizeof *dear; i++)
         ck_assert_msg(!agrees(dear[i], TLS1_3_VERSION), "%s", dear[i]);
+}
+END_TEST
+
+/* With TLS 1.2 a client's key must be on a curve that is agreed on: any that we certify. */
+START_TEST(curves_of_clients)
+{
+    static const char *const curves[] = {"P-256", "P-384", "P-521"};
+    struct http_pace pace;
+    http_pace_init(&pace);
+    for (size_t i = 0; i < sizeof curves / sizeof *curves; i++) {
+        client_key = EVP_EC_gen(curves[i]);
+        client_certificate = certify(client_key);
+        ck_assert_msg(shake(NULL, TLS1_2_VERSION, 1, &pace), "%s", curves[i]);
+        ck_assert_msg(shake(NULL, TLS1_3_VERSION, 1, &pace), "%s", curves[i]);
+        X509_free(client_certificate);
+        EVP_PKEY_free(client_key);
+    }
 }
 END_TEST
 
@@ -208,6 +228,7 @@ int main(void)
     TCase *c = tcase_create("tls");
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, groups);
+    tcase_add_test(c, curves_of_clients);
     tcase_add_test(c, chains);
     tcase_add_test(c, measured);
     tcase_add_test(c, cheap_ones);
