@@ -10,10 +10,11 @@ struct sweeping {
     struct fleet_effects *e;
     struct store_write *w; /* of the page */
     struct enroll_act act;
-    char device[32];  /* the one that was asked about last, */
-    bool lost;        /* and whether what it has goes */
-    uint64_t changed; /* in this write */
-    struct err err;   /* of the first that failed */
+    char device[32];          /* the one that was asked about last, */
+    bool lost;                /* and whether what it has goes; */
+    struct fleet_names names; /* if not, and a group is meant: those that the policy gives it now */
+    uint64_t changed;         /* in this write */
+    struct err err;           /* of the first that failed */
 };
 
 /* Has it the policy no more? */
@@ -26,15 +27,17 @@ static bool lost_policy(struct sweeping *s, const char *device, bool *out)
     return true;
 }
 
-/* Is it the group that the policy's %group% stands for?  None can be told: then no name has it. */
+/* Does the policy give it names with the group now?  None that can be told: then what it was given
+ * before may have any group's name. */
 static bool named_by(struct sweeping *s, const char *device, bool *out)
 {
+    const struct store_policy *p = s->what->bound;
     struct store_device d;
     struct err why = {0};
     char group[64];
-    *out = fleet_device_in(s->f, s->w, device, &d, &why) &&
-           fleet_group_of(s->f, s->w, s->what->bound, &d, group, &why) &&
-           strcmp(group, s->what->group) == 0;
+    *out = !fleet_device_in(s->f, s->w, device, &d, &why) ||
+           !fleet_group_of(s->f, s->w, p, &d, group, &why) || strcmp(group, s->what->group) == 0 ||
+           !fleet_names_by(s->f, s->w, p, &d, group, &s->names, &why);
     if (why.kind == ERR_NONE || why.kind == ERR_CONFIG || why.kind == ERR_NOT_FOUND)
         return true;
     s->err = why;
@@ -70,11 +73,20 @@ static void count(struct sweeping *s, bool done, const struct err *why, uint64_t
     }
 }
 
+/* Of a device that stays: was it made while the device was in other groups?  Then it may have the
+ * name that goes. */
+static bool bound_otherwise(const struct sweeping *s, const struct store_challenge *c)
+{
+    return s->err.kind == ERR_NONE && s->what->group && *c->device &&
+           (strcmp(c->subject, s->names.subject_binding) != 0 ||
+            strcmp(c->san, s->names.san_binding) != 0);
+}
+
 static void one_challenge(void *ctx, const struct store_challenge *c)
 {
     struct sweeping *s = ctx;
     struct err why = {0};
-    if (goes(s, c->device))
+    if (goes(s, c->device) || bound_otherwise(s, c))
         count(s, s->e->dry_run || enroll_challenge_change_in(s->w, c->hash, &s->act, &why), &why,
               &s->e->challenges);
 }

@@ -45,7 +45,7 @@ struct fleet_sweep {
     const char *device;            /* id or NULL */
     const char *policy;            /* id or NULL */
     const struct store_policy *bound; /* the policy: challenges alone go, also of devices that have it, since their names will be others */
-    const char *group;             /* with it: name; only those of devices whose %group% it is; NULL: all */
+    const char *group;             /* with it: name; only those that may have it as %group%: of devices whose group it is, or whose names are others by now; NULL: all */
     bool revoke;                   /* certificates too */
     const char *why;               /* for requests: the note that their device is told by */
 };
@@ -88,7 +88,7 @@ bool fleet_void_challenges(const struct fleet *f, struct store_write *w, const c
  * devices need a new challenge. */
 struct fleet_rebinding {
     const char *policy;              /* id; NULL: of every policy whose names have %group% */
-    const char *group;               /* its name, without the change: only of devices whose %group% it is; NULL: of all devices */
+    const char *group;               /* its name, without the change: only those that may have it as %group%; NULL: all */
     const char *why;                 /* for the audit log */
     /* Done twice: first in a write that is thrown away, so that what is refused has voided nothing. */
     bool (*change)(const struct fleet *f, struct store_write *w, void *ctx, struct err *err);

@@ -131,6 +131,51 @@ START_TEST(refused_or_only_planned_it_voids_nothing)
 }
 END_TEST
 
+/* A challenge says what its device was called when it was made: since then the device may have come
+ * to more groups, left its only one, or got the policy by another. */
+START_TEST(group_of_then_is_renamed)
+{
+    struct fleet_effects e = {.dry_run = false}, none = {.dry_run = false};
+    bool changed;
+    policy = policy_wish("named");
+    strcpy(policy.subject, "CN=%devicename%,OU=%group%");
+    world_config.template[0].subject[world_config.template[0].subject_n++] = strdup("OU=*");
+    ok(fleet_policy_new(&fleet, &policy, NULL, &err));
+    struct store_group g[2] = {group_new("one", false), group_new("two", false)};
+    bool first = strcmp(g[0].id, g[1].id) < 0; /* is g[0] asked first? */
+    struct store_group then = g[first], later = g[!first];
+    device_new("joins");
+    device_new("leaves");
+    device_new("by-both");
+    device_new("stays");
+    assign("named", then.id);
+    assign("named", later.id);
+    join(then.name, "joins");
+    join(then.name, "leaves");
+    join(then.name, "by-both");
+    join(later.name, "stays");
+    assign("named", "joins"); /* directly, so that the only group is asked for */
+    assign("named", "leaves");
+    struct fleet_challenge joins = challenge_for("joins", NULL),
+                           leaves = challenge_for("leaves", NULL),
+                           by_both = challenge_for("by-both", NULL),
+                           stays = challenge_for("stays", NULL);
+    ck_assert_ptr_nonnull(strstr(by_both.names.subject, then.name));
+    join(later.name, "joins");
+    join(later.name, "by-both");
+    ok(fleet_member_remove(&fleet, then.id, 0, "leaves", &none, &changed, &err));
+    ck_assert(challenge_open(joins.record.id) && challenge_open(leaves.record.id) &&
+              challenge_open(by_both.record.id));
+    strcpy(then.name, "marketing");
+    ok(fleet_group_edit(&fleet, 0, &then, &e, &err));
+    ck_assert(!challenge_open(joins.record.id));
+    ck_assert(!challenge_open(leaves.record.id));
+    ck_assert(!challenge_open(by_both.record.id));
+    ck_assert(challenge_open(stays.record.id));
+    ck_assert_uint_eq(e.challenges, 3);
+}
+END_TEST
+
 START_TEST(policy_is_edited_in_bounded_writes)
 {
     struct fleet_challenge of_x = world_of_many();
@@ -185,6 +230,7 @@ int main(void)
     tcase_add_test(t, group_is_renamed_in_bounded_writes);
     tcase_add_test(t, cut_off_it_is_called_as_it_was);
     tcase_add_test(t, refused_or_only_planned_it_voids_nothing);
+    tcase_add_test(t, group_of_then_is_renamed);
     tcase_add_test(t, policy_is_edited_in_bounded_writes);
     tcase_add_test(t, challenges_all_the_time);
     suite_add_tcase(s, t);
