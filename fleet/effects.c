@@ -9,6 +9,8 @@ struct sweeping {
     const struct fleet_sweep *what;
     struct fleet_effects *e;
     struct store_write *w; /* of the page */
+    bool ended; /* challenges too whose time is over: a request that waits for somebody's approval
+                   was made while it was not */
     struct enroll_act act;
     char device[32];          /* the one that was asked about last, */
     bool lost;                /* and whether what it has goes; */
@@ -86,9 +88,10 @@ static void one_challenge(void *ctx, const struct store_challenge *c)
 {
     struct sweeping *s = ctx;
     struct err why = {0};
+    uint64_t ended = 0; /* nobody waits for these */
     if (goes(s, c->device) || bound_otherwise(s, c))
         count(s, s->e->dry_run || enroll_challenge_change_in(s->w, c->hash, &s->act, &why), &why,
-              &s->e->challenges);
+              store_challenge_state(c, s->f->now) == CHALLENGE_OPEN ? &s->e->challenges : &ended);
 }
 
 static void one_request(void *ctx, const struct store_request *r)
@@ -116,7 +119,7 @@ static bool look(struct sweeping *s, enum kind kind, struct store_page *page, st
 {
     const struct store_challenge_filter challenges = {.device = s->what->device,
                                                       .policy = s->what->policy,
-                                                      .state = CHALLENGE_OPEN,
+                                                      .state = s->ended ? 0 : CHALLENGE_OPEN,
                                                       .now = s->f->now};
     const struct store_request_filter requests = {
         .state = REQUEST_PENDING, .device = s->what->device, .policy = s->what->policy};
@@ -176,6 +179,7 @@ bool fleet_sweep(const struct fleet *f, struct store_write *w, const struct flee
                          .what = what,
                          .e = e,
                          .w = w,
+                         .ended = what->bound != NULL,
                          .act = {.by = f->actor, .note = what->why, .now = f->now}};
     for (int kind = 0; kind < (what->bound ? REQUESTS : KINDS); kind++) {
         char cursor[STORE_CURSOR_MAX] = "";
@@ -197,8 +201,12 @@ bool fleet_void_challenges(const struct fleet *f, struct store_write *w, const c
 {
     const struct fleet_sweep what = {.device = device};
     struct fleet_effects e = {0};
-    struct sweeping s = {
-        .f = f, .what = &what, .e = &e, .w = w, .act = {.by = f->actor, .now = f->now}};
+    struct sweeping s = {.f = f,
+                         .what = &what,
+                         .e = &e,
+                         .w = w,
+                         .ended = true,
+                         .act = {.by = f->actor, .now = f->now}};
     char cursor[STORE_CURSOR_MAX] = "";
     do {
         if (!page_in(&s, CHALLENGES, cursor, err))

@@ -44,7 +44,7 @@ const struct template *fleet_template(const struct fleet *f, const struct store_
 struct fleet_sweep {
     const char *device;            /* id or NULL */
     const char *policy;            /* id or NULL */
-    const struct store_policy *bound; /* the policy: challenges alone go, also of devices that have it, since their names will be others */
+    const struct store_policy *bound; /* the policy: challenges alone go, open or ended, also of devices that have it, since their names will be others */
     const char *group;             /* with it: name; only those that may have it as %group%: of devices whose group it is, or whose names are others by now; NULL: all */
     bool revoke;                   /* certificates too */
     const char *why;               /* for requests: the note that their device is told by */
@@ -79,7 +79,8 @@ bool fleet_device_edit_begin(const struct fleet *f, struct store_write *w, uint6
                              struct fleet_edit *edit, bool *changed, struct err *err);
 bool fleet_device_edit_end(const struct fleet *f, struct store_write *w, const struct fleet_edit *edit, const char *device,
                            struct fleet_effects *e, struct err *err);
-/* Open challenges of a device, inside a write. */
+/* Unused challenges of a device, inside a write; *n: those that were open.  The others' time is over, but a request that was made
+ * before may wait to be approved. */
 bool fleet_void_challenges(const struct fleet *f, struct store_write *w, const char *device, uint64_t *n, struct err *err);
 
 /* A change after which open challenges would be bound to what is no more (rebind.c): what a group is called, or what a policy says.

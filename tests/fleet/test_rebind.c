@@ -176,6 +176,41 @@ START_TEST(group_of_then_is_renamed)
 }
 END_TEST
 
+/* A request that came in time waits for somebody's approval, and takes its challenge then. */
+START_TEST(ended_ones_go_too)
+{
+    policy = policy_wish("named");
+    strcpy(policy.subject, "CN=%devicename%,OU=%group%");
+    world_config.template[0].subject[world_config.template[0].subject_n++] = strdup("OU=*");
+    ok(fleet_policy_new(&fleet, &policy, NULL, &err));
+    struct store_group g = group_new("sales", false);
+    struct store_device a = device_new("a");
+    device_new("b");
+    device_new("c");
+    assign("named", "sales");
+    join("sales", "a");
+    join("sales", "b");
+    join("sales", "c");
+    struct fleet_challenge of_a = challenge_for("a", NULL), of_b = challenge_for("b", NULL), of_c;
+    struct fleet_effects renamed = {.dry_run = false}, edited = {.dry_run = false};
+    fleet.now = of_b.record.expires_at + 1;
+    strcpy(a.name, "aa");
+    ok(fleet_device_edit(&fleet, 0, &a, NULL, &err));
+    ck_assert(!challenge_open(of_a.record.id));
+    ck_assert(challenge_open(of_b.record.id));
+    strcpy(g.name, "marketing");
+    ok(fleet_group_edit(&fleet, 0, &g, &renamed, &err));
+    ck_assert(!challenge_open(of_b.record.id));
+    ck_assert_uint_eq(renamed.challenges, 0); /* nobody needs another for it */
+    of_c = challenge_for("c", NULL);
+    fleet.now = of_c.record.expires_at;
+    strcpy(policy.subject, "CN=%devicename%");
+    ok(fleet_policy_edit(&fleet, 0, &policy, &edited, NULL, &err));
+    ck_assert(!challenge_open(of_c.record.id));
+    ck_assert_uint_eq(edited.challenges, 0);
+}
+END_TEST
+
 START_TEST(policy_is_edited_in_bounded_writes)
 {
     struct fleet_challenge of_x = world_of_many();
@@ -231,6 +266,7 @@ int main(void)
     tcase_add_test(t, cut_off_it_is_called_as_it_was);
     tcase_add_test(t, refused_or_only_planned_it_voids_nothing);
     tcase_add_test(t, group_of_then_is_renamed);
+    tcase_add_test(t, ended_ones_go_too);
     tcase_add_test(t, policy_is_edited_in_bounded_writes);
     tcase_add_test(t, challenges_all_the_time);
     suite_add_tcase(s, t);
