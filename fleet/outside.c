@@ -13,10 +13,13 @@ struct search {
     const struct fleet *f;
     const char *policy;                 /* id or NULL */
     const struct fleet_policies *given; /* by a group that goes, or NULL */
+    const char *from; /* id: the policies go from this device or group; NULL: for good */
     struct fleet_warnings *w;
     struct fleet_subjects
-        *seen;        /* that were looked for: several devices or policies may have one */
-    char device[128]; /* name of the one that is looked at */
+        *seen; /* that were looked for: several devices or policies may have one */
+    const struct store_device *d;      /* that is looked at */
+    const char *by;                    /* policy that makes the subject; NULL: it had it once */
+    enum { UNASKED, LOST, KEPT } fate; /* of the device's policy */
     uint64_t looks, found;
     bool more;
     struct err err; /* the first: what could not be looked for */
@@ -29,17 +32,50 @@ static void note_failure(struct search *s, const struct err *why)
         s->err = *why;
 }
 
+static bool has_without(const struct search *s, struct store_write *w, bool *has, struct err *err)
+{
+    struct store_reach reach;
+    struct err why = {0};
+    if (!store_policy_unassign(w, s->by, s->from, s->f->actor, s->f->now, &why) &&
+        why.kind != ERR_NOT_FOUND) {
+        *err = why;
+        return false;
+    }
+    if (!fleet_reach_in(s->f, w, s->by, s->d->id, &reach, err))
+        return false;
+    *has = reach.way != WAY_NONE;
+    return true;
+}
+
+/* Has the device the policy by another way too?  Then it may stay, and nobody is to be told how to
+ * cut it off.  Tried in a write that is thrown away, and only where there is a certificate. */
+static bool kept(struct search *s)
+{
+    struct store_write *w = NULL;
+    struct err why = {0};
+    bool has = false;
+    if (s->fate != UNASKED || !s->by || !s->from)
+        return s->fate == KEPT;
+    bool ok = store_write_begin(s->f->store, &w, &why) && has_without(s, w, &has, &why);
+    store_write_abort(w);
+    if (!ok)
+        note_failure(s, &why);
+    s->fate = has ? KEPT : LOST;
+    return has;
+}
+
 static void one_cert(void *ctx, const struct store_cert *c)
 {
     struct search *s = ctx;
     char serial[2 * STORE_SERIAL_MAX + 1];
-    if (*c->device || c->state == CERT_REVOKED || c->not_after <= s->f->now || s->found++ >= NAMED)
+    if (*c->device || c->state == CERT_REVOKED || c->not_after <= s->f->now || kept(s) ||
+        s->found++ >= NAMED)
         return;
     hex_encode(view_of(c->serial, c->serial_len), serial);
     fleet_warn(s->w,
                "certificate %.32s, %.60s, stays good: it is not of device %.40s, but was made "
                "without a policy; scepctl cert revoke %.16s ends it",
-               serial, c->subject, s->device, serial);
+               serial, c->subject, s->d->name, serial);
 }
 
 static void of_subject(struct search *s, const uint8_t hash[STORE_HASH])
@@ -51,8 +87,8 @@ static void of_subject(struct search *s, const uint8_t hash[STORE_HASH])
     hex_encode(view_of(hash, STORE_HASH), text);
     if (fleet_subjects_has(s->seen, text))
         return;
-    if (!fleet_subjects_add(s->seen, text, text, nobody, &why) ||
-        !store_cert_page(s->f->store, &filter, &page, one_cert, s, &why))
+    if (!store_cert_page(s->f->store, &filter, &page, one_cert, s, &why) ||
+        (s->fate != KEPT && !fleet_subjects_add(s->seen, text, text, nobody, &why)))
         note_failure(s, &why);
 }
 
@@ -64,6 +100,8 @@ static void by_policy(struct search *s, const struct store_device *d, const char
     struct san san = {0};
     struct err why = {0};
     uint8_t hash[STORE_HASH];
+    s->by = policy;
+    s->fate = UNASKED;
     if (fleet_policy_in(s->f, NULL, policy, &p, &why) &&
         fleet_names_parts(s->f, &p, d, &subject, &san, &why) && name_hash(&subject, hash, &why))
         of_subject(s, hash);
@@ -96,6 +134,8 @@ static void by_everything(struct search *s, const struct store_device *d)
         note_failure(s, &why);
     if (!fleet_policies_of_device(s->f, NULL, d->id, &all, &why))
         note_failure(s, &why); /* too many: those of the first page are there */
+    s->by = NULL;
+    s->fate = LOST;
     for (size_t i = 0; i < held.n; i++)
         of_subject(s, held.hash[i]);
     for (size_t i = 0; i < all.n; i++)
@@ -110,7 +150,7 @@ static void one_device(void *ctx, const struct store_device *d)
         return;
     }
     s->looks += s->given ? s->given->n : 1;
-    memcpy(s->device, d->name, sizeof s->device);
+    s->d = d;
     if (s->policy)
         by_policy(s, d, s->policy);
     for (size_t i = 0; s->given && i < s->given->n; i++)
@@ -154,11 +194,13 @@ static void of_group(struct search *s, const struct store_group *g, const char *
             note_failure(s, &why); /* too many: those of the first page are there */
         s->given = &given;
     }
+    s->from = g->id;
     if (member && !g->users)
         one_named(s, member);
     else if (s->policy || given.n)
         many(s, &those);
     s->given = NULL;
+    s->from = NULL;
 }
 
 /* A device or a group; what is neither is told by the verb that it is named to. */
@@ -167,12 +209,16 @@ static void of_target(struct search *s, const char *target, const char *member)
     struct store_device d;
     struct store_group g;
     struct err why = {0};
-    if (!member && fleet_device_in(s->f, NULL, target, &d, &why))
+    if (!member && fleet_device_in(s->f, NULL, target, &d, &why)) {
+        s->from = s->policy ? d.id : NULL; /* else it goes itself */
         one_device(s, &d);
-    else if ((member || why.kind == ERR_NOT_FOUND) && fleet_group_in(s->f, NULL, target, &g, &why))
+        s->from = NULL;
+    } else if ((member || why.kind == ERR_NOT_FOUND) &&
+               fleet_group_in(s->f, NULL, target, &g, &why)) {
         of_group(s, &g, member);
-    else
+    } else {
         note_failure(s, &why);
+    }
 }
 
 static void of_list(struct search *s, struct view list)

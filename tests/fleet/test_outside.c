@@ -239,7 +239,7 @@ START_TEST(what_stays_is_named)
     ck_assert_ptr_nonnull(strstr(w.text[0], "of device ipad-1"));
     ck_assert_ptr_nonnull(strstr(w.text[0], "cert revoke"));
     ck_assert_ptr_nonnull(strstr(w.text[0], "ends it"));
-    ck_assert_uint_eq(outside("ipad-1", p.id, &w), 1);
+    ck_assert_uint_eq(outside("ipad-1", p.id, &w), 0); /* it has the policy by the group */
     ck_assert_uint_eq(outside("all", p.id, &w), 1);
     ck_assert_uint_eq(outside(NULL, p.id, &w), 1);
     ck_assert_uint_eq(outside("ipad-2", p.id, &w), 0);
@@ -309,9 +309,57 @@ START_TEST(what_stays_when_a_group_goes)
     fleet_outside(
         &fleet,
         &(struct fleet_leaving){.targets = view_of(several, sizeof several), .policy = p.id}, &w);
-    ck_assert_uint_eq(w.n, 1);
+    ck_assert_uint_eq(w.n, 0); /* they have it by their group */
     group_new("empty", false);
     ck_assert_uint_eq(outside("empty", NULL, &w), 0);
+}
+END_TEST
+
+/* A device that has the policy by another way too loses nothing; another of the same user may. */
+START_TEST(who_keeps_the_policy_is_passed_over)
+{
+    struct store_policy p = policy_of("corp", "CN=%devicename%,O=Example"),
+                        u = policy_of("mail", "CN=%user%,O=Example");
+    struct fleet_warnings w;
+    struct store_group one = group_new("one", false);
+    group_new("two", false);
+    device_of("both", "", "anna", "");
+    device_of("direct", "", "anna", "");
+    device_of("last", "", "anna", "");
+    join("one", "both");
+    join("one", "direct");
+    join("one", "last");
+    join("two", "both");
+    bool changed;
+    const char *const targets[] = {"one", "two", "direct"};
+    for (size_t i = 0; i < 3; i++) {
+        ok(fleet_policy_assign(&fleet, p.id, 0, targets[i], true, NULL, &changed, &err));
+        if (i < 2)
+            ok(fleet_policy_assign(&fleet, u.id, 0, targets[i], true, NULL, &changed, &err));
+    }
+    cert_named(1, "CN=both,O=Example", "", "");
+    cert_named(2, "CN=direct,O=Example", "", "");
+    ck_assert_uint_eq(outside("one", p.id, &w), 0);
+    ck_assert_uint_eq(outside("one", NULL, &w), 0);
+    ck_assert_uint_eq(outside("two", p.id, &w), 0);
+    ck_assert_uint_eq(outside("direct", p.id, &w), 0);
+    fleet_outside(&fleet, &(struct fleet_leaving){.target = one.id, .member = "direct"}, &w);
+    ck_assert_uint_eq(w.n, 0);
+    static const char several[] = "both\0last";
+    fleet_outside(
+        &fleet,
+        &(struct fleet_leaving){.targets = view_of(several, sizeof several), .policy = p.id}, &w);
+    ck_assert_uint_eq(w.n, 0);
+    cert_named(3, "CN=last,O=Example", "", "");
+    cert_named(4, "CN=anna,O=Example", "", "");
+    ck_assert_uint_eq(outside("one", p.id, &w), 1);
+    ck_assert_ptr_nonnull(strstr(w.text[0], "of device last"));
+    ck_assert_uint_eq(outside("one", u.id, &w), 1);
+    ck_assert_ptr_null(strstr(w.text[0], "of device both"));
+    ck_assert_uint_eq(outside("one", NULL, &w), 2);
+    /* it goes itself, or the policy does: there is no other way then */
+    ck_assert_uint_eq(outside("both", NULL, &w), 2);
+    ck_assert_uint_eq(outside(NULL, p.id, &w), 3);
 }
 END_TEST
 
@@ -424,6 +472,7 @@ int main(void)
     tcase_add_test(c, an_attempt_gets_its_device);
     tcase_add_test(c, what_stays_is_named);
     tcase_add_test(c, what_stays_when_a_group_goes);
+    tcase_add_test(c, who_keeps_the_policy_is_passed_over);
     tcase_add_test(c, each_is_named_once);
     tcase_add_test(c, what_cannot_be_looked_for_is_told);
     tcase_add_test(c, certificates_of_a_subject_by_page);

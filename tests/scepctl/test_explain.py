@@ -185,8 +185,12 @@ class Explain(unittest.TestCase):
         self.ctl("group", "new", "phones")
         self.ctl("group", "add", "phones", device)
         self.ctl("policy", "assign", policy, "phones")
+        # as long as it keeps the policy by another way it may stay
         for verb in (("group", "drop", "phones", device, "--dry-run"), ("group", "remove", "phones", "--dry-run"),
-                     ("policy", "unassign", policy, device, "--dry-run"), ("policy", "remove", policy, "--dry-run"),
+                     ("policy", "unassign", policy, device, "--dry-run"), ("policy", "unassign", policy, device, "--yes")):
+            self.assertNotIn("cert revoke", self.ctl(*verb).stderr, verb)
+        for verb in (("group", "drop", "phones", device, "--dry-run"), ("group", "remove", "phones", "--dry-run"),
+                     ("policy", "unassign", policy, "phones", "--dry-run"), ("policy", "remove", policy, "--dry-run"),
                      ("device", "retire", device, "--dry-run"), ("device", "retire", device, "--yes")):
             told = self.ctl(*verb).stderr
             self.assertIn(f"certificate {serial}", told, verb)

@@ -192,7 +192,7 @@ struct fleet_leaving {
     const char *policy;                  /* id; NULL: of a device all that it has, and what it ever got; of a group all that it gives */
 };
 /* Warns of certificates that stand, have a subject that a policy makes for a device, and were made without any: they stay when
- * the device is retired or loses the policy.  To be asked before it goes; of many devices the first 2000 are looked at, fewer where a group gives
+ * the device is retired or loses the policy.  A device that keeps the policy by another way is passed over.  To be asked before it goes; of many devices the first 2000 are looked at, fewer where a group gives
  * several policies.  What could not be looked for is a warning too: it is no reason to keep a device. */
 void fleet_outside(const struct fleet *f, const struct fleet_leaving *l, struct fleet_warnings *w);
 
