@@ -186,7 +186,9 @@ static void one_named(struct search *s, const char *device)
 /* Its devices, or those that one member stands for; by all that the group gives, or one policy. */
 static void of_group(struct search *s, const struct store_group *g, const char *member)
 {
-    const struct store_device_filter those = {.state = -1, .group = g->id, .user = member};
+    /* of a user all devices are, and the group would be walked for them */
+    const struct store_device_filter those = {
+        .state = -1, .group = member ? NULL : g->id, .user = member};
     struct fleet_policies given = {.n = 0};
     struct err why = {0};
     if (!s->policy) {
