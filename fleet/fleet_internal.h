@@ -91,7 +91,8 @@ struct fleet_rebinding {
     const char *policy;              /* id; NULL: of every policy whose names have %group% */
     const char *group;               /* its name, without the change: only those that may have it as %group%; NULL: all */
     const char *why;                 /* for the audit log */
-    /* Done twice: first in a write that is thrown away, so that what is refused has voided nothing. */
+    /* Done twice: first in a write that is thrown away, so that what is refused has voided nothing; unless somebody else
+     * was quicker meanwhile: then *e has what is void. */
     bool (*change)(const struct fleet *f, struct store_write *w, void *ctx, struct err *err);
     void *ctx;
 };

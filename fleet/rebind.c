@@ -78,6 +78,7 @@ static bool try_it(const struct fleet *f, const struct fleet_rebinding *r, struc
 static bool do_it(const struct fleet *f, const struct fleet_rebinding *r, uint64_t made, bool last,
                   struct fleet_effects *e, bool *done, struct err *err)
 {
+    const struct fleet_effects before = *e;
     struct store_write *w = NULL;
     uint64_t now;
     if (!store_write_begin(f->store, &w, err))
@@ -88,8 +89,11 @@ static bool do_it(const struct fleet *f, const struct fleet_rebinding *r, uint64
         store_write_abort(w);
         return true;
     }
-    return fleet_finish(
+    ok = fleet_finish(
         w, ok && (now == made || sweep(f, w, r, e, err)) && r->change(f, w, r->ctx, err), err);
+    if (!ok)
+        *e = before;
+    return ok;
 }
 
 bool fleet_rebind(const struct fleet *f, const struct fleet_rebinding *r, struct fleet_effects *e,

@@ -175,8 +175,10 @@ int ctl_group_edit(struct ctl *ctl, const struct ctl_args *a)
         ctl_note(ctl, "would change group %s", g.name);
         return CTL_DONE;
     }
-    if (!fleet_group_edit(&f.fleet, g.version, &g, &e, &err))
+    if (!fleet_group_edit(&f.fleet, g.version, &g, &e, &err)) {
+        ctl_void_note(ctl, &e); /* somebody else was quicker, after some went */
         return ctl_fail_err(ctl, &err, NULL);
+    }
     ctl_note(ctl, "group %s (%s), version %llu", g.name, g.id, (unsigned long long)g.version);
     ctl_void_note(ctl, &e);
     return CTL_DONE;

@@ -242,8 +242,10 @@ static int edit(struct ctl *ctl, const struct ctl_args *a,
         ctl_note(ctl, "would change policy %s", p.name);
         return CTL_DONE;
     }
-    if (!fleet_policy_edit(&f.fleet, p.version, &p, &e, &w, &err))
+    if (!fleet_policy_edit(&f.fleet, p.version, &p, &e, &w, &err)) {
+        ctl_void_note(ctl, &e); /* somebody else was quicker, after some went */
         return ctl_fail_err(ctl, &err, NULL);
+    }
     ctl_warn(ctl, &w);
     ctl_note(ctl, "policy %s (%s)%s, version %llu", p.name, p.id, p.paused ? ", paused" : "",
              (unsigned long long)p.version);

@@ -256,6 +256,49 @@ START_TEST(challenges_all_the_time)
 }
 END_TEST
 
+/* Somebody who makes challenges all the time, and takes the name at the last step. */
+struct quicker {
+    unsigned steps, last;
+};
+
+static bool take_name(void *ctx, const struct fleet_effects *so_far)
+{
+    struct quicker *q = ctx;
+    challenge_for("d-1", NULL);
+    if (++q->steps == q->last)
+        group_new("marketing", false);
+    return true;
+}
+
+static void count_challenge(void *ctx, const struct store_challenge *c)
+{
+    ++*(uint64_t *)ctx;
+}
+
+/* What is void by then stays void, and is told; what was in the write of the change is not. */
+START_TEST(refused_on_the_way_it_tells_what_went)
+{
+    const unsigned last[] = {1, 3, 10}; /* 10: the write of the change has one too */
+    struct quicker q = {.last = last[_i]};
+    struct fleet_effects e = {.step = take_name, .ctx = &q};
+    struct store_group g;
+    uint64_t open = 0;
+    world_of_many();
+    g = sales;
+    strcpy(g.name, "marketing");
+    refused(fleet_group_edit(&fleet, 0, &g, &e, &err), ERR_EXISTS, "");
+    ck_assert_uint_eq(q.steps, q.last + (q.last == 1 ? 2 : 0));
+    const struct store_challenge_filter all = {.state = CHALLENGE_OPEN, .now = NOW};
+    char cursor[STORE_CURSOR_MAX] = "";
+    do {
+        struct store_page page = {.after = cursor, .limit = STORE_PAGE_MAX};
+        ok(store_challenge_page(st, &all, &page, count_challenge, &open, &err));
+        memcpy(cursor, page.next, sizeof page.next);
+    } while (*cursor);
+    ck_assert_uint_eq(e.challenges + open, MANY + 1 + q.steps);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("fleet/rebind");
@@ -269,6 +312,7 @@ int main(void)
     tcase_add_test(t, ended_ones_go_too);
     tcase_add_test(t, policy_is_edited_in_bounded_writes);
     tcase_add_test(t, challenges_all_the_time);
+    tcase_add_loop_test(t, refused_on_the_way_it_tells_what_went, 0, 3);
     suite_add_tcase(s, t);
     return check_main(s);
 }
