@@ -21,16 +21,6 @@ struct pass {
     struct import_row row; /* too large for the stack of a callback */
 };
 
-static void mistake(struct pass *p, uint64_t line, const char *text)
-{
-    p->bad++;
-    if (!p->telling)
-        return;
-    p->i->n.bad++;
-    if (p->i->o->problem)
-        p->i->o->problem(p->i->o->ctx, line, text);
-}
-
 static bool fail(struct importing *i, const struct err *err)
 {
     i->failed = true;
@@ -45,13 +35,24 @@ static bool is_of_row(const struct err *err)
            err->kind == ERR_NOT_FOUND || err->kind == ERR_REFUSED;
 }
 
-/* The second reading does not try again what the first could not do: its write holds other rows
- * too. */
+/* What was told as left out is left out by the second reading too, unread: its write holds other
+ * rows as well, and what stood in its way may stand there no more. */
 static bool leave_out(struct importing *i, uint64_t line, struct err *err)
 {
     char text[32], nobody[32];
     snprintf(text, sizeof text, "%llu", (unsigned long long)line);
     return fleet_subjects_add(i->left, text, text, nobody, err);
+}
+
+static bool mistake(struct pass *p, uint64_t line, struct err *err)
+{
+    p->bad++;
+    if (!p->telling)
+        return true;
+    p->i->n.bad++;
+    if (p->i->o->problem)
+        p->i->o->problem(p->i->o->ctx, line, err->text);
+    return leave_out(p->i, line, err) || fail(p->i, err);
 }
 
 static bool left_out(const struct importing *i, uint64_t line)
@@ -75,20 +76,21 @@ static bool one_row(void *ctx, const struct table_row *row)
     }
     p->rows++;
     const struct fleet_import_counts before = i->n;
+    bool good = true;
     if (!p->telling && left_out(i, row->line)) {
-        mistake(p, row->line, "");
+        good = false;
     } else if (!import_row_read(i, row, &p->row, &err)) {
         if (err.kind != ERR_CONFIG)
             return fail(i, &err);
-        mistake(p, row->line, err.text);
+        good = false;
     } else if (!p->verb(i, &p->row, &err)) {
         if (!p->telling || !is_of_row(&err))
             return fail(i, &err);
         i->n = before;
-        mistake(p, row->line, err.text);
-        if (!leave_out(i, row->line, &err))
-            return fail(i, &err);
+        good = false;
     }
+    if (!good && !mistake(p, row->line, &err))
+        return false;
     if (p->rows % PROGRESS == 0 && i->o->progress)
         i->n.stopped = !i->o->progress(i->o->ctx, p->rows, p->of);
     return !i->n.stopped;

@@ -29,7 +29,7 @@ struct importing {
     struct fleet_subjects *names;    /* of the file so far */
     struct fleet_subjects *subjects; /* by the policy; NULL: none can be the same */
     struct fleet_subjects *groups;   /* that the first reading would make */
-    struct fleet_subjects *left;     /* lines that it could not do */
+    struct fleet_subjects *left;     /* lines in which it found a mistake */
     bool failed;                     /* a fault of ours, or what ends the reading: */
     struct err err;
 };

@@ -476,19 +476,25 @@ START_TEST(what_is_lost_is_told_before)
 }
 END_TEST
 
+static void device_that_cannot_be_changed(const char *name)
+{
+    struct store_policy p = policy_new("corp");
+    struct store_device many = device_new(name);
+    struct store_write *w = begin();
+    for (unsigned i = 0; i <= STORE_PAGE_MAX; i++) {
+        snprintf(p.id, sizeof p.id, "pol_%06u", i);
+        snprintf(p.name, sizeof p.name, "corp-%u", i);
+        ok(store_policy_put(w, &p, &err));
+        ok(store_policy_assign(w, p.id, many.id, "anna", NOW, &err));
+    }
+    commit(w);
+}
+
 /* One that cannot be changed is a mistake of its line, and no end of everything. */
 START_TEST(what_cannot_be_tried_is_a_mistake_of_its_line)
 {
-    struct store_policy p = policy_new("corp"), more = p;
-    struct store_device many = device_new("many"), b = device_new("b"), out;
-    struct store_write *w = begin();
-    for (unsigned i = 0; i <= STORE_PAGE_MAX; i++) {
-        snprintf(more.id, sizeof more.id, "pol_%06u", i);
-        snprintf(more.name, sizeof more.name, "corp-%u", i);
-        ok(store_policy_put(w, &more, &err));
-        ok(store_policy_assign(w, more.id, many.id, "anna", NOW, &err));
-    }
-    commit(w);
+    struct store_device b = device_new("b"), out;
+    device_that_cannot_be_changed("many");
     static const char text[] = "name,user\nmany,bob\nb,bob\nc,bob\n";
     struct fleet_import o = {.update = true};
     refused(import(text, o), ERR_CONFIG, "1 of 3 lines");
@@ -505,6 +511,28 @@ START_TEST(what_cannot_be_tried_is_a_mistake_of_its_line)
     ok(fleet_device_get(&fleet, "many", &out, &err));
     ck_assert_str_eq(out.user, "");
     ck_assert_uint_gt(strlen(b.id), 0);
+}
+END_TEST
+
+/* What a mistake left out stays out: the lines before it, that were in its way, are out too. */
+START_TEST(what_was_told_as_left_out_is_left_out)
+{
+    struct store_group sales = group_new("Sales", false);
+    struct store_device d;
+    uint64_t size;
+    device_that_cannot_be_changed("many");
+    ok(import("name,user,groups\nmany,bob,\nmany,,Sales\nc,bob,Sales\n",
+              (struct fleet_import){.update = true, .partial = true}));
+    ck_assert_uint_eq(story.n, 2);
+    ck_assert_ptr_nonnull(strstr(story.text[0], "more than 500 policies"));
+    ck_assert_ptr_nonnull(strstr(story.text[1], "stands in line 2 already"));
+    ck_assert_uint_eq(counts.bad, 2);
+    ck_assert_uint_eq(counts.same, 0);
+    ck_assert_uint_eq(counts.made, 1);
+    ok(fleet_device_get(&fleet, "many", &d, &err));
+    ck_assert_str_eq(d.user, "");
+    ok(store_group_size(st, sales.id, 0, &size, &err));
+    ck_assert_uint_eq(size, 1);
 }
 END_TEST
 
@@ -679,6 +707,7 @@ int main(void)
     tcase_add_test(t, what_the_row_gives_again_was_never_gone);
     tcase_add_test(t, what_is_lost_is_told_before);
     tcase_add_test(t, what_cannot_be_tried_is_a_mistake_of_its_line);
+    tcase_add_test(t, what_was_told_as_left_out_is_left_out);
     tcase_add_test(t, a_plan_is_what_is_done);
     tcase_add_test(t, isolated_meanwhile);
     tcase_add_test(t, refused_while_importing);
