@@ -221,7 +221,7 @@ void explain_found_clear(struct explain_found *f)
 
 /* ---- the certificate ---- */
 
-#define CERT_PAGES 5 /* of STORE_PAGE_SCAN certificates each, where no index leads to it */
+#define CERT_SCAN 100000 /* certificates, where no index leads to it */
 
 struct held {
     const char *subject; /* NULL: any */
@@ -247,10 +247,11 @@ static bool newest(struct store *store, struct store_cert_filter *f, struct held
     for (size_t k = 0; k < 2 && !h->out->id; k++) {
         char cursor[STORE_CURSOR_MAX] = "";
         f->state = states[k];
-        for (int i = 0; i < CERT_PAGES && !h->out->id; i++) {
+        for (size_t looked = 0; looked < CERT_SCAN && !h->out->id;) {
             struct store_page page = {.after = cursor, .limit = h->subject ? STORE_PAGE_MAX : 1};
             if (!store_cert_page(store, f, &page, take_cert, h, err))
                 return false;
+            looked += page.looked;
             memcpy(cursor, page.next, sizeof cursor);
             if (!*cursor)
                 break;

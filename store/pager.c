@@ -115,6 +115,7 @@ bool pager_end(struct pager *p, bool ok, pager_give give, void *ctx, struct err 
     if (ok) { /* the cursor may have been given as the place for the next one */
         cursor_write(p);
         p->page->items = p->items;
+        p->page->looked = p->looked;
     }
     ok = ok && give_all(p, give, ctx, err);
     buf_clear(&p->taken);

@@ -66,23 +66,38 @@ START_TEST(the_newest_that_stands)
 }
 END_TEST
 
-/* More certificates than one page looks at were issued since. */
-START_TEST(behind_many_others)
+static void put_others(unsigned n, const char *subject)
 {
-    uint64_t id = put_named(1, "CN=oldest", "DNS:oldest.example", "dev_aaaaaa");
     struct store_write *w = begin();
-    for (unsigned n = 2; n < STORE_PAGE_SCAN + 100; n++) {
-        struct store_cert c = cert_of(n);
+    for (unsigned i = 2; i < n + 2; i++) {
+        struct store_cert c = cert_of(i);
+        snprintf(c.subject, sizeof c.subject, "%s%u", subject, i);
         buf_clear(&c.der);
-        ok(buf_append(&c.der, &n, sizeof n));
+        ok(buf_append(&c.der, &i, sizeof i));
         ok(EVP_Q_digest(NULL, "SHA256", NULL, c.der.p, c.der.n, c.der_hash, NULL) == 1);
         ok(store_cert_put(w, &c, &err));
         store_cert_clear(&c);
     }
     commit(w);
+}
+
+/* More certificates than one page looks at were issued since. */
+START_TEST(behind_many_others)
+{
+    uint64_t id = put_named(1, "CN=oldest", "DNS:oldest.example", "dev_aaaaaa");
+    put_others(STORE_PAGE_SCAN + 100, "CN=device-");
     ck_assert_uint_eq(meant(EXPLAIN_SUBJECT, "CN=oldest"), id);
     ck_assert_uint_eq(meant(EXPLAIN_SUBJECT, "DNS:oldest.example"), id);
     ck_assert_uint_eq(meant(EXPLAIN_DEVICE, "dev_aaaaaa"), id);
+}
+END_TEST
+
+/* A page of what looks alike is soon full. */
+START_TEST(behind_many_that_look_alike)
+{
+    uint64_t id = put_named(1, "CN=ipad-1,O=Example", "", "");
+    put_others(10 * STORE_PAGE_MAX, "CN=ipad-1");
+    ck_assert_uint_eq(meant(EXPLAIN_SUBJECT, "CN=ipad-1"), id);
 }
 END_TEST
 
@@ -143,6 +158,7 @@ int main(void)
     tcase_set_timeout(c, 120);
     tcase_add_test(c, the_newest_that_stands);
     tcase_add_test(c, behind_many_others);
+    tcase_add_test(c, behind_many_that_look_alike);
     tcase_add_test(c, who_revoked_it);
     suite_add_tcase(s, c);
     return check_main(s);

@@ -25,6 +25,7 @@ struct store_page {
     /* set by the list: */
     char next[STORE_CURSOR_MAX];     /* "": there is nothing more */
     size_t items;
+    size_t looked;                   /* records that it looked at */
 };
 
 /* `each` is called when everything has been read, with no snapshot open: it may use the store, and, where `in` is set, change
