@@ -483,8 +483,9 @@ static int plan_confirm(struct ctl *ctl, const struct plan *p)
     return ctl_confirm_expected(ctl, number, question);
 }
 
-/* Somebody else was quicker: is it as it was to be all the same? */
-static bool is_there(struct ctl *ctl, const struct plan *p, uint64_t id)
+/* Somebody else was quicker: is it as it was to be all the same?  `stays`: a reason that is not the
+ * one that was wanted, and that relying parties are told; NULL. */
+static bool is_there(struct ctl *ctl, const struct plan *p, uint64_t id, const char **stays)
 {
     struct store_cert now = {0};
     struct err ignored = {0};
@@ -493,6 +494,8 @@ static bool is_there(struct ctl *ctl, const struct plan *p, uint64_t id)
         (p->reason == CRL_REMOVE_FROM_CRL ? now.state != CERT_REVOKED && now.state != CERT_HELD
          : p->reason == CRL_HOLD          ? now.state == CERT_HELD
                                           : now.state == CERT_REVOKED);
+    bool other = there && p->reason != CRL_REMOVE_FROM_CRL && now.revocation_reason != p->reason;
+    *stays = other ? crl_reason_text(now.revocation_reason) : NULL;
     store_cert_clear(&now);
     return there;
 }
@@ -518,10 +521,14 @@ static int plan_do_one(struct ctl *ctl, const struct plan *p, const struct store
         ctl_note(ctl, "%zu of %zu are %s; not %s", o->done, p->n, word, serial);
         return ctl_fail_err(ctl, &err, NULL);
     }
-    bool there = is_there(ctl, p, c->id);
-    *(there ? &o->there : &o->not_done) += 1;
-    ctl_note(ctl, there ? "%s was %s meanwhile" : "%s is not %s: %s", serial, word,
-             err.text);
+    const char *stays;
+    bool there = is_there(ctl, p, c->id, &stays);
+    *(there && !stays ? &o->there : &o->not_done) += 1;
+    if (there)
+        ctl_note(ctl, "%s was %s meanwhile%s%s", serial, word,
+                 stays ? ", and its reason stays " : "", stays ? stays : "");
+    else
+        ctl_note(ctl, "%s is not %s: %s", serial, word, err.text);
     return CTL_DONE;
 }
 

@@ -86,6 +86,16 @@ class Bulk(EachSeeded):
         self.assertIn("1 of 2 could not be held", out)
         self.assertEqual([self.state(s) for s in (A1, A2)], ["revoked", "held"])
 
+    def test_another_reason_meanwhile_is_not_what_was_wanted(self):
+        def superseded():
+            self.exits(DONE, self.ctl("cert", "revoke", A2, "--reason", "superseded", "--yes"))
+        code, out = self.on_terminal("cert", "revoke", A1, A2, "--reason", "key-compromise", meanwhile=superseded, answer="2\n")
+        self.assertEqual(code, CONFLICT, out)
+        self.assertIn(f"{A2} was revoked meanwhile, and its reason stays superseded", out)
+        self.assertIn("1 of 2 could not be revoked", out)
+        reasons = {c["serial"]: c["revocation_reason"] for c in self.lines("cert", "list", "--state", "revoked")}
+        self.assertEqual((reasons[A1], reasons[A2]), ("key-compromise", "superseded"))
+
     def test_hold_and_release(self):
         self.exits(CONFLICT, self.ctl("cert", "release", A1))
         self.exits(DONE, self.ctl("cert", "revoke", A1, A2, "--reason", "hold", "--yes", "--expect", "2"))
