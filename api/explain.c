@@ -88,40 +88,57 @@ static const struct api_member explain_members[] = {
     {0},
 };
 
-static json_t *certificate_of(const struct api_call *c, const struct explain_candidate *meant)
+/* It was forgotten, or several have such an id.  Anything else is a fault of ours, and no answer.
+ */
+static bool is_absent(const struct err *err)
 {
-    struct store_cert cert = {0};
-    struct err ignored = {0};
-    bool found = explain_certificate(c->world->store, meant, &cert, &ignored) && cert.id;
-    json_t *o = found ? api_certificate_json(c, &cert) : json_null();
-    store_cert_clear(&cert);
-    return o;
+    return err->kind == ERR_NOT_FOUND || err->kind == ERR_CONFLICT;
 }
 
-static json_t *challenge_of(const struct api_call *c, const struct explain_candidate *meant,
-                            const struct store_attempt *newest)
+static bool add_certificate(const struct api_call *c, json_t *o,
+                            const struct explain_candidate *meant, struct err *err)
+{
+    struct store_cert cert = {0};
+    if (!explain_certificate(c->world->store, meant, &cert, err))
+        return false;
+    bool ok = api_set(o, "certificate", cert.id ? api_certificate_json(c, &cert) : json_null());
+    store_cert_clear(&cert);
+    return ok || err_memory(err);
+}
+
+static bool add_challenge(const struct api_call *c, json_t *o,
+                          const struct explain_candidate *meant, const struct store_attempt *newest,
+                          struct err *err)
 {
     struct store_challenge ch;
-    struct err ignored = {0};
+    struct err why = {0};
     const char *id = meant->kind == EXPLAIN_CHALLENGE ? meant->value
                      : newest                         ? newest->challenge
                                                       : "";
-    if (strncmp(id, "chl_", 4) != 0 || !store_challenge_by_id(c->world->store, id, &ch, &ignored))
-        return json_null();
-    return api_challenge_json(c, &ch);
+    bool found =
+        strncmp(id, "chl_", 4) == 0 && store_challenge_by_id(c->world->store, id, &ch, &why);
+    if (why.kind && !is_absent(&why)) {
+        *err = why;
+        return false;
+    }
+    return api_set(o, "challenge", found ? api_challenge_json(c, &ch) : json_null()) ||
+           err_memory(err);
 }
 
-static json_t *request_of(const struct api_call *c, const struct explain_candidate *meant,
-                          const struct store_attempt *newest)
+static bool add_request(const struct api_call *c, json_t *o, const struct explain_candidate *meant,
+                        const struct store_attempt *newest, struct err *err)
 {
     struct store_request r = {.id = ""};
-    struct err ignored = {0};
+    struct err why = {0};
     const char *id = meant->kind == EXPLAIN_REQUEST ? meant->value : newest ? newest->request : "";
-    if (!id[0] || !store_request_get(c->world->store, id, &r, &ignored))
-        return json_null();
-    json_t *o = api_request_json(c, &r);
+    bool found = id[0] && store_request_get(c->world->store, id, &r, &why);
+    if (why.kind && !is_absent(&why)) {
+        *err = why;
+        return false;
+    }
+    bool ok = api_set(o, "request", found ? api_request_json(c, &r) : json_null());
     store_request_clear(&r);
-    return o;
+    return ok || err_memory(err);
 }
 
 static bool add_reason(struct api_call *c, json_t *o, const struct explain_candidate *meant,
@@ -176,12 +193,11 @@ static bool add_meant(struct api_call *c, json_t *o, const struct explain_candid
                api_set_text(o, "value", meant->value) &&
                api_set_int(o, "matched", (int64_t)found.matched) &&
                api_set(o, "attempts", attempts_json(&found, newest ? &advised : NULL)) &&
-               api_set(o, "candidates", json_array()) &&
-               api_set(o, "certificate", certificate_of(c, meant)) &&
-               api_set(o, "challenge", challenge_of(c, meant, newest)) &&
-               api_set(o, "request", request_of(c, meant, newest))) ||
+               api_set(o, "candidates", json_array())) ||
               err_memory(err);
-    ok = ok && add_reason(c, o, meant, newest ? &advised : NULL, err);
+    ok = ok && add_certificate(c, o, meant, err) && add_challenge(c, o, meant, newest, err) &&
+         add_request(c, o, meant, newest, err) &&
+         add_reason(c, o, meant, newest ? &advised : NULL, err);
     explain_found_clear(&found);
     return ok;
 }

@@ -6,6 +6,7 @@
 
 #include "api/api.h"
 #include "enroll/enroll.h"
+#include "records.h" /* white box: damaged records */
 
 static struct config config;
 static struct config_rooms rooms;
@@ -343,6 +344,52 @@ START_TEST(events_and_why)
 }
 END_TEST
 
+/* Writes `bad` over the record that `key` leads to, and what was there into `kept`. */
+static void replace_record(enum table table, struct view key, struct view bad, struct buf *kept)
+{
+    struct store_write *w = NULL;
+    struct view old;
+    ck_assert(store_write_begin(world.store, &w, &err));
+    ck_assert(txn_get(&w->txn, table, key, &old, &err) && old.p);
+    ck_assert(buf_append(kept, old.p, old.n));
+    ck_assert(txn_put(&w->txn, table, PUT_REPLACE, key, bad, &err));
+    ck_assert(store_write_commit(w, &err));
+}
+
+/* "There is none" is said only of what is not there. */
+START_TEST(what_cannot_be_read_is_no_answer)
+{
+    struct key cert = key_id(put_cert(1));
+    static const char *const paths[] = {"/api/v1/explain?what=40000100000000000000000000000000",
+                                        "/api/v1/explain?what=req_aaaaaa"};
+    const struct store_attempt a[] = {
+        {.at = NOW - 2, .fail_info = -1, .serial = "40000100000000000000000000000000"},
+        {.at = NOW - 1, .fail_info = -1, .request = "req_aaaaaa"}};
+    static const char *const members[] = {"certificate", "request"};
+    const enum table tables[] = {TABLE_CERT, TABLE_REQUEST};
+    const struct view keys[] = {key_view(&cert), view_str("req_aaaaaa")};
+    put_request("req_aaaaaa");
+    for (size_t i = 0; i < 2; i++) {
+        struct store_attempt attempt = a[i];
+        struct buf good = {0}, bad = {0};
+        struct store_write *w = NULL;
+        ck_assert(store_write_begin(world.store, &w, &err) &&
+                  store_attempt_put(w, &attempt, &err) && store_write_commit(w, &err));
+        call(HTTP_GET, paths[i], NULL);
+        is(200);
+        ck_assert(json_is_object(json_object_get(answer, members[i])));
+        replace_record(tables[i], keys[i], view_str("bad"), &good);
+        call(HTTP_GET, paths[i], NULL);
+        is_problem(500, "internal");
+        replace_record(tables[i], keys[i], buf_view(&good), &bad);
+        buf_clear(&good);
+        buf_clear(&bad);
+    }
+    call(HTTP_GET, "/api/v1/explain?what=TX", NULL);
+    is_problem(404, "not_found");
+}
+END_TEST
+
 START_TEST(reasons_by_page_and_code)
 {
     size_t all = 0;
@@ -378,6 +425,7 @@ int main(void)
     tcase_add_test(c, overview_counts_what_came_since);
     tcase_add_test(c, overview_is_not_sent_twice);
     tcase_add_test(c, events_and_why);
+    tcase_add_test(c, what_cannot_be_read_is_no_answer);
     tcase_add_test(c, reasons_by_page_and_code);
     suite_add_tcase(s, c);
     return check_main(s);
