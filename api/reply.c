@@ -27,17 +27,27 @@ void api_reply_clear(struct api_reply *r)
     *r = (struct api_reply){.status = 0};
 }
 
+/* Takes `value`. */
+static void header_put(struct api_reply *r, const char *name, char *value)
+{
+    r->header[r->header_n].name = name;
+    r->header[r->header_n++].value = value;
+}
+
 static void out_of_memory(struct api_call *c)
 {
     struct api_reply *r = c->priv->out;
+    char *after = strdup("2");
     api_reply_reset(r);
     r->status = 503;
     snprintf(r->content_type, sizeof r->content_type, "text/plain; charset=utf-8");
     buf_append_str(&r->body, "out of memory\n");
-    api_reply_header(c, "Retry-After", "2");
+    if (after)
+        header_put(r, "Retry-After", after);
     c->priv->replied = true;
 }
 
+/* Without a cookie, a tag or a place an answer says what is not so: it is none then. */
 void api_reply_header(struct api_call *c, const char *name, const char *fmt, ...)
 {
     struct api_reply *r = c->priv->out;
@@ -48,10 +58,13 @@ void api_reply_header(struct api_call *c, const char *name, const char *fmt, ...
     va_start(ap, fmt);
     int n = vasprintf(&value, fmt, ap);
     va_end(ap);
-    if (n < 0)
+    if (n >= 0) {
+        header_put(r, name, value);
         return;
-    r->header[r->header_n].name = name;
-    r->header[r->header_n++].value = value;
+    }
+    memory_missed();
+    if (c->priv->replied)
+        out_of_memory(c);
 }
 
 void api_reply_untag(struct api_call *c)
@@ -73,7 +86,7 @@ void api_reply_bytes(struct api_call *c, int status, const char *content_type, s
     r->status = status;
     snprintf(r->content_type, sizeof r->content_type, "%s", content_type);
     c->priv->replied = true;
-    if (!buf_append(&r->body, body.p, body.n))
+    if (!buf_append(&r->body, body.p, body.n) || memory_failed())
         out_of_memory(c);
 }
 
@@ -167,7 +180,6 @@ void api_reply_item(struct api_call *c, json_t *o, uint64_t version, const char 
         json_decref(o);
         o = NULL;
     }
-    api_reply_json(c, location_fmt ? 201 : 200, o);
     api_reply_header(c, "ETag", "%s", tag);
     if (location_fmt) {
         va_list ap;
@@ -176,6 +188,7 @@ void api_reply_item(struct api_call *c, json_t *o, uint64_t version, const char 
         va_end(ap);
         api_reply_header(c, "Location", "%s%s", API_ROOT, location);
     }
+    api_reply_json(c, location_fmt ? 201 : 200, o);
 }
 
 bool api_match(struct api_call *c, uint64_t version, json_t *current)

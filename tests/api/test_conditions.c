@@ -2,6 +2,8 @@
 #include <pthread.h>
 
 #include "api_fixture.h"
+#include "api_internal.h" /* white box: an answer without a call */
+#include "base/memory.h"
 #include "check_main.h"
 
 static void make(const char *name)
@@ -214,6 +216,36 @@ START_TEST(nothing_is_done_twice_for_want_of_memory)
 }
 END_TEST
 
+/* An answer whose headers lack one that could not be made is none: before the body or behind it. */
+START_TEST(no_answer_lacks_a_header)
+{
+    static const wchar_t never[] = {0x7fffffff, 0}; /* has no text, which fails as memory does */
+    static const struct api_request request = {.path = "/", .query = ""};
+    enum { JSON, BYTES, JSON_BEFORE, NONE_BEFORE, ORDERS };
+    for (int order = 0; order < ORDERS; order++) {
+        struct api_reply r = {.status = 0};
+        struct api_call_private priv = {.out = &r};
+        struct api_call c = {.world = &world, .request = &request, .priv = &priv};
+        memory_forget();
+        if (order == JSON_BEFORE)
+            api_reply_json(&c, 201, json_pack("{s:s}", "name", "anna"));
+        if (order == NONE_BEFORE)
+            api_reply_none(&c);
+        api_reply_header(&c, "Set-Cookie", "%ls", never);
+        if (order == JSON)
+            api_reply_json(&c, 201, json_pack("{s:s}", "name", "anna"));
+        if (order == BYTES)
+            api_reply_bytes(&c, 200, "text/plain", view_str("x"));
+        ck_assert(memory_failed());
+        ck_assert_int_eq(r.status, 503);
+        ck_assert_uint_eq(r.header_n, 1);
+        ck_assert_str_eq(r.header[0].name, "Retry-After");
+        api_reply_clear(&r);
+    }
+    memory_forget();
+}
+END_TEST
+
 START_TEST(kept_for_a_day)
 {
     call_with(HTTP_POST, "/api/v1/tokens", "{}", API_IDEMPOTENCY_KEY, "key-1");
@@ -329,6 +361,7 @@ int main(void)
     tcase_add_test(c, kept_answers_hold_no_secret);
     tcase_add_test(c, refusals_are_kept_too);
     tcase_add_test(c, nothing_is_done_twice_for_want_of_memory);
+    tcase_add_test(c, no_answer_lacks_a_header);
     tcase_add_test(c, kept_for_a_day);
     tcase_add_test(c, one_change_of_many_wins);
     tcase_add_test(c, one_question_of_many_is_done);

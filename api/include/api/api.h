@@ -204,7 +204,7 @@ void api_reply_item(struct api_call *c, json_t *o, uint64_t version, const char 
 void api_reply_none(struct api_call *c); /* 204 */
 /* Other bytes, copied. */
 void api_reply_bytes(struct api_call *c, int status, const char *content_type, struct view body);
-/* Value copied; name static. */
+/* Value copied; name static.  Without memory for it the answer is 503, before the body or behind it. */
 void api_reply_header(struct api_call *c, const char *name, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* The client's If-Match against the item as it stands: true, go on; false, 412 was answered, with `current` (taken).  */
 bool api_match(struct api_call *c, uint64_t version, json_t *current);
