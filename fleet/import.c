@@ -219,7 +219,8 @@ static bool try_row(struct importing *i, struct import_row *r, struct err *err)
     return ok;
 }
 
-/* Groups that are not there are made by the first row that names them. */
+/* Groups that are not there are made by the first row that names them and is done: it is the last
+ * that is asked of a row. */
 static bool plan_groups(struct importing *i, const struct import_row *r, struct err *err)
 {
     for (size_t k = 0; k < r->group_n; k++) {
@@ -256,18 +257,18 @@ static bool plan_row(struct importing *i, struct import_row *r, struct err *err)
 {
     struct store_reach reach = {.way = WAY_NONE};
     i->n.rows++;
-    if (!plan_groups(i, r, err) || !plan_challenge(i, r, err))
+    if (!plan_challenge(i, r, err))
         return false;
     if (r->exists && !r->same) {
         i->n.updated++;
-        return try_row(i, r, err);
+        return try_row(i, r, err) && plan_groups(i, r, err);
     }
     *(r->same ? &i->n.same : &i->n.made) += 1;
     if (r->exists && i->o->policy &&
         !fleet_reach_in(i->f, NULL, i->policy.id, r->device.id, &reach, err))
         return false;
     i->n.assigned += i->o->policy && reach.way == WAY_NONE;
-    return true;
+    return plan_groups(i, r, err);
 }
 
 /* ---- the second: doing it, in batches ---- */

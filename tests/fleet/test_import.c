@@ -536,6 +536,22 @@ START_TEST(what_was_told_as_left_out_is_left_out)
 }
 END_TEST
 
+/* The group of a line that is left out is made by the next that names it. */
+START_TEST(groups_of_what_is_left_out)
+{
+    struct fleet_import o = {.update = true, .partial = true, .new_groups = true, .dry_run = true};
+    static const char text[] = "name,user,groups\nmany,bob,One;Two\nc,bob,two\nd,bob,TWO;three\n";
+    device_that_cannot_be_changed("many");
+    ok(import(text, o));
+    ck_assert_uint_eq(counts.bad, 1);
+    uint64_t planned_groups = counts.groups;
+    o.dry_run = false;
+    ok(import(text, o));
+    ck_assert_uint_eq(counts.groups, 2);
+    ck_assert_uint_eq(planned_groups, 2);
+}
+END_TEST
+
 /* A plan says of groups and challenges what is done then, and finds the same mistakes. */
 START_TEST(a_plan_is_what_is_done)
 {
@@ -708,6 +724,7 @@ int main(void)
     tcase_add_test(t, what_is_lost_is_told_before);
     tcase_add_test(t, what_cannot_be_tried_is_a_mistake_of_its_line);
     tcase_add_test(t, what_was_told_as_left_out_is_left_out);
+    tcase_add_test(t, groups_of_what_is_left_out);
     tcase_add_test(t, a_plan_is_what_is_done);
     tcase_add_test(t, isolated_meanwhile);
     tcase_add_test(t, refused_while_importing);
