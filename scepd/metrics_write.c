@@ -384,10 +384,10 @@ static void write_authorities(struct writer *w, const struct metrics_gauges *g)
 static void write_credential(struct writer *w, const struct outside_credential *c)
 {
     char q[2 * METRIC_NAME_SIZE + 1];
-    if (!c->webhook[0])
-        return;
     family(w, "scepd_webhook_certificate_not_after_timestamp_seconds", "gauge",
            "When the certificate ends with which a webhook's questions sign in.");
+    if (!c->webhook[0])
+        return;
     put(w, "%s{webhook=\"%s\"} %lld\n", w->family, quoted(c->webhook, q), (long long)c->not_after);
 }
 
