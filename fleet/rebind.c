@@ -3,9 +3,8 @@
 
 #include "fleet_internal.h"
 
-#define ROUNDS                                                                                    \
-    8 /* while challenges are made all the time; then the last ones go in the write of the change \
-       */
+/* While challenges are made all the time; then the last ones go in the write of the change. */
+#define ROUNDS 8
 
 struct using
 {
@@ -80,7 +79,7 @@ static bool do_it(const struct fleet *f, const struct fleet_rebinding *r, uint64
 {
     const struct fleet_effects before = *e;
     struct store_write *w = NULL;
-    uint64_t now;
+    uint64_t now = 0;
     if (!store_write_begin(f->store, &w, err))
         return false;
     bool ok = store_write_challenges_made(w, &now, err);
