@@ -83,9 +83,13 @@ static void words_of(const char *code, struct words *out)
         explain_fill(reason_help(reason)->fix, NULL, out->fix, sizeof out->fix);
 }
 
-/* Our own fault, and one that passes. */
+/* Our own fault, and one that passes.  Said once: for want of memory it may have been already. */
 static void retry_after(struct api_call *c, int seconds)
 {
+    const struct api_reply *r = c->priv->out;
+    for (size_t i = 0; i < r->header_n; i++)
+        if (strcmp(r->header[i].name, "Retry-After") == 0)
+            return;
     api_reply_header(c, "Retry-After", "%d", seconds);
 }
 

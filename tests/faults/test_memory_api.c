@@ -83,6 +83,14 @@ static long starved(long n, bool lasting, enum http_method method, const char *p
 }
 
 /* A challenge that was told can be used. */
+static int times_said(const char *name)
+{
+    int n = 0;
+    for (size_t i = 0; i < reply.header_n; i++)
+        n += strcmp(reply.header[i].name, name) == 0;
+    return n;
+}
+
 static void assert_usable(void)
 {
     uint8_t hash[STORE_HASH];
@@ -128,6 +136,7 @@ static void sweep(enum http_method method, int wanted, const char *path, const c
             ck_assert_int_gt(hits, 0);
         if (reply.status != wanted && !lasting)
             ck_assert_str_ne(header("Retry-After"), "");
+        ck_assert_int_le(times_said("Retry-After"), 1);
         lost += reply.status != wanted && things() > before;
         call_with(method, path, method == HTTP_POST ? asked : NULL, API_IDEMPOTENCY_KEY, key);
         if (reply.status == 409) {
