@@ -184,23 +184,31 @@ static struct fleet_sweep sweep_of(const struct store_policy *p, const struct ta
                                 .why = taken};
 }
 
+/* What goes when the target has the policy no more. */
+static bool take_from(const struct fleet *f, struct store_write *w, const struct store_policy *p,
+                      const struct target *t, struct fleet_effects *e, struct err *err)
+{
+    const struct fleet_sweep what = sweep_of(p, t);
+    return fleet_sweep(f, w, &what, e, err) &&
+           (!fleet_uses_group(p) || fleet_sweep_regrouped(f, w, what.device, what.policy, e, err));
+}
+
 static bool unassign(const struct fleet *f, const struct store_policy *p, const struct target *t,
                      struct fleet_effects *e, bool *had, struct err *err)
 {
-    const struct fleet_sweep what = sweep_of(p, t);
     struct store_write *w = NULL;
     if (!store_write_begin(f->store, &w, err))
         return false;
     bool ok = unassign_in(f, w, p, id_of(t), had, err) &&
               (!*had || lost_by(f, w, p, t, &e->devices, err)) &&
-              (!e->dry_run || fleet_sweep(f, w, &what, e, err));
+              (!e->dry_run || take_from(f, w, p, t, e, err));
     if (!ok || e->dry_run || !*had)
         store_write_abort(w);
     else
         ok = store_write_commit(w, err);
     if (!ok || e->dry_run)
         return ok;
-    return fleet_sweep(f, NULL, &what, e, err);
+    return take_from(f, NULL, p, t, e, err);
 }
 
 bool fleet_policy_unassign(const struct fleet *f, const char *policy, uint64_t version,

@@ -42,12 +42,17 @@ static bool only_group(const struct fleet *f, struct store_write *w, const char 
     return true;
 }
 
+bool fleet_uses_group(const struct store_policy *p)
+{
+    return fleet_pattern_uses(p->subject, p->san) & 1u << FLEET_GROUP;
+}
+
 bool fleet_group_of(const struct fleet *f, struct store_write *w, const struct store_policy *p,
                     const struct store_device *d, char group[64], struct err *err)
 {
     struct store_reach reach;
     group[0] = '\0';
-    if (!(fleet_pattern_uses(p->subject, p->san) & 1u << FLEET_GROUP))
+    if (!fleet_uses_group(p))
         return true;
     if (!fleet_reach_in(f, w, p->id, d->id, &reach, err))
         return false;

@@ -212,13 +212,11 @@ bool fleet_device_edit_end(const struct fleet *f, struct store_write *w,
                            const struct fleet_edit *edit, const char *device,
                            struct fleet_effects *e, struct err *err)
 {
-    uint64_t void_n = 0;
-    if (!fleet_lost_count(f, w, &edit->had, device, e, err) ||
-        !fleet_lost_sweep(f, w, &edit->had, device, e, err) ||
-        (edit->names && !fleet_void_challenges(f, w, device, &void_n, err)))
-        return false;
-    e->challenges += void_n;
-    return true;
+    const struct fleet_sweep all = {.device = device, .names = true};
+    return fleet_lost_count(f, w, &edit->had, device, e, err) &&
+           fleet_lost_sweep(f, w, &edit->had, device, e, err) &&
+           (edit->names ? fleet_sweep(f, w, &all, e, err)
+                        : fleet_sweep_regrouped(f, w, device, NULL, e, err));
 }
 
 static bool edit_in(const struct fleet *f, struct store_write *w, uint64_t version,

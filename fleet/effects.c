@@ -4,26 +4,27 @@
 #include "enroll/enroll.h"
 #include "fleet_internal.h"
 
+const char fleet_regrouped[] = "it has the name of another group";
+
 struct sweeping {
     const struct fleet *f;
     const struct fleet_sweep *what;
     struct fleet_effects *e;
     struct store_write *w; /* of the page */
-    bool ended; /* challenges too whose time is over: a request that waits for somebody's approval
-                   was made while it was not */
     struct enroll_act act;
-    char device[32];          /* the one that was asked about last, */
-    bool lost;                /* and whether what it has goes; */
-    struct fleet_names names; /* if not, and a group is meant: those that the policy gives it now */
-    uint64_t changed;         /* in this write */
-    struct err err;           /* of the first that failed */
+    char device[32], policy[32]; /* those that were asked about last, */
+    bool lost;                   /* and whether what it has by it goes; */
+    bool named;                  /* if not: whether */
+    struct fleet_names names;    /* these are what the policy gives it now, with a group's name */
+    uint64_t changed;            /* in this write */
+    struct err err;              /* of the first that failed */
 };
 
 /* Has it the policy no more? */
-static bool lost_policy(struct sweeping *s, const char *device, bool *out)
+static bool lost_policy(struct sweeping *s, const char *device, const char *policy, bool *out)
 {
     struct store_reach reach;
-    if (!fleet_reach_in(s->f, s->w, s->what->policy, device, &reach, &s->err))
+    if (!fleet_reach_in(s->f, s->w, policy, device, &reach, &s->err))
         return false;
     *out = reach.way == WAY_NONE;
     return true;
@@ -31,35 +32,51 @@ static bool lost_policy(struct sweeping *s, const char *device, bool *out)
 
 /* Does the policy give it names with the group now?  None that can be told: then what it was given
  * before may have any group's name. */
-static bool named_by(struct sweeping *s, const char *device, bool *out)
+static bool named_by(struct sweeping *s, const char *device, const char *policy, bool *out)
 {
-    const struct store_policy *p = s->what->bound;
+    struct store_policy p;
     struct store_device d;
     struct err why = {0};
     char group[64];
-    *out = !fleet_device_in(s->f, s->w, device, &d, &why) ||
-           !fleet_group_of(s->f, s->w, p, &d, group, &why) || strcmp(group, s->what->group) == 0 ||
-           !fleet_names_by(s->f, s->w, p, &d, group, &s->names, &why);
+    if (fleet_policy_in(s->f, s->w, policy, &p, &why) && fleet_uses_group(&p)) {
+        *out = !fleet_device_in(s->f, s->w, device, &d, &why) ||
+               !fleet_group_of(s->f, s->w, &p, &d, group, &why) ||
+               strcmp(group, s->what->group) == 0 ||
+               !fleet_names_by(s->f, s->w, &p, &d, group, &s->names, &why);
+        s->named = !*out;
+    }
     if (why.kind == ERR_NONE || why.kind == ERR_CONFIG || why.kind == ERR_NOT_FOUND)
         return true;
     s->err = why;
     return false;
 }
 
+static bool ask(struct sweeping *s, const char *device, const char *policy, bool *out)
+{
+    const struct fleet_sweep *what = s->what;
+    bool lost = false;
+    s->named = false;
+    if ((!what->names || !*what->group) && !lost_policy(s, device, policy, &lost))
+        return false;
+    *out = lost && !what->names; /* what was lost is looked for without `names` */
+    return lost || !what->names || named_by(s, device, policy, out);
+}
+
 /* Does it go?  Asked inside the write, after the tie is gone. */
-static bool goes(struct sweeping *s, const char *device)
+static bool goes(struct sweeping *s, const char *device, const char *policy)
 {
     const struct fleet_sweep *what = s->what;
     if (s->err.kind != ERR_NONE)
         return false;
-    if (!what->policy || (what->bound && !what->group))
+    if (what->names ? !what->group : !what->policy)
         return true;
-    if (!*device)
+    if (!*device || !*policy)
         return false;
-    if (strcmp(s->device, device) != 0) {
-        if (!(what->bound ? named_by(s, device, &s->lost) : lost_policy(s, device, &s->lost)))
+    if (strcmp(s->device, device) != 0 || strcmp(s->policy, policy) != 0) {
+        if (!ask(s, device, policy, &s->lost))
             return false;
         memcpy(s->device, device, strnlen(device, sizeof s->device - 1) + 1);
+        memcpy(s->policy, policy, strnlen(policy, sizeof s->policy - 1) + 1);
     }
     return s->lost;
 }
@@ -75,11 +92,11 @@ static void count(struct sweeping *s, bool done, const struct err *why, uint64_t
     }
 }
 
-/* Of a device that stays: was it made while the device was in other groups?  Then it may have the
- * name that goes. */
+/* Of a device that stays: was it made while the device was in other groups?  Then it has, or may
+ * have, the name that goes. */
 static bool bound_otherwise(const struct sweeping *s, const struct store_challenge *c)
 {
-    return s->err.kind == ERR_NONE && s->what->group && *c->device &&
+    return s->err.kind == ERR_NONE && s->what->group && *c->device && *c->policy && s->named &&
            (strcmp(c->subject, s->names.subject_binding) != 0 ||
             strcmp(c->san, s->names.san_binding) != 0);
 }
@@ -89,7 +106,7 @@ static void one_challenge(void *ctx, const struct store_challenge *c)
     struct sweeping *s = ctx;
     struct err why = {0};
     uint64_t ended = 0; /* nobody waits for these */
-    if (goes(s, c->device) || bound_otherwise(s, c))
+    if (goes(s, c->device, c->policy) || bound_otherwise(s, c))
         count(s, s->e->dry_run || enroll_challenge_change_in(s->w, c->hash, &s->act, &why), &why,
               store_challenge_state(c, s->f->now) == CHALLENGE_OPEN ? &s->e->challenges : &ended);
 }
@@ -98,7 +115,7 @@ static void one_request(void *ctx, const struct store_request *r)
 {
     struct sweeping *s = ctx;
     struct err why = {0};
-    if (goes(s, r->device))
+    if (goes(s, r->device, r->policy))
         count(s,
               s->e->dry_run || enroll_request_change_in(s->w, r->id, ENROLL_CANCEL, &s->act, &why),
               &why, &s->e->requests);
@@ -108,7 +125,7 @@ static void one_certificate(void *ctx, const struct store_cert *c)
 {
     struct sweeping *s = ctx;
     struct err why = {0};
-    if (c->state != CERT_REVOKED && c->not_after > s->f->now && goes(s, c->device))
+    if (c->state != CERT_REVOKED && c->not_after > s->f->now && goes(s, c->device, c->policy))
         count(s, s->e->dry_run || enroll_cert_change_in(s->w, c->id, CRL_CESSATION, &s->act, &why),
               &why, &s->e->certificates);
 }
@@ -117,9 +134,11 @@ enum kind { CHALLENGES, REQUESTS, CERTIFICATES, KINDS };
 
 static bool look(struct sweeping *s, enum kind kind, struct store_page *page, struct err *err)
 {
+    /* ended ones too, when names are others: a request that waits for somebody's approval was made
+     * while they were not */
     const struct store_challenge_filter challenges = {.device = s->what->device,
                                                       .policy = s->what->policy,
-                                                      .state = s->ended ? 0 : CHALLENGE_OPEN,
+                                                      .state = s->what->names ? 0 : CHALLENGE_OPEN,
                                                       .now = s->f->now};
     const struct store_request_filter requests = {
         .state = REQUEST_PENDING, .device = s->what->device, .policy = s->what->policy};
@@ -179,9 +198,8 @@ bool fleet_sweep(const struct fleet *f, struct store_write *w, const struct flee
                          .what = what,
                          .e = e,
                          .w = w,
-                         .ended = what->bound != NULL,
                          .act = {.by = f->actor, .note = what->why, .now = f->now}};
-    for (int kind = 0; kind < (what->bound ? REQUESTS : KINDS); kind++) {
+    for (int kind = 0; kind < (what->names ? REQUESTS : KINDS); kind++) {
         char cursor[STORE_CURSOR_MAX] = "";
         if (kind == CERTIFICATES && !what->revoke)
             continue;
@@ -196,24 +214,12 @@ bool fleet_sweep(const struct fleet *f, struct store_write *w, const struct flee
     return true;
 }
 
-bool fleet_void_challenges(const struct fleet *f, struct store_write *w, const char *device,
-                           uint64_t *n, struct err *err)
+bool fleet_sweep_regrouped(const struct fleet *f, struct store_write *w, const char *device,
+                           const char *policy, struct fleet_effects *e, struct err *err)
 {
-    const struct fleet_sweep what = {.device = device};
-    struct fleet_effects e = {0};
-    struct sweeping s = {.f = f,
-                         .what = &what,
-                         .e = &e,
-                         .w = w,
-                         .ended = true,
-                         .act = {.by = f->actor, .now = f->now}};
-    char cursor[STORE_CURSOR_MAX] = "";
-    do {
-        if (!page_in(&s, CHALLENGES, cursor, err))
-            return false;
-    } while (*cursor);
-    *n = e.challenges;
-    return true;
+    const struct fleet_sweep what = {
+        .device = device, .policy = policy, .names = true, .group = "", .why = fleet_regrouped};
+    return e->stopped || fleet_sweep(f, w, &what, e, err);
 }
 
 /* ---- the policies that somebody had ---- */

@@ -44,8 +44,8 @@ const struct template *fleet_template(const struct fleet *f, const struct store_
 struct fleet_sweep {
     const char *device;            /* id or NULL */
     const char *policy;            /* id or NULL */
-    const struct store_policy *bound; /* the policy: challenges alone go, open or ended, also of devices that have it, since their names will be others */
-    const char *group;             /* with it: name; only those that may have it as %group%: of devices whose group it is, or whose names are others by now; NULL: all */
+    bool names;                    /* challenges alone go, open or ended, also of devices that have the policy, since their names are others or will be */
+    const char *group;             /* with it: name; only those that may have it as %group%: of devices whose group it is, or whose names are others by now; "": only the latter, of devices that have the policy; NULL: all */
     bool revoke;                   /* certificates too */
     const char *why;               /* for requests: the note that their device is told by */
 };
@@ -79,9 +79,13 @@ bool fleet_device_edit_begin(const struct fleet *f, struct store_write *w, uint6
                              struct fleet_edit *edit, bool *changed, struct err *err);
 bool fleet_device_edit_end(const struct fleet *f, struct store_write *w, const struct fleet_edit *edit, const char *device,
                            struct fleet_effects *e, struct err *err);
-/* Unused challenges of a device, inside a write; *n: those that were open.  The others' time is over, but a request that was made
- * before may wait to be approved. */
-bool fleet_void_challenges(const struct fleet *f, struct store_write *w, const char *device, uint64_t *n, struct err *err);
+/* Challenges that are bound to another group's name than the policy gives their device now: of the device, or by the policy (the
+ * other may be NULL), after a change of its groups or of who has the policy.  Devices that lost it are fleet_sweep's. */
+bool fleet_sweep_regrouped(const struct fleet *f, struct store_write *w, const char *device, const char *policy,
+                           struct fleet_effects *e, struct err *err);
+/* The same by every policy whose names have %group% (rebind.c). */
+bool fleet_sweep_all_regrouped(const struct fleet *f, struct store_write *w, struct fleet_effects *e, struct err *err);
+extern const char fleet_regrouped[];
 
 /* A change after which open challenges would be bound to what is no more (rebind.c): what a group is called, or what a policy says.
  * Nothing at a device's enrolment tells such a challenge from a good one, so they are void before the change is made: in writes of
@@ -110,6 +114,7 @@ bool fleet_entitled(const struct fleet *f, const char *device, const char *polic
 /* Has no other device a certificate with the subject that this one would get?  ERR_EXISTS. */
 bool fleet_subject_free(const struct fleet *f, struct store_write *w, const struct store_policy *p,
                         const struct store_device *d, const char *group, struct err *err);
+bool fleet_uses_group(const struct store_policy *p); /* do its names have %group%? */
 /* The group by which it has the policy, or the only one it is in; "" none.  Only looked for where a pattern names it. */
 bool fleet_group_of(const struct fleet *f, struct store_write *w, const struct store_policy *p, const struct store_device *d,
                     char group[64], struct err *err);

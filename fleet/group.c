@@ -220,6 +220,15 @@ static bool each_device(const struct fleet *f, struct store_write *w, const stru
     return true;
 }
 
+/* What it had by these goes, and what names the group. */
+static bool take_from(const struct fleet *f, struct store_write *w,
+                      const struct fleet_policies *had, const char *device, struct fleet_effects *e,
+                      struct err *err)
+{
+    return fleet_lost_sweep(f, w, had, device, e, err) &&
+           fleet_sweep_regrouped(f, w, device, NULL, e, err);
+}
+
 static bool take_out_in(const struct fleet *f, struct store_write *w, const struct store_group *g,
                         const char *held, const struct fleet_policies *all, struct fleet_effects *e,
                         bool *changed, struct err *err)
@@ -236,7 +245,7 @@ static bool take_out_in(const struct fleet *f, struct store_write *w, const stru
                                     g->id, g->name)) ||
          !each_device(f, w, g, held, all, e, fleet_lost_count, err)))
         return false;
-    return !e->dry_run || each_device(f, w, g, held, all, e, fleet_lost_sweep, err);
+    return !e->dry_run || each_device(f, w, g, held, all, e, take_from, err);
 }
 
 bool fleet_member_remove(const struct fleet *f, const char *group, uint64_t version,
@@ -262,7 +271,7 @@ bool fleet_member_remove(const struct fleet *f, const char *group, uint64_t vers
         return false;
     }
     /* also when it was out already: what an interruption left over */
-    return each_device(f, NULL, &g, held, &all, e, fleet_lost_sweep, err);
+    return each_device(f, NULL, &g, held, &all, e, take_from, err);
 }
 
 /* ---- removing a group ---- */
@@ -323,7 +332,7 @@ static bool sweep_policies(const struct fleet *f, struct store_write *w,
         if (!fleet_sweep(f, w, &what, e, err))
             return false;
     }
-    return true;
+    return fleet_sweep_all_regrouped(f, w, e, err);
 }
 
 /* Everything in one write that is thrown away. */

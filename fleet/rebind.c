@@ -15,23 +15,14 @@ struct using
 static void note_using(void *ctx, const struct store_policy *p)
 {
     struct using *u = ctx;
-    if (fleet_pattern_uses(p->subject, p->san) & 1u << FLEET_GROUP)
+    if (fleet_uses_group(p))
         memcpy(u->id[u->n++], p->id, sizeof u->id[0]);
 }
 
-/* One that was removed meanwhile gives nobody anything. */
 static bool of_policy(const struct fleet *f, struct store_write *w, const struct fleet_rebinding *r,
                       const char *id, struct fleet_effects *e, struct err *err)
 {
-    struct store_policy p;
-    struct err why = {0};
-    if (!fleet_policy_in(f, w, id, &p, &why)) {
-        if (why.kind == ERR_NOT_FOUND)
-            return true;
-        *err = why;
-        return false;
-    }
-    const struct fleet_sweep what = {.policy = p.id, .bound = &p, .group = r->group, .why = r->why};
+    const struct fleet_sweep what = {.policy = id, .names = true, .group = r->group, .why = r->why};
     return fleet_sweep(f, w, &what, e, err);
 }
 
@@ -50,6 +41,13 @@ static bool of_group(const struct fleet *f, struct store_write *w, const struct 
         memcpy(cursor, page.next, sizeof page.next);
     } while (*cursor && !e->stopped);
     return true;
+}
+
+bool fleet_sweep_all_regrouped(const struct fleet *f, struct store_write *w,
+                               struct fleet_effects *e, struct err *err)
+{
+    const struct fleet_rebinding r = {.group = "", .why = fleet_regrouped};
+    return e->stopped || of_group(f, w, &r, e, err);
 }
 
 /* In writes of its own when `w` is NULL. */

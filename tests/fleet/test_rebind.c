@@ -131,16 +131,139 @@ START_TEST(refused_or_only_planned_it_voids_nothing)
 }
 END_TEST
 
+static struct store_policy named_policy(void)
+{
+    struct store_policy p = policy_wish("named");
+    strcpy(p.subject, "CN=%devicename%,OU=%group%");
+    world_config.template[0].subject[world_config.template[0].subject_n++] = strdup("OU=*");
+    ok(fleet_policy_new(&fleet, &p, NULL, &err));
+    return p;
+}
+
+/* A challenge says what its group was called when it was made.  What the device keeps the policy
+ * by, or is in, when it is out of that group has another name, or none that can be told. */
+enum leaving { OUT_OF_IT, ASSIGNMENT_GONE, GROUP_GONE, LEAVINGS };
+
+static void leave(enum leaving how, const struct store_group *g, struct fleet_effects *e)
+{
+    bool changed;
+    switch (how) {
+    case OUT_OF_IT:
+        ok(fleet_member_remove(&fleet, g->id, 0, "moves", e, &changed, &err));
+        ok(fleet_member_remove(&fleet, g->id, 0, "alone", e, &changed, &err));
+        return;
+    case ASSIGNMENT_GONE:
+        ok(fleet_policy_unassign(&fleet, "named", 0, g->id, e, &err));
+        return;
+    case GROUP_GONE:
+        ok(fleet_group_remove(&fleet, g->id, 0, e, &err));
+        return;
+    case LEAVINGS:
+        return;
+    }
+}
+
+START_TEST(group_is_left)
+{
+    struct fleet_effects plan = {.dry_run = true}, e = {.dry_run = false};
+    named_policy();
+    struct store_group g[2] = {group_new("one", false), group_new("two", false)};
+    bool first = strcmp(g[0].id, g[1].id) < 0; /* is g[0] asked first? */
+    struct store_group then = g[!first], later = g[first];
+    struct store_policy plain = policy_new("plain");
+    device_new("moves");
+    device_new("alone");
+    device_new("stays");
+    device_new("apart");
+    assign("named", then.id);
+    join(then.name, "moves");
+    join(then.name, "alone");
+    join(then.name, "stays");
+    join(later.name, "apart");
+    assign("plain", "moves");
+    struct fleet_challenge moves = challenge_for("moves", "named"),
+                           alone = challenge_for("alone", NULL),
+                           other = challenge_for("moves", plain.id);
+    ck_assert_ptr_nonnull(strstr(moves.names.subject, then.name));
+    join(later.name, "moves");
+    assign("named", later.id);
+    struct fleet_challenge apart = challenge_for("apart", NULL);
+    ck_assert(challenge_open(moves.record.id));
+    leave((enum leaving)_i, &then, &plan);
+    ck_assert(challenge_open(moves.record.id) && challenge_open(alone.record.id));
+    leave((enum leaving)_i, &then, &e);
+    ck_assert(!challenge_open(moves.record.id));
+    ck_assert(!challenge_open(alone.record.id)); /* the policy is gone with the group */
+    ck_assert(challenge_open(other.record.id) && challenge_open(apart.record.id));
+    ck_assert_uint_eq(plan.challenges, 2);
+    ck_assert_uint_eq(e.challenges, 2);
+    struct fleet_challenge again = challenge_for("moves", "named");
+    ck_assert_ptr_nonnull(strstr(again.names.subject, later.name));
+}
+END_TEST
+
+/* Assigned to the device itself: its only group is the one that is named. */
+START_TEST(only_group_is_left)
+{
+    struct fleet_effects plan = {.dry_run = true}, e = {.dry_run = false};
+    bool changed;
+    named_policy();
+    group_new("one", false);
+    device_new("a");
+    device_new("b");
+    join("one", "a");
+    join("one", "b");
+    assign("named", "a");
+    assign("named", "b");
+    struct fleet_challenge a = challenge_for("a", NULL), b = challenge_for("b", NULL);
+    ok(fleet_member_remove(&fleet, "one", 0, "a", &plan, &changed, &err));
+    ok(fleet_member_remove(&fleet, "one", 0, "a", &e, &changed, &err));
+    ck_assert(!challenge_open(a.record.id) && challenge_open(b.record.id));
+    ck_assert_uint_eq(plan.challenges, 1);
+    ck_assert_uint_eq(e.challenges, 1);
+    plan.challenges = e.challenges = 0;
+    ok(fleet_group_remove(&fleet, "one", 0, &plan, &err));
+    ok(fleet_group_remove(&fleet, "one", 0, &e, &err));
+    ck_assert(!challenge_open(b.record.id));
+    ck_assert_uint_eq(plan.challenges, 1);
+    ck_assert_uint_eq(e.challenges, 1);
+    ck_assert_uint_eq(e.devices, 0);
+}
+END_TEST
+
+/* Each in turn keeps the policy by another group. */
+START_TEST(group_is_removed_in_bounded_writes)
+{
+    world_of_many();
+    struct watching x = {.made = "-"};
+    struct fleet_effects e = {.step = watch, .ctx = &x};
+    struct store_group all = group_new("everybody", false);
+    assign("named", "everybody");
+    struct store_write *w = begin();
+    for (int i = 0; i < MANY; i++) {
+        struct store_device d;
+        char name[32];
+        bool changed;
+        snprintf(name, sizeof name, "d-%d", i);
+        ok(store_write_device_get(w, name, &d, &err));
+        ok(fleet_member_add_in(&fleet, w, &all, d.id, &changed, &err));
+    }
+    commit(w);
+    ok(fleet_group_remove(&fleet, sales.id, 0, &e, &err));
+    ck_assert_uint_le(x.most, FLEET_BATCH);
+    ck_assert_uint_eq(e.challenges, MANY);
+    ck_assert_uint_eq(e.devices, 0);
+    ck_assert_int_eq(open_ones(), 0);
+}
+END_TEST
+
 /* A challenge says what its device was called when it was made: since then the device may have come
  * to more groups, left its only one, or got the policy by another. */
 START_TEST(group_of_then_is_renamed)
 {
     struct fleet_effects e = {.dry_run = false}, none = {.dry_run = false};
     bool changed;
-    policy = policy_wish("named");
-    strcpy(policy.subject, "CN=%devicename%,OU=%group%");
-    world_config.template[0].subject[world_config.template[0].subject_n++] = strdup("OU=*");
-    ok(fleet_policy_new(&fleet, &policy, NULL, &err));
+    named_policy();
     struct store_group g[2] = {group_new("one", false), group_new("two", false)};
     bool first = strcmp(g[0].id, g[1].id) < 0; /* is g[0] asked first? */
     struct store_group then = g[first], later = g[!first];
@@ -164,15 +287,15 @@ START_TEST(group_of_then_is_renamed)
     join(later.name, "joins");
     join(later.name, "by-both");
     ok(fleet_member_remove(&fleet, then.id, 0, "leaves", &none, &changed, &err));
-    ck_assert(challenge_open(joins.record.id) && challenge_open(leaves.record.id) &&
-              challenge_open(by_both.record.id));
+    ck_assert(challenge_open(joins.record.id) && challenge_open(by_both.record.id));
+    ck_assert(!challenge_open(leaves.record.id));
+    ck_assert_uint_eq(none.challenges, 1);
     strcpy(then.name, "marketing");
     ok(fleet_group_edit(&fleet, 0, &then, &e, &err));
     ck_assert(!challenge_open(joins.record.id));
-    ck_assert(!challenge_open(leaves.record.id));
     ck_assert(!challenge_open(by_both.record.id));
     ck_assert(challenge_open(stays.record.id));
-    ck_assert_uint_eq(e.challenges, 3);
+    ck_assert_uint_eq(e.challenges, 2);
 }
 END_TEST
 
@@ -308,6 +431,9 @@ int main(void)
     tcase_add_test(t, group_is_renamed_in_bounded_writes);
     tcase_add_test(t, cut_off_it_is_called_as_it_was);
     tcase_add_test(t, refused_or_only_planned_it_voids_nothing);
+    tcase_add_loop_test(t, group_is_left, 0, LEAVINGS);
+    tcase_add_test(t, only_group_is_left);
+    tcase_add_test(t, group_is_removed_in_bounded_writes);
     tcase_add_test(t, group_of_then_is_renamed);
     tcase_add_test(t, ended_ones_go_too);
     tcase_add_test(t, policy_is_edited_in_bounded_writes);
