@@ -6,6 +6,7 @@
 #include <event2/bufferevent_struct.h>
 #include <event2/event.h>
 #include <event2/http.h>
+#include <event2/http_struct.h>
 #include <event2/keyvalq_struct.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -237,7 +238,8 @@ static void send_reply(struct http_server *s, struct evhttp_request *ev, enum ht
 void http_reply(struct http_request *r, const struct http_reply *reply)
 {
     http_conn_phase(r->conn, HTTP_WRITING);
-    send_reply(r->server, r->ev, r->method, reply, reply->close || http_conn_crowds(r->conn));
+    send_reply(r->server, r->ev, r->method, reply,
+               reply->close || http_asks_to_close(r->ev) || http_conn_crowds(r->conn));
     free(r->path);
     free(r);
 }
@@ -370,6 +372,8 @@ static void on_request(struct evhttp_request *ev, void *server)
         return;
     }
     http_conn_phase(conn, HTTP_WORKING);
+    /* Of a whole URL as the target: evhttp would end the connection without a word, as a proxy. */
+    ev->flags &= ~EVHTTP_PROXY_REQUEST;
     evhttp_connection_set_closecb(connection, on_close, conn);
     evhttp_request_set_on_complete_cb(ev, on_complete, conn);
     *r = (struct http_request){.server = s, .ev = ev, .conn = conn};

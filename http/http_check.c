@@ -72,6 +72,29 @@ static bool check_size(struct evhttp_request *r, size_t max_header, int *status,
     return true;
 }
 
+/* A list, of which evhttp knows only a lone "close". */
+static bool has_close(const char *options)
+{
+    static const char between[] = ", \t";
+    for (size_t n; *(options += strspn(options, between)); options += n) {
+        n = strcspn(options, between);
+        if (n == strlen("close") && strncasecmp(options, "close", n) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool http_asks_to_close(struct evhttp_request *r)
+{
+    const struct evkeyval *h;
+    TAILQ_FOREACH(h, evhttp_request_get_input_headers(r), next)
+    {
+        if (strcasecmp(h->key, "Connection") == 0 && has_close(h->value))
+            return true;
+    }
+    return false;
+}
+
 bool http_check(struct evhttp_request *r, size_t max_header, int *status, const char **why)
 {
     struct seen seen = {0};
@@ -97,6 +120,9 @@ bool http_check(struct evhttp_request *r, size_t max_header, int *status, const 
         *why = "more than one Transfer-Encoding";
     else if (seen.content_length && seen.transfer_encoding)
         *why = "Content-Length together with Transfer-Encoding";
+    else if (evhttp_request_get_command(r) == EVHTTP_REQ_HEAD &&
+             (seen.content_length || seen.transfer_encoding))
+        *why = "a body with HEAD"; /* evhttp would read it as the next request */
     else if (seen.host > 1)
         *why = "more than one Host";
     else if (seen.host == 0 && r->minor >= 1) /* RFC 9112 section 3.2 */

@@ -10,3 +10,6 @@
  * the octets of request line and headers: a longer target is 414, longer headers are 431 (RFC 9110 section 15.5.15,
  * RFC 6585 section 5).  evhttp's own limit, above which it says 400, must be higher. */
 bool http_check(struct evhttp_request *r, size_t max_header, int *status, const char **why);
+
+/* Is "close" among the options of its Connection headers (RFC 9112 section 9.6)? */
+bool http_asks_to_close(struct evhttp_request *r);

@@ -176,6 +176,11 @@ static const struct refusal refusals[] = {
     {"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello",
      400},
     {"GET /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: identity\r\n\r\n", 400},
+    /* what evhttp takes for the next request */
+    {"HEAD /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 32\r\n\r\n"
+     "GET /echo HTTP/1.1\r\nHost: x\r\n\r\n",
+     400},
+    {"HEAD /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
     /* header names are tokens: RFC 9110 section 5.1 */
     {"GET /echo HTTP/1.1\r\nHost: x\r\nName : value\r\n\r\n", 400},
     {"GET /echo HTTP/1.1\r\nHost: x\r\nNa(me: value\r\n\r\n", 400},
@@ -212,7 +217,8 @@ START_TEST(refused_and_closed)
     const struct refusal *r = &refusals[_i];
     int fd = client_connect(&f);
     client_send(fd, r->request);
-    ck_assert_msg(client_read(fd, false, &got), "no reply to %s", r->request);
+    ck_assert_msg(client_read(fd, strncmp(r->request, "HEAD", 4) == 0, &got), "no reply to %s",
+                  r->request);
     ck_assert_msg(got.status == r->status, "%d to %s", got.status, r->request);
     ck_assert_msg(strcasestr(got.head, "\r\nContent-Type: text/") != NULL, "no type: %s", got.head);
     ck_assert_msg(strcasestr(got.head, "\r\nContent-Length: ") != NULL, "no length: %s", got.head);
@@ -220,6 +226,48 @@ START_TEST(refused_and_closed)
     ck_assert_int_eq(f.requests, 0);
     ck_assert_int_eq(f.refusals, 1); /* one line in the log */
     ck_assert_int_eq(f.last_status, r->status);
+    close(fd);
+}
+END_TEST
+
+/* RFC 9112 section 9.6 */
+START_TEST(close_is_seen_among_others)
+{
+    static const char *const asking[] = {"TE, close", "Close,TE", "keep-alive\r\nConnection: close",
+                                         "TE,\t close"};
+    static const char *const others[] = {"keep-alive", "TE, closed", "x-close", ","};
+    for (size_t i = 0; i < sizeof asking / sizeof *asking; i++) {
+        int fd = client_connect(&f);
+        client_send(fd, "GET /echo HTTP/1.1\r\nHost: x\r\nConnection: ");
+        client_send(fd, asking[i]);
+        client_send(fd, "\r\n\r\n");
+        ck_assert(client_read(fd, false, &got));
+        assert_header("Connection: close");
+        ck_assert_msg(client_closed(fd), "still open after %s", asking[i]);
+        close(fd);
+    }
+    int fd = client_connect(&f);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        client_send(fd, "GET /echo HTTP/1.1\r\nHost: x\r\nConnection: ");
+        client_send(fd, others[i]);
+        client_send(fd, "\r\n\r\n");
+        ck_assert_msg(client_read(fd, false, &got), "closed before %s", others[i]);
+        ck_assert_int_eq(got.status, 200);
+    }
+    close(fd);
+}
+END_TEST
+
+/* RFC 9112 section 3.2.2 */
+START_TEST(a_whole_url_is_answered_as_its_path)
+{
+    int fd = client_connect(&f);
+    client_send(fd, "GET http://proxied:99/echo?1 HTTP/1.1\r\nHost: x\r\n\r\n"
+                    "POST http://x/echo?2 HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab");
+    ck_assert(client_read(fd, false, &got));
+    ck_assert_str_eq(got.body, "GET /echo 1 0 \n");
+    ck_assert_msg(client_read(fd, false, &got), "closed behind the first");
+    ck_assert_str_eq(got.body, "POST /echo 2 2 ab\n");
     close(fd);
 }
 END_TEST
@@ -768,6 +816,8 @@ int main(void)
     tcase_add_test(c, not_modified_has_no_body);
     tcase_add_test(c, a_path_that_is_data_stays_as_it_is);
     tcase_add_loop_test(c, refused_and_closed, 0, sizeof refusals / sizeof *refusals);
+    tcase_add_test(c, close_is_seen_among_others);
+    tcase_add_test(c, a_whole_url_is_answered_as_its_path);
     tcase_add_test(c, connect_is_refused_with_a_length);
     tcase_add_test(c, an_unknown_method_is_refused);
     tcase_add_test(c, http_1_0_gets_a_length_and_a_close);
