@@ -90,37 +90,79 @@ static bool consider(void *ctx, const struct store_attempt *a)
     return true;
 }
 
-/* What the store knows of it beside attempts, which may be forgotten by now. */
-static void consider_records(struct explain_search *s)
+/* There is none, or several have such an id: then it is not meant.  Anything else is a fault. */
+static bool is_absent(const struct err *err)
+{
+    return err->kind == ERR_NOT_FOUND || err->kind == ERR_CONFLICT;
+}
+
+static bool consider_serial(struct explain_search *s, struct err *err)
 {
     struct store_cert cert = {0};
-    struct store_challenge challenge;
-    struct store_request request = {0};
-    struct store_device device;
-    struct store_policy policy;
-    struct err ignored = {0};
     char serial[2 * STORE_SERIAL_MAX + 1];
     bool exact;
-    if (strlen(s->hex) >= EXPLAIN_PREFIX_LEAST &&
-        store_cert_by_prefix(s->store, s->hex, &cert, &ignored)) {
-        hex_encode(view_of(cert.serial, cert.serial_len), serial);
-        prefix_of(s->hex, serial, &exact);
-        offer(s, EXPLAIN_SERIAL, serial, exact);
-    }
-    if (strncmp(s->what, "chl_", 4) == 0 &&
-        store_challenge_by_id(s->store, s->what, &challenge, &ignored))
-        offer(s, EXPLAIN_CHALLENGE, challenge.id, strcmp(s->what, challenge.id) == 0);
-    if (strncmp(s->what, "req_", 4) == 0 &&
-        store_request_get(s->store, s->what, &request, &ignored))
-        offer(s, EXPLAIN_REQUEST, request.id, strcmp(s->what, request.id) == 0);
-    if (strncmp(s->what, "dev_", 4) == 0 && store_device_get(s->store, s->what, &device, &ignored))
-        offer(s, EXPLAIN_DEVICE, device.id, strcmp(s->what, device.id) == 0);
-    if (!s->found_n && store_device_get(s->store, s->what, &device, &ignored))
-        offer(s, EXPLAIN_DEVICE, device.id, true); /* by its name, where no subject has it */
-    if (strncmp(s->what, "pol_", 4) == 0 && store_policy_get(s->store, s->what, &policy, &ignored))
-        offer(s, EXPLAIN_POLICY, policy.id, strcmp(s->what, policy.id) == 0);
+    if (strlen(s->hex) < EXPLAIN_PREFIX_LEAST)
+        return true;
+    if (!store_cert_by_prefix(s->store, s->hex, &cert, err))
+        return is_absent(err);
+    hex_encode(view_of(cert.serial, cert.serial_len), serial);
+    prefix_of(s->hex, serial, &exact);
+    offer(s, EXPLAIN_SERIAL, serial, exact);
     store_cert_clear(&cert);
-    store_request_clear(&request);
+    return true;
+}
+
+static bool consider_challenge(struct explain_search *s, struct err *err)
+{
+    struct store_challenge c;
+    if (!store_challenge_by_id(s->store, s->what, &c, err))
+        return is_absent(err);
+    offer(s, EXPLAIN_CHALLENGE, c.id, strcmp(s->what, c.id) == 0);
+    return true;
+}
+
+static bool consider_request(struct explain_search *s, struct err *err)
+{
+    struct store_request r = {0};
+    if (!store_request_get(s->store, s->what, &r, err))
+        return is_absent(err);
+    offer(s, EXPLAIN_REQUEST, r.id, strcmp(s->what, r.id) == 0);
+    store_request_clear(&r);
+    return true;
+}
+
+static bool consider_device(struct explain_search *s, bool by_name, struct err *err)
+{
+    struct store_device d;
+    if (!store_device_get(s->store, s->what, &d, err))
+        return is_absent(err);
+    offer(s, EXPLAIN_DEVICE, d.id, by_name || strcmp(s->what, d.id) == 0);
+    return true;
+}
+
+static bool consider_policy(struct explain_search *s, struct err *err)
+{
+    struct store_policy p;
+    if (!store_policy_get(s->store, s->what, &p, err))
+        return is_absent(err);
+    offer(s, EXPLAIN_POLICY, p.id, strcmp(s->what, p.id) == 0);
+    return true;
+}
+
+/* What the store knows of it beside attempts, which may be forgotten by now. */
+static bool consider_records(struct explain_search *s, struct err *err)
+{
+    const char *what = s->what;
+    struct err why = {0};
+    bool ok = consider_serial(s, &why) &&
+              (strncmp(what, "chl_", 4) != 0 || consider_challenge(s, &why)) &&
+              (strncmp(what, "req_", 4) != 0 || consider_request(s, &why)) &&
+              (strncmp(what, "dev_", 4) != 0 || consider_device(s, false, &why)) &&
+              (strncmp(what, "pol_", 4) != 0 || consider_policy(s, &why)) &&
+              (s->found_n || consider_device(s, true, &why)); /* where no subject has it */
+    if (!ok)
+        *err = why;
+    return ok;
 }
 
 static void read_what(struct explain_search *s)
@@ -383,7 +425,8 @@ bool explain_search(struct store *store, const char *what, uint64_t most,
     read_what(out);
     if (!store_attempt_list(store, 0, consider, out, err))
         return false;
-    consider_records(out);
+    if (!consider_records(out, err))
+        return false;
     choose(out);
     return true;
 }

@@ -7,6 +7,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "base/memory.h"
+
 /* A map that was too small grows by half, at least by this much, so that growth stays rare. */
 #define GROW_MIN (UINT64_C(256) << 20)
 /* What a write finds free when it begins, or half of a smaller map: more than any write needs but
@@ -81,6 +83,8 @@ static enum err_kind kind_of(const struct store *s, int rc)
 bool env_error(const struct store *s, int rc, const char *doing, struct err *err)
 {
     enum err_kind kind = kind_of(s, rc);
+    if (kind == ERR_MEMORY)
+        memory_missed(); /* of LMDB's own allocations nobody else tells */
     if (rc == MDB_PANIC)
         return err_set(err, kind,
                        "store %s: %s: a commit failed and the store cannot be opened anew", s->path,

@@ -3,38 +3,9 @@
  * Whatever fails, the answer is the one that would have been given, or 503: never a refusal that
  * says something of the caller or of the question.  The same question with the same Idempotency-Key
  * is then answered, or its answer is told to be unknown, and nothing is done twice. */
-#include "../api/api_fixture.h"
 #include "check_main.h"
-#include "faultmem.h"
-#include "scepd/memory.h"
-#include "service_fixture.h"
-#include "store/fleet.h"
-
-static struct service_fixture f;
-
-#define must(call) ck_assert_msg((call), "%s", err.text)
-
-static void prepare(void)
-{
-    api_setup();
-    must(service_fixture_init(&f, "p256", &err));
-    world.config = f.config;
-    world.rooms = &f.rooms;
-    world.log = NULL;
-    call(HTTP_POST, "/api/v1/devices", "{\"name\":\"tablet\"}");
-    is(201);
-    call(HTTP_POST, "/api/v1/policies",
-         "{\"name\":\"fleet\",\"endpoint\":\"/scep\",\"subject\":\"CN=%devicename%\"}");
-    is(201);
-    call_with(HTTP_PUT, "/api/v1/policies/fleet/assignments/tablet", NULL, API_IF_MATCH, "*");
-    ck_assert_int_lt(reply.status, 300);
-}
-
-static void teardown(void)
-{
-    service_fixture_clear(&f);
-    api_teardown();
-}
+#include "enroll/explain.h"
+#include "memory_api.h"
 
 static bool count(void *ctx, const struct store_challenge *c)
 {
@@ -53,142 +24,178 @@ static uint64_t things(void)
     return all;
 }
 
-static void no_problem(void *ctx, const struct store_problem *p)
-{
-    ck_abort_msg("%s", p->text);
-}
-
-static void assert_whole(void)
-{
-    uint64_t problems = 1;
-    must(store_verify(world.store, no_problem, NULL, &problems, &err));
-    ck_assert_uint_eq(problems, 0);
-}
-
-/* Without memory; how many allocations failed. */
-static long starved(long n, bool lasting, enum http_method method, const char *path,
-                    const char *body, const char *key)
-{
-    struct api_request r = {.method = method, .path = path, .query = "", .body = view_str(body)};
-    r.header[API_CONTENT_TYPE] = "application/json";
-    r.header[API_AUTHORIZATION] = bearer;
-    r.header[API_IDEMPOTENCY_KEY] = key;
-    r.header[API_HOST] = "scepd.example.org";
-    r.peer = "192.0.2.1";
-    r.now = at;
-    forget();
-    faultmem_arm(n, lasting);
-    api_answer(&world, &r, &reply);
-    return faultmem_disarm();
-}
-
 /* A challenge that was told can be used. */
-static int times_said(const char *name)
-{
-    int n = 0;
-    for (size_t i = 0; i < reply.header_n; i++)
-        n += strcmp(reply.header[i].name, name) == 0;
-    return n;
-}
-
 static void assert_usable(void)
 {
     uint8_t hash[STORE_HASH];
     struct store_challenge c;
-    json_t *told = json_loadb((char *)reply.body.p, reply.body.n, 0, NULL);
-    const char *secret = json_string_value(json_object_get(told, "secret"));
+    const char *secret = json_string_value(json_object_get(answer, "secret"));
     if (secret) {
         ck_assert(challenge_hash(&f.rooms.challenge_key, view_str(secret), hash));
         must(store_challenge_by_hash(world.store, hash, &c, &err));
     }
-    ck_assert_msg(told && (secret || !json_object_get(told, "uses")), "%.*s", (int)reply.body.n,
+    ck_assert_msg(answer && (secret || !json_object_get(answer, "uses")), "%.*s", (int)reply.body.n,
                   reply.body.p ? (char *)reply.body.p : "");
-    json_decref(told);
 }
 
-/* `body` has a # where the number of the try belongs. */
-static void number(const char *body, long n, char out[256])
+static void sweep(const struct question *q, bool lasting)
 {
-    size_t before = strcspn(body, "#");
-    if (body[before])
-        snprintf(out, 256, "%.*s%ld%s", (int)before, body, n, body + before + 1);
-    else
-        snprintf(out, 256, "%s", body);
-}
-
-static void sweep(enum http_method method, int wanted, const char *path, const char *body,
-                  bool lasting)
-{
-    char asked[256], key[32];
+    char key[32];
     long unknown = 0, lost = 0;
-    for (long n = 1;; n++) {
+    for (long n = 1, hits = 1; hits; n++) {
         uint64_t before = things();
-        number(body, n, asked);
         snprintf(key, sizeof key, "key-%ld", n);
-        long hits = starved(n, lasting, method, path, asked, key);
-        ck_assert_msg(reply.status == wanted || reply.status == 503, "allocation %ld: %d %.*s", n,
-                      reply.status, (int)reply.body.n, reply.body.p ? (char *)reply.body.p : "");
-        if (reply.status == wanted && method == HTTP_POST) {
+        hits = asked(q, n, key, n, lasting);
+        bool served = assert_served(q, n, hits, lasting);
+        if (served) {
             ck_assert_uint_eq(things(), before + 1);
             assert_usable();
         }
-        if (reply.status != wanted)
-            ck_assert_int_gt(hits, 0);
-        if (reply.status != wanted && !lasting)
-            ck_assert_str_ne(header("Retry-After"), "");
-        ck_assert_int_le(times_said("Retry-After"), 1);
-        lost += reply.status != wanted && things() > before;
-        call_with(method, path, method == HTTP_POST ? asked : NULL, API_IDEMPOTENCY_KEY, key);
+        lost += !served && things() > before;
+        asked(q, n, key, 0, false);
         if (reply.status == 409) {
             ck_assert_str_eq(text("code"), "repeat.unknown");
             unknown++;
         } else {
-            is(wanted);
-        }
-        if (method == HTTP_POST)
-            ck_assert_uint_le(things() - before, 1);
-        if (method == HTTP_POST && reply.status == wanted)
+            is(q->wanted);
             ck_assert_uint_eq(things() - before, 1);
-        if (hits == 0) {
-            printf("%s: %ld allocations, %s; done and not told: %ld, unknown: %ld\n", path, n - 1,
-                   lasting ? "for good" : "one by one", lost, unknown);
-            break;
         }
+        ck_assert_uint_le(things() - before, 1);
+        if (hits == 0)
+            printf("%s: %ld allocations, %s; done and not told: %ld, unknown: %ld\n", q->path,
+                   n - 1, lasting ? "for good" : "one by one", lost, unknown);
     }
     assert_whole();
 }
 
-/* _i: one allocation fails, or all from it on. */
-START_TEST(a_challenge)
+/* ---- what is made ---- */
+
+static const struct question makes[] = {
+    {HTTP_POST, "/api/v1/challenges",
+     "{\"label\":\"l-#\",\"endpoint\":\"/scep\",\"subject\":\"CN=tablet-7\"}", 201},
+    {HTTP_POST, "/api/v1/devices/tablet/challenges", "{\"policy\":\"fleet\"}", 201},
+    {HTTP_POST, "/api/v1/devices",
+     "{\"name\":\"phone-#\",\"platform\":\"apple\",\"user\":\"anna\"}", 201},
+};
+
+/* _i: which, and whether one allocation fails or all from it on. */
+START_TEST(made_once)
 {
-    prepare();
-    sweep(HTTP_POST, 201, "/api/v1/challenges",
-          "{\"label\":\"l-#\",\"endpoint\":\"/scep\",\"subject\":\"CN=tablet-7\"}", _i);
+    prepare(0, 0);
+    sweep(&makes[_i / 2], _i % 2);
     teardown();
 }
 END_TEST
 
-START_TEST(a_challenge_of_a_device)
+/* ---- what is read ---- */
+
+static const struct question reads[] = {
+    {HTTP_GET, "/api/v1/devices", NULL, 200},
+    {HTTP_GET, "/api/v1/devices/tablet", NULL, 200},
+    {HTTP_GET, "/api/v1/devices/tablet/certificates", NULL, 200},
+    {HTTP_GET, "/api/v1/devices/tablet/policies", NULL, 200},
+    {HTTP_GET, "/api/v1/devices/tablet/events", NULL, 200},
+    {HTTP_GET, "/api/v1/groups/staff", NULL, 200},
+    {HTTP_GET, "/api/v1/groups/staff/members", NULL, 200},
+    {HTTP_GET, "/api/v1/policies/fleet", NULL, 200},
+    {HTTP_GET, "/api/v1/policies/fleet/assignments", NULL, 200},
+    {HTTP_GET, "/api/v1/certificates?limit=1", NULL, 200},
+    {HTTP_GET, "/api/v1/certificates/CERTIFICATE", NULL, 200},
+    {HTTP_GET, "/api/v1/requests", NULL, 200},
+    {HTTP_GET, "/api/v1/requests/REQUEST", NULL, 200},
+    {HTTP_GET, "/api/v1/explain?what=DEVICE", NULL, 200},
+    {HTTP_GET, "/api/v1/explain?what=tablet", NULL, 200},
+    {HTTP_GET, "/api/v1/explain?what=POLICY", NULL, 200},
+    {HTTP_GET, "/api/v1/explain?what=CERTIFICATE", NULL, 200},
+    {HTTP_GET, "/api/v1/explain?what=REQUEST", NULL, 200},
+    {HTTP_GET, "/api/v1/overview", NULL, 200},
+    {HTTP_GET, "/api/v1/authorities", NULL, 200},
+    {HTTP_GET, "/api/v1/endpoints", NULL, 200},
+    {HTTP_GET, "/api/v1/templates", NULL, 200},
+    {HTTP_GET, "/api/v1/session", NULL, 200},
+    {HTTP_GET, "/api/v1/tokens", NULL, 200},
+    {HTTP_GET, "/api/v1/openapi.json", NULL, 200},
+};
+
+/* The id of the first item of a list. */
+static void first_of(const char *list, char out[128])
 {
-    prepare();
-    sweep(HTTP_POST, 201, "/api/v1/devices/tablet/challenges", "{\"policy\":\"fleet\"}", _i);
+    call(HTTP_GET, list, NULL);
+    is(200);
+    const char *id = json_string_value(
+        json_object_get(json_array_get(json_object_get(answer, "items"), 0), "id"));
+    ck_assert_ptr_nonnull(id);
+    snprintf(out, 128, "%s", id);
+}
+
+/* A word in capitals stands for an id that nobody knows before. */
+static void name_it(const struct question *q, char path[256])
+{
+    static const struct {
+        const char *word, *list;
+    } lists[] = {{"CERTIFICATE", "/api/v1/certificates"},
+                 {"REQUEST", "/api/v1/requests"},
+                 {"DEVICE", "/api/v1/devices"},
+                 {"POLICY", "/api/v1/policies"}};
+    char id[128];
+    snprintf(path, 256, "%s", q->path);
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        char *word = strstr(path, lists[i].word);
+        if (!word)
+            continue;
+        first_of(lists[i].list, id);
+        snprintf(word, 256 - (size_t)(word - path), "%s", id);
+    }
+}
+
+/* An answer is the whole of it. */
+static void sweep_read(const struct question *q, bool lasting)
+{
+    char path[256], *whole, *link;
+    name_it(q, path);
+    struct question named = {HTTP_GET, path, NULL, q->wanted};
+    asked(&named, 0, NULL, 0, false); /* what is made once and kept */
+    asked(&named, 0, NULL, 0, false);
+    is(q->wanted);
+    ck_assert_ptr_nonnull(whole = strndup((char *)reply.body.p, reply.body.n));
+    ck_assert_ptr_nonnull(link = strdup(header("Link")));
+    for (long n = 1, hits = 1; hits; n++) {
+        hits = asked(&named, 0, NULL, n, lasting);
+        if (!assert_served(&named, n, hits, lasting))
+            continue;
+        ck_assert_msg(
+            strlen(whole) == reply.body.n && memcmp(whole, reply.body.p, reply.body.n) == 0,
+            "%s, allocation %ld:\n%.*s%s", path, n, (int)reply.body.n, (char *)reply.body.p, whole);
+        ck_assert_str_eq(header("Link"), link);
+    }
+    free(whole);
+    free(link);
+}
+
+START_TEST(read_whole)
+{
+    prepare(2, 1);
+    for (size_t i = 0; i < sizeof reads / sizeof *reads; i++)
+        sweep_read(&reads[i], _i);
     teardown();
 }
 END_TEST
 
-START_TEST(a_device)
+/* Known by its record alone: what cannot be looked up is not unknown. */
+START_TEST(searched_whole)
 {
-    prepare();
-    sweep(HTTP_POST, 201, "/api/v1/devices",
-          "{\"name\":\"phone-#\",\"platform\":\"apple\",\"user\":\"anna\"}", _i);
-    teardown();
-}
-END_TEST
-
-START_TEST(a_list)
-{
-    prepare();
-    sweep(HTTP_GET, 200, "/api/v1/devices", "", _i);
+    static struct explain_search found;
+    char id[128];
+    prepare(0, 0);
+    first_of("/api/v1/devices", id);
+    for (long n = 1, hits = 1; hits; n++) {
+        err_clear(&err);
+        faultmem_arm(n, _i);
+        bool ok = explain_search(world.store, id, 0, &found, &err);
+        hits = faultmem_disarm();
+        ck_assert_int_eq(ok ? ERR_NONE : err.kind, hits ? ERR_MEMORY : ERR_NONE);
+        ck_assert_uint_eq(found.found_n, ok);
+    }
     teardown();
 }
 END_TEST
@@ -198,12 +205,13 @@ int main(void)
     if (!memory_watch())
         return EXIT_FAILURE;
     Suite *s = suite_create("faults/memory_api");
-    TCase *c = tcase_create("memory");
-    tcase_set_timeout(c, 300);
-    tcase_add_loop_test(c, a_challenge, 0, 2);
-    tcase_add_loop_test(c, a_challenge_of_a_device, 0, 2);
-    tcase_add_loop_test(c, a_device, 0, 2);
-    tcase_add_loop_test(c, a_list, 0, 2);
-    suite_add_tcase(s, c);
+    TCase *made = tcase_create("made"), *read = tcase_create("read");
+    tcase_set_timeout(made, 300);
+    tcase_set_timeout(read, 300);
+    tcase_add_loop_test(made, made_once, 0, 2 * sizeof makes / sizeof *makes);
+    tcase_add_loop_test(read, read_whole, 0, 2);
+    tcase_add_loop_test(read, searched_whole, 0, 2);
+    suite_add_tcase(s, made);
+    suite_add_tcase(s, read);
     return check_main(s);
 }
