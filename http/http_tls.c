@@ -83,6 +83,9 @@ bool http_tls_new(const struct http_tls_files *f, SSL_CTX **out, struct err *err
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION);
     SSL_CTX_set_num_tickets(ctx, 0);
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
+    /* Or what carries no data (a KeyUpdate, a ClientHello that is not wanted any more) would be
+     * read on and on within one call, as long as its sender likes. */
+    SSL_CTX_clear_mode(ctx, SSL_MODE_AUTO_RETRY);
     SSL_CTX_set_alpn_select_cb(ctx, choose_protocol, NULL);
     SSL_CTX_set_max_cert_list(ctx, CLIENT_CHAIN_MAX);
     SSL_CTX_set_msg_callback(ctx, on_message);

@@ -56,11 +56,43 @@ static bool step(SSL *ssl, bool *done)
     return ok;
 }
 
+struct pair {
+    SSL_CTX *ctx;
+    SSL *client, *ours;
+};
+
+/* `ctx` becomes the pair's. */
+static struct pair pair_of(SSL_CTX *ctx, struct http_pace *pace)
+{
+    struct pair p = {ctx, SSL_new(ctx), http_tls_server(server, pace)};
+    BIO *at_client, *at_server;
+    ck_assert_int_eq(BIO_new_bio_pair(&at_client, 1 << 18, &at_server, 1 << 18), 1);
+    SSL_set_bio(p.client, at_client, at_client);
+    SSL_set_bio(p.ours, at_server, at_server);
+    SSL_set_connect_state(p.client);
+    SSL_set_accept_state(p.ours);
+    return p;
+}
+
+static bool agree(struct pair *p)
+{
+    bool here = false, there = false, ok = true;
+    for (int i = 0; i < 10 && ok && !(here && there); i++)
+        ok = (there || step(p->client, &there)) && (here || step(p->ours, &here));
+    return ok && here && there;
+}
+
+static void part(struct pair *p)
+{
+    SSL_free(p->client);
+    SSL_free(p->ours);
+    SSL_CTX_free(p->ctx);
+}
+
 /* `groups`: NULL: what OpenSSL offers.  `certificates`: how many the client sends. */
 static bool shake(const char *groups, int version, int certificates, struct http_pace *pace)
 {
     SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
-    BIO *at_client, *at_server;
     SSL_CTX_set_max_proto_version(ctx, version);
     SSL_CTX_set_min_proto_version(ctx, version);
     if (groups)
@@ -71,19 +103,10 @@ static bool shake(const char *groups, int version, int certificates, struct http
     }
     for (int i = 1; i < certificates; i++)
         ck_assert_int_eq(SSL_CTX_add1_chain_cert(ctx, certificate), 1);
-    SSL *client = SSL_new(ctx), *ours = http_tls_server(server, pace);
-    ck_assert_int_eq(BIO_new_bio_pair(&at_client, 1 << 18, &at_server, 1 << 18), 1);
-    SSL_set_bio(client, at_client, at_client);
-    SSL_set_bio(ours, at_server, at_server);
-    SSL_set_connect_state(client);
-    SSL_set_accept_state(ours);
-    bool here = false, there = false, ok = true;
-    for (int i = 0; i < 10 && ok && !(here && there); i++)
-        ok = (there || step(client, &there)) && (here || step(ours, &here));
-    SSL_free(client);
-    SSL_free(ours);
-    SSL_CTX_free(ctx);
-    return ok && here && there;
+    struct pair p = pair_of(ctx, pace);
+    bool ok = agree(&p);
+    part(&p);
+    return ok;
 }
 
 static bool agrees(const char *groups, int version)
@@ -149,6 +172,31 @@ START_TEST(measured)
         ck_assert_int_lt(pace.left_us, HTTP_PACE_MOST);
         ck_assert_int_eq(pace.began_us, 0);
     }
+}
+END_TEST
+
+/* RFC 8446 section 4.6.3: a client may send them without end, as may be said of what follows. */
+START_TEST(key_updates)
+{
+    struct http_pace pace;
+    char octet;
+    http_pace_init(&pace);
+    struct pair p = pair_of(SSL_CTX_new(TLS_client_method()), &pace);
+    ck_assert(agree(&p));
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(SSL_key_update(p.client, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+        ck_assert_int_eq(SSL_do_handshake(p.client), 1);
+    }
+    ck_assert_int_eq(SSL_write(p.client, "x", 1), 1);
+    for (int i = 0; i < 3; i++) {
+        size_t left = BIO_ctrl_pending(SSL_get_rbio(p.ours));
+        int n = SSL_read(p.ours, &octet, 1);
+        ck_assert_int_eq(n, -1); /* others have their turn */
+        ck_assert_int_eq(SSL_get_error(p.ours, n), SSL_ERROR_WANT_READ);
+        ck_assert_uint_lt(BIO_ctrl_pending(SSL_get_rbio(p.ours)), left);
+    }
+    ck_assert_int_eq(SSL_read(p.ours, &octet, 1), 1);
+    part(&p);
 }
 END_TEST
 
@@ -231,6 +279,7 @@ int main(void)
     tcase_add_test(c, curves_of_clients);
     tcase_add_test(c, chains);
     tcase_add_test(c, measured);
+    tcase_add_test(c, key_updates);
     tcase_add_test(c, cheap_ones);
     tcase_add_test(c, dear_ones);
     tcase_add_test(c, endless_one);
