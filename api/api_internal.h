@@ -7,6 +7,7 @@
 #include "api/api.h"
 #include "base/network.h"
 #include "base/text.h"
+#include "fleet/fleet.h"
 
 #define API_SEGMENTS 8
 #define API_SEGMENT_MAX 512
@@ -30,6 +31,7 @@ struct api_call_private {
     bool replied;
     bool failed;               /* the handler did: nothing was done */
     unsigned tries;
+    struct fleet_effects went; /* by all tries; told also when the call is refused then */
 };
 
 /* ---- answer.c ---- */

@@ -279,10 +279,10 @@ static bool give(const struct bulk_act *act, const char *item, struct err *err)
     struct fleet_effects e = {.dry_run = false};
     struct fleet_warnings warn = {.n = 0};
     bool changed;
-    bool ok =
-        act->action == BULK_ASSIGN
-            ? fleet_policy_assign(&act->fleet, act->policy, 0, item, false, &warn, &changed, err)
-            : fleet_policy_unassign(&act->fleet, act->policy, 0, item, &e, err);
+    bool ok = act->action == BULK_ASSIGN
+                  ? fleet_policy_assign(&act->fleet, act->policy, 0, item, false, &warn, &e,
+                                        &changed, err)
+                  : fleet_policy_unassign(&act->fleet, act->policy, 0, item, &e, err);
     if (!ok && act->action == BULK_UNASSIGN && err->kind == ERR_NOT_FOUND &&
         has_it_not(act, item)) {
         *err = (struct err){0};

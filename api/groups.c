@@ -41,6 +41,15 @@ static const struct api_member whole_members[] = {
     API_SHAPE("WholeGroup"),
 };
 
+static const struct api_member edited_members[] = {
+    GROUP_MEMBERS,
+    THING("members", API_REQUIRED | API_ARRAY, member_members,
+          "The first 500; ../members has all."),
+    FLAG("more_members", API_REQUIRED, "There are more than these."),
+    THING("effects", API_REQUIRED, api_effects_members, "Challenges with its old name, void now."),
+    {0},
+};
+
 static json_t *member_json(const struct api_call *c, const struct store_tie *t, bool users)
 {
     json_t *o = json_object();
@@ -152,9 +161,10 @@ static bool edit(struct api_call *c, struct err *err)
     uint64_t version = g.version;
     api_take_text(c, "name", g.name, sizeof g.name);
     api_take_text(c, "note", g.note, sizeof g.note);
-    if (!fleet_group_edit(&f, version, &g, NULL, err))
+    if (!fleet_group_edit(&f, version, &g, api_went(c), err))
         return api_fleet_done(c, false, err);
-    api_reply_item(c, whole_json(c, &g), g.version, NULL);
+    json_t *o = whole_json(c, &g);
+    api_reply_item(c, api_made(o, o && api_set_effects(o, api_went(c))), g.version, NULL);
     return true;
 }
 
@@ -189,6 +199,8 @@ static bool members(struct api_call *c, struct err *err)
 
 static const struct api_member change_members[] = {
     FLAG("changed", API_REQUIRED, "False: it was so already."),
+    THING("effects", API_REQUIRED, api_effects_members,
+          "Challenges that are void: the policy gives another %group% now."),
     {0},
 };
 
@@ -199,10 +211,12 @@ static bool add(struct api_call *c, struct err *err)
     bool ok, changed;
     if (!find_to_change(c, &g, &ok, err))
         return ok;
-    if (!fleet_member_add(&f, g.id, g.version, api_param(c, "member"), &changed, err))
+    if (!fleet_member_add(&f, g.id, g.version, api_param(c, "member"), api_went(c), &changed, err))
         return false;
     json_t *o = json_object();
-    api_reply_json(c, 200, api_made(o, api_set_bool(o, "changed", changed)));
+    api_reply_json(
+        c, 200,
+        api_made(o, api_set_bool(o, "changed", changed) && api_set_effects(o, api_went(c))));
     return true;
 }
 
@@ -242,7 +256,7 @@ const struct api_route api_routes_groups[] = {
      NULL, whole_members, 0, NULL, show},
     {HTTP_PATCH, "/groups/{group}", ROLE_ADMINISTRATOR, "group_edit",
      "Changes name or note.  Open challenges that name it (%group%) are void then.", NULL,
-     edit_body, whole_members, API_CONDITIONAL, NULL, edit},
+     edit_body, edited_members, API_CONDITIONAL, NULL, edit},
     {HTTP_DELETE, "/groups/{group}", ROLE_ADMINISTRATOR, "group_remove",
      "Devices that had a policy by this group alone lose it.", NULL, NULL, api_removed_members,
      API_CONDITIONAL, NULL, remove_group},

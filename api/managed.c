@@ -58,6 +58,11 @@ const struct api_member api_effects_members[] = {
     API_SHAPE("Effects"),
 };
 
+struct fleet_effects *api_went(struct api_call *c)
+{
+    return &c->priv->went;
+}
+
 bool api_set_warnings(json_t *o, const struct fleet_warnings *w)
 {
     json_t *list = json_array();

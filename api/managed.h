@@ -21,6 +21,8 @@ extern const struct api_member api_policy_members[];
 
 /* What a removal took with it. */
 extern const struct api_member api_effects_members[], api_removed_members[];
+/* Where to count what goes in several writes: of a call that is refused after some of them the problem document tells it. */
+struct fleet_effects *api_went(struct api_call *c);
 bool api_set_effects(json_t *o, const struct fleet_effects *e);
 #define API_STAY_HELP "Certificates that stay good, since they were made for a device's subject without its policy."
 bool api_set_warnings(json_t *o, const struct fleet_warnings *w); /* NULL: there are none */

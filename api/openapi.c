@@ -8,6 +8,7 @@
 
 #include "api_internal.h"
 #include "base/hex.h"
+#include "managed.h"
 
 extern const struct api_member *const api_page_members[];
 
@@ -297,17 +298,18 @@ static void add_route(struct making *k, const struct api_route *r)
 
 /* ---- the whole ---- */
 
-static json_t *problem_schema(void)
+static json_t *problem_schema(struct making *k)
 {
     return json_pack(
-        "{s:s,s:[s,s,s,s],s:{s:{s:s},s:{s:s},s:{s:s},s:{s:s},s:{s:s},s:{s:s},s:{s:s},s:{s:s},"
+        "{s:s,s:[s,s,s,s],s:{s:o,s:{s:s},s:{s:s},s:{s:s},s:{s:s},s:{s:s},s:{s:s},s:{s:s},s:{s:s},"
         "s:{s:s},s:{s:s,s:{s:s,s:{s:{s:s},s:{s:s},s:{s:s}}}}}}",
-        "type", "object", "required", "type", "title", "status", "code", "properties", /* */
-        "type", "type", "string", "title", "type", "string", "status", "type", "integer", "detail",
-        "type", "string", "instance", "type", "string", "code", "type", "string", "fix", "type",
-        "string", "request_id", "type", "string", "current", "type", "object", "errors", "type",
-        "array", "items", "type", "object", "properties", "pointer", "type", "string", "code",
-        "type", "string", "detail", "type", "string");
+        "type", "object", "required", "type", "title", "status", "code", "properties", "effects",
+        shaped(k, api_effects_members), "type", "type", "string", "title", "type", "string",
+        "status", "type", "integer", "detail", "type", "string", "instance", "type", "string",
+        "code", "type", "string", "fix", "type", "string", "request_id", "type", "string",
+        "current", "type", "object", "errors", "type", "array", "items", "type", "object",
+        "properties", "pointer", "type", "string", "code", "type", "string", "detail", "type",
+        "string");
 }
 
 static json_t *responses(void)
@@ -334,7 +336,7 @@ json_t *api_openapi(const char *version)
     for (size_t t = 0; api_routes[t]; t++)
         for (const struct api_route *r = api_routes[t]; r->path; r++)
             add_route(&k, r);
-    json_object_set_new(k.schemas, "Problem", problem_schema());
+    json_object_set_new(k.schemas, "Problem", problem_schema(&k));
     return json_pack(
         "{s:s,s:{s:s,s:s,s:s,s:{s:s,s:s}},s:[{s:[]},{s:[]},{s:[]}],s:o,s:{s:o,s:o,s:o,s:o}}",
         "openapi", "3.1.0", "info", "title", "scepd", "version", version, "description",

@@ -66,6 +66,13 @@ static const struct api_member warned_members[] = {
     API_SHAPE("PolicyWithWarnings"),
 };
 
+static const struct api_member edited_members[] = {
+    POLICY_MEMBERS,
+    TEXT("warnings", API_ARRAY, "What somebody should read, though it was done."),
+    THING("effects", API_REQUIRED, api_effects_members, "Challenges made for it that are void."),
+    {0},
+};
+
 static json_t *warned_json(const struct store_policy *p, const struct fleet_warnings *w)
 {
     json_t *o = api_policy_json(p);
@@ -208,9 +215,10 @@ static bool edit(struct api_call *c, struct err *err)
         return ok;
     uint64_t version = p.version;
     take_policy(c, &p);
-    if (!fleet_policy_edit(&f, version, &p, NULL, &warn, err))
+    if (!fleet_policy_edit(&f, version, &p, api_went(c), &warn, err))
         return api_fleet_done(c, false, err);
-    api_reply_item(c, warned_json(&p, &warn), p.version, NULL);
+    json_t *o = warned_json(&p, &warn);
+    api_reply_item(c, api_made(o, o && api_set_effects(o, api_went(c))), p.version, NULL);
     return true;
 }
 
@@ -279,6 +287,8 @@ static const struct api_member assign_body[] = {
 
 static const struct api_member assigned_members[] = {
     FLAG("changed", API_REQUIRED, "False: it was assigned already."),
+    THING("effects", API_REQUIRED, api_effects_members,
+          "Challenges that are void: the policy gives another %group% now."),
     TEXT("warnings", API_REQUIRED | API_ARRAY, "What somebody should read, though it was done."),
     {0},
 };
@@ -292,11 +302,12 @@ static bool assign(struct api_call *c, struct err *err)
     if (!find_to_change(c, &p, &ok, err))
         return ok;
     if (!fleet_policy_assign(&f, p.id, p.version, api_param(c, "target"),
-                             api_bool(c, "force", false), &warn, &changed, err))
+                             api_bool(c, "force", false), &warn, api_went(c), &changed, err))
         return false;
     json_t *o = json_object();
     api_reply_json(c, 200,
-                   api_made(o, api_set_bool(o, "changed", changed) && api_set_warnings(o, &warn)));
+                   api_made(o, api_set_bool(o, "changed", changed) &&
+                                   api_set_effects(o, api_went(c)) && api_set_warnings(o, &warn)));
     return true;
 }
 
@@ -392,7 +403,7 @@ const struct api_route api_routes_policies[] = {
     {HTTP_PATCH, "/policies/{policy}", ROLE_ADMINISTRATOR, "policy_edit",
      "Changes what is given.  When names, endpoint or key change, open challenges made by it are "
      "void.",
-     NULL, edit_body, warned_members, API_CONDITIONAL, NULL, edit},
+     NULL, edit_body, edited_members, API_CONDITIONAL, NULL, edit},
     {HTTP_DELETE, "/policies/{policy}", ROLE_ADMINISTRATOR, "policy_remove",
      "Its assignments go first, then what came by it, then itself.", NULL, NULL,
      api_removed_members, API_CONDITIONAL, NULL, remove_policy},

@@ -8,6 +8,7 @@
 #include "api_internal.h"
 #include "base/memory.h"
 #include "enroll/explain.h"
+#include "managed.h"
 
 /* Codes of the API itself.  Like reasons, none is ever renamed or reused. */
 static const struct api_problem_info problems[] = {
@@ -115,6 +116,8 @@ static void reply_problem(struct api_call *c, int status, const char *code, cons
                   "code", code, "fix", words.fix, "request_id", c->priv->out->request_id);
     if (o && errors)
         json_object_set(o, "errors", errors);
+    if (o && c->priv->went.challenges)
+        api_set_effects(o, &c->priv->went);
     api_reply_untag(c);
     if (starved)
         retry_after(c, 2);

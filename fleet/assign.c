@@ -96,8 +96,8 @@ static bool may_assign(const struct fleet *f, const struct store_policy *p, cons
 }
 
 bool fleet_policy_assign(const struct fleet *f, const char *policy, uint64_t version,
-                         const char *target, bool force, struct fleet_warnings *warn, bool *changed,
-                         struct err *err)
+                         const char *target, bool force, struct fleet_warnings *warn,
+                         struct fleet_effects *e, bool *changed, struct err *err)
 {
     struct store_policy p;
     struct target t;
@@ -108,10 +108,12 @@ bool fleet_policy_assign(const struct fleet *f, const char *policy, uint64_t ver
         !store_write_begin(f->store, &w, err))
         return false;
     bool ok = fleet_policy_assign_in(f, w, &p, id_of(&t), changed, err);
-    if (!ok || *changed)
-        return fleet_finish(w, ok, err);
-    store_write_abort(w);
-    return true;
+    if (ok && !*changed)
+        store_write_abort(w);
+    else if (!fleet_finish(w, ok, err))
+        return false;
+    return !fleet_uses_group(&p) ||
+           fleet_sweep_regrouped(f, NULL, t.is_group ? NULL : t.device.id, p.id, e, err);
 }
 
 /* ---- taking away ---- */

@@ -165,23 +165,7 @@ static bool member_fits(const struct fleet *f, const struct store_group *g, cons
     return true;
 }
 
-bool fleet_member_add(const struct fleet *f, const char *group, uint64_t version,
-                      const char *member, bool *changed, struct err *err)
-{
-    struct store_write *w = NULL;
-    struct store_group g;
-    if (!fleet_group_in(f, NULL, group, &g, err) ||
-        !fleet_version("group", g.name, g.version, version, err) ||
-        !member_fits(f, &g, member, err) || !store_write_begin(f->store, &w, err))
-        return false;
-    bool ok = fleet_member_add_in(f, w, &g, member, changed, err);
-    if (!ok || *changed)
-        return fleet_finish(w, ok, err);
-    store_write_abort(w);
-    return true;
-}
-
-/* ---- taking out ---- */
+/* ---- joining, and being taken out ---- */
 
 /* The devices that a member stands for: itself, or those of the user. */
 struct those {
@@ -227,6 +211,27 @@ static bool take_from(const struct fleet *f, struct store_write *w,
 {
     return fleet_lost_sweep(f, w, had, device, e, err) &&
            fleet_sweep_regrouped(f, w, device, NULL, e, err);
+}
+
+bool fleet_member_add(const struct fleet *f, const char *group, uint64_t version,
+                      const char *member, struct fleet_effects *e, bool *changed, struct err *err)
+{
+    static const struct fleet_policies none;
+    struct store_write *w = NULL;
+    struct store_group g;
+    struct store_device d;
+    char held[128];
+    if (!fleet_group_in(f, NULL, group, &g, err) ||
+        !fleet_version("group", g.name, g.version, version, err) ||
+        !member_of(f, NULL, &g, member, &d, held, err) || !member_fits(f, &g, held, err) ||
+        !store_write_begin(f->store, &w, err))
+        return false;
+    bool ok = fleet_member_add_in(f, w, &g, held, changed, err);
+    if (ok && !*changed)
+        store_write_abort(w);
+    else if (!fleet_finish(w, ok, err))
+        return false;
+    return each_device(f, NULL, &g, held, &none, e, take_from, err);
 }
 
 static bool take_out_in(const struct fleet *f, struct store_write *w, const struct store_group *g,

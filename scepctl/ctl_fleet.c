@@ -87,6 +87,7 @@ int ctl_make_device(struct ctl *ctl, const struct ctl_fleet *f, const char *devi
                     const char *policy)
 {
     struct store_device d = {.id = ""};
+    struct fleet_effects none = {.dry_run = false};
     struct fleet_warnings warnings = {0};
     struct err err = {0};
     bool changed;
@@ -103,7 +104,7 @@ int ctl_make_device(struct ctl *ctl, const struct ctl_fleet *f, const char *devi
     d = (struct store_device){.id = ""};
     memcpy(d.name, device, strlen(device) + 1);
     if (!fleet_device_new(&f->fleet, &d, &err) ||
-        !fleet_policy_assign(&f->fleet, policy, 0, d.id, false, &warnings, &changed, &err))
+        !fleet_policy_assign(&f->fleet, policy, 0, d.id, false, &warnings, &none, &changed, &err))
         return ctl_fail_err(ctl, &err, NULL);
     ctl_note(ctl, "made device %s (%s) with policy %s", d.name, d.id, policy);
     return CTL_DONE;

@@ -10,10 +10,12 @@
 static struct config world_config;
 static struct challenge_key world_key = {{1, 2, 3}};
 static struct fleet fleet;
+static struct fleet_effects world_gone; /* by what the helpers here do */
 
 static inline void world_setup(void)
 {
     setup();
+    world_gone = (struct fleet_effects){.dry_run = false};
     world_config = (struct config){.endpoint_n = 1, .template_n = 1};
     struct config_endpoint *e = &world_config.endpoint[0];
     strcpy(e->path, "/scep/corp");
@@ -102,14 +104,14 @@ static inline struct store_policy policy_new(const char *name)
 static inline void assign(const char *policy, const char *target)
 {
     bool changed = false;
-    ok(fleet_policy_assign(&fleet, policy, 0, target, false, NULL, &changed, &err));
+    ok(fleet_policy_assign(&fleet, policy, 0, target, false, NULL, &world_gone, &changed, &err));
     ck_assert(changed);
 }
 
 static inline void join(const char *group, const char *member)
 {
     bool changed = false;
-    ok(fleet_member_add(&fleet, group, 0, member, &changed, &err));
+    ok(fleet_member_add(&fleet, group, 0, member, &world_gone, &changed, &err));
     ck_assert(changed);
 }
 

@@ -198,25 +198,25 @@ START_TEST(same_subject_refused)
     bool changed;
     strcpy(p.subject, "CN=%serialnumber%");
     ok(fleet_policy_new(&fleet, &p, NULL, &err));
-    refused(fleet_policy_assign(&fleet, p.id, 0, "a", false, NULL, &changed, &err), ERR_CONFIG,
-            "device a: subject: %serialnumber% has no value");
+    refused(fleet_policy_assign(&fleet, p.id, 0, "a", false, NULL, &world_gone, &changed, &err),
+            ERR_CONFIG, "device a: subject: %serialnumber% has no value");
     strcpy(a.serial_number, "C02");
     strcpy(b.serial_number, "c02"); /* names have no case: RFC 5280 section 7.1 */
     ok(fleet_device_edit(&fleet, 0, &a, NULL, &err));
     ok(fleet_device_edit(&fleet, 0, &b, NULL, &err));
     assign(p.id, "a");
-    refused(fleet_policy_assign(&fleet, p.id, 0, "b", false, NULL, &changed, &err), ERR_EXISTS,
-            "devices a and b would get the same subject, CN=c02");
+    refused(fleet_policy_assign(&fleet, p.id, 0, "b", false, NULL, &world_gone, &changed, &err),
+            ERR_EXISTS, "devices a and b would get the same subject, CN=c02");
     group_new("all", false);
     join("all", "b");
-    refused(fleet_policy_assign(&fleet, p.id, 0, "all", false, NULL, &changed, &err), ERR_EXISTS,
-            "devices a and b");
+    refused(fleet_policy_assign(&fleet, p.id, 0, "all", false, NULL, &world_gone, &changed, &err),
+            ERR_EXISTS, "devices a and b");
     /* by way of a group that has it */
     group_new("some", false);
     assign(p.id, "some");
-    refused(fleet_member_add(&fleet, "some", 0, "b", &changed, &err), ERR_EXISTS,
+    refused(fleet_member_add(&fleet, "some", 0, "b", &world_gone, &changed, &err), ERR_EXISTS,
             "devices a and b");
-    ok(fleet_policy_assign(&fleet, p.id, 0, "a", false, NULL, &changed, &err));
+    ok(fleet_policy_assign(&fleet, p.id, 0, "a", false, NULL, &world_gone, &changed, &err));
     ck_assert(!changed);
     /* by a change of the device, or of the policy */
     strcpy(b.serial_number, "C03");
@@ -242,9 +242,9 @@ START_TEST(nothing_of_the_device)
     ok(fleet_policy_new(&fleet, &p, NULL, &err));
     bool changed;
     struct fleet_warnings warn = {0};
-    refused(fleet_policy_assign(&fleet, "one", 0, "all", false, NULL, &changed, &err), ERR_CONFIG,
-            "all devices of a group would get the same");
-    ok(fleet_policy_assign(&fleet, "one", 0, "all", true, &warn, &changed, &err));
+    refused(fleet_policy_assign(&fleet, "one", 0, "all", false, NULL, &world_gone, &changed, &err),
+            ERR_CONFIG, "all devices of a group would get the same");
+    ok(fleet_policy_assign(&fleet, "one", 0, "all", true, &warn, &world_gone, &changed, &err));
     ck_assert_uint_eq(warn.n, 1);
 }
 END_TEST

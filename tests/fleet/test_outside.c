@@ -131,7 +131,7 @@ START_TEST(policies_that_cannot_be_are_passed_over)
         snprintf(name, sizeof name, "p-%u", i);
         snprintf(subject, sizeof subject, "CN=a%%udid%%.r%u,O=Example", i);
         p = policy_of(name, subject);
-        ok(fleet_policy_assign(&fleet, p.id, 0, g.id, true, NULL, &changed, &err));
+        ok(fleet_policy_assign(&fleet, p.id, 0, g.id, true, NULL, &world_gone, &changed, &err));
     }
     expect_owner("CN=au-first.r6,O=Example", &d, &p);
     expect_owner("au-first.r6", &d, &p);
@@ -144,7 +144,7 @@ START_TEST(policies_that_cannot_be_are_passed_over)
         snprintf(name, sizeof name, "q-%u", i);
         snprintf(subject, sizeof subject, "CN=c%%udid%%-%u-%%udid%%", i);
         p = policy_of(name, subject);
-        ok(fleet_policy_assign(&fleet, p.id, 0, g.id, true, NULL, &changed, &err));
+        ok(fleet_policy_assign(&fleet, p.id, 0, g.id, true, NULL, &world_gone, &changed, &err));
     }
     unsigned found = 0;
     for (unsigned i = 0; i < 5; i++) {
@@ -282,7 +282,7 @@ START_TEST(what_stays_when_a_group_goes)
     join("staff", "bert");
     assign("corp", "all");
     bool changed;
-    ok(fleet_policy_assign(&fleet, u.id, 0, "staff", true, NULL, &changed, &err));
+    ok(fleet_policy_assign(&fleet, u.id, 0, "staff", true, NULL, &world_gone, &changed, &err));
     cert_named(1, "CN=ipad-2,O=Example", "", "");
     cert_named(2, "CN=anna,O=Example", "", "");
     ck_assert_uint_eq(outside("all", NULL, &w), 1);
@@ -333,9 +333,11 @@ START_TEST(who_keeps_the_policy_is_passed_over)
     bool changed;
     const char *const targets[] = {"one", "two", "direct"};
     for (size_t i = 0; i < 3; i++) {
-        ok(fleet_policy_assign(&fleet, p.id, 0, targets[i], true, NULL, &changed, &err));
+        ok(fleet_policy_assign(&fleet, p.id, 0, targets[i], true, NULL, &world_gone, &changed,
+                               &err));
         if (i < 2)
-            ok(fleet_policy_assign(&fleet, u.id, 0, targets[i], true, NULL, &changed, &err));
+            ok(fleet_policy_assign(&fleet, u.id, 0, targets[i], true, NULL, &world_gone, &changed,
+                                   &err));
     }
     cert_named(1, "CN=both,O=Example", "", "");
     cert_named(2, "CN=direct,O=Example", "", "");
@@ -389,7 +391,7 @@ START_TEST(each_is_named_once)
         join("all", name);
     }
     bool changed;
-    ok(fleet_policy_assign(&fleet, u.id, 0, "all", true, NULL, &changed, &err));
+    ok(fleet_policy_assign(&fleet, u.id, 0, "all", true, NULL, &world_gone, &changed, &err));
     cert_named(5, "CN=anna,O=Example", "", "");
     cert_named(6, "CN=bert,O=Example", "", "");
     ck_assert_uint_eq(outside("all", u.id, &w), 2);

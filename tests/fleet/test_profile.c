@@ -1,4 +1,5 @@
-/* Profiles: every kind says what the wish says, in a form that its readers take, and refuses what it has no words for. */
+/* Profiles: every kind says what the wish says, in a form that its readers take, and refuses what
+ * it has no words for. */
 #include <jansson.h>
 #include <libxml/parser.h>
 #include <libxml/xpath.h>
@@ -30,14 +31,16 @@ static void set_up(void)
 {
     EVP_PKEY *key = test_ec_key("P-256"), *other = test_ec_key("P-256");
     X509 *top = test_cert(key, "Example Root"), *sub = test_cert(other, "Example Device CA");
-    ck_assert(X509_set_issuer_name(sub, X509_get_subject_name(top)) && X509_sign(sub, key, EVP_sha256()));
+    ck_assert(X509_set_issuer_name(sub, X509_get_subject_name(top)) &&
+              X509_sign(sub, key, EVP_sha256()));
     root = test_cert_der(top);
     issuing = test_cert_der(sub);
     X509_free(top);
     X509_free(sub);
     EVP_PKEY_free(key);
     EVP_PKEY_free(other);
-    must(name_from_text("CN=ipad-0113,OU=Sales & <Support>,serialNumber=C02XK,O=Example", &subject, &err));
+    must(name_from_text("CN=ipad-0113,OU=Sales & <Support>,serialNumber=C02XK,O=Example", &subject,
+                        &err));
     must(san_add_text(&san, "DNS:ipad-0113.example.org", &err));
     ck_assert(eku_add(&eku, "1.3.6.1.5.5.7.3.2") && eku_add(&eku, "1.3.6.1.5.5.7.3.4"));
     wish = (struct profile_wish){
@@ -113,7 +116,8 @@ static void refused(enum profile_kind kind, const char *names)
 
 static xmlDocPtr xml_of(const struct profile_file *f)
 {
-    xmlDocPtr d = xmlReadMemory((const char *)f->content.p, (int)f->content.n, NULL, NULL, XML_PARSE_NONET);
+    xmlDocPtr d =
+        xmlReadMemory((const char *)f->content.p, (int)f->content.n, NULL, NULL, XML_PARSE_NONET);
     ck_assert_ptr_nonnull(d);
     return d;
 }
@@ -156,12 +160,16 @@ START_TEST(apple_says_all_of_it)
     ck_assert_str_eq(scep_value(d, "Key Usage"), "5");
     ck_assert_str_eq(scep_value(d, "Retries"), "5");
     ck_assert_str_eq(scep_value(d, "RetryDelay"), "90");
-    ck_assert_str_eq(text_at(d, "string(" SCEP "/array/array[2]/array/string[2])"), "Sales & <Support>");
+    ck_assert_str_eq(text_at(d, "string(" SCEP "/array/array[2]/array/string[2])"),
+                     "Sales & <Support>");
     ck_assert_str_eq(text_at(d, "string(" SCEP "/array/array[3]/array/string[1])"), "2.5.4.5");
-    ck_assert_str_eq(text_at(d, SCEP "/dict/key[.='dNSName']/following-sibling::string"), "ipad-0113.example.org");
+    ck_assert_str_eq(text_at(d, SCEP "/dict/key[.='dNSName']/following-sibling::string"),
+                     "ipad-0113.example.org");
     ck_assert_str_eq(text_at(d, "string(count(/plist/dict/array/dict))"), "3");
-    ck_assert_str_eq(text_at(d, "string(/plist/dict/array/dict[1]/string[1])"), "com.apple.security.root");
-    ck_assert_str_eq(text_at(d, "string(/plist/dict/array/dict[2]/string[1])"), "com.apple.security.pkcs1");
+    ck_assert_str_eq(text_at(d, "string(/plist/dict/array/dict[1]/string[1])"),
+                     "com.apple.security.root");
+    ck_assert_str_eq(text_at(d, "string(/plist/dict/array/dict[2]/string[1])"),
+                     "com.apple.security.pkcs1");
     ck_assert_str_eq(text_at(d, "/plist/dict/key[.='PayloadOrganization']/following-sibling::*[1]"),
                      "Example \"Corp\" ]]>");
     xmlFreeDoc(d);
@@ -169,7 +177,8 @@ START_TEST(apple_says_all_of_it)
 }
 END_TEST
 
-/* A profile that is installed again replaces the first: same identifiers, whatever the challenge is. */
+/* A profile that is installed again replaces the first: same identifiers, whatever the challenge
+ * is. */
 START_TEST(identifiers_stay)
 {
     struct profile_file a = build(PROFILE_APPLE);
@@ -179,11 +188,15 @@ START_TEST(identifiers_stay)
     struct profile_file c = build(PROFILE_APPLE);
     xmlDocPtr da = xml_of(&a), db = xml_of(&b), dc = xml_of(&c);
     char first[64];
-    snprintf(first, sizeof first, "%s", text_at(da, "/plist/dict/key[.='PayloadUUID']/following-sibling::*[1]"));
+    snprintf(first, sizeof first, "%s",
+             text_at(da, "/plist/dict/key[.='PayloadUUID']/following-sibling::*[1]"));
     ck_assert_uint_eq(strlen(first), 36);
-    ck_assert_str_eq(first, text_at(db, "/plist/dict/key[.='PayloadUUID']/following-sibling::*[1]"));
-    ck_assert_str_ne(first, text_at(dc, "/plist/dict/key[.='PayloadUUID']/following-sibling::*[1]"));
-    ck_assert_str_eq(text_at(da, "string(count(//string[.=preceding::string and string-length(.)=36]))"), "0");
+    ck_assert_str_eq(first,
+                     text_at(db, "/plist/dict/key[.='PayloadUUID']/following-sibling::*[1]"));
+    ck_assert_str_ne(first,
+                     text_at(dc, "/plist/dict/key[.='PayloadUUID']/following-sibling::*[1]"));
+    ck_assert_str_eq(
+        text_at(da, "string(count(//string[.=preceding::string and string-length(.)=36]))"), "0");
     xmlFreeDoc(da);
     xmlFreeDoc(db);
     xmlFreeDoc(dc);
@@ -218,7 +231,8 @@ START_TEST(jamf_holds_no_challenge)
     subject_is("CN=$SERIALNUMBER,O=Example");
     f = build(PROFILE_JAMF);
     xmlDocPtr d = xml_of(&f);
-    ck_assert_str_eq(text_at(d, "string(" SCEP "/array/array[1]/array/string[2])"), "$SERIALNUMBER");
+    ck_assert_str_eq(text_at(d, "string(" SCEP "/array/array[1]/array/string[2])"),
+                     "$SERIALNUMBER");
     ck_assert_str_eq(scep_value(d, "Challenge"), "");
     ck_assert_str_eq(f.name, "Wi-Fi-VPN.jamf.mobileconfig");
     xmlFreeDoc(d);
@@ -232,7 +246,9 @@ static char *csp(xmlDocPtr d, const char *setting)
 {
     char expression[256];
     snprintf(expression, sizeof expression,
-             "//s:Atomic/s:Add[substring-after(s:Item/s:Target/s:LocURI,'/Install/')='%s']/s:Item/s:Data", setting);
+             "//s:Atomic/s:Add[substring-after(s:Item/s:Target/s:LocURI,'/Install/')='%s']/s:Item/"
+             "s:Data",
+             setting);
     return text_at(d, expression);
 }
 
@@ -250,12 +266,15 @@ START_TEST(windows_says_all_of_it)
     ck_assert_str_eq(csp(d, "RetryDelay"), "2");
     ck_assert_str_eq(csp(d, "EKUMapping"), "1.3.6.1.5.5.7.3.2+1.3.6.1.5.5.7.3.4");
     ck_assert_str_eq(csp(d, "SubjectAlternativeNames"), "3+ipad-0113.example.org");
-    ck_assert_str_eq(csp(d, "SubjectName"), "CN=\"\"\"pc 7, north\"\"\",OU=\"a\"\"b\",OID.2.5.4.5=X1,S=Hesse");
+    ck_assert_str_eq(csp(d, "SubjectName"),
+                     "CN=\"\"\"pc 7, north\"\"\",OU=\"a\"\"b\",OID.2.5.4.5=X1,S=Hesse");
     ck_assert_uint_eq(strlen(csp(d, "CAThumbprint")), 40);
     ck_assert_str_eq(text_at(d, "string(count(//s:Atomic/s:*[last()][self::s:Exec]))"), "1");
     ck_assert_str_eq(text_at(d, "string(count(//s:CmdID[.=preceding::s:CmdID]))"), "0");
-    ck_assert_str_eq(text_at(d, "string(count(//s:Add[contains(.,'/RootCATrustedCertificates/Root/')]))"), "1");
-    ck_assert_str_eq(text_at(d, "string(count(//s:Add[contains(.,'/RootCATrustedCertificates/CA/')]))"), "1");
+    ck_assert_str_eq(
+        text_at(d, "string(count(//s:Add[contains(.,'/RootCATrustedCertificates/Root/')]))"), "1");
+    ck_assert_str_eq(
+        text_at(d, "string(count(//s:Add[contains(.,'/RootCATrustedCertificates/CA/')]))"), "1");
     xmlFreeDoc(d);
     profile_file_clear(&f);
 }
@@ -298,12 +317,14 @@ START_TEST(android_says_all_of_it)
     ck_assert_str_eq(member(j, "url"), wish.url);
     ck_assert_str_eq(member(j, "challenge"), SECRET);
     ck_assert_str_eq(member(j, "device"), wish.device_name);
-    ck_assert_str_eq(member(j, "subject"), "CN=ipad-0113,OU=Sales & \\<Support\\>,serialNumber=C02XK,O=Example");
+    ck_assert_str_eq(member(j, "subject"),
+                     "CN=ipad-0113,OU=Sales & \\<Support\\>,serialNumber=C02XK,O=Example");
     ck_assert_str_eq(member(key, "curve"), "P-384");
     ck_assert_uint_eq(json_array_size(json_object_get(key, "usage")), 2);
     ck_assert_uint_eq(json_array_size(json_object_get(j, "ca_certificates")), 2);
     ck_assert_uint_eq(json_array_size(json_object_get(j, "subject_attributes")), 4);
-    ck_assert_str_eq(member(json_array_get(json_object_get(j, "subject_alternative_names"), 0), "type"), "DNS");
+    ck_assert_str_eq(
+        member(json_array_get(json_object_get(j, "subject_alternative_names"), 0), "type"), "DNS");
     ck_assert_uint_eq(strlen(member(j, "ca_fingerprint_sha256")), 64);
     json_decref(j);
     profile_file_clear(&f);
@@ -320,15 +341,18 @@ START_TEST(chromeos_says_all_of_it)
 {
     subject_is("CN=book-7,OU=Sales,OU=North,O=Example,C=DE");
     struct profile_file f = build(PROFILE_CHROMEOS);
-    json_t *j = json_of(&f), *scep = json_object_get(j, "scepProfile"), *server = json_object_get(j, "scepServer");
+    json_t *j = json_of(&f), *scep = json_object_get(j, "scepProfile"),
+           *server = json_object_get(j, "scepServer");
     ck_assert_str_eq(member(scep, "subjectCommonName"), "book-7");
     ck_assert_str_eq(member(scep, "country"), "DE");
     ck_assert_uint_eq(json_array_size(json_object_get(scep, "organizationalUnits")), 2);
     ck_assert_uint_eq(json_array_size(json_object_get(scep, "keyUsages")), 2);
-    ck_assert_str_eq(member(json_array_get(json_object_get(scep, "subjectAltNames"), 0), "type"), "DNS_NAME");
+    ck_assert_str_eq(member(json_array_get(json_object_get(scep, "subjectAltNames"), 0), "type"),
+                     "DNS_NAME");
     ck_assert_str_eq(member(server, "challenge"), SECRET);
-    ck_assert_ptr_nonnull(strstr(json_string_value(json_array_get(json_object_get(server, "caCertificates"), 0)),
-                                 "-----BEGIN CERTIFICATE-----"));
+    ck_assert_ptr_nonnull(
+        strstr(json_string_value(json_array_get(json_object_get(server, "caCertificates"), 0)),
+               "-----BEGIN CERTIFICATE-----"));
     json_decref(j);
     profile_file_clear(&f);
     subject_is("CN=a,serialNumber=X1");
@@ -399,11 +423,14 @@ START_TEST(scripts_say_all_of_it)
 {
     subject_is("CN=it's $(reboot) `x`,O=Example");
     struct profile_file f = build(PROFILE_STRONGSWAN);
-    ck_assert_ptr_nonnull(strstr((char *)f.content.p, "--dn 'CN=it'\\''s $(reboot) `x`, O=Example' "));
+    ck_assert_ptr_nonnull(
+        strstr((char *)f.content.p, "--dn 'CN=it'\\''s $(reboot) `x`, O=Example' "));
     ck_assert_ptr_nonnull(strstr((char *)f.content.p, "--san 'ipad-0113.example.org' "));
     ck_assert_ptr_nonnull(strstr((char *)f.content.p, "--size 2048 "));
     ck_assert_ptr_null(strstr((char *)f.content.p, "Anna"));
-    ck_assert_ptr_nonnull(strstr((char *)f.content.p, "printf '%s\\n' --password\\ \\\"'7QK4-M2XH-9RTD-VN3A'\\\" >challenge.opt"));
+    ck_assert_ptr_nonnull(
+        strstr((char *)f.content.p,
+               "printf '%s\\n' --password\\ \\\"'7QK4-M2XH-9RTD-VN3A'\\\" >challenge.opt"));
     profile_file_clear(&f);
     f = build(PROFILE_CERTMONGER);
     ck_assert_ptr_nonnull(strstr((char *)f.content.p, "-N 'CN=it'\\''s $(reboot) `x`,O=Example' "));
@@ -442,14 +469,24 @@ END_TEST
 
 START_TEST(hostile_texts)
 {
-    static const char *const bad[] = {"a\nb", "a\rb", "a\x01" "b", "a\x7f" "b", "\xc3\x28", "\xed\xa0\x80", "\xef\xbf\xbe",
-                                      "a\xe2\x80\xae" "b"};
+    static const char *const bad[] = {"a\nb",
+                                      "a\rb",
+                                      "a\x01"
+                                      "b",
+                                      "a\x7f"
+                                      "b",
+                                      "\xc3\x28",
+                                      "\xed\xa0\x80",
+                                      "\xef\xbf\xbe",
+                                      "a\xe2\x80\xae"
+                                      "b"};
     static char long_one[300];
     memset(long_one, 'a', sizeof long_one - 1);
     for (enum profile_kind k = 0; k < PROFILE_KINDS; k++) {
         wish.challenge = profile_kind_has_device(k) ? SECRET : NULL;
         for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-            const char *name = wish.device_name, *policy = wish.policy_name, *organization = wish.organization;
+            const char *name = wish.device_name, *policy = wish.policy_name,
+                       *organization = wish.organization;
             wish.device_name = bad[i];
             refused(k, "name of the device");
             wish.device_name = name;
@@ -592,7 +629,8 @@ START_TEST(signed_profiles)
     ck_assert_ptr_nonnull(cms);
     X509_STORE_add_cert(trusted, x);
     X509_STORE_set_flags(trusted, X509_V_FLAG_PARTIAL_CHAIN);
-    ck_assert_int_eq(CMS_verify(cms, NULL, trusted, NULL, content, CMS_BINARY | CMS_NO_SIGNER_CERT_VERIFY), 1);
+    ck_assert_int_eq(
+        CMS_verify(cms, NULL, trusted, NULL, content, CMS_BINARY | CMS_NO_SIGNER_CERT_VERIFY), 1);
     long n = BIO_get_mem_data(content, &text);
     ck_assert(view_eq(view_of(text, (size_t)n), buf_view(&plain.content)));
     STACK_OF(X509) *inside = CMS_get1_certs(cms);

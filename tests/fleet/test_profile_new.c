@@ -1,4 +1,5 @@
-/* A profile in one step: for a file that cannot be made nothing is stored and no upstream is asked. */
+/* A profile in one step: for a file that cannot be made nothing is stored and no upstream is asked.
+ */
 #include <pthread.h>
 
 #include "fleet_world.h"
@@ -71,7 +72,8 @@ static unsigned challenges(void)
     return n;
 }
 
-static bool make(enum profile_kind kind, const char *device, const char *policy, struct fleet_profile *p)
+static bool make(enum profile_kind kind, const char *device, const char *policy,
+                 struct fleet_profile *p)
 {
     const struct fleet_profile_wish wish = {
         .kind = kind, .device = device, .policy = policy, .rooms = &rooms, .fetch = fetch};
@@ -115,7 +117,8 @@ START_TEST(no_upstream_is_asked_in_vain)
 }
 END_TEST
 
-/* Others can write while files are read and signatures made: what cannot be made does not wait for them. */
+/* Others can write while files are read and signatures made: what cannot be made does not wait for
+ * them. */
 START_TEST(made_before_the_write)
 {
     struct fleet_profile p;
@@ -180,7 +183,8 @@ static void expect_one_name(struct fleet_profile *p)
     fleet_profile_clear(p);
 }
 
-/* The name of the group is in the file and in the binding of its challenge: both are of one moment, or there is none. */
+/* The name of the group is in the file and in the binding of its challenge: both are of one moment,
+ * or there is none. */
 START_TEST(file_and_challenge_have_one_name)
 {
     struct store_policy wish = policy_wish("corp");
@@ -198,7 +202,8 @@ START_TEST(file_and_challenge_have_one_name)
     for (unsigned i = 0; i < RENAMES; i++) {
         err_clear(&err);
         if (!make(PROFILE_STRONGSWAN, d.id, NULL, &p)) {
-            ck_assert_msg(err.kind == ERR_CONFLICT && strstr(err.text, "meanwhile"), "%s", err.text);
+            ck_assert_msg(err.kind == ERR_CONFLICT && strstr(err.text, "meanwhile"), "%s",
+                          err.text);
             continue;
         }
         expect_one_name(&p);

@@ -231,6 +231,43 @@ START_TEST(only_group_is_left)
 }
 END_TEST
 
+/* By a group that is asked before the one that it had, by an assignment to the device, or with none
+ * that can be told. */
+START_TEST(group_is_joined)
+{
+    named_policy();
+    struct store_group g[2] = {group_new("one", false), group_new("two", false)};
+    bool first = strcmp(g[0].id, g[1].id) < 0; /* is g[0] asked first? */
+    struct store_group then = g[first], later = g[!first];
+    device_new("a");
+    device_new("b");
+    device_new("c");
+    assign("named", then.id);
+    assign("named", later.id);
+    join(then.name, "a");
+    join(then.name, "b");
+    join(later.name, "c");
+    struct fleet_challenge a = challenge_for("a", NULL), b = challenge_for("b", NULL),
+                           c = challenge_for("c", NULL);
+    world_gone.challenges = 0;
+    join(then.name, "c"); /* asked behind the other */
+    ck_assert_uint_eq(world_gone.challenges, 0);
+    join(later.name, "a");
+    ck_assert_uint_eq(world_gone.challenges, 1);
+    ck_assert(!challenge_open(a.record.id) && challenge_open(b.record.id));
+    assign("named", "b"); /* its only group is the one that it had it by */
+    ck_assert_uint_eq(world_gone.challenges, 1);
+    ck_assert(challenge_open(b.record.id));
+    assign("named", "c"); /* directly, and in both */
+    ck_assert_uint_eq(world_gone.challenges, 2);
+    ck_assert(!challenge_open(c.record.id));
+    group_new("three", false);
+    join("three", "b");
+    ck_assert_uint_eq(world_gone.challenges, 3);
+    ck_assert(!challenge_open(b.record.id));
+}
+END_TEST
+
 /* Each in turn keeps the policy by another group. */
 START_TEST(group_is_removed_in_bounded_writes)
 {
@@ -257,12 +294,23 @@ START_TEST(group_is_removed_in_bounded_writes)
 }
 END_TEST
 
+/* Cut off before challenges were looked through. */
+static void tie_alone(const struct store_group *g, const char *member, bool in)
+{
+    struct store_device d;
+    bool changed;
+    ok(fleet_device_get(&fleet, member, &d, &err));
+    struct store_write *w = begin();
+    ok(in ? fleet_member_add_in(&fleet, w, g, d.id, &changed, &err)
+          : store_group_remove(w, g->id, d.id, "anna", NOW, &err));
+    commit(w);
+}
+
 /* A challenge says what its device was called when it was made: since then the device may have come
  * to more groups, left its only one, or got the policy by another. */
 START_TEST(group_of_then_is_renamed)
 {
-    struct fleet_effects e = {.dry_run = false}, none = {.dry_run = false};
-    bool changed;
+    struct fleet_effects e = {.dry_run = false};
     named_policy();
     struct store_group g[2] = {group_new("one", false), group_new("two", false)};
     bool first = strcmp(g[0].id, g[1].id) < 0; /* is g[0] asked first? */
@@ -284,18 +332,18 @@ START_TEST(group_of_then_is_renamed)
                            by_both = challenge_for("by-both", NULL),
                            stays = challenge_for("stays", NULL);
     ck_assert_ptr_nonnull(strstr(by_both.names.subject, then.name));
-    join(later.name, "joins");
-    join(later.name, "by-both");
-    ok(fleet_member_remove(&fleet, then.id, 0, "leaves", &none, &changed, &err));
-    ck_assert(challenge_open(joins.record.id) && challenge_open(by_both.record.id));
-    ck_assert(!challenge_open(leaves.record.id));
-    ck_assert_uint_eq(none.challenges, 1);
+    tie_alone(&later, "joins", true);
+    tie_alone(&later, "by-both", true);
+    tie_alone(&then, "leaves", false);
+    ck_assert(challenge_open(joins.record.id) && challenge_open(leaves.record.id) &&
+              challenge_open(by_both.record.id));
     strcpy(then.name, "marketing");
     ok(fleet_group_edit(&fleet, 0, &then, &e, &err));
     ck_assert(!challenge_open(joins.record.id));
+    ck_assert(!challenge_open(leaves.record.id));
     ck_assert(!challenge_open(by_both.record.id));
     ck_assert(challenge_open(stays.record.id));
-    ck_assert_uint_eq(e.challenges, 2);
+    ck_assert_uint_eq(e.challenges, 3);
 }
 END_TEST
 
@@ -433,6 +481,7 @@ int main(void)
     tcase_add_test(t, refused_or_only_planned_it_voids_nothing);
     tcase_add_loop_test(t, group_is_left, 0, LEAVINGS);
     tcase_add_test(t, only_group_is_left);
+    tcase_add_test(t, group_is_joined);
     tcase_add_test(t, group_is_removed_in_bounded_writes);
     tcase_add_test(t, group_of_then_is_renamed);
     tcase_add_test(t, ended_ones_go_too);

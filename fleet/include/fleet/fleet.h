@@ -82,9 +82,10 @@ bool fleet_group_edit(const struct fleet *f, uint64_t version, struct store_grou
 /* Devices that had a policy by this group alone lose it. */
 bool fleet_group_remove(const struct fleet *f, const char *which, uint64_t version, struct fleet_effects *e, struct err *err);
 /* `member`: a device; for a group of users a user's name.  Adding one that is in, or taking out one that is not, changes nothing
- * (*changed). */
-bool fleet_member_add(const struct fleet *f, const char *group, uint64_t version, const char *member, bool *changed,
-                      struct err *err);
+ * (*changed).  Either way challenges go that are bound to another %group% than the policy gives the device then: *e. */
+bool fleet_member_add(const struct fleet *f, const char *group, uint64_t version, const char *member, struct fleet_effects *e,
+                      bool *changed, struct err *err);
+/* The same inside a write of the caller, who sees to the challenges. */
 bool fleet_member_add_in(const struct fleet *f, struct store_write *w, const struct store_group *g, const char *member,
                          bool *changed, struct err *err);
 bool fleet_member_remove(const struct fleet *f, const char *group, uint64_t version, const char *member, struct fleet_effects *e,
@@ -103,9 +104,10 @@ bool fleet_policy_edit(const struct fleet *f, uint64_t version, struct store_pol
 /* Its assignments go first, then what was issued by it (with revoke_on_removal), then itself. */
 bool fleet_policy_remove(const struct fleet *f, const char *which, uint64_t version, struct fleet_effects *e, struct err *err);
 /* `target`: a device or a group.  Refused: two devices that would get the same subject (both are named), names that cannot be
- * made for one of them, and, unless `force`, a subject without anything of the device for a group.  *changed: it was not assigned. */
+ * made for one of them, and, unless `force`, a subject without anything of the device for a group.  *changed: it was not assigned.  *e: challenges that are void, since
+ * the policy gives their device another %group% now. */
 bool fleet_policy_assign(const struct fleet *f, const char *policy, uint64_t version, const char *target, bool force,
-                         struct fleet_warnings *warn, bool *changed, struct err *err);
+                         struct fleet_warnings *warn, struct fleet_effects *e, bool *changed, struct err *err);
 bool fleet_policy_assign_in(const struct fleet *f, struct store_write *w, const struct store_policy *p, const char *target_id,
                             bool *changed, struct err *err);
 /* The assignment goes at once; devices that have the policy by no other way lose what they got by it.  One that is not
