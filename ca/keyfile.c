@@ -185,6 +185,15 @@ static bool create_file(const char *path, struct view content, unsigned mode, st
     return ok;
 }
 
+bool file_keep_standard(void)
+{
+    static const int modes[] = {O_RDONLY, O_RDONLY, O_WRONLY};
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", modes[fd]) != fd)
+            return false;
+    return true;
+}
+
 bool file_replace(const char *path, struct view content, unsigned mode, struct err *err)
 {
     char temporary[4096];

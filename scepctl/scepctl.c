@@ -7,6 +7,7 @@
 
 #include "scepctl/ctl.h"
 #include "base/wipe.h"
+#include "ca/keyfile.h"
 #include "config/suggest.h"
 
 #define NO_FLAGS NULL
@@ -635,6 +636,8 @@ static int run(struct ctl *ctl, int argc, char **argv)
 int main(int argc, char **argv)
 {
     struct ctl ctl = {.now = (int64_t)time(NULL)};
+    if (!file_keep_standard())
+        return CTL_FAILED; /* and nowhere to say so */
     json_set_alloc_funcs(malloc, wipe_free);
     ctl_actor(ctl.actor);
     int rc = run(&ctl, argc, argv);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ca/keyfile.h"
 #include "config/config_live.h"
 #include "console/console.h"
 #include "scepd/daemon.h"
@@ -127,6 +128,8 @@ int main(int argc, char **argv)
     struct arguments arguments = {0};
     char file[512];
     unsigned problems = 0;
+    if (!file_keep_standard())
+        return EXIT_FAILURE; /* and nowhere to say so */
     if (!memory_watch()) {
         fprintf(stderr, "scepd: OpenSSL allocated before it was told how\n");
         return EXIT_FAILURE;

@@ -116,6 +116,29 @@ class ExitCodes(Seeded):
             section = f.read().split(".Sh EXIT STATUS")[1].split(".Sh")[0]
         self.assertEqual(re.findall(r"^\.It (\d+)$", section, re.M), ["0", "1", "2", "3", "4", "5", "6", "7", "130"])
 
+    def test_closed_from_the_start(self):
+        """Whoever starts it may have closed 0, 1 and 2: a file of the store with such a number would get what is printed."""
+        home, _ = make_home("--demo", "--key", "p256")
+        self.addCleanup(shutil.rmtree, home)
+        run(SEED, home + "/store", home + "/ca/ca.pem", "20")
+        conf = home + "/scepd.conf"
+
+        def content(name):
+            with open(f"{home}/store/{name}", "rb") as f:
+                return f.read()
+
+        for closed in ([0], [1], [2], [0, 1], [0, 2], [1, 2], [0, 1, 2]):
+            with self.subTest(closed=closed):
+                data = content("data.mdb")
+                r = subprocess.run([SCEPCTL, "-c", conf, "cert", "list", "--limit", "0"], stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60,
+                                   preexec_fn=lambda: [os.close(fd) for fd in closed])
+                self.assertTrue(content("data.mdb") == data, "the store was written to")
+                self.assertFalse(b"CN=" in content("lock.mdb"), "the store's locks were written to")
+                self.assertEqual(r.returncode, FAILED if 1 in closed else DONE, r.stderr)
+                self.assertEqual("cannot write to standard output" in r.stderr, 1 in closed and 2 not in closed, r.stderr)
+                self.assertEqual(len(r.stdout.splitlines()), 0 if 1 in closed else 20)
+
     def test_interrupted_between_two(self):
         """Ctrl-C while many are revoked: exit 130, says how far it got, and the store is whole."""
         home, _ = make_home("--demo", "--key", "p256")

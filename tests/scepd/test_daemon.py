@@ -64,6 +64,22 @@ class Case(unittest.TestCase):
 
 
 class Life(Case):
+    def test_started_with_nothing_open(self):
+        """0, 1 and 2 closed, as some that start daemons do it: nothing of ours gets such a number, and lines about it."""
+        a = self.authority()
+        a.log = open(a.log_path, "ab")
+        for closed in ([2], [0, 1, 2]):
+            a.process = subprocess.Popen([SCEPD, "-c", a.conf], stdin=subprocess.DEVNULL, stdout=a.log, stderr=a.log,
+                                         preexec_fn=lambda: [os.close(fd) for fd in closed])
+            a.wait_ready()
+            self.assertEqual([os.readlink(f"/proc/{a.process.pid}/fd/{fd}") for fd in closed], ["/dev/null"] * len(closed))
+            self.enrol(a, f"device-{len(closed)}")
+            a.process.terminate()
+            self.assertEqual(a.process.wait(30), 0)
+            a.process = None
+        self.assertEqual(a.log_text(), "")
+        a.ctl("store", "verify")
+
     def test_threads_have_names(self):
         """For top, perf and the figures of performance; a confined process can give them only to itself."""
         a = self.authority()

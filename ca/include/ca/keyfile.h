@@ -22,6 +22,9 @@ bool file_open(const char *path, int *fd, struct stat *st, struct err *err);
 int file_descriptor(const char *path);
 typedef int (*file_opener)(void *ctx, const char *path);
 void file_open_through(file_opener opener, void *ctx);
+/* Takes 0, 1 and 2 where whoever started us closed them: a file of ours with such a number would get what is printed, and if
+ * it were the store's, that would be the end of it.  Input then ends at once, output fails as before, errors go nowhere. */
+bool file_keep_standard(void);
 /* Whole small file (<= 1 MiB). */
 bool file_read(const char *path, struct buf *out, struct err *err);
 /* All of it to a descriptor; false with errno. */
