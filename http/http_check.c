@@ -12,6 +12,7 @@
 
 struct seen {
     unsigned host, content_length, transfer_encoding;
+    bool body; /* one is announced that is not empty, or may not be */
 };
 
 /* RFC 9110 section 5.6.2: token. */
@@ -43,9 +44,11 @@ static const char *check_header(const struct evkeyval *h, struct seen *seen)
         seen->content_length++;
         if (!is_length(h->value))
             return "Content-Length is not a number";
+        seen->body |= h->value[strspn(h->value, "0")] != '\0';
     }
     if (strcasecmp(h->key, "Transfer-Encoding") == 0) {
         seen->transfer_encoding++;
+        seen->body = true;
         if (strcasecmp(h->value, "chunked") != 0)
             return "Transfer-Encoding is not \"chunked\"";
     }
@@ -120,8 +123,7 @@ bool http_check(struct evhttp_request *r, size_t max_header, int *status, const 
         *why = "more than one Transfer-Encoding";
     else if (seen.content_length && seen.transfer_encoding)
         *why = "Content-Length together with Transfer-Encoding";
-    else if (evhttp_request_get_command(r) == EVHTTP_REQ_HEAD &&
-             (seen.content_length || seen.transfer_encoding))
+    else if (evhttp_request_get_command(r) == EVHTTP_REQ_HEAD && seen.body)
         *why = "a body with HEAD"; /* evhttp would read it as the next request */
     else if (seen.host > 1)
         *why = "more than one Host";

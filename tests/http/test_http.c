@@ -96,7 +96,7 @@ END_TEST
 START_TEST(head_has_the_length_and_no_body)
 {
     int fd = client_connect(&f);
-    client_send(fd, "HEAD /echo?x HTTP/1.1\r\nHost: x\r\n\r\n");
+    client_send(fd, "HEAD /echo?x HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
     ck_assert(client_read(fd, true, &got));
     ck_assert_int_eq(got.status, 200);
     assert_header("Content-Length: 16");
