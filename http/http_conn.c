@@ -27,10 +27,6 @@
 #define LOOK_PART 64
 /* With too much kept, requests up to this size are let be: all that devices usually send. */
 #define USUAL_REQUEST 16384
-/* Connections of TLS, each with a signature on the loop for its handshake (http_pace.h).  While
- * there is no time left for them nobody new is accepted; how often that is looked at, and told. */
-#define HANDSHAKES_LOOK_MS 50
-#define HANDSHAKES_TELL_MS 60000
 /* Of chunk sizes and trailers. */
 #define INPUT_SLACK 65536
 /* So large a part of them at each look: a flood of new ones is not faster than that for long. */
@@ -49,7 +45,7 @@ static size_t bucket_of(const struct bufferevent *bev)
 }
 
 /* bufferevent_free, which only evhttp calls, takes the callbacks away. */
-static bool is_freed(const struct http_conn *c)
+bool http_conn_is_freed(const struct http_conn *c)
 {
     bufferevent_data_cb read, write;
     bufferevent_event_cb event;
@@ -57,7 +53,7 @@ static bool is_freed(const struct http_conn *c)
     return !read && !write && !event;
 }
 
-static void update_listener(struct http_conns *c)
+void http_conns_update_listener(struct http_conns *c)
 {
     if (!c->listener)
         return;
@@ -84,8 +80,7 @@ static void hold(struct http_conn *c, size_t octets)
         c->owner->look_again = 0;
 }
 
-/* evhttp sees the end, frees what it has and then the bufferevent, which is noticed by reaping. */
-static void cut(struct http_conn *c)
+void http_conn_cut(struct http_conn *c)
 {
     struct timeval soon = {0, REAP_MS * 1000};
     if (c->cut)
@@ -94,6 +89,11 @@ static void cut(struct http_conn *c)
     hold(c, 0);
     to_front(c);
     shutdown(bufferevent_getfd(c->bev), SHUT_RDWR);
+    if (c->shake) { /* its bufferevent would see nothing */
+        http_handshake_end(c);
+        bufferevent_trigger_event(c->bev, BEV_EVENT_READING | BEV_EVENT_EOF,
+                                  BEV_TRIG_DEFER_CALLBACKS);
+    }
     if (!evtimer_pending(c->owner->reap, NULL))
         event_add(c->owner->reap, &soon);
 }
@@ -141,7 +141,7 @@ static int share_of(const struct http_conn *c)
 static bool may_leave(const struct http_conn *c, int64_t now)
 {
     bool silent = c->silent && c->phase == HTTP_IDLE;
-    return c->phase != HTTP_WORKING && !c->cut &&
+    return c->phase != HTTP_WORKING && !c->cut && !c->in_line &&
            now - c->since > (silent ? SILENT_GRACE_MS : GRACE_MS);
 }
 
@@ -157,7 +157,7 @@ static int let_leave(struct http_conns *c, int share, int most)
             continue;
         if (i->phase != HTTP_IDLE)
             c->refused(c->ctx, i->peer, 503, "too slow while other connections waited");
-        cut(i);
+        http_conn_cut(i);
         http_party_leave(&c->parties, i->party);
         i->party = NULL;
         i->leaving = true;
@@ -197,7 +197,7 @@ static void set_full(struct http_conns *c, bool full)
 {
     struct timeval again = {0, ROOM_MS * 1000};
     c->full = full;
-    update_listener(c);
+    http_conns_update_listener(c);
     if (full)
         event_add(c->room, &again);
     else if (c->room)
@@ -213,7 +213,7 @@ static void let_go_above(struct http_conns *c, size_t share)
             (i->party ? i->party->held : i->held) <= share)
             continue;
         c->refused(c->ctx, i->peer, 503, http_too_much_kept);
-        cut(i);
+        http_conn_cut(i);
     }
 }
 
@@ -231,6 +231,7 @@ static void forget(struct http_conn *c)
 {
     struct http_conns *owner = c->owner;
     http_conn_phase(c, HTTP_IDLE);
+    http_handshake_end(c);
     hold(c, 0);
     http_party_leave(&owner->parties, c->party);
     TAILQ_REMOVE(&owner->all, c, all);
@@ -244,7 +245,7 @@ static void forget(struct http_conn *c)
     if (owner->paused) { /* a descriptor is free */
         owner->paused = false;
         event_del(owner->resume);
-        update_listener(owner);
+        http_conns_update_listener(owner);
     }
 }
 
@@ -255,7 +256,7 @@ static void too_slow(struct http_conn *c)
         owner->refused(owner->ctx, c->peer, 408,
                        c->phase == HTTP_READING ? "the request did not arrive whole in time"
                                                 : "the reply was not taken in time");
-    cut(c);
+    http_conn_cut(c);
 }
 
 /* Deadlines, and those that ended before their first request, of which evhttp says nothing. */
@@ -266,7 +267,7 @@ static void on_sweep(evutil_socket_t fd, short what, void *ctx)
     struct http_conn *i = TAILQ_FIRST(&c->all), *next;
     for (; i; i = next) {
         next = TAILQ_NEXT(i, all);
-        if (is_freed(i))
+        if (http_conn_is_freed(i))
             forget(i);
         else if (i->phase != HTTP_WORKING && now - i->since > c->timeout_ms)
             too_slow(i);
@@ -280,7 +281,7 @@ static void on_reap(evutil_socket_t fd, short what, void *ctx)
     struct http_conn *i = TAILQ_FIRST(&c->all), *next;
     for (; i && (i->ending || i->cut); i = next) {
         next = TAILQ_NEXT(i, all);
-        if (is_freed(i))
+        if (http_conn_is_freed(i))
             forget(i);
     }
 }
@@ -297,44 +298,7 @@ static void on_resume(evutil_socket_t fd, short what, void *ctx)
 {
     struct http_conns *c = ctx;
     c->paused = false;
-    update_listener(c);
-}
-
-/* ---- handshakes ---- */
-
-static void tell_handshakes(struct http_conns *c, int64_t now)
-{
-    if (c->handshakes_told && now - c->handshakes_told < HANDSHAKES_TELL_MS)
-        return;
-    c->handshakes_told = now;
-    log_event(
-        c->log, LOG_LEVEL_NOTICE, "http.handshakes",
-        "more TLS handshakes come than a tenth of the loop's time is enough for (%lld ms each "
-        "now): new connections wait for their turn",
-        (long long)(c->pace.each_us + 999) / 1000);
-}
-
-/* For one that was accepted.  Not when it speaks: all that are here might do so at once. */
-static void take_handshake(struct http_conns *c)
-{
-    struct timeval again = {0, HANDSHAKES_LOOK_MS * 1000};
-    int64_t now = now_ms();
-    if (http_pace_take(&c->pace, now))
-        return;
-    tell_handshakes(c, now);
-    c->handshakes_wait = true;
-    update_listener(c);
-    event_add(c->handshake, &again);
-}
-
-static void on_handshake(evutil_socket_t fd, short what, void *ctx)
-{
-    struct http_conns *c = ctx;
-    if (!http_pace_goes_on(&c->pace, now_ms()))
-        return;
-    c->handshakes_wait = false;
-    event_del(c->handshake);
-    update_listener(c);
+    http_conns_update_listener(c);
 }
 
 struct owner_search {
@@ -374,7 +338,7 @@ static void on_accept_error(struct evconnlistener *listener, void *evhttp)
     if (error == EMFILE || error == ENFILE)
         make_room(c); /* as if the limit were here */
     c->paused = true;
-    update_listener(c);
+    http_conns_update_listener(c);
     event_add(c->resume, &pause);
 }
 
@@ -396,15 +360,13 @@ bool http_conns_init(struct http_conns *c, struct event_base *base, const struct
     struct timeval period = {0, SWEEP_MS * 1000};
     TAILQ_INIT(&c->all);
     http_parties_init(&c->parties);
-    http_pace_init(&c->pace);
     c->base = base;
     http_conns_limits(c, l);
     c->sweep = event_new(base, -1, EV_PERSIST, on_sweep, c);
     c->reap = event_new(base, -1, 0, on_reap, c);
     c->room = event_new(base, -1, EV_PERSIST, on_room, c);
     c->resume = event_new(base, -1, 0, on_resume, c);
-    c->handshake = event_new(base, -1, EV_PERSIST, on_handshake, c);
-    if (!c->sweep || !c->reap || !c->room || !c->resume || !c->handshake ||
+    if (!c->sweep || !c->reap || !c->room || !c->resume || !http_handshakes_init(c) ||
         event_add(c->sweep, &period) != 0)
         return err_memory(err);
     return true;
@@ -428,7 +390,7 @@ void http_conns_listener(struct http_conns *c, struct evconnlistener *listener)
     if (!listener)
         return;
     evconnlistener_set_error_cb(listener, on_accept_error);
-    update_listener(c);
+    http_conns_update_listener(c);
 }
 
 void http_conns_drain(struct http_conns *c)
@@ -438,7 +400,7 @@ void http_conns_drain(struct http_conns *c)
     for (struct http_conn *i = TAILQ_FIRST(&c->all); i; i = next) {
         next = TAILQ_NEXT(i, all);
         if (i->phase == HTTP_IDLE)
-            cut(i);
+            http_conn_cut(i);
     }
 }
 
@@ -465,7 +427,7 @@ static void refuse_tls(struct http_conn *c)
     c->owner->refused(c->owner->ctx, c->peer, 400, http_tls_hello);
     if (send(bufferevent_getfd(c->bev), reply, sizeof reply - 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
         errno = 0; /* it is gone already */
-    cut(c);
+    http_conn_cut(c);
 }
 
 static void on_input(struct evbuffer *buffer, const struct evbuffer_cb_info *info, void *ctx)
@@ -523,30 +485,31 @@ static void on_output(struct evbuffer *buffer, const struct evbuffer_cb_info *in
 struct bufferevent *http_conn_new(struct event_base *base, void *conns)
 {
     struct http_conns *owner = conns;
-    struct bufferevent *bev = owner->tls ? http_tls_bufferevent(base, owner->tls, &owner->pace)
+    struct bufferevent *bev = owner->tls ? http_tls_bufferevent(base, owner->tls)
                                          : bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
     struct http_conn *c = calloc(1, sizeof *c);
     if (!bev || !c || !evbuffer_add_cb(bufferevent_get_input(bev), on_input, c) ||
-        !evbuffer_add_cb(bufferevent_get_output(bev), on_output, c)) {
-        if (bev)
-            bufferevent_free(bev);
-        free(c);
-        return NULL;
-    }
-    bufferevent_incref(bev);
+        !evbuffer_add_cb(bufferevent_get_output(bev), on_output, c))
+        goto failed;
     bufferevent_setwatermark(bev, EV_READ, 0, owner->max_input);
     c->owner = owner;
     c->bev = bev;
     c->silent = true;
     c->tls = owner->tls != NULL;
+    if (c->tls && !http_handshake_begin(c))
+        goto failed;
+    bufferevent_incref(bev);
     TAILQ_INSERT_TAIL(&owner->all, c, all);
     LIST_INSERT_HEAD(&owner->bucket[bucket_of(bev)], c, bucket);
     http_conn_phase(c, HTTP_IDLE);
     if (++owner->n >= owner->max)
         set_full(owner, true);
-    if (c->tls)
-        take_handshake(owner);
     return bev;
+failed:
+    if (bev)
+        bufferevent_free(bev);
+    free(c);
+    return NULL;
 }
 
 struct http_conn *http_conn_find(struct http_conns *c, const struct bufferevent *bev)
@@ -575,7 +538,7 @@ void http_conn_replied(struct http_conn *c)
         hold(c, more);
     http_conn_phase(c, more ? HTTP_READING : HTTP_IDLE);
     if (c->last || (c->owner->draining && !more))
-        cut(c);
+        http_conn_cut(c);
 }
 
 /* Only those with many connections go: a busy one is never idle for long, and would keep its place

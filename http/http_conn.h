@@ -25,6 +25,7 @@ enum http_phase {
 };
 
 struct http_conns;
+struct ssl_st;
 
 struct http_conn {
     struct http_conns *owner;
@@ -39,6 +40,9 @@ struct http_conn {
     bool last;     /* ends after this reply, also where evhttp would keep it (CONNECT) */
     bool tls;      /* it speaks TLS */
     bool silent;   /* nothing has come since it was accepted */
+    bool in_line;  /* for a step of its handshake */
+    struct event *shake; /* of its handshake; NULL: none, or done */
+    TAILQ_ENTRY(http_conn) line;
     size_t held;   /* octets of its requests that are kept: not yet read by evhttp, or of a request without reply */
     char peer[64]; /* address of the other end, without its port; known once something came, or others wait */
     struct http_party *party; /* known with the address; NULL when out of memory */
@@ -63,7 +67,8 @@ struct http_conns {
     bool draining;
     int64_t accept_told; /* monotonic ms: when a failing accept was logged */
     struct http_pace pace;   /* of connections of TLS */
-    bool handshakes_wait;    /* there is no time for another one: the listener is off */
+    bool handshakes_wait;    /* there is no time for them now: the listener is off */
+    struct http_conn_list line; /* whose clients spoke, in that order; each waits for a step of its handshake */
     int64_t handshakes_told; /* monotonic ms: when it was logged that some wait */
     struct event *sweep, *reap, *room, *resume, *handshake;
     int n;
@@ -88,13 +93,35 @@ void http_conn_phase(struct http_conn *c, enum http_phase phase);
 
 /* ---- http_tls.c ---- */
 
-/* What its handshake takes is told to `pace`, which outlives it. */
-struct bufferevent *http_tls_bufferevent(struct event_base *base, struct ssl_ctx_st *ctx, struct http_pace *pace);
-struct ssl_st *http_tls_server(struct ssl_ctx_st *ctx, struct http_pace *pace);
+/* It reads and writes nothing until its handshake is done by http_tls_step. */
+struct bufferevent *http_tls_bufferevent(struct event_base *base, struct ssl_ctx_st *ctx);
+enum http_tls_step {
+    HTTP_TLS_DONE,
+    HTTP_TLS_READ,  /* more must come */
+    HTTP_TLS_WRITE, /* something must leave */
+    HTTP_TLS_BROKEN,
+};
+/* With what is here.  What it takes is told to `pace`. */
+enum http_tls_step http_tls_step(struct ssl_st *ssl, struct http_pace *pace);
 /* The client's certificate as DER, appended; nothing when it sent none. */
 bool http_tls_peer(struct bufferevent *bev, struct buf *der);
 
+/* ---- http_handshake.c ---- */
+
+bool http_handshakes_init(struct http_conns *c);
+/* For one that is being accepted.  False: out of memory. */
+bool http_handshake_begin(struct http_conn *c);
+/* It is done, or will never be. */
+void http_handshake_end(struct http_conn *c);
+
 /* ---- http_conn.c ---- */
+
+/* Some of what the listener waits for has changed. */
+void http_conns_update_listener(struct http_conns *c);
+/* evhttp sees the end, frees what it has and then the bufferevent, which is noticed by reaping. */
+void http_conn_cut(struct http_conn *c);
+/* Freed by evhttp. */
+bool http_conn_is_freed(const struct http_conn *c);
 
 /* The reply has left. */
 void http_conn_replied(struct http_conn *c);

@@ -41,26 +41,27 @@ static int64_t thread_us(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000 + 1;
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
-/* A message is here whole: what follows is the work. */
-static void on_message(int sent, int version, int type, const void *p, size_t n, SSL *ssl,
-                       void *unused)
+enum http_tls_step http_tls_step(SSL *ssl, struct http_pace *pace)
 {
-    struct http_pace *pace = SSL_get_app_data(ssl);
-    if (pace && !sent && type == SSL3_RT_HANDSHAKE && !pace->began_us)
-        pace->began_us = thread_us();
-}
-
-/* Well, badly, or until more comes. */
-static void on_step(const SSL *ssl, int where, int unused)
-{
-    struct http_pace *pace = SSL_get_app_data(ssl);
-    if (where != SSL_CB_ACCEPT_EXIT || !pace || !pace->began_us)
-        return;
-    http_pace_spent(pace, thread_us() - pace->began_us);
-    pace->began_us = 0;
+    int64_t began = thread_us();
+    ERR_clear_error();
+    int n = SSL_do_handshake(ssl);
+    int error = SSL_get_error(ssl, n);
+    ERR_clear_error();
+    http_pace_spent(pace, thread_us() - began);
+    switch (error) {
+    case SSL_ERROR_NONE:
+        return HTTP_TLS_DONE;
+    case SSL_ERROR_WANT_READ:
+        return HTTP_TLS_READ;
+    case SSL_ERROR_WANT_WRITE:
+        return HTTP_TLS_WRITE;
+    default:
+        return HTTP_TLS_BROKEN;
+    }
 }
 
 static bool tls_failed(struct err *err, const char *what)
@@ -88,8 +89,6 @@ bool http_tls_new(const struct http_tls_files *f, SSL_CTX **out, struct err *err
     SSL_CTX_clear_mode(ctx, SSL_MODE_AUTO_RETRY);
     SSL_CTX_set_alpn_select_cb(ctx, choose_protocol, NULL);
     SSL_CTX_set_max_cert_list(ctx, CLIENT_CHAIN_MAX);
-    SSL_CTX_set_msg_callback(ctx, on_message);
-    SSL_CTX_set_info_callback(ctx, on_step);
     bool ok = SSL_CTX_set1_groups_list(ctx, GROUPS) == 1 &&
               SSL_CTX_set_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20") == 1 &&
               SSL_CTX_use_certificate(ctx, f->certificate) == 1;
@@ -110,22 +109,10 @@ bool http_tls_new(const struct http_tls_files *f, SSL_CTX **out, struct err *err
     return true;
 }
 
-SSL *http_tls_server(SSL_CTX *ctx, struct http_pace *pace)
+struct bufferevent *http_tls_bufferevent(struct event_base *base, SSL_CTX *ctx)
 {
     SSL *ssl = SSL_new(ctx);
-    if (ssl && SSL_set_app_data(ssl, pace) != 1) {
-        SSL_free(ssl);
-        ssl = NULL;
-    }
-    if (!ssl)
-        ERR_clear_error();
-    return ssl;
-}
-
-struct bufferevent *http_tls_bufferevent(struct event_base *base, SSL_CTX *ctx,
-                                         struct http_pace *pace)
-{
-    SSL *ssl = http_tls_server(ctx, pace);
+    ERR_clear_error();
     if (!ssl)
         return NULL;
     struct bufferevent *bev = bufferevent_openssl_socket_new(

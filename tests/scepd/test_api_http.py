@@ -309,25 +309,36 @@ class Flood(Api):
     def lines(self):
         return self.a.log_text().count("event=http.handshakes")
 
-    def test_handshakes(self):
-        """Each takes a signature on the loop that serves devices: 100 at once and 100 a second at most, whenever they speak.  None
-        is refused."""
-        n, answered, hello, waiting = 250, [], self.hello(), selectors.DefaultSelector()
-        self.addCleanup(waiting.close)
-        began = time.monotonic()
+    def silent(self, n):
         for _ in range(n):
             s = socket.create_connection(("127.0.0.1", self.port), 60)
             self.addCleanup(s.close)
+            yield s
+
+    def enrol(self, name):
+        base = os.path.join(self.dir, name)
+        challenge = self.a.ctl("challenge", "new", "-q").stdout
+        run(SCEPCTL, "client", "enrol", self.a.url + "/scep", "--subject", f"CN={name}", "--key", base + ".key", "--out", base + ".pem",
+            "--challenge-file", "-", input=challenge)
+
+    def test_handshakes(self):
+        """Each takes a signature on the loop that serves devices: 100 at once and 100 a second at most, whenever they speak.  None
+        is refused, and who comes behind them is served as well."""
+        n, answered, hello, waiting = 250, [], self.hello(), selectors.DefaultSelector()
+        self.addCleanup(waiting.close)
+        began = time.monotonic()
+        for s in self.silent(n):
             waiting.register(s, selectors.EVENT_READ)
         while self.lines() == 0:
             self.assertLess(time.monotonic() - began, 60, "those that say nothing count as well")
             time.sleep(0.05)
         for key in list(waiting.get_map().values()):
             key.fileobj.sendall(hello)
-        base = os.path.join(self.dir, "honest")
-        challenge = self.a.ctl("challenge", "new", "-q").stdout
-        run(SCEPCTL, "client", "enrol", self.a.url + "/scep", "--subject", "CN=honest", "--key", base + ".key", "--out", base + ".pem",
-            "--challenge-file", "-", input=challenge)
+        administrator = threading.Thread(target=lambda: answers.append(self.ask("GET", "/api/v1/session", token=self.token)[0]))
+        answers = []
+        administrator.start()
+        self.addCleanup(administrator.join)
+        self.enrol("honest")
         while len(answered) < n:
             ready = waiting.select(60)
             self.assertTrue(ready, f"{len(answered)} of {n} were answered")
@@ -338,7 +349,27 @@ class Flood(Api):
         self.assertLessEqual(self.lines(), 1 + answered[-1] // 60)
         for i, at in enumerate(answered):
             self.assertLessEqual(i + 1, 100 + 100 * (at + 0.1))
+        administrator.join()
+        self.assertEqual(answers, [200])
+
+    def test_parts_of_a_handshake(self):
+        """Who keeps the last octet back has nothing yet, and hinders nobody; nor does who sends what is no handshake."""
+        hello = self.hello()
+        parts = list(self.silent(100))
+        for s in parts:
+            s.sendall(hello[:-1])
+        for s in self.silent(50):
+            s.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            self.assertIn(s.recv(1), (b"\x15", b""))  # RFC 8446 section 5.1: an alert, or just the end
         self.assertEqual(self.ask("GET", "/api/v1/session", token=self.token)[0], 200)
+        for s in parts:
+            s.setblocking(False)
+            self.assertRaises(BlockingIOError, s.recv, 1)
+            s.setblocking(True)
+            s.sendall(hello[-1:])
+        self.enrol("honest-too")
+        for s in parts:
+            self.assertEqual(s.recv(1), b"\x16")
 
 
 class Guessing(Api):
