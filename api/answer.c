@@ -301,6 +301,10 @@ static void call_route(struct api_call *c)
     }
     if (api_faulty(c)) {
         api_problem_faults(c);
+    } else if (memory_failed()) { /* of what is wanted a part may be lost, and nobody sees which */
+        struct err err = {0};
+        err_memory(&err);
+        api_problem_of(c, &err);
     } else if (reads) {
         run(c);
     } else if (api_repeat_begin(c, &repeat)) {

@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "api_internal.h"
+#include "base/json.h"
 #include "ndes.h"
 
 static const char root[] = "/hooks/challenge/";
@@ -86,7 +87,7 @@ static bool body_fits(struct api_call *c)
                     body.n, API_MAX_BODY);
         return false;
     }
-    json_t *o = json_loadb((const char *)body.p, body.n, JSON_REJECT_DUPLICATES, &at);
+    json_t *o = whole_json_read(body, &at);
     bool ok = json_is_object(o) && !nested_too_deep(o, 1);
     if (!ok)
         api_problem(c, 400, "body.malformed", "%s",

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "api_internal.h"
+#include "base/json.h"
 #include "config/suggest.h"
 
 #define STRING_MAX 512
@@ -435,7 +436,7 @@ static bool parse_body(struct api_call *c, json_t **out)
                     API_MAX_DEPTH);
         return false;
     }
-    *out = json_loadb((const char *)body.p, body.n, JSON_REJECT_DUPLICATES, &e);
+    *out = whole_json_read(body, &e);
     if (!*out) {
         api_problem(c, 400, "body.malformed",
                     "The body is no JSON that can be read: line %d, "

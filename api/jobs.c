@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "api_internal.h"
+#include "base/json.h"
+#include "base/memory.h"
 #include "bulk.h"
 #include "enroll/audit.h"
 #include "enroll/token.h"
@@ -108,17 +110,16 @@ static bool check_bulk(struct api_call *c, enum bulk_action action, struct store
 static bool fill_job(const struct api_call *c, enum bulk_action action, const char *policy,
                      uint64_t n, struct store_job *j, struct err *err)
 {
+    struct buf text = {0};
     *j = (struct store_job){
         .total = n, .created_at = api_now(c), .changed_at = api_now(c), .version = 1};
     json_t *o =
-        json_pack("{s:i,s:s,s:s}", "reason", (int)crl_reason_given(api_enum(c, "reason", 0)), "note",
-                  api_string(c, "note") ? api_string(c, "note") : "", "policy", policy);
-    char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
-    bool ok = text && strlen(text) < sizeof j->parameters;
+        json_pack("{s:i,s:s,s:s}", "reason", (int)crl_reason_given(api_enum(c, "reason", 0)),
+                  "note", api_string(c, "note") ? api_string(c, "note") : "", "policy", policy);
+    bool ok = whole_json_write(o, true, &text) && text.n < sizeof j->parameters;
     if (ok)
-        snprintf(j->parameters, sizeof j->parameters, "%s", text);
-    free(text);
-    json_decref(o);
+        snprintf(j->parameters, sizeof j->parameters, "%.*s", (int)text.n, (char *)text.p);
+    buf_clear(&text);
     snprintf(j->action, sizeof j->action, "%s", bulk_actions[action]);
     snprintf(j->created_by, sizeof j->created_by, "%s", api_by(c));
     return (ok || err_memory(err)) && token_id("job_", j->id, err);
@@ -361,17 +362,21 @@ static bool note_progress(struct store *s, struct store_job *j, int64_t now, str
 static bool run_items(const struct api_world *w, struct store_job *j, int64_t now, struct err *err)
 {
     char item[STEP_ITEMS][STORE_JOB_ITEM];
-    json_t *parameters = json_loads(j->parameters, 0, NULL);
+    json_error_t where;
+    memory_forget();
+    json_t *parameters = whole_json_read(view_str(j->parameters), &where);
     struct bulk_act act;
     size_t n = 0;
     bool known = act_of(w, j, now, parameters, &act);
     bool ok = store_job_items(w->store, j->id, j->done, item, STEP_ITEMS, &n, err);
+    if (memory_failed()) /* what is to be done may have lost its reason */
+        ok = err_memory(err);
     for (size_t i = 0; ok && i < n; i++) {
         struct err why = {0};
         if (known ? bulk_do(&act, item[i], &why)
                   : err_set(&why, ERR_CONFIG, "this version knows no such action")) {
             j->done++;
-        } else if (is_of_item(&why)) {
+        } else if (is_of_item(&why) && !memory_failed()) {
             j->done++;
             j->failed++;
             snprintf(j->failure, sizeof j->failure, "%.90s: %.220s", item[i], why.text);

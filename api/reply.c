@@ -7,6 +7,7 @@
 
 #include "api_internal.h"
 #include "base/hex.h"
+#include "base/json.h"
 #include "base/memory.h"
 
 void api_reply_reset(struct api_reply *r)
@@ -205,7 +206,8 @@ bool api_match(struct api_call *c, uint64_t version, json_t *current)
     api_problem(c, 412, "changed", "It has version %s meanwhile, and the call is for %.40s.", tag,
                 h);
     struct api_reply *r = c->priv->out;
-    json_t *o = json_loadb((const char *)r->body.p, r->body.n, 0, NULL);
+    json_error_t why;
+    json_t *o = whole_json_read(buf_view(&r->body), &why);
     if (o && current)
         json_object_set(o, "current", current);
     json_decref(current);

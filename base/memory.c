@@ -16,3 +16,17 @@ bool memory_failed(void)
 {
     return missed;
 }
+
+bool memory_begin(void)
+{
+    bool before = missed;
+    missed = false;
+    return before;
+}
+
+bool memory_end(bool before)
+{
+    bool enough = !missed;
+    missed = missed || before;
+    return enough;
+}

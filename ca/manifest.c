@@ -1,7 +1,6 @@
 #include "manifest.h"
 
 #include <fcntl.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/hex.h"
+#include "base/json.h"
 #include "ca/keyfile.h"
 
 #define MANIFEST_VERSION 2
@@ -341,7 +341,7 @@ bool manifest_load(const char *directory, struct manifest *out, struct err *err)
         *err = why;
         return false;
     }
-    json_t *root = json_loadb((const char *)text.p, text.n, JSON_REJECT_DUPLICATES, &at);
+    json_t *root = whole_json_read(buf_view(&text), &at);
     bool ok = root ? read_manifest(directory, root, out, err)
                    : err_set(err, ERR_CONFIG, "%s:%d: %s", file, at.line, at.text);
     json_decref(root);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "ca/keyfile.h"
 #include "pkcs7/cert.h"
 #include "sign.h"
@@ -97,10 +98,9 @@ void assertion_key_clear(struct assertion_key *k)
 /* Takes the object; appended. */
 static bool put_part(json_t *o, struct buf *out)
 {
-    char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
-    bool ok = text && base64url(view_str(text), out);
-    free(text);
-    json_decref(o);
+    struct buf text = {0};
+    bool ok = whole_json_write(o, true, &text) && base64url(buf_view(&text), out);
+    buf_wipe(&text);
     return ok;
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/json.h"
 #include "base/text.h"
 #include "exchange.h"
 #include "sign.h"
@@ -228,10 +229,11 @@ bool intune_take(struct exchange *x, int64_t now_us, int *next, struct err *err)
                        sizeof said);
         return err_set(err, ERR_IO, "%s: HTTP %d: %s", stage_names[x->stage], a->status, said);
     }
-    json_t *answer = json_loadb((const char *)a->body.p, a->body.n, JSON_REJECT_DUPLICATES, &why);
-    bool ok = answer ? x->stage == INTUNE_ENDPOINTS ? take_endpoints(x, answer, now_us, err)
-                                                    : take_token(x, answer, now_us, err)
-                     : err_set(err, ERR_IO, "the answer is not JSON");
+    json_t *answer = whole_json_read(buf_view(&a->body), &why);
+    if (!answer)
+        err_set(err, ERR_IO, "the answer is not JSON");
+    bool ok = answer && (x->stage == INTUNE_ENDPOINTS ? take_endpoints(x, answer, now_us, err)
+                                                      : take_token(x, answer, now_us, err));
     json_decref(answer);
     *next = x->stage + 1;
     return ok || err_prefix(err, "%s", stage_names[x->stage]);

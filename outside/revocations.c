@@ -1,11 +1,12 @@
 #include "outside/revocations.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/hex.h"
+#include "base/json.h"
+#include "base/memory.h"
 #include "base/text.h"
 
 void intune_revocations_clear(struct intune_revocations *r)
@@ -24,15 +25,6 @@ static bool set(json_t *o, const char *name, json_t *value)
     return json_object_set_new(o, name, value) == 0;
 }
 
-static bool dump(json_t *o, bool ok, struct buf *out, struct err *err)
-{
-    char *written = ok ? json_dumps(o, JSON_COMPACT) : NULL;
-    ok = written && buf_append_str(out, written);
-    free(written);
-    json_decref(o);
-    return ok || err_memory(err);
-}
-
 bool intune_queue_fetch_json(size_t most, struct buf *out, struct err *err)
 {
     json_t *inside = json_object(), *o = json_object();
@@ -40,7 +32,7 @@ bool intune_queue_fetch_json(size_t most, struct buf *out, struct err *err)
               set(inside, "issuerName", json_null()) &&
               json_object_set(o, "downloadParameters", inside) == 0;
     json_decref(inside);
-    return dump(o, ok, out, err);
+    return whole_json_write(o, ok, out) || err_memory(err);
 }
 
 static json_t *result_of(const struct intune_revocation *r)
@@ -67,7 +59,7 @@ bool intune_queue_report_json(const struct intune_revocations *r, struct buf *ou
         ok = !r->item[i].answered || json_array_append_new(list, result_of(&r->item[i])) == 0;
     ok = ok && json_object_set(o, "results", list) == 0;
     json_decref(list);
-    return dump(o, ok, out, err);
+    return whole_json_write(o, ok, out) || err_memory(err);
 }
 
 /* ---- reading ---- */
@@ -87,8 +79,11 @@ static json_t *object_of(const struct outside_answer *a, struct err *err)
         err_set(err, ERR_IO, "HTTP %d%s%s", a->status, *said ? ": " : "", said);
         return NULL;
     }
-    json_t *o = json_loadb(body, a->body.n, JSON_REJECT_DUPLICATES, &why);
-    if (!json_is_object(o)) {
+    bool before = memory_begin();
+    json_t *o = whole_json_read(buf_view(&a->body), &why);
+    if (!memory_end(before)) {
+        err_memory(err);
+    } else if (!json_is_object(o)) {
         json_decref(o);
         o = NULL;
         err_set(err, ERR_IO, "its answer is no JSON object");

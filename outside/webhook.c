@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/hex.h"
+#include "base/json.h"
 #include "base/text.h"
 
 /* ---- writing ---- */
@@ -51,25 +52,15 @@ static bool set(json_t *o, const char *name, json_t *value)
     return json_object_set_new(o, name, value) == 0;
 }
 
-static bool dump(json_t *o, bool ok, struct buf *out, struct err *err)
-{
-    char *written = ok ? json_dumps(o, JSON_COMPACT) : NULL;
-    ok = written && buf_append_str(out, written);
-    if (written) {
-        OPENSSL_cleanse(written, strlen(written)); /* there may be a challenge in it */
-        free(written);
-    }
-    json_decref(o);
-    return ok || err_memory(err);
-}
-
 static bool set_issued(json_t *o, const struct webhook_facts *f)
 {
     uint8_t sha256[32];
     char thumbprint[65] = "";
-    if (f->certificate.n &&
-        EVP_Digest(f->certificate.p, f->certificate.n, sha256, NULL, EVP_sha256(), NULL) == 1)
+    if (f->certificate.n) {
+        if (EVP_Digest(f->certificate.p, f->certificate.n, sha256, NULL, EVP_sha256(), NULL) != 1)
+            return false;
         hex_encode(view_of(sha256, sizeof sha256), thumbprint);
+    }
     return set(o, "serial", text(f->serial)) &&
            (f->sha256 || set(o, "certificate", base64(f->certificate))) &&
            set(o, "sha256", text(f->sha256 ? f->sha256 : thumbprint)) &&
@@ -100,7 +91,7 @@ bool webhook_json(const struct webhook_facts *f, struct buf *out, struct err *er
         ok = set(o, "reason", text(f->revocation));
     if (ok && f->reason)
         ok = set(o, "reason", text(f->reason)) && set(o, "detail", text(f->detail));
-    return dump(o, ok, out, err);
+    return whole_json_write(o, ok, out) || err_memory(err);
 }
 
 /* ---- reading ---- */
@@ -121,8 +112,7 @@ static void describe(const struct outside_answer *a, char out[256])
 static json_t *object_of(const struct outside_answer *a)
 {
     json_error_t why;
-    json_t *o = json_loadb((const char *)(a->body.p ? a->body.p : (const uint8_t *)""), a->body.n,
-                           JSON_REJECT_DUPLICATES, &why);
+    json_t *o = whole_json_read(buf_view(&a->body), &why);
     if (o && !json_is_object(o)) {
         json_decref(o);
         o = NULL;
@@ -173,7 +163,7 @@ static bool dump_inside(const char *name, json_t *inside, bool ok, struct buf *o
         ok = set(o, name, inside);
     else
         json_decref(inside);
-    return dump(o, ok, out, err);
+    return whole_json_write(o, ok, out) || err_memory(err);
 }
 
 static bool set_request(json_t *o, const struct webhook_facts *f)
@@ -193,8 +183,9 @@ bool intune_success_json(const struct webhook_facts *f, struct buf *out, struct 
     uint8_t sha1[20];
     char thumbprint[41] = "", serial[128] = "";
     json_t *o = json_object();
-    bool ok = set_request(o, f);
-    if (EVP_Digest(f->certificate.p, f->certificate.n, sha1, NULL, EVP_sha1(), NULL) == 1)
+    bool ok = set_request(o, f) &&
+              EVP_Digest(f->certificate.p, f->certificate.n, sha1, NULL, EVP_sha1(), NULL) == 1;
+    if (ok)
         hex_encode(view_of(sha1, sizeof sha1), thumbprint);
     for (char *c = thumbprint; *c; c++)
         *c = (char)(*c >= 'a' ? *c - 'a' + 'A' : *c);

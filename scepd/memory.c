@@ -5,19 +5,14 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+#include "base/json.h"
 #include "base/memory.h"
-#include "base/wipe.h"
 
 static void *watch(void *p, size_t n)
 {
     if (!p && n)
         memory_missed();
     return p;
-}
-
-static void *json_malloc_watched(size_t n)
-{
-    return watch(malloc(n), n);
 }
 
 static void *watched_malloc(size_t n, const char *file, int line)
@@ -37,6 +32,6 @@ static void watched_free(void *p, const char *file, int line)
 
 bool memory_watch(void)
 {
-    json_set_alloc_funcs(json_malloc_watched, wipe_free);
+    json_set_alloc_funcs(whole_json_malloc, whole_json_free);
     return CRYPTO_set_mem_functions(watched_malloc, watched_realloc, watched_free) == 1;
 }

@@ -71,14 +71,21 @@ struct place {
 };
 LIST_HEAD(places, place);
 
+struct gathered { /* what one round writes */
+    struct store_notice fresh[FRESH_MAX];
+    size_t fresh_n;
+    struct flights back;
+};
+
 struct outbox {
     struct store *store;
     struct outside *outside;
     const struct log *log;
     pthread_t thread;
     bool running;
-    struct places places; /* the thread's */
-    pthread_mutex_t lock; /* of all from here on */
+    struct places places;     /* the thread's */
+    struct gathered gathered; /* the thread's */
+    pthread_mutex_t lock;     /* of all from here on */
     pthread_cond_t news;
     bool stop, draining, stirred;
     struct store_notice fresh[FRESH_MAX];
@@ -263,12 +270,6 @@ static void tell_flight(const struct outbox *o, const struct flight *f)
     log_int(&l, "tries", f->notice.tries + !f->taken);
     log_end(&l, "%s%s", f->taken ? "taken" : f->text, dropped(f) ? "; it is dropped" : "");
 }
-
-struct gathered { /* what one round writes */
-    struct store_notice fresh[FRESH_MAX];
-    size_t fresh_n;
-    struct flights back;
-};
 
 static bool write_all(struct outbox *o, struct gathered *g, int64_t now)
 {
@@ -663,16 +664,14 @@ static bool wait_for_news(struct outbox *o)
 static void *run(void *outbox)
 {
     struct outbox *o = outbox;
-    struct gathered *g = calloc(1, sizeof *g);
-    bool go_on = g != NULL;
+    bool go_on = true;
     while (go_on) {
         go_on = wait_for_news(o);
-        write_news(o, g, time(NULL));
+        write_news(o, &o->gathered, time(NULL));
         let_go(o);
         if (go_on)
             send_due(o, time(NULL));
     }
-    free(g);
     return NULL;
 }
 

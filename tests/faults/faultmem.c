@@ -1,6 +1,8 @@
 #include "faultmem.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,8 +24,45 @@ long faultmem_disarm(void)
     return hits;
 }
 
+/* In a thread that has this name. */
+static char other[16];
+static atomic_long other_at, other_seen, other_hits;
+
+void faultmem_arm_thread(const char *name, long n)
+{
+    for (size_t i = 0; i < sizeof other - 1; i++)
+        other[i] = *name ? *name++ : '\0';
+    atomic_store(&other_seen, 0);
+    atomic_store(&other_hits, 0);
+    atomic_store(&other_at, n);
+}
+
+long faultmem_thread_hits(void)
+{
+    return atomic_load(&other_hits);
+}
+
+void faultmem_disarm_thread(void)
+{
+    atomic_store(&other_at, 0);
+}
+
+static bool other_fails(void)
+{
+    char name[16] = "";
+    long n = atomic_load(&other_at);
+    if (n == 0 || pthread_getname_np(pthread_self(), name, sizeof name) != 0 ||
+        strcmp(name, other) != 0 || atomic_fetch_add(&other_seen, 1) + 1 != n)
+        return false;
+    atomic_fetch_add(&other_hits, 1);
+    errno = ENOMEM;
+    return true;
+}
+
 static bool fails(void)
 {
+    if (other_fails())
+        return true;
     if (!armed || ++seen < at || (seen > at && !lasting))
         return false;
     hits++;

@@ -9,3 +9,8 @@
 void faultmem_arm(long at, bool lasting);
 /* How many have failed since. */
 long faultmem_disarm(void);
+
+/* The `at`-th allocation from here on of the other threads of that name fails; one at a time. */
+void faultmem_arm_thread(const char *name, long at);
+long faultmem_thread_hits(void);
+void faultmem_disarm_thread(void);

@@ -19,6 +19,7 @@ struct question {
     const char *path, *body;
     int wanted;                 /* the answer that there would be */
 };
+static const char *presented, *cookie; /* by who asks; NULL: nothing */
 
 static inline void make(const char *path, const char *body)
 {
@@ -59,6 +60,7 @@ static inline void prepare(size_t certificates, size_t requests)
     must(api_admin_new(f.store, &wish, "test", at, &a, &err));
     must(api_token_new(f.store, a.id, TOKEN_API, "test", 86400, "test", at, text_of, &t, &err));
     snprintf(bearer, sizeof bearer, "Bearer %s", text_of);
+    presented = bearer;
     own_store = world.store;
     world.store = f.store;
     world.config = f.config;
@@ -118,7 +120,8 @@ static inline long asked(const struct question *q, long n, const char *key, long
         r.body = view_str(body);
         r.header[API_CONTENT_TYPE] = "application/json";
     }
-    r.header[API_AUTHORIZATION] = bearer;
+    r.header[API_AUTHORIZATION] = presented;
+    r.header[API_COOKIE] = cookie;
     r.header[API_IDEMPOTENCY_KEY] = key;
     r.header[API_IF_MATCH] = "*";
     r.header[API_HOST] = "scepd.example.org";
@@ -142,4 +145,33 @@ static inline bool assert_served(const struct question *q, long n, long hits, bo
         ck_assert_str_ne(header("Retry-After"), "");
     ck_assert_int_le(times_said("Retry-After"), 1);
     return served;
+}
+
+/* The id of the first item of a list. */
+static inline void first_of(const char *list, char out[128])
+{
+    call(HTTP_GET, list, NULL);
+    is(200);
+    const char *id = json_string_value(json_object_get(json_array_get(json_object_get(answer, "items"), 0), "id"));
+    ck_assert_ptr_nonnull(id);
+    snprintf(out, 128, "%s", id);
+}
+
+/* The path of a question, in which a word in capitals stands for an id that nobody knows before. */
+static inline const char *name_it(const struct question *q, char path[256])
+{
+    static const struct {
+        const char *word, *list;
+    } lists[] = {{"CERTIFICATE", "/api/v1/certificates"}, {"REQUEST", "/api/v1/requests"},
+                 {"DEVICE", "/api/v1/devices"}, {"POLICY", "/api/v1/policies"}};
+    char id[128];
+    snprintf(path, 256, "%s", q->path);
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        const char *word = strstr(q->path, lists[i].word);
+        if (!word)
+            continue;
+        first_of(lists[i].list, id);
+        snprintf(path + (word - q->path), 256 - (size_t)(word - q->path), "%s%s", id, word + strlen(lists[i].word));
+    }
+    return path;
 }

@@ -117,37 +117,6 @@ static const struct question reads[] = {
     {HTTP_GET, "/api/v1/openapi.json", NULL, 200},
 };
 
-/* The id of the first item of a list. */
-static void first_of(const char *list, char out[128])
-{
-    call(HTTP_GET, list, NULL);
-    is(200);
-    const char *id = json_string_value(
-        json_object_get(json_array_get(json_object_get(answer, "items"), 0), "id"));
-    ck_assert_ptr_nonnull(id);
-    snprintf(out, 128, "%s", id);
-}
-
-/* A word in capitals stands for an id that nobody knows before. */
-static void name_it(const struct question *q, char path[256])
-{
-    static const struct {
-        const char *word, *list;
-    } lists[] = {{"CERTIFICATE", "/api/v1/certificates"},
-                 {"REQUEST", "/api/v1/requests"},
-                 {"DEVICE", "/api/v1/devices"},
-                 {"POLICY", "/api/v1/policies"}};
-    char id[128];
-    snprintf(path, 256, "%s", q->path);
-    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
-        char *word = strstr(path, lists[i].word);
-        if (!word)
-            continue;
-        first_of(lists[i].list, id);
-        snprintf(word, 256 - (size_t)(word - path), "%s", id);
-    }
-}
-
 /* An answer is the whole of it. */
 static void sweep_read(const struct question *q, bool lasting)
 {

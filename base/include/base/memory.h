@@ -10,3 +10,7 @@ void memory_missed(void);
 /* What this thread could not get from here on counts. */
 void memory_forget(void);
 bool memory_failed(void);
+/* Around something of which a part is lost without a word when memory runs out; they nest.  memory_end: was there enough since?
+ * `before` is what memory_begin said. */
+bool memory_begin(void);
+bool memory_end(bool before);
