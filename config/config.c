@@ -316,7 +316,7 @@ static struct config *load(const char *file, bool waiting, config_complain compl
         config_mistake(&l, NULL, "cannot be read: out of memory");
         goto out;
     }
-    if (!find_directory(&l))
+    if (!find_directory(&l) || !config_check_includes(&l))
         goto out;
     config_set_include_dir(&conf, l.dir);
     if (!read_text(&conf, file)) {

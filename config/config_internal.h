@@ -44,6 +44,9 @@ struct config_place {
 void config_value(const struct config_place *p);
 #define CONFIG_SHOWN 96 /* octets of a value that a message repeats */
 const char *config_shown(const char *value, char out[CONFIG_SHOWN]);
+/* config_include.c: false, with a mistake told, when an @include names something that is no file.  libconfig opens whatever
+ * it is by itself: a directory then ends the process, on which a reload may run, and a FIFO holds it for ever. */
+bool config_check_includes(struct loader *l);
 /* Names, references, combinations. */
 void config_check(struct loader *l);
 /* config_outside.c: webhooks, upstreams, and what endpoints say of them. */

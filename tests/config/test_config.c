@@ -662,6 +662,30 @@ static void keep_last(void *ctx, const char *message)
     snprintf(last, sizeof last, "%s", message);
 }
 
+/* libconfig's scanner would end the process with the first, and wait for ever with the second. */
+START_TEST(includes_are_files)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s/fifo", dir);
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    write_file("more.conf", "\t@include\t\"keys\"\n", 0600);
+    write_file("twice.conf", "@include \"twice.conf\"\n@include \"twice.conf\"\n", 0600);
+    write_file("good.conf", "queue = 100;\n", 0600);
+    refused("workers = 0;", "@include \"keys\"",
+            " @include \"keys\" names a directory, not a file\n");
+    refused("workers = 0;", "  @include \"fifo\"",
+            " @include \"fifo\" names a FIFO, a device or a socket, not a file\n");
+    refused("workers = 0;", "@include \"more.conf\"",
+            " @include \"keys\" names a directory, not a file\n");
+    refused_for("workers = 0;", "@include \"nothing.conf\"", "2: cannot open include file");
+    told[told_n = 0] = '\0';
+    accepted("workers = 0;", "@include \"good.conf\"\n# @include \"keys\"\nworkers = 0;");
+    snprintf(path, sizeof path, "%s/twice.conf", dir);
+    ck_assert_ptr_null(config_load(path, keep_last, NULL));
+    ck_assert_msg(strstr(last, "twice.conf:1: include file nesting too deep") != NULL, "%s", last);
+}
+END_TEST
+
 /* Who can tell one mistake only tells the first, and that there are more. */
 START_TEST(first_mistake)
 {
@@ -897,6 +921,7 @@ int main(void)
     tcase_add_test(c, a_relay_knows_no_challenge_of_ours);
     tcase_add_test(c, what_no_page_can_show);
     tcase_add_test(c, challenge_hooks);
+    tcase_add_test(c, includes_are_files);
     tcase_add_test(c, first_mistake);
     tcase_add_test(c, webhooks);
     tcase_add_test(c, told_webhooks);
