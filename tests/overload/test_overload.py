@@ -4,11 +4,15 @@ What must hold: memory stays within what the configuration allows, honest client
 told so (503 with Retry-After), everybody who comes again gets a certificate, and nothing of it remains afterwards.  How
 quickly is printed, not judged: lines "overload what=..." (docs/PERFORMANCE.md)."""
 
+import http.client
 import os
 import re
 import signal
+import socket
+import ssl
 import subprocess
 import sys
+import threading
 import time
 import unittest
 
@@ -249,6 +253,75 @@ class Capacity(Case):
         tell(what="fleet", devices=600, connections=300, queue=16, rps=got["rps"], retries=got["retries"],
              p99_ms=got["p99_ms"])
         self.assert_over()
+
+
+class Device(threading.Thread):
+    """Asks on one connection, again and again."""
+
+    def __init__(self, port):
+        super().__init__(daemon=True)
+        self.port, self.leave, self.ms = port, threading.Event(), []
+
+    def run(self):
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+        while not self.leave.wait(0.001):
+            begun = time.monotonic()
+            c.request("GET", "/scep?operation=GetCACaps")
+            c.getresponse().read()
+            self.ms.append((time.monotonic() - begun) * 1000)
+        c.close()
+
+
+class Handshakes(unittest.TestCase):
+    """As many as the listener of the API takes have been silent and speak at once."""
+
+    CONNECTIONS = 256
+
+    def start(self, key):
+        def edit(text):
+            return re.sub(r"api: \{ (.*?) \};", r'api: { \1 certificate = "keys/api.pem"; key = "keys/api.key"; };', text)
+        port = int(free_port())
+        a = Authority(key="p256", init_args=("--api-port", port), edit=edit)
+        self.addCleanup(a.close)
+        run("openssl", "req", "-x509", "-newkey", *key.split(), "-nodes", "-keyout", os.path.join(a.home, "keys", "api.key"), "-out",
+            os.path.join(a.home, "keys", "api.pem"), "-days", "3", "-subj", "/CN=localhost")
+        a.start()
+        return a, port
+
+    def hello(self):
+        out = ssl.MemoryBIO()
+        with self.assertRaises(ssl.SSLWantReadError):
+            ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), out, server_hostname="localhost").do_handshake()
+        return out.read()
+
+    def together(self, key):
+        a, port = self.start(key)
+        hello = self.hello()
+        clients = [socket.create_connection(("127.0.0.1", port), 120) for _ in range(self.CONNECTIONS)]
+        time.sleep(4)  # all of them are accepted, 100 a second, and time is saved up
+        device = Device(int(a.port))
+        device.start()
+        for c in clients:
+            c.sendall(hello)
+        begun = time.monotonic()
+        for c in clients:
+            self.assertEqual(c.recv(1), b"\x16")  # RFC 8446 section 5.1: a handshake
+        seconds = time.monotonic() - begun
+        device.leave.set()
+        device.join()
+        for c in clients:
+            c.close()
+        ms = sorted(device.ms)
+        tell(what="handshakes", key=key.rpartition(" ")[2], connections=len(clients), seconds=f"{seconds:.1f}",
+             asked=len(ms), caps_p50_ms=f"{ms[len(ms) // 2]:.2f}", caps_max_ms=f"{ms[-1]:.0f}")
+        self.assertTrue(ms)
+        self.assertEqual(a.stop(), 0)
+
+    def test_together(self):
+        self.together("ec -pkeyopt ec_paramgen_curve:P-256")
+        if SCALE > 1:
+            self.together("rsa:2048")
+            self.together("rsa:4096")
 
 
 if __name__ == "__main__":
