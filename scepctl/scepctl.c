@@ -1,5 +1,6 @@
 /* scepctl: administers a scepd authority, whether the daemon runs or not. */
 #include <jansson.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -638,6 +639,7 @@ int main(int argc, char **argv)
     struct ctl ctl = {.now = (int64_t)time(NULL)};
     if (!file_keep_standard())
         return CTL_FAILED; /* and nowhere to say so */
+    signal(SIGXFSZ, SIG_IGN); /* above RLIMIT_FSIZE it is as on a full disk */
     json_set_alloc_funcs(malloc, wipe_free);
     ctl_actor(ctl.actor);
     int rc = run(&ctl, argc, argv);

@@ -511,6 +511,17 @@ static int serve(struct daemon *d)
     return d->failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+/* Those that whoever started us left blocked would never be heard: not the end, not a reload, not
+ * the death of the keeper.  A write above RLIMIT_FSIZE fails like one on a full disk. */
+static void take_signals(void)
+{
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
+}
+
 int daemon_run(struct config *c, const struct daemon_options *options)
 {
     struct err err = {0};
@@ -526,7 +537,7 @@ int daemon_run(struct config *c, const struct daemon_options *options)
     d->fd = d->admin_fd = d->api_fd = -1;
     snprintf(d->file, sizeof d->file, "%s", c->file);
     logger_init(&d->logger, STDERR_FILENO, c->log_level, c->log_json);
-    signal(SIGPIPE, SIG_IGN);
+    take_signals();
     if (start(d, c, &fix, &err)) {
         code = serve(d);
     } else {

@@ -5,10 +5,12 @@ import io
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
@@ -138,6 +140,17 @@ class ExitCodes(Seeded):
                 self.assertEqual(r.returncode, FAILED if 1 in closed else DONE, r.stderr)
                 self.assertEqual("cannot write to standard output" in r.stderr, 1 in closed and 2 not in closed, r.stderr)
                 self.assertEqual(len(r.stdout.splitlines()), 0 if 1 in closed else 20)
+
+    def test_files_may_not_grow(self):
+        """RLIMIT_FSIZE is told like a full disk, and nothing half made stays."""
+        where = tempfile.mkdtemp(prefix="scepctl-test-")
+        self.addCleanup(shutil.rmtree, where)
+        r = subprocess.run([SCEPCTL, "init", "--home", where + "/home", "--demo", "--key", "p256"], stdin=subprocess.DEVNULL,
+                           capture_output=True, text=True, timeout=60,
+                           preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)))
+        self.exits(FAILED, r)
+        self.assertIn("File too large", r.stderr)
+        self.assertEqual(os.listdir(where), [])
 
     def test_interrupted_between_two(self):
         """Ctrl-C while many are revoked: exit 130, says how far it got, and the store is whole."""

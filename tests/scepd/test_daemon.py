@@ -5,6 +5,7 @@ import json
 import os
 import pwd
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -79,6 +80,41 @@ class Life(Case):
             a.process = None
         self.assertEqual(a.log_text(), "")
         a.ctl("store", "verify")
+
+    def start_after(self, a, preparation):
+        """Starts it as somebody would who did `preparation` before."""
+        a.log = open(a.log_path, "ab")
+        a.process = subprocess.Popen([SCEPD, "-c", a.conf], stdout=a.log, stderr=a.log, preexec_fn=preparation)
+        a.wait_ready()
+
+    def test_started_with_signals_blocked(self):
+        a = self.authority()
+        self.start_after(a, lambda: signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals()))
+        self.enrol(a, "device")
+        signer = int(re.findall(r"event=daemon\.started .*\bsigner=(\d+)", a.log_text())[-1])
+        os.kill(signer, signal.SIGKILL)
+        self.assertTrue(until(lambda: "event=signer.started" in a.log_text()))
+        a.process.send_signal(signal.SIGHUP)
+        self.assertTrue(until(lambda: "event=daemon.reloaded" in a.log_text()))
+        self.assertEqual(a.stop(), 0)
+
+    def test_files_may_not_grow(self):
+        """RLIMIT_FSIZE: what cannot be written is refused like on a full disk, the rest goes on."""
+        a = self.authority().start()
+        self.enrol(a, "before")
+        self.assertEqual(a.stop(), 0)
+        self.start_after(a, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (65536, resource.RLIM_INFINITY)))
+        before = self.new_challenge(a, "other")
+        r = self.enrol(a, "other", before, check=False)
+        self.assertNotEqual(r.returncode, 0, r.stdout)
+        self.assertIsNone(a.process.poll())
+        self.assertIn(b"SCEPStandard", a.get("/scep?operation=GetCACaps"))
+        self.assertEqual(a.stop(), 0)
+        a.start()
+        self.enrol(a, "other", before)
+        self.assertEqual(len(a.json("cert", "list")), 2)
+        a.ctl("store", "verify")
+        a.stop()
 
     def test_threads_have_names(self):
         """For top, perf and the figures of performance; a confined process can give them only to itself."""
