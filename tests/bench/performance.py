@@ -1,6 +1,6 @@
 """Every figure of docs/PERFORMANCE.md in one run: performance.py [--results FILE] [--quick] [PART...]
 
-Parts, all by default: enrol sync gets workers peer size ocsp crl plots.  Prints one line for each figure, with its goal, appends the
+Parts, all by default: enrol sync gets workers peer size ocsp crl overload plots.  Prints one line for each figure, with its goal, appends the
 lines to FILE (build/performance/results) and draws plots beside it.  --quick: a tenth of the enrolments and 20,000 certificates
 instead of 1,000,000, to see whether all works.  Exit 0 when every goal is met, 3 when one is missed."""
 
@@ -8,6 +8,7 @@ import argparse
 import os
 import re
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -17,6 +18,7 @@ import responders
 from figures import BUILD, CPUS, RESULTS, Ours, Results, anonymous_mib, elapsed_ms, median, need, run, thread_seconds, values
 from peer import Peer
 
+FLOOD = os.path.join(BUILD, "tests", "bench", "flood")
 REVLOAD = os.path.join(BUILD, "tests", "revocation", "revload")
 KEYS = ("rsa2048", "p256")
 GETS = ("/scep?operation=GetCACaps", "/scep?operation=GetCACert", "/crl/demo.crl")
@@ -359,6 +361,47 @@ class Bench:
         except OSError:
             return False
 
+    # ---- overload ----
+
+    def overload(self):
+        """Twenty times the capacity from one address for a while; then: how long until all is as before?"""
+        with Ours() as s:
+            s.load(self.n(300), 8)
+            before, _ = s.load(self.n(2000), 16)
+            recovered = [self.flooded(s, before["rps"]) for _ in range(1 if self.quick else 3)]
+            self.out.figure("overload.capacity", before["rps"], "enrolments/s")
+            # The worst of all: each time is to be within a second.
+            for name, values_of in zip(("queue_empty", "slowest_enrolment", "recovery"), zip(*recovered)):
+                self.out.figure("overload." + name, max(values_of), "ms", most=1000 if name == "recovery" else None)
+
+    def flooded(self, s, capacity):
+        """ms from the end of the flood: until the queue is empty; the slowest of the first enrolments then; both."""
+        flood = subprocess.Popen([FLOOD, "--port", str(s.port), "--from", "127.0.0.2", "--rate", str(20 * capacity), "--connections",
+                                  "900"], stdout=subprocess.PIPE, text=True)
+        try:
+            if flood.stdout.readline() != "ready\n":
+                raise AssertionError("no flood")
+            rejected = s.metric("scepd_queue_rejected_total")
+            meanwhile, _ = s.load(self.n(1000), 16)
+            if s.metric("scepd_queue_rejected_total") - rejected < 1000:
+                raise AssertionError("the flood was none")
+            flood.terminate()
+            flood.wait(60)
+            begun = time.monotonic()
+            while s.metric("scepd_queue_jobs") > 0:
+                time.sleep(0.002)
+            empty = elapsed_ms(begun)
+            after, _ = s.load(self.n(200), 4)
+            got = values(flood.stdout.read())
+            self.out.line(run="overload", capacity=capacity, **{k: got[k] for k in ("offered", "sent", "ok", "busy", "seconds")},
+                          rps_meanwhile=meanwhile["rps"], p99_ms_meanwhile=meanwhile["p99_ms"], empty_ms=f"{empty:.0f}",
+                          max_ms_after=after["max_ms"])
+            return empty, float(after["max_ms"]), empty + float(after["max_ms"])
+        finally:
+            flood.kill()
+            flood.wait()
+            flood.stdout.close()
+
     # ---- plots ----
 
     def plots(self):
@@ -373,7 +416,7 @@ class Bench:
         plot.draw(self.out.file.name)
 
 
-PARTS = ("enrol", "sync", "gets", "workers", "peer", "size", "ocsp", "crl", "plots")
+PARTS = ("enrol", "sync", "gets", "workers", "peer", "size", "ocsp", "crl", "overload", "plots")
 
 
 def main():

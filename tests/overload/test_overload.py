@@ -15,14 +15,15 @@ import sys
 import threading
 import time
 import unittest
+import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from crowd import Crowd, raise_descriptors  # noqa: E402
+from crowd import Callers, Crowd, raise_descriptors  # noqa: E402
 from harness import BUILD, SCEPD, Authority, free_port, run  # noqa: E402
 
 SCEPLOAD = os.path.join(BUILD, "tests", "bench", "scepload")
-FLOOD = os.path.join(BUILD, "tests", "overload", "flood")
+FLOOD = os.path.join(BUILD, "tests", "bench", "flood")
 # How many times as many devices enrol: by hand, for figures.
 SCALE = int(os.environ.get("OVERLOAD_SCALE", "1"))
 IDLE = 10000
@@ -51,8 +52,8 @@ class Case(unittest.TestCase):
                 self.assertIn(old, text)
                 text = text.replace(old, new, 1)
             return text
-        self.admin = free_port()
-        self.a = Authority(init_args=("--admin-port", self.admin), edit=edit)
+        self.admin, self.api = free_port(), free_port()
+        self.a = Authority(init_args=("--admin-port", self.admin, "--api-port", self.api), edit=edit)
         self.addCleanup(self.a.close)
         self.a.start(before)
         self.enrol(20, 4)  # warm: what is made once is made
@@ -71,7 +72,6 @@ class Case(unittest.TestCase):
         return used
 
     def metric(self, name, labels=""):
-        import urllib.request
         with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/metrics", timeout=30) as r:
             text = r.read().decode()
         return float(re.search(rf"^{name}{re.escape(labels)} (\S+)$", text, re.M).group(1))
@@ -322,6 +322,55 @@ class Handshakes(unittest.TestCase):
         if SCALE > 1:
             self.together("rsa:2048")
             self.together("rsa:4096")
+
+
+class Api(Case):
+    """Programs that are signed in and ask for as much as they can, on more connections than there may be."""
+
+    CALLERS = 300
+
+    def token(self, name):
+        self.a.ctl("admin", "new", name, "--role", "operator")
+        return self.a.ctl("admin", "token", "new", name, "-q").stdout.strip()
+
+    @staticmethod
+    def says(token):
+        """Long lists, and challenges, each of which is a commit."""
+        head = f"Host: localhost\r\nAuthorization: Bearer {token}\r\n"
+        body = '{"endpoint":"/scep"}'
+        reads = f"GET /api/v1/certificates?limit=500 HTTP/1.1\r\n{head}\r\n".encode()
+        makes = (f"POST /api/v1/challenges HTTP/1.1\r\n{head}Content-Type: application/json\r\n"
+                 f"Content-Length: {len(body)}\r\n\r\n{body}").encode()
+        return lambda i: makes if i % 2 else reads
+
+    def test_many_calls_beside_devices(self):
+        self.start()
+        before = self.enrol(100 * SCALE, 16)
+        flood = Callers(int(self.api), self.CALLERS, self.says(self.token("mdm")), ADDRESSES)
+        self.addCleanup(flood.stop)
+        flood.start()
+        self.until(lambda: flood.answers.get(200, 0) > 50 and flood.answers.get(201, 0) > 50)
+        meanwhile = self.enrol(100 * SCALE, 16)  # every device gets its certificate
+        self.assert_caps()
+        # Who asks little, from another address, is served as well.
+        own = self.token("anna")
+        call = urllib.request.Request(f"http://127.0.0.1:{self.api}/api/v1/session", headers={"Authorization": "Bearer " + own})
+        for _ in range(600):
+            try:
+                with urllib.request.urlopen(call, timeout=60) as r:
+                    self.assertEqual(r.status, 200)
+                break
+            except OSError:  # no connection is free for it: it comes again
+                time.sleep(0.05)
+        else:
+            self.fail("somebody else is never served")
+        used = self.assert_memory(16 * 1048576 * 2 + self.CALLERS * (CONNECTION + REQUEST))
+        flood.stop()
+        self.assertLessEqual(set(flood.answers), {200, 201, 429, 503}, flood.answers)
+        self.assertEqual(flood.without_retry_after, 0)
+        tell(what="api", connections=self.CALLERS, calls=sum(flood.answers.values()), closed=flood.ended, memory_kb=used >> 10,
+             rps_before=before["rps"], rps_meanwhile=meanwhile["rps"], p99_ms_meanwhile=meanwhile["p99_ms"])
+        self.assert_over()
 
 
 if __name__ == "__main__":
