@@ -342,16 +342,15 @@ bool explain_certificate(struct store *store, const struct explain_candidate *me
 
 struct revocation {
     const struct store_cert *cert;
-    char serial[2 * STORE_SERIAL_MAX + 1], number[32]; /* both are written of it */
+    char serial[2 * STORE_SERIAL_MAX + 1];
     char *by;
 };
 
 static void note_actor(void *ctx, const struct store_audit *a)
 {
     struct revocation *r = ctx;
-    bool of_it = strcmp(a->object, r->serial) == 0 || strcmp(a->object, r->number) == 0 ||
-                 (*r->cert->device && strcmp(a->object, r->cert->device) == 0 &&
-                  strncmp(a->text, r->serial, strlen(r->serial)) == 0);
+    bool of_it = strcmp(a->object, r->cert->device) != 0 || /* a device has several */
+                 strncmp(a->text, r->serial, strlen(r->serial)) == 0;
     if (!*r->by && of_it && a->at == r->cert->revoked_at)
         memcpy(r->by, a->actor, sizeof a->actor);
 }
@@ -381,13 +380,15 @@ bool explain_revoked_by(struct store *store, const struct store_cert *c, char by
                         struct err *err)
 {
     struct revocation r = {.cert = c, .by = by};
+    char number[32];
     by[0] = '\0';
     hex_encode(view_of(c->serial, c->serial_len), r.serial);
-    snprintf(r.number, sizeof r.number, "#%llu", (unsigned long long)c->id);
+    snprintf(number, sizeof number, "#%llu", (unsigned long long)c->id);
     if (c->state != CERT_REVOKED && c->state != CERT_HELD)
         return true;
     return (!*c->device || look_for_actor(store, &r, c->device, "device.certificate", err)) &&
-           (*by || look_for_actor(store, &r, NULL, "certificate.revoked", err));
+           (*by || look_for_actor(store, &r, r.serial, "certificate.revoked", err)) &&
+           (*by || look_for_actor(store, &r, number, "certificate.revoked", err));
 }
 
 /* ---- the same reason elsewhere ---- */

@@ -150,6 +150,27 @@ START_TEST(who_revoked_it)
 }
 END_TEST
 
+START_TEST(who_revoked_one_of_many_in_a_second)
+{
+    const unsigned others = 10 * STORE_PAGE_MAX + 1;
+    uint64_t plain = put_named(1, "CN=b", "", ""), unwanted = put_named(2, "CN=d", "", "");
+    char object[32];
+    take_back(plain, REVOKED_AT);
+    snprintf(object, sizeof object, "#%llu", (unsigned long long)unwanted);
+    revoke_alone(unwanted, object, "scepd");
+    struct store_write *w = begin();
+    for (unsigned i = 0; i < others; i++) {
+        struct store_audit audit;
+        snprintf(object, sizeof object, "%08x", i);
+        audit_fill(&audit, REVOKED_AT, "certificate.revoked", "ben", object, "reason=superseded");
+        ok(store_audit_put(w, &audit, &err));
+    }
+    commit(w);
+    expect_by(plain, "anna");
+    expect_by(unwanted, "scepd");
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("enroll/explain");
@@ -160,6 +181,7 @@ int main(void)
     tcase_add_test(c, behind_many_others);
     tcase_add_test(c, behind_many_that_look_alike);
     tcase_add_test(c, who_revoked_it);
+    tcase_add_test(c, who_revoked_one_of_many_in_a_second);
     suite_add_tcase(s, c);
     return check_main(s);
 }
