@@ -14,7 +14,8 @@ struct search {
     bool common_name; /* it is all that is said: the other attributes may be any */
     char text[NAME_TEXT_MAX];
     const struct store_policy *policy; /* that is looked at */
-    size_t walked; /* devices of policies by which no index leads, or many have the value */
+    bool walking;  /* those by which no index leads are looked at now, after the others */
+    size_t walked; /* devices: of such policies, and where many have the value */
     struct fleet_owner *out;
     bool found;
     struct err err;
@@ -158,6 +159,11 @@ static bool walk_on(struct search *s, const struct store_device_filter *f,
     return *cursor && !s->found;
 }
 
+static bool has_index(enum fleet_wildcard which)
+{
+    return which == FLEET_DEVICENAME || which == FLEET_SERIALNUMBER || which == FLEET_USER;
+}
+
 /* By the index that there is for the value; false: there is none. */
 static bool by_value(struct search *s, enum fleet_wildcard which, const char *value)
 {
@@ -165,6 +171,8 @@ static bool by_value(struct search *s, enum fleet_wildcard which, const char *va
     char cursor[STORE_CURSOR_MAX] = "";
     struct store_device d;
     struct err ignored = {0};
+    if (!has_index(which))
+        return false;
     if (which == FLEET_DEVICENAME) {
         if (fleet_device_in(s->f, NULL, value, &d, &ignored))
             one_device(s, &d);
@@ -172,10 +180,8 @@ static bool by_value(struct search *s, enum fleet_wildcard which, const char *va
     }
     if (which == FLEET_SERIALNUMBER)
         filter.serial_number = value;
-    else if (which == FLEET_USER)
-        filter.user = value;
     else
-        return false;
+        filter.user = value;
     while (walk_on(s, &filter, cursor))
         ;
     return true;
@@ -198,9 +204,9 @@ static void by_pattern(struct search *s, const struct name *pattern)
         const char *key = pattern->attr[i].type ? pattern->attr[i].type->key : "",
                    *theirs = value_of(&s->subject, key);
         if (theirs && wildcard_value(pattern->attr[i].value, theirs, &which, value, sizeof value))
-            led = by_value(s, which, value);
+            led = s->walking ? has_index(which) : by_value(s, which, value);
     }
-    if (!led)
+    if (s->walking && !led)
         walk(s);
 }
 
@@ -217,9 +223,10 @@ static void one_policy(void *ctx, const struct store_policy *p)
     name_clear(&pattern);
 }
 
-static bool by_policies(struct search *s, struct err *err)
+static bool by_policies(struct search *s, bool walking, struct err *err)
 {
     char cursor[STORE_CURSOR_MAX] = "";
+    s->walking = walking;
     do {
         struct store_page page = {.after = cursor, .limit = STORE_PAGE_MAX};
         if (!store_policy_page(s->f->store, NULL, &page, one_policy, s, err))
@@ -251,7 +258,7 @@ bool fleet_subject_owner(const struct fleet *f, const char *subject, struct flee
 {
     struct search s = {.f = f, .out = out};
     bool ok = read_subject(&s, subject, err) && by_certificate(&s, err) &&
-              (s.found || by_policies(&s, err)) &&
+              (s.found || by_policies(&s, false, err)) && (s.found || by_policies(&s, true, err)) &&
               (s.found || err_set(err, ERR_NOT_FOUND, "no device has this subject"));
     name_clear(&s.subject);
     return ok;

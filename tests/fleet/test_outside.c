@@ -155,6 +155,11 @@ START_TEST(policies_that_cannot_be_are_passed_over)
         err_clear(&err);
     }
     ck_assert_uint_eq(found, 4); /* each of the five fits all: the last one is not looked at */
+    struct store_policy by_serial = policy_of("z", "CN=%serialnumber%"); /* an index leads to it */
+    struct store_device s = device_of("s", "c7-7", "", "");
+    assign("z", "s");
+    expect_owner("CN=c7-7", &s, &by_serial);
+    expect_owner("c7-7", &s, &by_serial);
 }
 END_TEST
 

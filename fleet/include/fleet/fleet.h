@@ -178,7 +178,7 @@ struct fleet_owner {
 };
 /* Whose subject is it?  That of a device that is not retired: by a policy that it has, or since it had a certificate with it.
  * Text as of a challenge: "CN=a,O=b", or a common name alone.  ERR_NOT_FOUND: nobody's, as far as can be seen: patterns with "*" are
- * nobody's, and 2000 devices are looked at in all: those that have the serial number or user in the subject, and, where policies whose
+ * nobody's, and 2000 devices are looked at in all: those that have the serial number or user in the subject, and then, where policies whose
  * constant parts fit build subjects of neither name, serial number nor user, 500 of each. */
 bool fleet_subject_owner(const struct fleet *f, const char *subject, struct fleet_owner *out, struct err *err);
 /* For who is about to make a challenge for a subject alone: warns when that is a device's. */
