@@ -381,7 +381,7 @@ await step("several devices are retired after their number was typed", async () 
   await row("old-2").getByText("Retired").waitFor();
 });
 
-await step("what went with it, and what should be read, is told before the dialog closes", async () => {
+await step("what went with it, and what should be read, is told", async () => {
   ctl("policy", "new", "goes", "--endpoint", "/scep", "--subject", "CN=%devicename%");
   for (const name of ["goes-1", "goes-2"]) {
     ctl("device", "new", name);
@@ -413,7 +413,62 @@ await step("what went with it, and what should be read, is told before the dialo
   assert.deepEqual(await dialog().locator("p").allInnerTexts(), ["Certificates revoked: 2", "Requests cancelled: 1", answer.warnings[0]]);
   await page.keyboard.press("Escape");
   await dialog().waitFor({ state: "detached" });
+  await button("Assign").click();
+  await dialog().getByRole("button", { name: /^Assign to/ }).first().click();
+  await dialog().getByRole("alert").getByText(answer.warnings[0], { exact: true }).waitFor();
+  await button("Done", dialog()).click();
+  await dialog().waitFor({ state: "detached" });
   await page.unroute("**/api/v1/policies/*/assignments/*");
+});
+
+await step("of what is done without a form too, of what is refused on its way, and of what goes with its page", async () => {
+  const one = "**/api/v1/policies/*", warning = "Another policy gives these names.";
+  /** @param {any} reply  what a change is answered with */
+  const changes = (reply) => page.route(one, (r) => (r.request().method() === "GET" ? r.fallback() : r.fulfill(reply)));
+  const read = async () => {
+    await dialog().getByRole("alert").getByText(warning, { exact: true }).waitFor();
+    await accessible(page, "the dialog that tells what was done");
+    await page.keyboard.press("Enter");
+    await dialog().waitFor({ state: "detached" });
+  };
+  await changes({ json: { warnings: [warning] } });
+  await visit(page, "/policies/" + json("policy", "list").find((/** @type {any} */ p) => p.name === "goes").id);
+  await button("Pause").click();
+  await read();
+  await page.unroute(one);
+  await changes({ status: 409, contentType: "application/problem+json", json: { title: "There is one already", status: 409, code: "exists", effects: { challenges: 3 } } });
+  await button("Edit").click();
+  await dialog().getByLabel("Name", { exact: true }).fill("gone");
+  expected.pattern = /409/;
+  await button("Save", dialog()).click();
+  await dialog().getByRole("alert").getByText("Challenges void: 3").waitFor();
+  expected.pattern = null;
+  await page.keyboard.press("Escape");
+  await dialog().waitFor({ state: "detached" });
+  await page.unroute(one);
+  await changes({ json: { effects: { devices: 2 }, warnings: [warning] } });
+  await button("Remove…").click();
+  await dialog().getByLabel(/type the name/).fill("goes");
+  await button("Remove", dialog()).click();
+  await read();
+  await page.getByRole("heading", { level: 1, name: "Policies" }).waitFor();
+  assert.equal(await page.evaluate(() => /** @type {any} */ (document.activeElement).id), "title");
+  await page.unroute(one);
+});
+
+await step("what stays is told before many are retired", async () => {
+  const warning = "certificate 0a1b stays good: it was made without the policy";
+  await page.route("**/api/v1/bulk", (r) => {
+    assert.equal(r.request().postDataJSON().dry_run, true);
+    return r.fulfill({ json: { matched: 1, sample: ["went-1"], warnings: [warning], job: null } });
+  });
+  await visit(page, "/devices?q=went-");
+  await page.getByLabel("Select went-1", { exact: true }).check();
+  await button("Retire 1…").click();
+  await dialog().getByText(warning, { exact: true }).waitFor();
+  await page.keyboard.press("Escape");
+  await dialog().waitFor({ state: "detached" });
+  await page.unroute("**/api/v1/bulk");
 });
 
 await step("who edits what another has changed meanwhile is told", async () => {

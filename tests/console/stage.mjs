@@ -91,7 +91,7 @@ export async function accessible(page, what) {
 }
 
 /** As when somebody comes back to the page: it asks at once, and not when its few seconds are over. */
-export const lookAgain = (page) => page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+export const lookAgain = (page) => page.evaluate(() => document.dispatchEvent(new Event("visibilitychange", { bubbles: true })));
 
 /** Tab until the focus is on what has this name; how a person without a mouse goes there. */
 export async function tabTo(page, name, limit = 80) {

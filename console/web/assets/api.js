@@ -3,7 +3,13 @@
 import { useState, useEffect, useRef, useCallback } from "./vendor.js";
 
 const ROOT = "/api/v1";
-export const CHANGED = "scepd-changed"; // we changed something: all live data asks at once
+export const CHANGED = "scepd-changed"; // we changed something: all live data asks at once; its detail is the answer
+
+/** What an effect does that hears an event. @param {string} name @param {(e: any) => void} f */
+export function listen(name, f) {
+  window.addEventListener(name, f);
+  return () => window.removeEventListener(name, f);
+}
 const VISIBLE_MS = 5000, HIDDEN_MS = 60000, PATIENCE_MS = 20000;
 
 /** What an API call was refused with: the members of RFC 9457 section 3, and fix, code and errors of ours. */
@@ -19,6 +25,7 @@ export class Problem extends Error {
     /** @type {{pointer?: string, detail: string}[]} */
     this.errors = p.errors || [];
     this.current = p.current;
+    this.effects = p.effects;
     this.unreachable = !p.status;
   }
 }
@@ -56,7 +63,7 @@ export async function call(method, path, body, o = {}) {
     clearTimeout(timer);
   }
   const etag = r.headers.get("ETag") || "";
-  if (method !== "GET") setTimeout(() => window.dispatchEvent(new Event(CHANGED)), 0);
+  if (method !== "GET") setTimeout(() => window.dispatchEvent(new CustomEvent(CHANGED, { detail: data })), 0);
   return { unchanged: false, etag: etag || (data && data.etag) || "", data, response: r };
 }
 
@@ -120,13 +127,11 @@ export function useLive(path) {
     };
     const seen = () => { if (!document.hidden) ask(); };
     ask();
-    document.addEventListener("visibilitychange", seen);
-    window.addEventListener(CHANGED, seen);
+    const deaf = ["visibilitychange", CHANGED].map((name) => listen(name, seen));
     return () => {
       over = true;
       clearTimeout(timer);
-      document.removeEventListener("visibilitychange", seen);
-      window.removeEventListener(CHANGED, seen);
+      deaf.forEach((f) => f());
     };
   }, [path, tick]);
   const reload = useCallback(() => setTick((n) => n + 1), []);

@@ -1,8 +1,8 @@
 // @ts-check
 // The frame: sign-in, entries, search, health, account; and which address shows which page.
 import { html, render, useState, useEffect, useRef } from "./vendor.js";
-import { call, useLive, useAction, onSignedOut, route, href, go, enc, Problem } from "./api.js";
-import { Page, Trouble, Text, Link, Icon, List, Time, Chip, Choice, FormDialog, Confirm, Copy, Mono, Empty, Dialog, faultOf, announce } from "./ui.js";
+import { call, listen, useLive, useAction, onSignedOut, route, href, go, enc, Problem } from "./api.js";
+import { Page, Trouble, Text, Link, Icon, List, Time, Chip, Choice, FormDialog, Confirm, Copy, Mono, Empty, Dialog, Outcome, faultOf, announce } from "./ui.js";
 import { Overview, Health, Activity, Explain } from "./pages_why.js";
 import { Requests, Certificates, Certificate, Challenges, Authority } from "./pages_ca.js";
 import { Devices, Device, Policies, Policy, Group } from "./pages_fleet.js";
@@ -78,8 +78,7 @@ function Search() {
         box.current.focus();
       }
     };
-    document.addEventListener("keydown", key);
-    return () => document.removeEventListener("keydown", key);
+    return listen("keydown", key);
   }, []);
   const submit = async (e) => {
     e.preventDefault();
@@ -111,9 +110,8 @@ function AccountMenu({ session, onOut }) {
     const away = (e) => {
       if (e.type === "keydown" ? e.key === "Escape" : !box.current.contains(e.target)) set(false);
     };
-    document.addEventListener("click", away);
-    document.addEventListener("keydown", away);
-    return () => { document.removeEventListener("click", away); document.removeEventListener("keydown", away); };
+    const deaf = ["click", "keydown"].map((name) => listen(name, away));
+    return () => deaf.forEach((f) => f());
   }, []);
   return html`<div class="menu" ref=${box}><button type="button" aria-expanded=${open ? "true" : "false"} onClick=${() => set(!open)}>${session.name}</button>
     ${open && html`<div class="list"><${Link} to="/account" onClick=${() => set(false)}>Account and tokens<//>
@@ -174,11 +172,7 @@ function Frame({ session, onOut }) {
   const [at, setAt] = useState(route());
   const first = useRef(true), place = at.parts[0] === "requests" ? "requests" : at.path; // there the list stays while one is looked at
   const counts = useLive("/overview");
-  useEffect(() => {
-    const moved = () => setAt(route());
-    window.addEventListener("hashchange", moved);
-    return () => window.removeEventListener("hashchange", moved);
-  }, []);
+  useEffect(() => listen("hashchange", () => setAt(route())), []);
   useEffect(() => { // another page: its heading is where reading begins
     if (first.current) { first.current = false; return; }
     window.scrollTo(0, 0);
@@ -196,7 +190,7 @@ function Frame({ session, onOut }) {
     <div class="shell"><nav class="main" aria-label="Pages"><ul>${ENTRIES.map(([to, text]) => html`<li><a href=${href(to)} aria-current=${
       current(to) ? "page" : undefined}><span>${text}</span>${to === "/requests" && waiting > 0 && html`<b>${waiting}<span class="hidden"> waiting</span></b>`}</a></li>`)}</ul></nav>
     <main id="main" tabindex="-1">${View ? html`<${View} key=${place} at=${at} session=${session} overview=${counts} can=${(r) => can(session, r)} id=${at.parts[1] || ""} />`
-      : html`<${Page} title="No such page"><p><${Link} to="/">Overview<//></p><//>`}</main></div>`;
+      : html`<${Page} title="No such page"><p><${Link} to="/">Overview<//></p><//>`}</main></div><${Outcome} />`;
 }
 
 /** The code of a sign-in link; no secret stays in the address. */
@@ -227,8 +221,7 @@ function App() {
       set({ known: true, session: null, error: null });
       setCode(fresh);
     };
-    window.addEventListener("hashchange", again);
-    return () => window.removeEventListener("hashchange", again);
+    return listen("hashchange", again);
   }, []);
   const out = async () => {
     try { await call("DELETE", "/session"); } catch (e) { /* it is over here in any case */ }

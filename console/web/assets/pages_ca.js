@@ -1,9 +1,9 @@
 // @ts-check
 // What the authority has given and is asked for: requests, certificates, challenges, and the authority itself.
 import { html, useState, useLayoutEffect, useRef } from "./vendor.js";
-import { call, useLive, useAction, href, go, enc, span } from "./api.js";
+import { call, listen, useLive, useAction, href, go, enc, span } from "./api.js";
 import { Page, Facts, Section, List, Live, Table, Time, Chip, Mono, Link, Icon, Empty, Copy, Confirm, FormDialog, Dialog, Text, Choice, Trouble,
-  FilterChips, FilterText, faultOf, saveFile, fileName, announce } from "./ui.js";
+  FilterChips, FilterText, useForm, faultOf, saveFile, fileName, announce } from "./ui.js";
 
 // ---- requests: decide quickly ----
 
@@ -29,8 +29,7 @@ export function Requests({ at, can, id }) {
         set([e.key === "a" ? "approve" : "deny", row]);
       }
     };
-    document.addEventListener("keydown", key);
-    return () => document.removeEventListener("keydown", key);
+    return listen("keydown", key);
   });
   return html`<${Page} title="Requests"><div class="filters"><${FilterChips} label="State" name="state" path="/requests" query=${query} choices=${DECIDED} /></div>
     <${List} path="/requests" query=${query} caption="Requests" at=${open} onRows=${(r) => { rows.current = r; }} empty=${html`<${Empty}
@@ -184,22 +183,21 @@ const bound = (c) => [c.device, c.subject, c.san, c.template && "template " + c.
 
 export function NewChallenge({ onClose, onMade }) {
   const ends = useLive("/endpoints"), templates = useLive("/templates");
-  const [f, setF] = useState({ label: "", endpoint: "", template: "", subject: "", uses: "1", hours: "1" });
-  const put = (name) => (v) => setF((o) => ({ ...o, [name]: v }));
+  const [f, , on] = useForm(() => ({ label: "", endpoint: "", template: "", subject: "", uses: "1", hours: "1" }));
   const names = (live, key) => [["", "Any"], ...(live.data ? live.data.items.map((i) => [i[key], i[key]]) : [])];
   const action = async () => {
     /** @type {any} */
     const body = { expires_seconds: Math.round(Number(f.hours) * 3600), uses: Number(f.uses) };
-    for (const k of ["label", "endpoint", "template", "subject"]) if ((f)[k].trim()) body[k] = (f)[k].trim();
+    for (const k of ["label", "endpoint", "template", "subject"]) if (f[k].trim()) body[k] = f[k].trim();
     return (await call("POST", "/challenges", body)).data;
   };
   return html`<${FormDialog} title="New challenge" verb="Make the challenge" action=${action} onClose=${onClose} onDone=${onMade}>${(e) => html`
-    <div class="two"><${Choice} label="Good for" value=${f.hours} onText=${put("hours")} choices=${[["1", "1 hour"], ["4", "4 hours"], ["24", "a day"], ["168", "a week"]]} />
-      <${Text} label="Uses" type="number" min="1" max="1000" value=${f.uses} onText=${put("uses")} error=${faultOf(e, "uses")} /></div>
-    <${Text} label="Subject it is bound to" value=${f.subject} onText=${put("subject")} error=${faultOf(e, "subject")} help="As CN=ipad-0113; empty: any that the template allows." />
-    <div class="two"><${Choice} label="Endpoint" value=${f.endpoint} onText=${put("endpoint")} choices=${names(ends, "path")} error=${faultOf(e, "endpoint")} />
-      <${Choice} label="Template" value=${f.template} onText=${put("template")} choices=${names(templates, "name")} error=${faultOf(e, "template")} /></div>
-    <${Text} label="Label" value=${f.label} onText=${put("label")} error=${faultOf(e, "label")} help="For you: it stands in lists and in the certificate's history." />`}<//>`;
+    <div class="two"><${Choice} label="Good for" ...${on(e, "hours")} choices=${[["1", "1 hour"], ["4", "4 hours"], ["24", "a day"], ["168", "a week"]]} />
+      <${Text} label="Uses" type="number" min="1" max="1000" ...${on(e, "uses")} /></div>
+    <${Text} label="Subject it is bound to" ...${on(e, "subject")} help="As CN=ipad-0113; empty: any that the template allows." />
+    <div class="two"><${Choice} label="Endpoint" ...${on(e, "endpoint")} choices=${names(ends, "path")} />
+      <${Choice} label="Template" ...${on(e, "template")} choices=${names(templates, "name")} /></div>
+    <${Text} label="Label" ...${on(e, "label")} help="For you: it stands in lists and in the certificate's history." />`}<//>`;
 }
 
 /** The one time that a challenge is seen. */

@@ -2,8 +2,8 @@
 // Which device is to have which certificate: devices, groups, policies, and the profiles made from them.
 import { html, useState, useEffect, useRef } from "./vendor.js";
 import { CHANGED, call, useLive, useAction, href, go, enc, span } from "./api.js";
-import { Page, Facts, Section, List, Live, Table, Time, Chip, Link, Mono, Icon, Empty, Confirm, FormDialog, Dialog, Text, Choice, Tick, Trouble, FilterChips,
-  FilterText, faultOf, saveFile, fileName, announce } from "./ui.js";
+import { Page, Facts, Section, List, Live, Table, Time, Chip, Link, Mono, Icon, Empty, Confirm, FormDialog, Dialog, Text, Choice, Tick, Trouble, FilterChips, useForm,
+  FilterText, outcome, faultOf, saveFile, fileName, announce } from "./ui.js";
 import { certColumns, Made } from "./pages_ca.js";
 import { EventList } from "./pages_why.js";
 
@@ -45,16 +45,16 @@ const VERBS = { isolate: "Isolate", retire: "Retire" };
 
 /** One thing done to many, as a job of the server: to those that were picked or, without `rows`, to all that the filter finds. */
 function Many({ bulk, rows, query, clear, onJob, onClose }) {
-  const [about, setAbout] = useState(rows ? { matched: rows.length, sample: rows.map((r) => r.name) } : { matched: 0, sample: [] });
+  const [about, setAbout] = useState({ matched: 0, sample: [], warnings: [] });
   const which = rows ? { ids: rows.map((r) => r.id) } : { filter: Object.fromEntries(Object.entries(query).map(([k, v]) => [k, (v || "").trim() || null])) };
   const ask = (more) => call("POST", "/bulk", { action: bulk, ...which, ...more }).then((r) => r.data);
   const look = useAction(async () => setAbout(await ask({ dry_run: true })));
-  useEffect(() => { if (!rows) look.run(); }, []);
+  useEffect(() => { look.run(); }, []);
   const ended = useRef(false);
   const n = String(about.matched || "…"), verb = VERBS[bulk] + " " + n, shown = about.sample.slice(0, 8);
   const action = async () => {
     let { job } = await ask({ expect: about.matched }).catch((e) => {
-      if (!rows) look.run(); // there are other ones by now
+      look.run(); // there are other ones by now
       throw e;
     });
     onJob(job.id);
@@ -68,7 +68,7 @@ function Many({ bulk, rows, query, clear, onJob, onClose }) {
     return true;
   };
   return html`<${Confirm} title=${verb + " devices"} verb=${verb} ready=${about.matched > 0} expect=${rows && bulk === "isolate" ? undefined : n} action=${action} done=${() => verb + (ended.current ? ": done" : ": started")} onClose=${onClose}>
-    <${Trouble} error=${look.error} /><p>${shown.join(", ")}${about.matched > shown.length && ` and ${about.matched - shown.length} more`}.</p>
+    <${Trouble} error=${look.error} /><p>${shown.join(", ")}${about.matched > shown.length && ` and ${about.matched - shown.length} more`}.</p>${outcome(about)}
     <p>${bulk === "retire" ? "Their certificates are revoked, their requests cancelled, their challenges void. This cannot be undone." : "They may renew what they have and enrol nothing new, until they are released."}</p><//>`;
 }
 
@@ -84,16 +84,15 @@ function Job({ mine, may }) {
 // What is edited is what was seen when the form opened: the page behind it goes on asking, and what another changed meanwhile is theirs.
 function DeviceForm({ device, onClose, onDone }) {
   const [was] = useState(device);
-  const [f, setF] = useState(() => ({ platform: "", ...Object.fromEntries(DEVICE.map(([k]) => [k, ""])), ...(was || {}) }));
-  const put = (k) => (v) => setF((o) => ({ ...o, [k]: v }));
+  const [f, , on] = useForm(() => ({ platform: "", ...was }));
   const action = async () => {
     const body = Object.fromEntries([...DEVICE.map(([k]) => [k, String(f[k] || "").trim()]), ["platform", f.platform]].filter(([k, v]) =>
       (was ? v !== (was[k] || "") : v)));
     return was ? (await call("PATCH", "/devices/" + enc(was.id), body, { etag: was.etag })).data || true : (await call("POST", "/devices", body)).data;
   };
   return html`<${FormDialog} title=${was ? "Edit " + was.name : "New device"} verb=${was ? "Save" : "Make the device"} action=${action} onClose=${onClose} onDone=${onDone}>${(e) => html`
-    <div class="two">${DEVICE.map(([k, label, help]) => html`<${Text} label=${label} help=${help} value=${f[k] || ""} onText=${put(k)} error=${faultOf(e, k)} required=${k === "name"} />`)}
-    <${Choice} label="Platform" value=${f.platform || ""} onText=${put("platform")} choices=${PLATFORMS} error=${faultOf(e, "platform")} /></div>`}<//>`;
+    <div class="two">${DEVICE.map(([k, label, help]) => html`<${Text} label=${label} help=${help} ...${on(e, k)} required=${k === "name"} />`)}
+    <${Choice} label="Platform" ...${on(e, "platform")} choices=${PLATFORMS} /></div>`}<//>`;
 }
 
 export function Device({ id, can }) {
@@ -191,16 +190,15 @@ export function Policies({ at, can }) {
 }
 
 function GroupForm({ onClose, onDone }) {
-  const [name, setName] = useState(""), [users, setUsers] = useState(false), [note, setNote] = useState("");
-  return html`<${FormDialog} title="New group" verb="Make the group" onClose=${onClose} onDone=${onDone} action=${async () => (await call("POST", "/groups", { name: name.trim(), users, ...(note ? { note } : {}) })).data}>${(e) => html`
-    <${Text} label="Name" value=${name} onText=${setName} error=${faultOf(e, "name")} required /><${Tick} label="Its members are users, whose devices count" value=${users} onTick=${setUsers} />
-    <${Text} label="Note" value=${note} onText=${setNote} error=${faultOf(e, "note")} />`}<//>`;
+  const [f, put, on] = useForm(() => ({ name: "", users: false }));
+  return html`<${FormDialog} title="New group" verb="Make the group" onClose=${onClose} onDone=${onDone} action=${async () => (await call("POST", "/groups", { ...f, name: f.name.trim() })).data}>${(e) => html`
+    <${Text} label="Name" ...${on(e, "name")} required /><${Tick} label="Its members are users, whose devices count" value=${f.users} onTick=${put("users")} />
+    <${Text} label="Note" ...${on(e, "note")} />`}<//>`;
 }
 
 function PolicyForm({ policy, sample, onClose, onDone }) {
   const ends = useLive("/endpoints"), [was] = useState(policy);
-  const [f, setF] = useState(() => ({ name: "", endpoint: "", subject: "", san: "", challenge: "one-time", challenge_ttl_seconds: 3600, key_type: "rsa", key_size: 2048, revoke_on_removal: true, ...(was || sample || {}) }));
-  const put = (k) => (v) => setF((o) => ({ ...o, [k]: v }));
+  const [f, put, on] = useForm(() => ({ name: "", endpoint: "", subject: "", san: "", challenge: "one-time", challenge_ttl_seconds: 3600, key_type: "rsa", key_size: 2048, revoke_on_removal: true, ...(was || sample) }));
   const paths = ends.data ? ends.data.items.map((e) => e.path || e.name) : [];
   useEffect(() => { if (!f.endpoint && paths.length) put("endpoint")(paths[0]); }, [paths.join()]);
   const sizes = f.key_type === "ec" ? ["256", "384"] : ["2048", "3072", "4096", ...(was?.key_size === 1024 ? ["1024"] : [])];
@@ -214,14 +212,14 @@ function PolicyForm({ policy, sample, onClose, onDone }) {
     return (await call("PATCH", "/policies/" + enc(was.id), body, { etag: was.etag })).data || true;
   };
   return html`<${FormDialog} title=${was ? "Edit " + was.name : "New policy"} verb=${was ? "Save" : "Make the policy"} action=${action} onClose=${onClose} onDone=${onDone}>${(e) => html`
-    <${Text} label="Name" value=${f.name} onText=${put("name")} error=${faultOf(e, "name")} required />
-    <${Choice} label="Endpoint" value=${f.endpoint} onText=${put("endpoint")} choices=${paths.map((p) => [p, p])} error=${faultOf(e, "endpoint")} help="It says which authority and template." />
-    <${Text} label="Subject" value=${f.subject} onText=${put("subject")} error=${faultOf(e, "subject")} help="Wildcards: %devicename% %serialnumber% %udid% %user% %email% %host% %group% %policy%" />
-    <${Text} label="Alternative names" value=${f.san || ""} onText=${put("san")} error=${faultOf(e, "san")} help="As DNS:%host% or email:%email%, separated by commas." />
-    <div class="two"><${Choice} label="Key" value=${f.key_type} onText=${put("key_type")} choices=${[["rsa", "RSA"], ["ec", "Elliptic curve"]]} error=${faultOf(e, "key_type")} />
-      <${Choice} label="Size" value=${size} onText=${put("key_size")} choices=${sizes.map((s) => [s, s])} error=${faultOf(e, "key_size")} />
-      <${Choice} label="Challenge" value=${f.challenge} onText=${put("challenge")} choices=${[["one-time", "One per profile"], ["static", "The endpoint's static one"], ["upstream", "From the upstream server"], ["none", "None: approval decides"]]} error=${faultOf(e, "challenge")} />
-      <${Choice} label="Challenge good for" value=${String(f.challenge_ttl_seconds)} onText=${put("challenge_ttl_seconds")} error=${faultOf(e, "challenge_ttl_seconds")}
+    <${Text} label="Name" ...${on(e, "name")} required />
+    <${Choice} label="Endpoint" ...${on(e, "endpoint")} choices=${paths.map((p) => [p, p])} help="It says which authority and template." />
+    <${Text} label="Subject" ...${on(e, "subject")} help="Wildcards: %devicename% %serialnumber% %udid% %user% %email% %host% %group% %policy%" />
+    <${Text} label="Alternative names" ...${on(e, "san")} help="As DNS:%host% or email:%email%, separated by commas." />
+    <div class="two"><${Choice} label="Key" ...${on(e, "key_type")} choices=${[["rsa", "RSA"], ["ec", "Elliptic curve"]]} />
+      <${Choice} label="Size" ...${on(e, "key_size")} value=${size} choices=${sizes.map((s) => [s, s])} />
+      <${Choice} label="Challenge" ...${on(e, "challenge")} choices=${[["one-time", "One per profile"], ["static", "The endpoint's static one"], ["upstream", "From the upstream server"], ["none", "None: approval decides"]]} />
+      <${Choice} label="Challenge good for" ...${on(e, "challenge_ttl_seconds")}
         choices=${[...new Set(["3600", "14400", "86400", "604800", String(f.challenge_ttl_seconds)])].map((s) => [s, span(Number(s))])} /></div>
     <${Tick} label="Revoke a device's certificates when it loses the policy" value=${!!f.revoke_on_removal} onTick=${put("revoke_on_removal")} />`}<//>`;
 }

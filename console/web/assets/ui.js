@@ -1,7 +1,7 @@
 // @ts-check
 // What the pages are made of.  All text goes in as text: nothing here or elsewhere takes HTML.
 import { html, useState, useEffect, useLayoutEffect, useRef, useId } from "./vendor.js";
-import { CHANGED, useLive, useAction, href, go, route, queryText, clock, distance, span } from "./api.js";
+import { CHANGED, listen, useLive, useAction, href, go, route, queryText, clock, distance, span } from "./api.js";
 
 // ---- small things ----
 
@@ -107,6 +107,7 @@ export function Trouble({ error, onRetry }) {
     ${error.detail && error.detail !== error.title && html`<p>${error.detail}</p>`}
     ${error.errors.length > 0 && html`<ul>${error.errors.map((e) => html`<li>${
       e.pointer ? html`<b>${e.pointer.replace(/^[/?]/, "")}</b>: ` : ""}${e.detail}</li>`)}</ul>`}
+    ${outcome(error)}
     ${error.fix && html`<p>What to do: ${error.fix}</p>`}
     <p class="muted">${[error.code, error.status || "", error.id].filter(Boolean).join(" · ")}
       ${error.code && html` <${Link} to="/explain" query=${{ what: error.code }}>Explain<//>`}</p>
@@ -178,11 +179,7 @@ export function List({ path, query = {}, caption, columns, idOf = (r) => r.id, e
   const [picked, setPicked] = useState(new Set());
   const items = live.data ? live.data.items : null;
   const changedAt = useRef(0); // what we have made ourselves is shown at once
-  useEffect(() => {
-    const changed = () => { changedAt.current = Date.now(); };
-    window.addEventListener(CHANGED, changed);
-    return () => window.removeEventListener(CHANGED, changed);
-  }, []);
+  useEffect(() => listen(CHANGED, () => { changedAt.current = Date.now(); }), []);
   useEffect(() => {
     if (items && (shown.here !== here || shown.ids.length === 0 || Date.now() - changedAt.current < 10000)) {
       setShown({ here, ids: items.map(idOf) });
@@ -246,6 +243,12 @@ export const faultOf = (error, name) => {
   return e ? e.detail : "";
 };
 
+/** What a form holds, how a member is put there, and what the input of one takes. @param {() => any} start @returns {[any, (k: string) => (v: any) => void, (e: any, k: string) => any]} */
+export function useForm(start) {
+  const [f, set] = useState(start), put = (k) => (v) => set((o) => ({ ...o, [k]: v }));
+  return [f, put, (e, k) => ({ value: String(f[k] ?? ""), onText: put(k), error: faultOf(e, k) })];
+}
+
 /** @param {any} p label, value, onText, help, error, and what an input takes */
 export const Text = ({ label, value, onText, help, error, lines, ...more }) => html`<${Field} label=${label} help=${help} error=${error}>${(a) =>
   lines ? html`<textarea ...${a} ...${more} rows=${lines} spellcheck="false" value=${value} onInput=${(e) => onText(e.target.value)}></textarea>`
@@ -264,9 +267,13 @@ export function Dialog({ title, onClose, children }) {
   const box = useRef((null));
   const id = useId();
   useLayoutEffect(() => {
-    const before = document.activeElement;
-    box.current.showModal();
-    return () => { if (before instanceof HTMLElement && before.isConnected) before.focus(); };
+    const d = box.current;
+    d.showModal();
+    return () => {
+      d.close(); // the focus goes back to where it came from, if that is still there
+      const at = document.activeElement;
+      if (at === document.body || d.contains(at)) document.getElementById("title")?.focus();
+    };
   }, []);
   return html`<dialog ref=${box} aria-labelledby=${id} onCancel=${(e) => { e.preventDefault(); onClose(); }}>
     <h2 id=${id}>${title}</h2>${children}</dialog>`;
@@ -274,17 +281,20 @@ export function Dialog({ title, onClose, children }) {
 
 const EFFECTS = { devices: "Devices that lost a policy", certificates: "Certificates revoked", requests: "Requests cancelled", challenges: "Challenges void" };
 
-/** Tells what went with what was done, and what should be read about it, before `end`; a challenge has a dialog of its own that does.
- * @param {string} verb @param {(r: any) => void} end @returns {[any, (r: any) => void]} */
-function useOutcome(verb, end) {
-  const [told, tell] = useState((null)), box = useRef((null));
-  useLayoutEffect(() => { if (told) box.current.focus(); }, [told]);
-  return [told && html`<${Dialog} title=${verb + ": done"} onClose=${told.end}><div role="alert">${told.lines}</div>
-    <div class="buttons"><button type="button" class="main" ref=${box} onClick=${told.end}>Done</button></div><//>`, (r) => {
-    const { effects = {}, warnings = [], secret } = r.data || r;
-    const lines = [...Object.keys(EFFECTS).filter((k) => effects[k]).map((k) => html`<p>${EFFECTS[k]}: ${effects[k]}</p>`), ...warnings.map((t) => html`<p class="note warn">${t}</p>`)];
-    if (lines.length && !secret) tell({ lines, end: () => end(r) }); else end(r);
-  }];
+/** What went with a change, and what should be read about it. @param {any} answer */
+export const outcome = ({ effects = {}, warnings = [] }) => [...Object.keys(EFFECTS).filter((k) => effects[k]).map((k) => html`<p>${EFFECTS[k]}: ${effects[k]}</p>`),
+  ...warnings.map((t) => html`<p class="note warn">${t}</p>`)];
+
+/** Tells that of every change; a challenge and what is done to many have dialogs of their own that do. */
+export function Outcome() {
+  const [lines, tell] = useState(([])), box = useRef((null)), end = () => tell([]);
+  useEffect(() => listen(CHANGED, (e) => {
+    const r = e.detail || {};
+    if (!r.secret && !r.matched) tell((o) => [...o, ...outcome(r)]);
+  }), []);
+  useLayoutEffect(() => { if (lines.length) box.current.focus(); }, [lines]);
+  return lines.length > 0 && html`<${Dialog} title="It is done" onClose=${end}><div role="alert">${lines}</div>
+    <div class="buttons"><button type="button" class="main" ref=${box} onClick=${end}>Done</button></div><//>`;
 }
 
 /** Asks before something is lost: object, effect and time stand in it, Cancel has the focus, the verb is on the button; many need their number typed.
@@ -292,18 +302,17 @@ function useOutcome(verb, end) {
 export function Confirm({ title, verb, action, onClose, expect, expectWhat = "number", done, children, ready = true }) {
   const [typed, setTyped] = useState("");
   const { busy, error, run } = useAction(action);
-  const cancel = useRef((null)), [box, finish] = useOutcome(verb, () => onClose());
+  const cancel = useRef((null));
   useLayoutEffect(() => { cancel.current.focus(); }, []);
   const submit = async (e) => {
     e.preventDefault();
-    const r = await run();
-    if (r) {
+    if (await run()) {
       announce(typeof done === "function" ? done() : done || verb + ": done");
-      if (cancel.current) finish(r); // it may be closed, and another one open
+      if (cancel.current) onClose(); // it may be closed, and another one open
     }
   };
   const may = ready && (!expect || typed.trim() === expect);
-  return box || html`<${Dialog} title=${title} onClose=${onClose}><form onSubmit=${submit}>
+  return html`<${Dialog} title=${title} onClose=${onClose}><form onSubmit=${submit}>
     <${Trouble} error=${error} />${children}
     ${expect && html`<${Text} label=${`To go on, type the ${expectWhat}: ${expect}`} value=${typed} onText=${setTyped} />`}
     <div class="buttons"><button type="button" ref=${cancel} onClick=${onClose}>Cancel</button>
@@ -313,16 +322,15 @@ export function Confirm({ title, verb, action, onClose, expect, expectWhat = "nu
 /** A form in a dialog. @param {{title: string, verb: string, action: () => Promise<any>, onClose: () => void, onDone?: (r: any) => void, children: (error: any) => any}} p */
 export function FormDialog({ title, verb, action, onClose, onDone, children }) {
   const { busy, error, run } = useAction(action);
-  const [box, finish] = useOutcome(verb, (r) => (onDone ? onDone(r) : onClose()));
   const submit = async (e) => {
     e.preventDefault();
     const r = await run();
     if (r) {
       announce(verb + ": done");
-      finish(r);
+      if (onDone) onDone(r); else onClose();
     }
   };
-  return box || html`<${Dialog} title=${title} onClose=${onClose}><form onSubmit=${submit} novalidate>
+  return html`<${Dialog} title=${title} onClose=${onClose}><form onSubmit=${submit} novalidate>
     <${Trouble} error=${error} />${children(error)}
     <div class="buttons"><button type="button" onClick=${onClose}>Cancel</button>
       <button type="submit" class="main" disabled=${busy}>${busy ? "…" : verb}</button></div></form><//>`;
