@@ -259,11 +259,9 @@ static bool plan_row(struct importing *i, struct import_row *r, struct err *err)
     i->n.rows++;
     if (!plan_challenge(i, r, err))
         return false;
-    if (r->exists && !r->same) {
-        i->n.updated++;
+    *(!r->exists ? &i->n.made : r->same ? &i->n.same : &i->n.updated) += 1;
+    if (r->exists && (!r->same || r->group_n > 0))
         return try_row(i, r, err) && plan_groups(i, r, err);
-    }
-    *(r->same ? &i->n.same : &i->n.made) += 1;
     if (r->exists && i->o->policy &&
         !fleet_reach_in(i->f, NULL, i->policy.id, r->device.id, &reach, err))
         return false;

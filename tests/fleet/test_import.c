@@ -476,6 +476,34 @@ START_TEST(what_is_lost_is_told_before)
 }
 END_TEST
 
+/* A device that is as its row says may come to another group all the same. */
+START_TEST(what_another_group_takes_is_told_before)
+{
+    struct store_policy p = policy_wish("named");
+    struct fleet_import o = {.update = true, .new_groups = true, .dry_run = true};
+    strcpy(p.subject, "CN=%devicename%,OU=%group%");
+    world_config.template[0].subject[world_config.template[0].subject_n++] = strdup("OU=*");
+    ok(fleet_policy_new(&fleet, &p, NULL, &err));
+    device_new("a");
+    group_new("one", false);
+    join("one", "a");
+    assign("named", "a");
+    struct fleet_challenge c = challenge_for("a", NULL);
+    ok(import("name,groups\na,one\n", o));
+    expect_lost(0, 0, 0);
+    ok(import("name,groups\na,two\n", o)); /* %group% could be either then */
+    ck_assert_uint_eq(counts.same, 1);
+    ck_assert_uint_eq(counts.groups, 1);
+    expect_lost(0, 0, 1);
+    ck_assert(challenge_open(c.record.id));
+    o.dry_run = false;
+    ok(import("name,groups\na,two\n", o));
+    ck_assert_uint_eq(counts.same, 1);
+    expect_lost(0, 0, 1);
+    ck_assert(!challenge_open(c.record.id));
+}
+END_TEST
+
 static void device_that_cannot_be_changed(const char *name)
 {
     struct store_policy p = policy_new("corp");
@@ -722,6 +750,7 @@ int main(void)
     tcase_add_test(t, who_may_have_no_challenge);
     tcase_add_test(t, what_the_row_gives_again_was_never_gone);
     tcase_add_test(t, what_is_lost_is_told_before);
+    tcase_add_test(t, what_another_group_takes_is_told_before);
     tcase_add_test(t, what_cannot_be_tried_is_a_mistake_of_its_line);
     tcase_add_test(t, what_was_told_as_left_out_is_left_out);
     tcase_add_test(t, groups_of_what_is_left_out);
