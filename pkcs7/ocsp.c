@@ -161,12 +161,13 @@ static bool enter_extensions(const struct tlv *tagged, struct view *out)
     return true;
 }
 
-/* RFC 5280 section 4.1; an explicit FALSE is not DER, but seen. */
+/* RFC 5280 section 4.1; an explicit FALSE is not DER, but seen.  A name in another form would be
+ * none that is known here, and is one for others. */
 static bool next_extension(struct view *list, struct extension *out)
 {
     struct tlv t, oid, critical, value;
     if (!tlv_next_is(list, DER_SEQUENCE, &t) || !tlv_next_is(&t.content, DER_OID, &oid) ||
-        !oid_sound(oid.content))
+        !oid_sound(oid.content) || !short_length(&oid))
         return false;
     *out = (struct extension){.oid = oid.whole};
     if (tlv_ahead(t.content, DER_BOOLEAN)) {

@@ -341,6 +341,28 @@ START_TEST(long_lengths)
 }
 END_TEST
 
+/* A name of an extension in another form than DER's would be none that is known: its nonce would be
+ * missing in the answer. */
+START_TEST(long_length_of_an_extension)
+{
+    static const uint8_t nonce[8] = "a nonce";
+    OCSP_REQUEST *q = request_of(1);
+    ck_assert_int_eq(OCSP_request_add1_nonce(q, (unsigned char *)nonce, sizeof nonce), 1);
+    struct buf der = encoded(q), longer = {0};
+    const ASN1_OBJECT *name = OBJ_nid2obj(NID_id_pkix_OCSP_Nonce);
+    const uint8_t *content = memmem(der.p, der.n, OBJ_get0_data(name), OBJ_length(name));
+    ck_assert_ptr_nonnull(content);
+    size_t at = (size_t)(content - der.p) - 2, within[] = {0, 2, at - 6, at - 4, at - 2};
+    buf_append(&longer, der.p, at + 1);
+    buf_append(&longer, "\x81", 1);
+    buf_append(&longer, der.p + at + 1, der.n - at - 1);
+    for (size_t i = 0; i < sizeof within / sizeof within[0]; i++)
+        longer.p[within[i] + 1]++;
+    refused(longer, 100, "an extension that is none");
+    buf_clear(&der);
+}
+END_TEST
+
 static struct buf changed(struct buf der, size_t at, uint8_t value)
 {
     struct buf out = {0};
@@ -710,6 +732,7 @@ int main(void)
     tcase_add_test(c, parameters_of_the_hash);
     tcase_add_test(c, not_requests);
     tcase_add_test(c, long_lengths);
+    tcase_add_test(c, long_length_of_an_extension);
     tcase_add_test(c, versions);
     tcase_add_test(c, hostile);
     tcase_add_test(c, answer_of_each_kind);
