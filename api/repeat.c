@@ -177,6 +177,29 @@ static void running_remove(struct api_state *s, const uint8_t key[STORE_HASH])
     pthread_mutex_unlock(&s->lock);
 }
 
+/* ---- begun, failed, and still kept as begun ---- */
+
+static void undone_add(struct api_state *s, const uint8_t key[STORE_HASH])
+{
+    pthread_mutex_lock(&s->lock);
+    memcpy(s->undone[s->undone_n++ % API_RUNNING], key, STORE_HASH);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static bool undone_take(struct api_state *s, const uint8_t key[STORE_HASH])
+{
+    bool found = false;
+    pthread_mutex_lock(&s->lock);
+    size_t n = s->undone_n < API_RUNNING ? s->undone_n : API_RUNNING;
+    for (size_t i = 0; i < n && !found; i++) {
+        found = memcmp(s->undone[i], key, STORE_HASH) == 0;
+        if (found)
+            memset(s->undone[i], 0, STORE_HASH);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return found;
+}
+
 /* ---- the store ---- */
 
 static bool commit_or_abort(struct store_write *w, bool ok, struct err *err)
@@ -264,7 +287,10 @@ bool api_repeat_begin(struct api_call *c, struct api_repeat *r)
         return false;
     }
     if (store_kept_get(c->world->store, r->key, &kept, &err)) {
-        replay(c, r, &kept);
+        r->on = !kept.answered && memcmp(kept.question, r->question, STORE_HASH) == 0 &&
+                undone_take(c->world->state, r->key);
+        if (!r->on)
+            replay(c, r, &kept);
     } else if (err.kind == ERR_NOT_FOUND) {
         err_clear(&err);
         r->on = begun_put(c, r, &err);
@@ -312,7 +338,10 @@ void api_repeat_done(struct api_call *c, struct api_repeat *r)
     struct err err = {0};
     if (!r->on)
         return;
-    if (!keep(c, r, &err))
+    bool kept = keep(c, r, &err);
+    if (!kept && c->priv->failed)
+        undone_add(c->world->state, r->key);
+    if (!kept)
         log_event(c->world->log, LOG_LEVEL_ERROR, "api.repeat",
                   "the answer of request %s is not kept for a repetition: %s",
                   c->priv->out->request_id, err.text);

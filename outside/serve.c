@@ -151,47 +151,53 @@ static bool media_type(struct request *r)
     return add_line(r, line);
 }
 
-static void set_tls(CURL *c, const struct target *t)
+/* What libcurl has no memory to note it does without: a proxy of the environment would be asked, or
+ * by another trust. */
+#define SET(c, option, value) (curl_easy_setopt((c), (option), (value)) == CURLE_OK)
+
+static bool set_tls(CURL *c, const struct target *t)
 {
     struct curl_blob ca = {t->ca.p, t->ca.n, CURL_BLOB_NOCOPY};
-    curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 1L);
-    curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 2L);
-    curl_easy_setopt(c, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-    if (t->ca.n) {
-        curl_easy_setopt(c, CURLOPT_CAINFO_BLOB, &ca);
-        curl_easy_setopt(c, CURLOPT_CAPATH, NULL);
-    }
+    return SET(c, CURLOPT_SSL_VERIFYPEER, 1L) && SET(c, CURLOPT_SSL_VERIFYHOST, 2L) &&
+           SET(c, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) &&
+           (!t->ca.n || (SET(c, CURLOPT_CAINFO_BLOB, &ca) && SET(c, CURLOPT_CAPATH, NULL)));
 }
 
-static void set_limits(CURL *c, struct exchange *x)
+static bool set_limits(CURL *c, struct exchange *x)
 {
     long left = (long)((x->deadline_us - now_us()) / 1000);
-    curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, left > 1 ? left : 1L);
-    curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, left > 3000 ? left / 2 : left > 1 ? left : 1L);
-    curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
-    /* A name that is not found in time: its thread is left behind, or all others would wait for it.
-     */
-    curl_easy_setopt(c, CURLOPT_QUICK_EXIT, 1L);
-    curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(c, CURLOPT_PROXY, "");
-    curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(c, CURLOPT_USERAGENT, "scepd");
-    curl_easy_setopt(c, CURLOPT_ERRORBUFFER, x->fault);
-    curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(c, CURLOPT_WRITEDATA, x);
-    curl_easy_setopt(c, CURLOPT_PRIVATE, x);
+    return SET(c, CURLOPT_TIMEOUT_MS, left > 1 ? left : 1L) &&
+           SET(c, CURLOPT_CONNECTTIMEOUT_MS,
+               left > 3000 ? left / 2
+               : left > 1  ? left
+                           : 1L) &&
+           SET(c, CURLOPT_NOSIGNAL, 1L) &&
+           /* A name that is not found in time: its thread is left behind, or all others would wait
+            * for it. */
+           SET(c, CURLOPT_QUICK_EXIT, 1L) && SET(c, CURLOPT_PROTOCOLS_STR, "http,https") &&
+           SET(c, CURLOPT_PROXY, "") && SET(c, CURLOPT_FOLLOWLOCATION, 0L) &&
+           SET(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) &&
+           SET(c, CURLOPT_USERAGENT, "scepd") && SET(c, CURLOPT_ERRORBUFFER, x->fault) &&
+           SET(c, CURLOPT_WRITEFUNCTION, on_body) && SET(c, CURLOPT_WRITEDATA, x) &&
+           SET(c, CURLOPT_PRIVATE, x);
 }
 
-static void set_login(CURL *c, const struct exchange *x)
+static bool set_login(CURL *c, const struct exchange *x)
 {
     const struct target *t = x->target;
     if (x->kind != OUTSIDE_UPSTREAM_ADMIN || !t->user[0])
-        return;
-    curl_easy_setopt(c, CURLOPT_HTTPAUTH,
-                     t->auth == UPSTREAM_NTLM ? (long)CURLAUTH_NTLM : (long)CURLAUTH_BASIC);
-    curl_easy_setopt(c, CURLOPT_USERNAME, t->user);
-    curl_easy_setopt(c, CURLOPT_PASSWORD, t->secret[0].n ? (const char *)t->secret[0].p : "");
+        return true;
+    return SET(c, CURLOPT_HTTPAUTH,
+               t->auth == UPSTREAM_NTLM ? (long)CURLAUTH_NTLM : (long)CURLAUTH_BASIC) &&
+           SET(c, CURLOPT_USERNAME, t->user) &&
+           SET(c, CURLOPT_PASSWORD, t->secret[0].n ? (const char *)t->secret[0].p : "");
+}
+
+static bool set_body(CURL *c, const struct request *r)
+{
+    return !r->post || (SET(c, CURLOPT_POST, 1L) &&
+                        SET(c, CURLOPT_POSTFIELDS, r->body.n ? (const char *)r->body.p : "") &&
+                        SET(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body.n));
 }
 
 static bool of_intune(enum outside_kind kind)
@@ -211,16 +217,8 @@ static bool start_try(struct serving *s, struct exchange *x, struct err *err)
          (add_line(&r, "Expect:") || err_memory(err));
     CURL *c = ok ? curl_easy_init() : NULL;
     if (c) {
-        set_limits(c, x);
-        set_tls(c, x->target);
-        set_login(c, x);
-        if (r.post) {
-            curl_easy_setopt(c, CURLOPT_POST, 1L);
-            curl_easy_setopt(c, CURLOPT_POSTFIELDS, r.body.n ? (const char *)r.body.p : "");
-            curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r.body.n);
-        }
-        curl_easy_setopt(c, CURLOPT_HTTPHEADER, r.headers);
-        ok = curl_easy_setopt(c, CURLOPT_URL, r.url) == CURLE_OK &&
+        ok = set_limits(c, x) && set_tls(c, x->target) && set_login(c, x) && set_body(c, &r) &&
+             SET(c, CURLOPT_HTTPHEADER, r.headers) && SET(c, CURLOPT_URL, r.url) &&
              curl_multi_add_handle(s->multi, c) == CURLM_OK;
         if (ok) {
             x->easy = c;

@@ -55,6 +55,8 @@ static void sweep(const struct question *q, bool lasting)
         asked(q, n, key, 0, false);
         if (reply.status == 409) {
             ck_assert_str_eq(text("code"), "repeat.unknown");
+            ck_assert_msg(things() > before,
+                          "allocation %ld: nothing was done, and it is not known", n);
             unknown++;
         } else {
             is(q->wanted);

@@ -5,6 +5,7 @@
  * have failed can be asked for again. */
 #include <openssl/evp.h>
 
+#include "ca/crl.h"
 #include "check_main.h"
 #include "memory_api.h"
 #include "store/job.h"
@@ -342,16 +343,69 @@ START_TEST(jobs_run)
 }
 END_TEST
 
+/* ---- revocation lists ---- */
+
+static void assert_shown(uint64_t entries)
+{
+    const uint8_t *key = f.rooms.authority[0]->key_id;
+    struct store_crl crl = {0};
+    uint64_t generation;
+    must(store_crl_get(f.store, key, STORE_CRL_COMPLETE, &crl, &err));
+    must(store_revocation_generation(f.store, key, &generation, &err));
+    ck_assert_uint_eq(crl.generation, generation);
+    ck_assert_uint_eq(crl.entries, entries);
+    store_crl_clear(&crl);
+}
+
+/* A revocation, or its end, is on the list, however often there was no memory for it. */
+START_TEST(lists_of_revocations)
+{
+    struct signer_process *signers; /* as the daemon has it: its memory is its own */
+    char path[2][256];
+    prepare(1, 0);
+    must(signer_start(f.rooms.spec, 1, NULL, &signers, &err));
+    struct question hold = changes[7].q, release = changes[7].before;
+    hold.path = name_it(&hold, path[0]);
+    release.path = name_it(&release, path[1]);
+    const struct authority *a = f.rooms.authority[0];
+    struct signer *lane = signer_lane(signers, 0);
+    for (long n = 1, hits = 1; hits; n++) {
+        struct crl_scopes due = {.n = 0};
+        const struct question *q = n % 2 ? &hold : &release;
+        asked(q, n, NULL, 0, false);
+        is(q->wanted);
+        faultmem_arm(n, _i);
+        bool looked = crl_due(a, f.store, at, &due, &err);
+        bool ok = looked && crl_publish(a, lane, f.store, at, &due, &err);
+        hits = faultmem_disarm();
+        ck_assert_msg(ok || hits, "%s", err.text);
+        ck_assert_msg(!looked || due.n, "allocation %ld: the revocation is forgotten", n);
+        if (!ok) {
+            must(crl_due(a, f.store, at, &due, &err));
+            must(!due.n || crl_publish(a, lane, f.store, at, &due, &err));
+        }
+        assert_shown((uint64_t)n % 2);
+        if (hits == 0)
+            printf("a list of revocations: %ld allocations\n", n - 1);
+    }
+    signer_stop(signers);
+    assert_whole();
+    teardown();
+}
+END_TEST
+
 int main(void)
 {
     if (!memory_watch())
         return EXIT_FAILURE;
     Suite *s = suite_create("faults/memory_change");
     TCase *change = tcase_create("change"), *sign_in = tcase_create("sign_in");
-    TCase *job = tcase_create("job");
+    TCase *job = tcase_create("job"), *crl = tcase_create("crl");
     tcase_set_timeout(change, 300);
     tcase_set_timeout(sign_in, 300);
     tcase_set_timeout(job, 300);
+    tcase_set_timeout(crl, 300);
+    tcase_add_loop_test(crl, lists_of_revocations, 0, 2);
     tcase_add_loop_test(change, changed_or_not, 0, 2 * sizeof changes / sizeof *changes);
     tcase_add_loop_test(sign_in, links, 0, 2);
     tcase_add_loop_test(sign_in, sessions, 0, 2);
@@ -361,5 +415,6 @@ int main(void)
     suite_add_tcase(s, change);
     suite_add_tcase(s, sign_in);
     suite_add_tcase(s, job);
+    suite_add_tcase(s, crl);
     return check_main(s);
 }

@@ -217,6 +217,59 @@ START_TEST(told_all_the_same)
 }
 END_TEST
 
+/* ---- who asks servers elsewhere ---- */
+
+static bool ask(struct outside *o)
+{
+    const struct outside_ask q = {
+        .kind = OUTSIDE_WEBHOOK, .name = "mdm", .post = true, .body = view_str("{}")};
+    struct outside_answer a = {.status = 0};
+    ck_assert_msg(outside_wait(o, &q, &a, &err), "%s", err.text);
+    bool answered = a.result == OUTSIDE_ANSWERED && a.status == 200;
+    outside_answer_clear(&a);
+    return answered;
+}
+
+/* Asked as it is set up to be asked or not at all: what libcurl has no memory to note, that no
+ * proxy of the environment is used, is not left out. */
+START_TEST(asked_as_it_should_be)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof at;
+    struct outside *o = NULL;
+    pthread_t server;
+    char address[64];
+    int proxy = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    ck_assert_int_eq(bind(proxy, (struct sockaddr *)&at, sizeof at), 0);
+    ck_assert_int_eq(listen(proxy, 16), 0);
+    ck_assert_int_eq(getsockname(proxy, (struct sockaddr *)&at, &size), 0);
+    snprintf(address, sizeof address, "http://127.0.0.1:%d", ntohs(at.sin_port));
+    ck_assert_int_eq(setenv("http_proxy", address, 1), 0);
+    listen_here(&server);
+    config.webhook[0].timeout = 2;
+    pthread_setname_np(pthread_self(), "asking"); /* both threads of it have that name then */
+    ck_assert_msg(outside_new_local(&config, NULL, &o, &err), "%s", err.text);
+    pthread_setname_np(pthread_self(), "test");
+    ck_assert(ask(o));
+    for (long n = 1, hits = 1; hits; n++) {
+        faultmem_arm_thread("asking", n);
+        bool answered = ask(o);
+        hits = faultmem_thread_hits();
+        faultmem_disarm_thread();
+        ck_assert(answered || hits);
+        ck_assert_msg(accept(proxy, NULL, NULL) < 0, "allocation %ld: the proxy was asked", n);
+        ck_assert_msg(ask(o), "allocation %ld: nothing is asked any more", n);
+        if (hits == 0)
+            printf("a question: %ld allocations\n", n - 1);
+    }
+    outside_free(o);
+    shutdown(listener, SHUT_RDWR);
+    pthread_join(server, NULL);
+    close(listener);
+    close(proxy);
+}
+END_TEST
+
 int main(void)
 {
     if (!memory_watch())
@@ -228,6 +281,7 @@ int main(void)
     tcase_add_loop_test(json, revocations_whole, 0, 2);
     tcase_add_loop_test(json, answers_whole, 0, 2);
     tcase_add_test(thread, told_all_the_same);
+    tcase_add_test(thread, asked_as_it_should_be);
     suite_add_tcase(s, json);
     suite_add_tcase(s, thread);
     return check_main(s);
