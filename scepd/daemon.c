@@ -537,6 +537,7 @@ int daemon_run(struct config *c, const struct daemon_options *options)
     d->fd = d->admin_fd = d->api_fd = -1;
     snprintf(d->file, sizeof d->file, "%s", c->file);
     logger_init(&d->logger, STDERR_FILENO, c->log_level, c->log_json);
+    logger_wait_for_nobody(&d->logger);
     take_signals();
     if (start(d, c, &fix, &err)) {
         code = serve(d);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <jansson.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -13,6 +14,9 @@
 
 /* A line of struct log_line, the time, and JSON's quotes. */
 #define MAX_LINE 16384
+/* How long a line waits for room where none should wait: a reader that is only slow has read by
+ * then. */
+#define PATIENCE_MS 100
 
 /* Is `fd` what journald gave us?  It says so by device and inode. */
 static bool is_journal(int fd)
@@ -99,10 +103,9 @@ static size_t as_json(const char *now, const char *line, size_t n, char *out, si
     return size <= cap ? size : 0;
 }
 
-static void write_line(void *ctx, enum log_level level, const char *line, size_t n)
+static void put(const struct logger *l, enum log_level level, const char *line, size_t n)
 {
     static const char priority[] = "34567"; /* as syslog(3) has them */
-    const struct logger *l = ctx;
     char out[MAX_LINE], now[32] = "";
     size_t at = 0;
     if (l->journal)
@@ -118,10 +121,65 @@ static void write_line(void *ctx, enum log_level level, const char *line, size_t
     write_all(l->fd, out, at);
 }
 
+/* A pipe or a socket without room is waited for once; while lines are lost, no more. */
+static bool has_room(const struct logger *l, int milliseconds)
+{
+    struct pollfd p = {.fd = l->fd, .events = POLLOUT};
+    return poll(&p, 1, milliseconds) != 0;
+}
+
+static void tell_lost(struct logger *l)
+{
+    char line[160];
+    int n =
+        snprintf(line, sizeof line,
+                 "level=warning event=log.lost count=%u msg=\"nobody read what is written here, "
+                 "lines were left out\"",
+                 l->lost);
+    l->lost = 0;
+    put(l, LOG_LEVEL_WARNING, line, (size_t)n);
+}
+
+static bool may_write(struct logger *l)
+{
+    bool losing = l->lost > 0;
+    if (has_room(l, losing ? 0 : PATIENCE_MS)) {
+        if (!losing)
+            return true;
+        tell_lost(l);
+        if (has_room(l, 0))
+            return true;
+    }
+    l->lost++;
+    return false;
+}
+
+static void write_line(void *ctx, enum log_level level, const char *line, size_t n)
+{
+    struct logger *l = ctx;
+    if (l->waits) {
+        put(l, level, line, n);
+        return;
+    }
+    pthread_mutex_lock(&l->mutex);
+    if (may_write(l))
+        put(l, level, line, n);
+    pthread_mutex_unlock(&l->mutex);
+}
+
+void logger_wait_for_nobody(struct logger *l)
+{
+    l->waits = false;
+}
+
 void logger_init(struct logger *l, int fd, enum log_level max, bool json)
 {
-    *l = (struct logger){
-        .log = {max, write_line, l}, .json = json, .journal = is_journal(fd), .fd = fd};
+    *l = (struct logger){.log = {max, write_line, l},
+                         .json = json,
+                         .journal = is_journal(fd),
+                         .waits = true,
+                         .mutex = PTHREAD_MUTEX_INITIALIZER,
+                         .fd = fd};
 }
 
 void logger_set(struct logger *l, enum log_level max, bool json)

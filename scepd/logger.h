@@ -2,6 +2,7 @@
  * carry its priority prefix and no time of their own. */
 #pragma once
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "base/log.h"
@@ -9,10 +10,15 @@
 struct logger {
     struct log log; /* hand this down */
     atomic_bool json;
-    bool journal;
+    bool journal, waits;
     int fd;
+    pthread_mutex_t mutex; /* from the look for room to the line, where none waits */
+    unsigned lost;
 };
 void logger_init(struct logger *l, int fd, enum log_level max, bool json);
+/* Before there are threads: where nobody reads what is written, as behind a pager or a log driver that hangs, lines are
+ * left out and counted instead of waited for.  Not for the keeper's signers, whose lines come before what they sign. */
+void logger_wait_for_nobody(struct logger *l);
 /* Any thread, at any time. */
 void logger_set(struct logger *l, enum log_level max, bool json);
 

@@ -1,5 +1,6 @@
 """The daemon from outside: its start, its end, what it says, and that it notices what scepctl does."""
 
+import fcntl
 import http.client
 import json
 import os
@@ -115,6 +116,22 @@ class Life(Case):
         self.assertEqual(len(a.json("cert", "list")), 2)
         a.ctl("store", "verify")
         a.stop()
+
+    def test_nobody_reads_the_log(self):
+        """Behind a pager, or a log driver that hangs: devices are served on."""
+        a = self.authority()
+        reader, writer = os.pipe()
+        self.addCleanup(os.close, reader)
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+        a.log = os.fdopen(writer, "wb")
+        a.process = subprocess.Popen([SCEPD, "-c", a.conf], stdout=a.log, stderr=a.log)
+        a.wait_ready()
+        c = self.connection(a)
+        for _ in range(90):  # more than the pipe has room for, less than is left out of every second
+            c.request("GET", "/nothing")
+            self.assertEqual(c.getresponse().read(), b"no endpoint has this path\n")
+        self.assertIn(b"SCEPStandard", a.get("/scep?operation=GetCACaps"))
+        self.assertEqual(a.stop(), 0)
 
     def test_threads_have_names(self):
         """For top, perf and the figures of performance; a confined process can give them only to itself."""

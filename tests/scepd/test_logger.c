@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -127,6 +128,35 @@ START_TEST(a_flood_is_counted)
 }
 END_TEST
 
+/* A line without end would be waited for here. */
+START_TEST(nobody_reads)
+{
+    start(false);
+    logger_wait_for_nobody(&logger);
+    log_event(&logger.log, LOG_LEVEL_INFO, "first", "x");
+    static const char filling[4096];
+    ck_assert_int_eq(fcntl(ends[1], F_SETFL, O_NONBLOCK), 0);
+    while (write(ends[1], filling, sizeof filling) > 0)
+        ;
+    ck_assert_int_eq(fcntl(ends[1], F_SETFL, 0), 0);
+    for (int i = 0; i < 3; i++)
+        log_event(&logger.log, LOG_LEVEL_INFO, "lost", "x");
+    static char all[1 << 20];
+    ssize_t n = read(ends[0], all, sizeof all);
+    ck_assert_int_gt(n, 0);
+    ck_assert_int_lt(n, (ssize_t)sizeof all);
+    ck_assert_ptr_nonnull(memmem(all, (size_t)n, "event=first", 11));
+    log_event(&logger.log, LOG_LEVEL_INFO, "again", "x");
+    log_event(&logger.log, LOG_LEVEL_INFO, "again", "x");
+    const char *s = read_back();
+    ck_assert_ptr_nonnull(strstr(s, " event=log.lost count=3 "));
+    ck_assert_ptr_eq(strstr(s, "event=log.lost"), strstr(s, "event="));
+    const char *again = strstr(s, "event=again");
+    ck_assert(again && strstr(again + 1, "event=again"));
+    ck_assert_ptr_null(strstr(s, "event=lost"));
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("scepd/logger");
@@ -136,6 +166,7 @@ int main(void)
     tcase_add_test(c, json_of_a_long_line);
     tcase_add_test(c, journald_gets_priorities_and_no_time);
     tcase_add_test(c, a_flood_is_counted);
+    tcase_add_test(c, nobody_reads);
     suite_add_tcase(s, c);
     return check_main(s);
 }
