@@ -225,7 +225,7 @@ static bool edit_in(const struct fleet *f, struct store_write *w, uint64_t versi
     struct fleet_edit edit;
     struct fleet_effects lost = {.dry_run = false};
     if (!fleet_device_edit_begin(f, w, version, d, &edit, changed, err) ||
-        !fleet_device_edit_end(f, w, &edit, d->id, &lost, err))
+        (*changed && !fleet_device_edit_end(f, w, &edit, d->id, &lost, err)))
         return false;
     if (e) {
         e->devices = lost.devices;

@@ -268,6 +268,31 @@ START_TEST(group_is_joined)
 }
 END_TEST
 
+/* What an interruption left over is told as gone when it goes, not by an edit without a change. */
+START_TEST(nothing_is_edited)
+{
+    struct fleet_effects e = {.challenges = 0};
+    bool changed;
+    named_policy();
+    group_new("one", false);
+    struct store_group two = group_new("two", false);
+    struct store_device d = device_new("a");
+    join("one", "a");
+    assign("named", "a");
+    struct fleet_challenge c = challenge_for("a", NULL);
+    struct store_write *w = begin();
+    ok(fleet_member_add_in(&fleet, w, &two, d.id, &changed, &err));
+    commit(w);
+    ok(fleet_device_edit(&fleet, 0, &d, &e, &err));
+    ck_assert_uint_eq(e.challenges, 0);
+    ck_assert(challenge_open(c.record.id));
+    strcpy(d.platform, "linux");
+    ok(fleet_device_edit(&fleet, 0, &d, &e, &err));
+    ck_assert_uint_eq(e.challenges, 1);
+    ck_assert(!challenge_open(c.record.id));
+}
+END_TEST
+
 /* Each in turn keeps the policy by another group. */
 START_TEST(group_is_removed_in_bounded_writes)
 {
@@ -482,6 +507,7 @@ int main(void)
     tcase_add_loop_test(t, group_is_left, 0, LEAVINGS);
     tcase_add_test(t, only_group_is_left);
     tcase_add_test(t, group_is_joined);
+    tcase_add_test(t, nothing_is_edited);
     tcase_add_test(t, group_is_removed_in_bounded_writes);
     tcase_add_test(t, group_of_then_is_renamed);
     tcase_add_test(t, ended_ones_go_too);
