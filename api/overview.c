@@ -349,10 +349,10 @@ static bool overview(struct api_call *c, struct err *err)
     if (!look(c, &f, err))
         return false;
     json_t *o = json_object(), *health = ops->health ? ops->health(ops->ctx) : NULL;
-    json_t *attention = attention_json(health, &f.day, f.stats.pending, f.oldest_pending);
     bool ok = api_set_time(o, "at", api_now(c)) && api_set_text(o, "version", c->world->version) &&
               api_set_text(o, "status", json_string_value(json_object_get(health, "status"))) &&
-              api_set(o, "attention", attention) &&
+              api_set(o, "attention",
+                      attention_json(health, &f.day, f.stats.pending, f.oldest_pending)) &&
               api_set(o, "certificates", certificates_json(&f.certs)) &&
               api_set(o, "devices", devices_json(f.devices)) &&
               api_set(o, "requests", requests_json(&f)) &&
