@@ -121,7 +121,8 @@ static void put(const struct logger *l, enum log_level level, const char *line, 
     write_all(l->fd, out, at);
 }
 
-/* A pipe or a socket without room is waited for once; while lines are lost, no more. */
+/* Is there room for a line?  In a pipe for PIPE_BUF, so for any.  What has none is waited for once;
+ * while lines are lost, no more. */
 static bool has_room(const struct logger *l, int milliseconds)
 {
     struct pollfd p = {.fd = l->fd, .events = POLLOUT};

@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <jansson.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -129,16 +130,21 @@ START_TEST(a_flood_is_counted)
 END_TEST
 
 /* A line without end would be waited for here. */
+static void fill(void)
+{
+    static const char filling[PIPE_BUF];
+    ck_assert_int_eq(fcntl(ends[1], F_SETFL, O_NONBLOCK), 0);
+    while (write(ends[1], filling, sizeof filling) > 0)
+        ;
+    ck_assert_int_eq(fcntl(ends[1], F_SETFL, 0), 0);
+}
+
 START_TEST(nobody_reads)
 {
     start(false);
     logger_wait_for_nobody(&logger);
     log_event(&logger.log, LOG_LEVEL_INFO, "first", "x");
-    static const char filling[4096];
-    ck_assert_int_eq(fcntl(ends[1], F_SETFL, O_NONBLOCK), 0);
-    while (write(ends[1], filling, sizeof filling) > 0)
-        ;
-    ck_assert_int_eq(fcntl(ends[1], F_SETFL, 0), 0);
+    fill();
     for (int i = 0; i < 3; i++)
         log_event(&logger.log, LOG_LEVEL_INFO, "lost", "x");
     static char all[1 << 20];
@@ -157,6 +163,33 @@ START_TEST(nobody_reads)
 }
 END_TEST
 
+/* Where there is room for anything, there is for the longest line. */
+START_TEST(nobody_reads_the_longest_line)
+{
+    char value[1000], room[PIPE_BUF];
+    struct log_line l;
+    memset(value, '"', sizeof value - 1);
+    value[sizeof value - 1] = '\0';
+    start(_i);
+    logger_wait_for_nobody(&logger);
+    fill();
+    ck_assert_int_eq(read(ends[0], room, sizeof room), sizeof room);
+    log_begin(&l, &logger.log, LOG_LEVEL_INFO, "long");
+    for (char key[] = "a"; *key <= 'z'; ++*key)
+        log_str(&l, key, "v");
+    log_str(&l, "k1", value);
+    log_str(&l, "k2", value);
+    log_end(&l, "%s", value);
+    log_event(&logger.log, LOG_LEVEL_INFO, "lost", "x"); /* not waited for either */
+    close(ends[1]);
+    ssize_t n, all = 0;
+    while ((n = read(ends[0], seen, sizeof seen)) > 0)
+        all += n;
+    ck_assert_int_gt(all % PIPE_BUF, PIPE_BUF * 3 / 4);
+    close(ends[0]);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("scepd/logger");
@@ -167,6 +200,7 @@ int main(void)
     tcase_add_test(c, journald_gets_priorities_and_no_time);
     tcase_add_test(c, a_flood_is_counted);
     tcase_add_test(c, nobody_reads);
+    tcase_add_loop_test(c, nobody_reads_the_longest_line, 0, 2);
     suite_add_tcase(s, c);
     return check_main(s);
 }

@@ -12,11 +12,14 @@ struct log {
     void *ctx;
 };
 
+/* With the time and what JSON adds it fits into PIPE_BUF: who looks for room in a pipe first waits for nobody (scepd/logger.h). */
+#define LOG_LINE_MAX 3840
+
 struct log_line {
     const struct log *log; /* NULL: dropped */
     enum log_level level;
     size_t n;
-    char text[4096];
+    char text[LOG_LINE_MAX];
 };
 
 /* `log` may be NULL (nothing is written). */
