@@ -5,6 +5,7 @@
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/text.h"
@@ -45,11 +46,9 @@ static bool old_row(void *ctx, const struct table_row *row)
     struct store_challenge c;
     struct err why = {0};
     char other[32];
-    if (l->first) {
+    if (l->first) { /* the header */
         l->first = false;
-        l->foreign = row->n != FIELDS || strcmp(row->field[0], "name") != 0 ||
-                     strcmp(row->field[3], "challenge") != 0;
-        return !l->foreign;
+        return true;
     }
     if (row->n != FIELDS || strncmp(row->field[1], "dev_", 4) != 0 ||
         strlen(row->field[1]) >= sizeof other) {
@@ -69,14 +68,17 @@ static bool old_row(void *ctx, const struct table_row *row)
            fleet_subjects_add(l->o->done, row->field[1], row->field[1], other, &l->err);
 }
 
-/* The end of the last whole line: a crash may have cut one in two. */
-static bool whole_lines(FILE *file, uint64_t *end, struct err *err)
+/* The end of the last whole line: a crash may have cut one in two.  Nothing of a file that did not
+ * begin as a list is ours to cut: it may be anybody's, a key or the store itself. */
+static bool whole_lines(FILE *file, uint64_t *end, bool *ours, struct err *err)
 {
     uint64_t at = 0;
     int c;
     *end = 0;
+    *ours = true;
     rewind(file);
-    while ((c = getc_unlocked(file)) != EOF) {
+    while (*ours && (c = getc_unlocked(file)) != EOF) {
+        *ours = at >= sizeof header - 1 || c == header[at];
         at++;
         if (c == '\n')
             *end = at;
@@ -84,10 +86,15 @@ static bool whole_lines(FILE *file, uint64_t *end, struct err *err)
     return !ferror(file) || err_errno(err, "cannot read the list of challenges");
 }
 
+static bool fail_foreign(struct err *err)
+{
+    return err_set(err, ERR_EXISTS, "the file holds something else than a list of challenges");
+}
+
 static bool cut(FILE *file, uint64_t at, struct err *err)
 {
     if (fflush(file) != 0 || ftruncate(fileno(file), (off_t)at) != 0 ||
-        fseek(file, 0, SEEK_END) != 0)
+        fchmod(fileno(file), 0600) != 0 || fseek(file, 0, SEEK_END) != 0)
         return err_errno(err, "cannot go on with the list of challenges");
     return true;
 }
@@ -97,8 +104,11 @@ static bool go_on(const struct fleet *f, struct import_out *o, struct err *err)
     struct leftover l = {.f = f, .o = o, .first = true};
     struct err why = {0};
     uint64_t end;
-    if (!whole_lines(o->file, &end, err))
+    bool ours;
+    if (!whole_lines(o->file, &end, &ours, err))
         return false;
+    if (!ours)
+        return fail_foreign(err);
     if (!end) { /* new, or not one line of it was written */
         if (!cut(o->file, 0, err))
             return false;
@@ -113,7 +123,7 @@ static bool go_on(const struct fleet *f, struct import_out *o, struct err *err)
         return false;
     }
     if (!read || l.foreign)
-        return err_set(err, ERR_EXISTS, "the file holds something else than a list of challenges");
+        return fail_foreign(err);
     return cut(o->file, l.gone ? l.keep : end, err);
 }
 

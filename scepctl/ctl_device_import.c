@@ -61,7 +61,7 @@ static int open_input(struct ctl *ctl, const char *path, FILE **out)
                 : ctl_fail(ctl, CTL_FAILED, NULL, "cannot keep what comes from %s", path);
 }
 
-/* Nobody else can read it, and nobody else writes it now. */
+/* Nobody else writes it now.  It gets its mode when it is known to be a list. */
 static int open_list(struct ctl *ctl, const char *path, FILE **out)
 {
     struct stat st;
@@ -73,7 +73,7 @@ static int open_list(struct ctl *ctl, const char *path, FILE **out)
         close(fd);
         return ctl_fail(ctl, CTL_FAILED, NULL, "%s is no file", path);
     }
-    if ((st.st_mode & 077 && fchmod(fd, 0600) != 0) || flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
         int e = errno;
         close(fd);
         return e == EWOULDBLOCK

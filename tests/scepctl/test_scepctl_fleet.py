@@ -277,6 +277,32 @@ class Import(Fleet):
         self.assertEqual(self.rows(out), rows)
         self.exits(CONFLICT, self.ctl("device", "import", fleet, "--policy", "imp", "--challenges", self.write("mine", "a,b\n1,2\n")))
 
+    def test_what_is_no_list_of_challenges_is_left_as_it_is(self):
+        self.policy("kept", "CN=%devicename%")
+        fleet = self.write("kept.csv", "name\nk1")
+        keys = os.path.join(self.home, "keys")
+        mine = (fleet, self.write("none", "device,name"), self.write("last", "one\ntwo"), self.conf)
+        for path in (*mine, os.path.join(keys, "challenge.key"), os.path.join(keys, "ca.key"),
+                     os.path.join(self.home, "store", "data.mdb"), os.path.join(self.home, "store", "lock.mdb")):
+            with self.subTest(path):
+                if path in mine:
+                    os.chmod(path, 0o640)
+                mode = os.stat(path).st_mode
+                with open(path, "rb") as f:
+                    before = f.read()
+                self.exits(CONFLICT, self.ctl("device", "import", fleet, "--policy", "kept", "--challenges", path))
+                self.assertEqual(os.stat(path).st_mode, mode)
+                with open(path, "rb") as f:
+                    if not path.endswith("lock.mdb"):  # readers leave their numbers there
+                        self.assertEqual(f.read(), before)
+                    else:
+                        self.assertEqual(len(f.read()), len(before))
+        self.does("store", "verify")
+        # one whose first line was cut in two by a crash is one
+        cut = self.write("cut.csv", "name,device,pol")
+        self.assertEqual(self.lines("device", "import", fleet, "--policy", "kept", "--challenges", cut)[0]["challenges"], 1)
+        self.assertEqual([r["name"] for r in self.rows(cut)], ["k1"])
+
     def test_changes_are_asked_for(self):
         fleet = self.write("u.csv", "name,user\nu1,anna\nu2,anna\n")
         self.does("device", "import", fleet)
