@@ -7,6 +7,7 @@
 
 #include "ca/keyfile.h"
 #include "ca/server.h"
+#include "pkcs7/ext.h"
 #include "scepctl/ctl.h"
 
 /* clang-format off */
@@ -54,13 +55,69 @@ static void file_of(const struct ctl *ctl, const char *given, const char *config
         snprintf(out, 600, "%.*s%s", slash ? (int)(slash + 1 - keys) : 0, keys, name);
 }
 
-/* Beside their places first, so that neither is there by half. */
-static bool write_files(const char *certificate, const char *key_file, const struct cert *c,
-                        EVP_PKEY *key, const struct authority *issuer, struct err *err)
+/* ---- what is there ---- */
+
+static bool is_key_of(const char *key_file, const struct cert *c, struct err *err)
 {
-    char fresh[640];
+    struct pubkey key;
+    EVP_PKEY *public_key = NULL, *private_key = NULL;
+    bool ok = key_load(key_file, NULL, &private_key, err) && pubkey_parse(c->spki, &key, err) &&
+              pubkey_load(&key, &public_key, err) &&
+              (EVP_PKEY_eq(private_key, public_key) == 1 ||
+               err_set(err, ERR_CONFLICT, "%s is not the key of the certificate", key_file));
+    EVP_PKEY_free(public_key);
+    EVP_PKEY_free(private_key);
+    return ok;
+}
+
+static bool server_certificate(const char *path, struct cert **out, struct err *err)
+{
+    struct buf text = {0};
+    struct extensions x = {.der = {NULL, 0}};
+    struct cert *c = NULL;
+    char oid[OID_TEXT_MAX];
+    bool ok = file_read(path, &text, err) && cert_parse_any(buf_view(&text), &c, err) &&
+              extensions_parse(c->extensions, REASON_NONE, &x, err) &&
+              ((!x.is_ca && eku_by_name("serverAuth", oid) && eku_has(&x.eku, oid)) ||
+               err_set(err, ERR_CONFLICT, "%s is no certificate for TLS servers", path));
+    extensions_clear(&x);
+    buf_wipe(&text); /* whatever it was */
+    if (ok)
+        *out = c;
+    else
+        cert_free(c);
+    return ok;
+}
+
+/* A renewal replaces what this verb made, and nothing else that a slip of the hand names: the key
+ * of the authority is nowhere but in its file.  One that was interrupted between its two files is
+ * brought to its end, so that they are a pair again. */
+static bool may_replace(const char *certificate, const char *key_file, const char *fresh,
+                        struct err *err)
+{
+    struct cert *c = NULL;
+    bool key_there = access(key_file, F_OK) == 0;
+    if (strcmp(certificate, key_file) == 0)
+        return err_set(err, ERR_CONFLICT, "certificate and key need a file each");
+    if (access(certificate, F_OK) != 0)
+        return !key_there ||
+               err_set(err, ERR_CONFLICT, "%s is there without %s", key_file, certificate);
+    bool ok = server_certificate(certificate, &c, err);
+    struct err ignored = {0};
+    if (ok && access(fresh, F_OK) == 0 && is_key_of(fresh, c, &ignored))
+        ok = rename(fresh, key_file) == 0 || err_errno(err, "cannot rename %s", fresh);
+    else if (ok && key_there)
+        ok = is_key_of(key_file, c, err);
+    cert_free(c);
+    return ok;
+}
+
+/* Beside their places first, so that neither is there by half. */
+static bool write_files(const char *certificate, const char *key_file, const char *fresh,
+                        const struct cert *c, EVP_PKEY *key, const struct authority *issuer,
+                        struct err *err)
+{
     struct buf pem = {0};
-    snprintf(fresh, sizeof fresh, "%s.new", key_file);
     unlink(fresh); /* of an earlier try that was interrupted */
     bool ok = cert_pem(buf_view(&c->der), &pem, err);
     for (size_t i = 0; ok && i + 1 < issuer->chain_n; i++) /* the root is known to who trusts it */
@@ -99,7 +156,7 @@ static void tell(struct ctl *ctl, const struct cert *c, const char *certificate,
 static int make(struct ctl *ctl, const struct ctl_args *a, size_t authority,
                 const struct server_wish *w)
 {
-    char certificate[600], key_file[600];
+    char certificate[600], key_file[600], fresh[640];
     struct family_files files;
     struct tend_rules rules;
     struct family *family = NULL;
@@ -109,15 +166,18 @@ static int make(struct ctl *ctl, const struct ctl_args *a, size_t authority,
     file_of(ctl, ctl_arg(a, "certificate-file"), ctl->config->api_certificate, "api.pem",
             certificate);
     file_of(ctl, ctl_arg(a, "key-file"), ctl->config->api_key, "api.key", key_file);
+    snprintf(fresh, sizeof fresh, "%s.new", key_file);
     if (ctl->dry_run) {
         ctl_note(ctl, "would write %s and %s", certificate, key_file);
         return CTL_DONE;
     }
+    if (!may_replace(certificate, key_file, fresh, &err))
+        return ctl_fail_err(ctl, &err, "give other names, or move away what is there");
     config_tend_setup(ctl->config, authority, &files, &rules);
     const struct tend t = {.files = &files, .rules = &rules, .actor = ctl->actor, .now = ctl->now};
     int rc = ctl_look_at_authority(ctl, authority, &family);
     if (!rc && (!server_make(&t, w, ctl->store, &key, &c, &err) ||
-                !write_files(certificate, key_file, c, key, family->current, &err)))
+                !write_files(certificate, key_file, fresh, c, key, family->current, &err)))
         rc = ctl_fail_err(ctl, &err, NULL);
     if (!rc)
         tell(ctl, c, certificate, key_file);

@@ -157,6 +157,50 @@ class Tls(WithAuthority):
         self.assertEqual(os.stat(self.home + "/keys/a.key").st_mode & 0o777, 0o600)
         self.exits(DONE, self.ctl("challenge", "list"))
 
+    def test_only_a_pair_for_tls_is_replaced(self):
+        ca, keys, store, out = (os.path.join(self.home, d) for d in ("ca", "keys", "store", "tls"))
+        os.mkdir(out)
+
+        def tls(certificate, key):
+            return self.ctl("ca", "tls", "--host", "localhost", "--certificate-file", certificate, "--key-file", key)
+
+        def contents():
+            read = {}
+            for path in [os.path.join(d, name) for d in (ca, keys, out) for name in os.listdir(d)] + [self.conf]:
+                with open(path, "rb") as f:
+                    read[path] = f.read()
+            return read
+
+        mine, key = os.path.join(out, "a.pem"), os.path.join(out, "a.key")
+        self.exits(DONE, tls(mine, key))
+        before = contents()
+        for certificate, of in ((mine, keys + "/ca.key"), (out + "/new.pem", keys + "/ca.key"), (ca + "/ca.pem", keys + "/ca.key"),
+                                (ca + "/ra.pem", keys + "/ra.key"), (ca + "/ca.pem", key), (ca + "/ca.pem", out + "/new.key"),
+                                (store + "/data.mdb", out + "/new.key"), (self.conf, key), (mine, store + "/data.mdb"),
+                                (mine, self.conf), (out + "/both", out + "/both"), (key, key)):
+            with self.subTest((certificate, of)):
+                r = tls(certificate, of)
+                self.assertNotEqual(r.returncode, DONE)
+                self.assertIn("move away", r.stderr)
+                self.assertEqual(contents(), before)
+        self.exits(DONE, self.ctl("store", "verify"))
+        self.exits(DONE, tls(mine, key))
+        self.assertNotEqual(contents()[key], before[key])
+
+    def test_a_renewal_that_was_interrupted_is_done_again(self):
+        mine, key = os.path.join(self.home, "i.pem"), os.path.join(self.home, "i.key")
+        args = ("ca", "tls", "--host", "localhost", "--certificate-file", mine, "--key-file", key)
+        self.exits(DONE, self.ctl(*args))
+        with open(key, "rb") as f:
+            old = f.read()
+        self.exits(DONE, self.ctl(*args))
+        os.rename(key, key + ".new")  # as kill -9 between its two renames leaves them
+        with open(os.open(key, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as f:
+            f.write(old)
+        self.exits(DONE, self.ctl(*args))
+        self.assertFalse(os.path.exists(key + ".new"))
+        self.exits(DONE, self.ctl(*args))
+
 
 class Challenges(WithAuthority):
     def test_password_alone_on_stdout(self):
