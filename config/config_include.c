@@ -30,6 +30,29 @@ static bool include_named(const char *line, char *name, size_t cap)
     return true;
 }
 
+/* In what a line begins. */
+enum within { PLAIN, COMMENT, STRING };
+
+static const char *next_line(const char *p, enum within *in)
+{
+    for (; *p && *p != '\n'; p++) {
+        if (*in == COMMENT && p[0] == '*' && p[1] == '/') {
+            *in = PLAIN;
+            p++;
+        } else if (*in == STRING && p[0] == '\\' && p[1] && p[1] != '\n') {
+            p++;
+        } else if (*in != COMMENT && *p == '"') {
+            *in = *in == STRING ? PLAIN : STRING;
+        } else if (*in == PLAIN && (*p == '#' || (p[0] == '/' && p[1] == '/'))) {
+            p += strcspn(p, "\n") - 1;
+        } else if (*in == PLAIN && p[0] == '/' && p[1] == '*') {
+            *in = COMMENT;
+            p++;
+        }
+    }
+    return *p ? p + 1 : NULL;
+}
+
 static bool check_file(struct includes *in, const char *path, int depth);
 
 static bool check_include(struct includes *in, const char *name, int depth)
@@ -51,15 +74,15 @@ static bool check_file(struct includes *in, const char *path, int depth)
     struct buf text = {0};
     struct err err = {0};
     char name[CONFIG_PATH];
+    enum within within = PLAIN;
     bool ok = true;
     if (in->looked_at++ < MAX_LOOKED_AT && file_read(path, &text, &err) &&
         buf_append(&text, "", 1)) {
         const char *line = (const char *)text.p;
         while (ok && line) {
-            if (include_named(line, name, sizeof name))
+            if (within == PLAIN && include_named(line, name, sizeof name))
                 ok = check_include(in, name, depth);
-            line = strchr(line, '\n');
-            line += line != NULL;
+            line = next_line(line, &within);
         }
     }
     buf_clear(&text);

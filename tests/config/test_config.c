@@ -350,6 +350,11 @@ START_TEST(includes_are_files)
     refused_for("workers = 0;", "@include \"nothing.conf\"", "2: cannot open include file");
     told[told_n = 0] = '\0';
     accepted("workers = 0;", "@include \"good.conf\"\n# @include \"keys\"\nworkers = 0;");
+    accepted("workers = 0;", "/* \"\n@include \"keys\"\n// */ workers = 0;");
+    refused("workers = 0;", "// /* \"\n# /*\n@include \"keys\"",
+            " @include \"keys\" names a directory, not a file\n");
+    refused("workers = 0;", "user = \"\\\"/*\"; /**/\n@include \"keys\"",
+            " @include \"keys\" names a directory, not a file\n");
     snprintf(path, sizeof path, "%s/twice.conf", dir);
     ck_assert_ptr_null(config_load(path, keep_last, NULL));
     ck_assert_msg(strstr(last, "twice.conf:1: include file nesting too deep") != NULL, "%s", last);
