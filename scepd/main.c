@@ -10,6 +10,7 @@
 #include "console/console.h"
 #include "scepd/daemon.h"
 #include "scepd/memory.h"
+#include "store/store.h"
 
 /* Exit codes that scepctl has as well. */
 enum { EXIT_USAGE = 2, EXIT_PROBLEMS = 7 };
@@ -130,6 +131,7 @@ int main(int argc, char **argv)
     unsigned problems = 0;
     if (!file_keep_standard())
         return EXIT_FAILURE; /* and nowhere to say so */
+    store_tell_damage();
     if (!memory_watch()) {
         fprintf(stderr, "scepd: OpenSSL allocated before it was told how\n");
         return EXIT_FAILURE;

@@ -2,6 +2,7 @@
 #include "backend.h"
 
 #include <openssl/err.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -77,6 +78,23 @@ static bool store_new(const struct store_options *o, struct store **out, struct 
     }
     store_free(s);
     return false;
+}
+
+/* The page that is missing is asked for again when this returns, and that is the end. */
+static void tell_damage(int number)
+{
+    static const char text[] = "A file of the store ends too early, or its disk cannot be read.  "
+                               "If it stays so: stop scepd, "
+                               "move the store away, scepctl store restore FILE\n";
+    (void)number;
+    if (write(STDERR_FILENO, text, sizeof text - 1) < 0)
+        return;
+}
+
+void store_tell_damage(void)
+{
+    struct sigaction act = {.sa_handler = tell_damage, .sa_flags = (int)SA_RESETHAND};
+    sigaction(SIGBUS, &act, NULL);
 }
 
 /* Under open_lock. */

@@ -10,7 +10,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 from ctl_case import (CONFLICT, DONE, FAILED, NOT_FOUND, NOT_PERMITTED, PROBLEMS, UNAVAILABLE, USAGE, WithAuthority)
-from harness import SCEPCTL, Authority, run
+from harness import SCEPCTL, SCEPD, Authority, run
 
 
 class Fresh(WithAuthority):
@@ -39,6 +39,18 @@ class Fresh(WithAuthority):
 
     def events(self):
         return [e["event"] for e in self.lines("audit", "list", "--limit", "0")]
+
+
+class Damage(Fresh):
+    def test_a_store_that_was_cut_short_is_told(self):
+        data = os.path.join(self.home, "store", "data.mdb")
+        os.truncate(data, 2 * 4096)  # its meta pages, and none that they lead to
+        r = self.ctl("store", "verify")
+        self.assertNotEqual(r.returncode, DONE)
+        self.assertIn("A file of the store ends too early", r.stderr)
+        r = run(SCEPD, "-c", self.conf, check=False)
+        self.assertNotEqual(r.returncode, 0)
+        self.assertIn("A file of the store ends too early", r.stdout + r.stderr)
 
 
 class Backup(Fresh):

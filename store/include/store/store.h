@@ -38,6 +38,9 @@ struct store_options {
  * an older format is brought to this one, in one transaction. */
 bool store_open(const struct store_options *o, struct store **out, struct err *err);
 void store_close(struct store *s);
+/* For programs, at their begin: a file of the store that ends too early, or that its disk does not give, ends them by SIGBUS;
+ * this says so on standard error before. */
+void store_tell_damage(void);
 
 /* Grows by one with every commit that changed anything, in whatever process: caches compare it.  Cheap. */
 bool store_generation(struct store *s, uint64_t *out, struct err *err);
