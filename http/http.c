@@ -371,7 +371,7 @@ static void on_request(struct evhttp_request *ev, void *server)
         refuse(s, ev, conn, 503, "out of memory");
         return;
     }
-    http_conn_phase(conn, HTTP_WORKING);
+    http_conn_working(conn);
     /* Of a whole URL as the target: evhttp would end the connection without a word, as a proxy. */
     ev->flags &= ~EVHTTP_PROXY_REQUEST;
     evhttp_connection_set_closecb(connection, on_close, conn);

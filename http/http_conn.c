@@ -29,6 +29,10 @@
 #define USUAL_REQUEST 16384
 /* Of chunk sizes and trailers. */
 #define INPUT_SLACK 65536
+/* Of events: what is not told otherwise has the middle one. */
+#define PRIORITIES 3
+#define USUAL_PRIORITY (PRIORITIES / 2)
+#define LARGE_PRIORITY (PRIORITIES - 1)
 /* So large a part of them at each look: a flood of new ones is not faster than that for long. */
 #define ROOM_PART 4
 
@@ -42,6 +46,28 @@ static int64_t now_ms(void)
 static size_t bucket_of(const struct bufferevent *bev)
 {
     return ((uintptr_t)bev >> 6) * 2654435761u % HTTP_CONN_BUCKETS;
+}
+
+struct event_base *http_base_new(struct event_config *config)
+{
+    if (event_config_set_max_dispatch_interval(config, NULL, HTTP_LARGE_AT_ONCE, LARGE_PRIORITY) !=
+        0)
+        return NULL;
+    struct event_base *base = event_base_new_with_config(config);
+    if (base && event_base_priority_init(base, PRIORITIES) != 0) {
+        event_base_free(base);
+        return NULL;
+    }
+    return base;
+}
+
+/* libevent leaves an event where it is as long as its turn is due: then the next reply tries it
+ * again. */
+static void set_large(struct http_conn *c, bool large)
+{
+    if (c->large != large &&
+        (bufferevent_priority_set(c->bev, large ? LARGE_PRIORITY : USUAL_PRIORITY) == 0 || large))
+        c->large = large;
 }
 
 /* bufferevent_free, which only evhttp calls, takes the callbacks away. */
@@ -443,6 +469,8 @@ static void on_input(struct evbuffer *buffer, const struct evbuffer_cb_info *inf
         if (!c->tls && is_tls_hello(buffer))
             refuse_tls(c);
     }
+    if (c->phase == HTTP_READING && c->held > HTTP_LARGE_REQUEST)
+        set_large(c, true);
     if (c->owner->held > c->owner->max_held && c->owner->held > c->owner->look_again)
         let_go(c->owner);
 }
@@ -531,11 +559,20 @@ void http_conn_phase(struct http_conn *c, enum http_phase phase)
     c->since = now_ms();
 }
 
+void http_conn_working(struct http_conn *c)
+{
+    http_conn_phase(c, HTTP_WORKING);
+    bufferevent_setwatermark(c->bev, EV_READ, 0, HTTP_READ_AT_ONCE);
+}
+
 void http_conn_replied(struct http_conn *c)
 {
     size_t more = evbuffer_get_length(bufferevent_get_input(c->bev));
-    if (!c->cut)
+    if (!c->cut) {
         hold(c, more);
+        set_large(c, false);
+        bufferevent_setwatermark(c->bev, EV_READ, 0, c->owner->max_input);
+    }
     http_conn_phase(c, more ? HTTP_READING : HTTP_IDLE);
     if (c->last || (c->owner->draining && !more))
         http_conn_cut(c);

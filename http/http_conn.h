@@ -14,6 +14,15 @@
 
 #define HTTP_CONN_BUCKETS 1024 /* as many as connections by default */
 
+/* What evhttp does with an octet can take it a tenth of a microsecond and more (headers of one letter, lines that are
+ * folded, chunks of one octet): libevent reads so much of a connection in a turn, and so much may be kept behind a reply
+ * that is not taken, since all that is parsed in one turn later. */
+#define HTTP_READ_AT_ONCE 4096
+/* A request that is larger so far is read only when nobody else has anything to say, and of such ones so many
+ * connections have a turn between two looks at all descriptors. */
+#define HTTP_LARGE_REQUEST 8192
+#define HTTP_LARGE_AT_ONCE 4
+
 /* Octets of request line and headers that evhttp reads: more than the limit, to say which of them is too long. */
 #define HTTP_HEADER_READ(max_header) (2 * (max_header))
 
@@ -41,6 +50,7 @@ struct http_conn {
     bool tls;      /* it speaks TLS */
     bool silent;   /* nothing has come since it was accepted */
     bool in_line;  /* for a step of its handshake */
+    bool large;    /* its request is: it stands behind others */
     struct event *shake; /* of its handshake; NULL: none, or done */
     TAILQ_ENTRY(http_conn) line;
     size_t held;   /* octets of its requests that are kept: not yet read by evhttp, or of a request without reply */
@@ -90,6 +100,8 @@ void http_conns_drain(struct http_conns *c);
 struct bufferevent *http_conn_new(struct event_base *base, void *conns);
 struct http_conn *http_conn_find(struct http_conns *c, const struct bufferevent *bev);
 void http_conn_phase(struct http_conn *c, enum http_phase phase);
+/* A whole request is here: little is read behind it, until http_conn_replied. */
+void http_conn_working(struct http_conn *c);
 
 /* ---- http_tls.c ---- */
 

@@ -97,7 +97,7 @@ static struct event_base *make_base(void)
 #ifndef __SANITIZE_THREAD__
     event_config_set_flag(c, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
 #endif
-    struct event_base *base = event_base_new_with_config(c);
+    struct event_base *base = http_base_new(c);
     event_config_free(c);
     return base;
 }

@@ -165,7 +165,9 @@ void fixture_serve(struct http_fixture *f, const struct http_limits *limits, htt
 void fixture_start(struct http_fixture *f, const struct http_limits *limits)
 {
     f->log = (struct log){LOG_LEVEL_DEBUG, on_log, f};
-    f->base = event_base_new();
+    struct event_config *config = event_config_new();
+    ck_assert_ptr_nonnull(f->base = http_base_new(config));
+    event_config_free(config);
     fixture_serve(f, limits, on_request, on_refused, f);
 }
 

@@ -50,6 +50,10 @@ void http_reply_text(struct http_request *r, int status, const char *fmt, ...) _
 #define HTTP_DATE 40
 void http_date(int64_t t, char out[HTTP_DATE]);
 
+/* A base of which `config` says the rest, on which large requests are read behind all else.  NULL: out of memory.  On
+ * another base they have the same turns as small ones. */
+struct event_base *http_base_new(struct event_config *config);
+
 struct http_server;
 typedef void (*http_handler)(void *ctx, struct http_request *r);
 /* Called for what never becomes a request (bad framing, refused by a limit): one log line each. */
