@@ -297,6 +297,62 @@ START_TEST(odd_message_digest)
 }
 END_TEST
 
+static bool append_content(struct buf *b, const char *head, size_t head_n, size_t n,
+                           const char *tail, size_t tail_n)
+{
+    static const char blank[32];
+    bool ok = buf_append(b, head, head_n);
+    for (; ok && n > 0; n -= n < sizeof blank ? n : sizeof blank)
+        ok = buf_append(b, blank, n < sizeof blank ? n : sizeof blank);
+    return ok && buf_append(b, tail, tail_n);
+}
+
+/* What is encoded anew for it is bounded: decoding can take OpenSSL a tenth of a second. */
+START_TEST(odd_message_digest_of_a_large_one)
+{
+    static const char ber[] =
+        "\x30\x80\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01\xa0\x80\x24\x80\x04\x82";
+    static const char end[] = "\0\0\0\0\0";
+    static const char der[] = "\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01";
+    const struct scep_rules tolerant = {.digests = ALL_DIGESTS, .odd_message_digest = true};
+    const size_t n = _i == 0 ? 16000 : 17000;
+    uint8_t digest[EVP_MAX_MD_SIZE], head[40];
+    struct buf content = {0}, anew = {0};
+    size_t at = sizeof ber - 1;
+    memcpy(head, ber, at);
+    head[at++] = (uint8_t)(n >> 8);
+    head[at++] = (uint8_t)n;
+    ck_assert(append_content(&content, (char *)head, at, n, end, sizeof end)); /* with its NUL */
+    at = 0;
+    for (size_t more = n + 4 + 4 + sizeof der - 1, i = 0; i < 3; i++) {
+        static const uint8_t tags[] = {0x30, 0xa0, 0x04};
+        if (i == 1) {
+            memcpy(head + at, der, sizeof der - 1);
+            at += sizeof der - 1;
+            more = n + 4;
+        } else if (i == 2) {
+            more = n;
+        }
+        head[at++] = tags[i];
+        head[at++] = 0x82;
+        head[at++] = (uint8_t)(more >> 8);
+        head[at++] = (uint8_t)more;
+    }
+    ck_assert(append_content(&anew, (char *)head, at, n, "", 0));
+    f.content = buf_view(&content);
+    f.no_message_digest = true;
+    ck_assert(digest_compute(DIGEST_SHA256, buf_view(&anew), digest, &why));
+    forge_attr_add(&f, OID_MESSAGE_DIGEST, DER_OCTET_STRING, view_of(digest, 32));
+    struct buf in = forge_build(&f);
+    ck_assert_int_eq(scep_parse_by(buf_view(&in), &tolerant, &got, &why), _i == 0);
+    if (_i == 1)
+        ck_assert_int_eq(why.reason, REASON_SIGNATURE_BAD);
+    buf_clear(&in);
+    buf_clear(&content);
+    buf_clear(&anew);
+}
+END_TEST
+
 START_TEST(signers)
 {
     static const char pss[] =
@@ -685,6 +741,7 @@ static TCase *forged_case(void)
     tcase_add_loop_test(c, tolerated, 0, 14);
     tcase_add_loop_test(c, transaction_id_keeps_its_type, 0, 6);
     tcase_add_loop_test(c, odd_message_digest, 0, 4);
+    tcase_add_loop_test(c, odd_message_digest_of_a_large_one, 0, 2);
     tcase_add_loop_test(c, signers, 0, 6);
     tcase_add_test(c, limits_reached);
     tcase_add_test(c, signing_time);
