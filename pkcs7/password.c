@@ -193,6 +193,13 @@ static const EVP_MD *prf_of(const X509_ALGOR *prf)
     }
 }
 
+/* RFC 8018 section 5.2: dkLen.  It need not be said. */
+static bool length_fits(const ASN1_INTEGER *said, size_t key_len)
+{
+    int64_t n = 0;
+    return !said || (ASN1_INTEGER_get_int64(&n, said) == 1 && n == (int64_t)key_len);
+}
+
 static bool derive_as_said(const X509_ALGOR *alg, struct view password, uint8_t *kek,
                            size_t key_len, struct err *err)
 {
@@ -216,6 +223,8 @@ static bool derive_as_said(const X509_ALGOR *alg, struct view password, uint8_t 
              rounds > PASSWORD_MAX_ROUNDS)
         ok = err_refuse(err, REASON_ALGORITHM_REFUSED, "PBKDF2 with 1 to %d rounds and a salt only",
                         PASSWORD_MAX_ROUNDS);
+    else if (!length_fits(p->keylength, key_len))
+        ok = err_refuse(err, REASON_ALGORITHM_REFUSED, "PBKDF2 for a key of another size");
     else
         ok = derive(password, frame_view(p->salt->value.octet_string), (long)rounds, prf, kek,
                     key_len, err);

@@ -231,6 +231,63 @@ START_TEST(too_many_rounds)
 }
 END_TEST
 
+static size_t length_of(const uint8_t *header, size_t *octets)
+{
+    size_t n = 0;
+    *octets = header[1] & 0x80 ? header[1] & 0x7f : 0;
+    for (size_t i = 0; i < *octets; i++)
+        n = n << 8 | header[2 + i];
+    return *octets ? n : header[1];
+}
+
+/* Puts an INTEGER of one octet behind a part, and makes all that is around the part longer. */
+static struct buf with_integer(struct view der, size_t part, size_t part_n, uint8_t value)
+{
+    const uint8_t integer[] = {DER_INTEGER, 1, value};
+    size_t at = part + part_n, pos = 0, octets;
+    struct buf out = {0};
+    ck_assert(buf_append(&out, der.p, at) && buf_append(&out, integer, sizeof integer) &&
+              buf_append(&out, der.p + at, der.n - at));
+    while (pos < part) {
+        size_t n = length_of(der.p + pos, &octets), content = pos + 2 + octets;
+        pos = content;
+        if (content + n <= part) { /* stands before it */
+            pos += n;
+            continue;
+        }
+        n += sizeof integer;
+        ck_assert_uint_lt(n, octets ? (size_t)1 << 8 * octets : 128);
+        for (size_t i = 1; i <= (octets ? octets : 1); i++, n >>= 8)
+            out.p[content - i] = (uint8_t)n;
+    }
+    return out;
+}
+
+/* RFC 8018 appendix A.2: the length of the derived key may be said, and is then that of the key. */
+START_TEST(length_of_the_derived_key)
+{
+    static const struct {
+        uint8_t said;
+        bool good;
+    } lengths[] = {{16, true}, {17, false}, {32, false}, {0, false}, {0xf0, false}};
+    static const uint8_t rounds[] = {DER_INTEGER, 2, 0x12, 0x34};
+    struct buf plain = certs_only(),
+               envelope = by_openssl(buf_view(&plain), EVP_aes_128_cbc(), 0x1234);
+    const uint8_t *found = memmem(envelope.p, envelope.n, rounds, sizeof rounds);
+    ck_assert_ptr_nonnull(found);
+    struct buf longer = with_integer(buf_view(&envelope), (size_t)(found - envelope.p),
+                                     sizeof rounds, lengths[_i].said);
+    signed_reply(buf_view(&longer));
+    if (lengths[_i].good)
+        ck_assert_msg(certrep_open(m, &client_keys, &certs, &why), "%s", why.text);
+    else
+        refused(REASON_ALGORITHM_REFUSED);
+    buf_clear(&longer);
+    buf_clear(&plain);
+    buf_clear(&envelope);
+}
+END_TEST
+
 /* RFC 8894 section 3.1 has passwords both ways; a server that keeps hashes of them reads none. */
 START_TEST(server_refuses_a_request_under_a_password)
 {
@@ -312,6 +369,7 @@ int main(void)
     tcase_add_test(c, wrong_password);
     tcase_add_test(c, without_a_password);
     tcase_add_test(c, too_many_rounds);
+    tcase_add_loop_test(c, length_of_the_derived_key, 0, 5);
     tcase_add_test(c, server_refuses_a_request_under_a_password);
     tcase_add_test(c, an_ec_key_without_a_password);
     tcase_add_test(c, no_change_of_an_octet_crashes);
