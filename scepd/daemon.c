@@ -322,6 +322,7 @@ static bool watch(struct daemon *d, struct err *err)
         if (!d->event[i] || (!later && event_add(d->event[i], i == ON_TICK ? &second : NULL) != 0))
             return err_memory(err);
     }
+    event_active(d->event[ON_CHILD], EV_SIGNAL, 1); /* of a child that ended before, nobody heard */
     return true;
 }
 

@@ -15,6 +15,7 @@
 
 static char dir[256];
 static const struct config no_settings; /* until a test has its own */
+static const struct config_rooms no_rooms;
 static struct api_world world;
 static struct err err;
 static int64_t at = NOW;      /* the time of the next call */
@@ -32,7 +33,7 @@ static inline void api_setup(void)
     snprintf(dir, sizeof dir, "%s/api-XXXXXX", tmp ? tmp : "/tmp");
     ck_assert_ptr_nonnull(mkdtemp(dir));
     struct store_options o = {.path = dir, .map_size = UINT64_C(64) << 20, .create = true};
-    world = (struct api_world){.version = "test", .config = &no_settings, .state = api_state_new(), .epoch = 1};
+    world = (struct api_world){.version = "test", .config = &no_settings, .rooms = &no_rooms, .state = api_state_new(), .epoch = 1};
     ck_assert_ptr_nonnull(world.state);
     ck_assert_msg(store_open(&o, &world.store, &err), "%s", err.text);
     ck_assert_msg(api_admin_new(world.store, &wish, "test", NOW, &a, &err), "%s", err.text);

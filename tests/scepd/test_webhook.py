@@ -17,7 +17,7 @@ import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 from elsewhere import Elsewhere, make_ca, secret_file, signature_good, wait_for
-from harness import SCEPCTL, Authority, free_port, run
+from harness import SCEPCTL, SCEPD, Authority, free_port, run
 from shapes import TYPE, Device
 
 SECRET = "a secret of many characters"
@@ -395,6 +395,11 @@ class Notify(WebhookCase):
         self.a.ctl("store", "verify")
 
 
+def forked(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as f:
+        return [int(child) for child in f.read().split()]
+
+
 class Processes(WebhookCase):
 
     def asker(self):
@@ -405,6 +410,29 @@ class Processes(WebhookCase):
         found = [int(line.split()[0]) for line in out.splitlines()
                  if line.split()[2] == "scepd-outside" and int(line.split()[1]) in outsider]
         return found[-1] if found else None
+
+    def test_outsider_killed_at_the_start(self):
+        """Whoever starts the daemon has to hear of it also when it was not serving yet."""
+        self.a.stop()
+        with open(self.a.log_path, "ab") as log:
+            p = subprocess.Popen([SCEPD, "-c", self.a.conf], stdout=log, stderr=log)
+        self.addCleanup(p.kill)
+
+        def outsider():
+            """Once the keeper has its first signer: the outsider is ready, and the daemon does not serve yet."""
+            by_name = {}
+            for pid in forked(p.pid):
+                with open(f"/proc/{pid}/comm") as f:
+                    by_name[f.read().strip()] = pid
+            keeper = by_name.get("scepd-keeper")
+            return by_name.get("scepd-outsider") if keeper and forked(keeper) else None
+
+        end = time.monotonic() + 60
+        while not (found := outsider()):  # without a pause: it serves soon after
+            self.assertIsNone(p.poll())
+            self.assertLess(time.monotonic(), end)
+        os.kill(found, signal.SIGKILL)
+        self.assertEqual(p.wait(60), 1)
 
     def test_killed_in_the_middle(self):
         """kill -9 of who asks, with questions on their way: nothing is burnt, and all are answered by the next one."""
