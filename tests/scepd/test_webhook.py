@@ -414,6 +414,7 @@ class Processes(WebhookCase):
     def test_outsider_killed_at_the_start(self):
         """Whoever starts the daemon has to hear of it also when it was not serving yet."""
         self.a.stop()
+        self.addCleanup(self.a.start)  # for the tests behind it
         with open(self.a.log_path, "ab") as log:
             p = subprocess.Popen([SCEPD, "-c", self.a.conf], stdout=log, stderr=log)
         self.addCleanup(p.kill)
