@@ -112,16 +112,21 @@ static inline char *replaced(const char *text, const char *from, const char *to)
     return out;
 }
 
-/* One mutation: all that is told, exactly. */
-static inline void refused(const char *from, const char *to, const char *expected)
+/* Takes the text; all that is told, exactly. */
+static inline void refused_text(char *text, const char *expected)
 {
-    char *text = replaced(base, from, to);
     told_n = 0;
     told[0] = '\0';
     struct config *c = load(text);
     ck_assert_str_eq(told, expected);
     ck_assert_ptr_null(c);
     free(text);
+}
+
+/* One mutation. */
+static inline void refused(const char *from, const char *to, const char *expected)
+{
+    refused_text(replaced(base, from, to), expected);
 }
 
 static inline void refused_for(const char *from, const char *to, const char *part)

@@ -16,12 +16,7 @@ static void refused_list(const char *list, const char *expected)
 {
     char *text = NULL;
     ck_assert_int_ge(asprintf(&text, "%s%s", base, list), 0);
-    told_n = 0;
-    told[0] = '\0';
-    struct config *c = load(text);
-    ck_assert_str_eq(told, expected);
-    ck_assert_ptr_null(c);
-    free(text);
+    refused_text(text, expected);
 }
 
 static void accepted_list(const char *list)
