@@ -120,6 +120,21 @@ static inline const char *header(const char *name)
     return "";
 }
 
+static inline struct store_write *api_begin(void)
+{
+    struct store_write *w = NULL;
+    ck_assert(store_write_begin(world.store, &w, &err));
+    return w;
+}
+
+/* In a write of its own, which the expression calls `in`. */
+#define written(expression)                                          \
+    do {                                                             \
+        struct store_write *in = api_begin();                        \
+        ck_assert_msg(expression, "%s", err.text);                   \
+        ck_assert_msg(store_write_commit(in, &err), "%s", err.text); \
+    } while (0)
+
 #define is(expected)                                                                               \
     ck_assert_msg(reply.status == (expected), "%d: %.*s", reply.status, (int)reply.body.n,         \
                   reply.body.p ? (char *)reply.body.p : "")

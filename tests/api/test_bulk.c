@@ -39,20 +39,6 @@ static void teardown(void)
 
 /* ---- records ---- */
 
-static struct store_write *begin(void)
-{
-    struct store_write *w = NULL;
-    ck_assert(store_write_begin(world.store, &w, &err));
-    return w;
-}
-
-#define written(expression)                                          \
-    do {                                                             \
-        struct store_write *in = begin();                            \
-        ck_assert_msg(expression, "%s", err.text);                   \
-        ck_assert_msg(store_write_commit(in, &err), "%s", err.text); \
-    } while (0)
-
 /* One that ends `days` from now. */
 static void put_cert_of(const char *serial, size_t serial_len, const char *subject,
                         const char *template_name, const char *challenge, int days)
@@ -407,7 +393,7 @@ END_TEST
 
 START_TEST(the_newest_jobs_are_shown)
 {
-    struct store_write *in = begin();
+    struct store_write *in = api_begin();
     for (unsigned i = 0; i < 520; i++) {
         struct store_job j = {.state = JOB_DONE,
                               .total = 1,

@@ -19,20 +19,6 @@ static void teardown(void)
     api_teardown();
 }
 
-static struct store_write *begin(void)
-{
-    struct store_write *w = NULL;
-    ck_assert(store_write_begin(world.store, &w, &err));
-    return w;
-}
-
-#define written(expression)                                          \
-    do {                                                             \
-        struct store_write *in = begin();                            \
-        ck_assert_msg(expression, "%s", err.text);                   \
-        ck_assert_msg(store_write_commit(in, &err), "%s", err.text); \
-    } while (0)
-
 static void put_group(const char *id, const char *name)
 {
     struct store_group g = {.created_at = NOW, .changed_at = NOW, .version = 1};
