@@ -645,6 +645,16 @@ void diff_certs(struct view in)
     CMS_ContentInfo_free(cms);
 }
 
+/* A list that was refused inside an envelope counts as one that did not open; its own reason is
+ * found by reading what OpenSSL decrypted. */
+static void diff_answer_refused(struct view plain, struct err *err)
+{
+    struct scep_certs certs = {0};
+    if (strstr(err->text, "does not open with our key") && scep_certs_parse(plain, &certs, err))
+        diff_fail("a good list of certificates counts as one that was not opened");
+    diff_refusal("answer", err);
+}
+
 static void diff_reply(const struct seal *s, struct scep_message *m)
 {
     struct scep_keys keys = keys_of(s, true);
@@ -662,7 +672,7 @@ static void diff_reply(const struct seal *s, struct scep_message *m)
         if (cms_decrypted(s, cms, view_of(NULL, 0), &plain))
             list = cms_read(buf_view(&plain), NID_pkcs7_signed);
         if (list && !has_empty_number(buf_view(&m->content)) && !has_empty_number(buf_view(&plain)))
-            diff_refusal("answer", &err);
+            diff_answer_refused(buf_view(&plain), &err);
         CMS_ContentInfo_free(cms);
         CMS_ContentInfo_free(list);
     }
