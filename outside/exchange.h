@@ -22,7 +22,8 @@ struct exchange {
     struct curl_slist *headers;
     char fault[CURL_ERROR_SIZE];
     size_t most;                 /* octets of an answer */
-    bool too_large;
+    size_t head;                 /* octets around it so far */
+    const char *too_large;       /* what is, and so ended the try; NULL: nothing */
     struct outside_answer answer;
 };
 

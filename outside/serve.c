@@ -102,14 +102,28 @@ static void finish_with(struct serving *s, struct exchange *x, enum outside_resu
 
 /* ---- a try ---- */
 
+/* Returns what libcurl takes as the end. */
+static size_t too_large(struct exchange *x, const char *why)
+{
+    x->too_large = why;
+    return 0;
+}
+
 static size_t on_body(char *data, size_t size, size_t n, void *exchange)
 {
     struct exchange *x = exchange;
-    if (x->answer.body.n + size * n > x->most) {
-        x->too_large = true;
-        return 0; /* libcurl takes it as the end */
-    }
+    if (x->answer.body.n + size * n > x->most)
+        return too_large(x, "the answer is too long");
     return buf_append(&x->answer.body, data, size * n) ? size * n : 0;
+}
+
+/* Each line of interim answers, headers and trailers, of which libcurl keeps copies without end. */
+static size_t on_head(char *line, size_t size, size_t n, void *exchange)
+{
+    struct exchange *x = exchange;
+    x->head += size * n;
+    return x->head > OUTSIDE_MAX_HEAD ? too_large(x, "the headers of the answer are too long")
+                                      : size * n;
 }
 
 static bool add_line(struct request *r, const char *line)
@@ -179,6 +193,7 @@ static bool set_limits(CURL *c, struct exchange *x)
            SET(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) &&
            SET(c, CURLOPT_USERAGENT, "scepd") && SET(c, CURLOPT_ERRORBUFFER, x->fault) &&
            SET(c, CURLOPT_WRITEFUNCTION, on_body) && SET(c, CURLOPT_WRITEDATA, x) &&
+           SET(c, CURLOPT_HEADERFUNCTION, on_head) && SET(c, CURLOPT_HEADERDATA, x) &&
            SET(c, CURLOPT_PRIVATE, x);
 }
 
@@ -209,7 +224,8 @@ static bool start_try(struct serving *s, struct exchange *x, struct err *err)
 {
     struct request r = {0};
     x->tries++;
-    x->too_large = false;
+    x->head = 0;
+    x->too_large = NULL;
     x->fault[0] = '\0';
     outside_answer_clear(&x->answer);
     bool ok = of_intune(x->kind) ? intune_request(x, &r, err) : plain_request(x, &r, err);
@@ -397,8 +413,7 @@ static void note_answer(struct exchange *x, CURLcode code)
                 : code == CURLE_OPERATION_TIMEDOUT ? OUTSIDE_TIMEOUT
                 : code == CURLE_OUT_OF_MEMORY      ? OUTSIDE_BUSY
                                                    : OUTSIDE_UNREACHABLE;
-    text_printable(view_str(x->too_large ? "the answer is too long" : text), a->text,
-                   sizeof a->text);
+    text_printable(view_str(x->too_large ? x->too_large : text), a->text, sizeof a->text);
 }
 
 static void try_done(struct serving *s, struct exchange *x, CURLcode code)

@@ -22,7 +22,8 @@ static int listener;
 static pthread_t server;
 static atomic_int behaviour, seen;
 
-enum { ANSWER, HANG_UP, HUGE_ANSWER, SILENT }; /* others: that HTTP status */
+/* others: that HTTP status */
+enum { ANSWER, HANG_UP, HUGE_ANSWER, SILENT, LONG_HEAD, HUGE_HEAD, HUGE_TRAILERS, HUGE_INTERIM };
 
 /* In place of libc's: a name server that says nothing, until the test lets it. */
 static struct {
@@ -72,6 +73,30 @@ static void say(int fd, const char *text)
     }
 }
 
+/* A line of 1 KiB each. */
+static void say_fields(int fd, int n)
+{
+    char line[1025];
+    snprintf(line, sizeof line, "X-Field: %01013d\r\n", 0);
+    while (n-- > 0)
+        say(fd, line);
+}
+
+/* A good answer but for what stands around its body. */
+static void say_around(int fd, int interim, int head, int trailers)
+{
+    if (interim > 0) {
+        say(fd, "HTTP/1.1 103 Early Hints\r\n");
+        say_fields(fd, interim);
+        say(fd, "\r\n");
+    }
+    say(fd, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n");
+    say_fields(fd, head);
+    say(fd, "\r\n2\r\nok\r\n0\r\n");
+    say_fields(fd, trailers);
+    say(fd, "\r\n");
+}
+
 /* One connection after the other, each for one request. */
 static void *serve(void *unused)
 {
@@ -98,6 +123,18 @@ static void *serve(void *unused)
             recv(fd, request, sizeof request, 0); /* until the other side has had enough */
             break;
         case HANG_UP:
+            break;
+        case LONG_HEAD:
+            say_around(fd, 20, 20, 20);
+            break;
+        case HUGE_HEAD:
+            say_around(fd, 0, OUTSIDE_MAX_HEAD / 1024, 0);
+            break;
+        case HUGE_TRAILERS:
+            say_around(fd, 0, 0, OUTSIDE_MAX_HEAD / 1024);
+            break;
+        case HUGE_INTERIM:
+            say_around(fd, OUTSIDE_MAX_HEAD / 1024, 0, 0);
             break;
         default:
             snprintf(head, sizeof head,
@@ -215,6 +252,32 @@ START_TEST(what_may_go_wrong)
 }
 END_TEST
 
+/* What stands before and after a body is limited as the body is: libcurl keeps it all. */
+START_TEST(around_the_body)
+{
+    static const int huge[] = {HUGE_HEAD, HUGE_TRAILERS, HUGE_INTERIM};
+    config->webhook[0].retries = 2;
+    struct outside *o = local();
+    struct outside_ask q = {
+        .kind = OUTSIDE_WEBHOOK, .name = "hook", .post = true, .repeatable = true};
+    int status;
+    atomic_store(&behaviour, LONG_HEAD);
+    ck_assert_int_eq(ask(o, "hook", &status), OUTSIDE_ANSWERED);
+    for (size_t i = 0; i < sizeof huge / sizeof *huge; i++) {
+        struct outside_answer a = {0};
+        atomic_store(&behaviour, huge[i]);
+        atomic_store(&seen, 0);
+        ck_assert(outside_wait(o, &q, &a, &err));
+        ck_assert_int_eq(a.result, OUTSIDE_TOO_LARGE);
+        ck_assert_str_eq(a.text, "the headers of the answer are too long");
+        ck_assert_uint_eq(a.body.n, 0);
+        ck_assert_int_eq(atomic_load(&seen), 1); /* it would be as long again */
+        outside_answer_clear(&a);
+    }
+    outside_free(o);
+}
+END_TEST
+
 /* Behind an address that has no path, a suffix could lead to another host. */
 START_TEST(other_addresses)
 {
@@ -308,6 +371,7 @@ int main(void)
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, from_many_threads);
     tcase_add_test(c, what_may_go_wrong);
+    tcase_add_test(c, around_the_body);
     tcase_add_test(c, other_addresses);
     tcase_add_test(c, strangers_stumble);
     tcase_add_test(c, silent_name_server);

@@ -15,6 +15,7 @@
 #define OUTSIDE_MAX_ANSWER (256u << 10)          /* of a webhook, of Intune */
 #define OUTSIDE_MAX_QUEUE_ANSWER (768u << 10)    /* of Intune's queue; what is said of it has room in OUTSIDE_MAX_BODY */
 #define OUTSIDE_MAX_UPSTREAM_ANSWER (4u << 20)   /* of an upstream: there may be a CRL in it */
+#define OUTSIDE_MAX_HEAD (64u << 10)             /* of what stands around its body: interim answers, headers, trailers */
 /* Octets that may be sent. */
 #define OUTSIDE_MAX_BODY (1u << 20)
 #define OUTSIDE_MAX_SUFFIX (128u << 10)          /* a whole message may stand in the query of a GET */
