@@ -221,7 +221,7 @@ const struct setting config_schema[] = {
     {"ocsp", "max_age", SETTING_SECONDS, AT(config, ocsp.max_age), 0, DAY, NULL, "\"60s\"", 0,
      "How long HTTP caches and proxies may keep an answer: what they add to the time until a revocation is seen."},
     {"ocsp", "signatures_per_second", SETTING_INT, AT(config, ocsp.per_second), 0, 1000000, NULL, "0", 0,
-     "Answers signed in a second at most; above it clients are told to try later. Answers that are kept need no signature. 0: as many as can be made."},
+     "Answers signed in a second at most, shared by address; above it clients are told to try later. Answers that are kept need no signature. 0: as many as can be made."},
     {"ocsp", "cache", SETTING_INT, AT(config, ocsp.cache), 16, 10000000, NULL, "100000", 0,
      "Answers kept at most, each of them 1.5 KB; those that nobody asks for leave first."},
     {"ocsp", "max_ids", SETTING_INT, AT(config, ocsp.max_ids), 1, OCSP_MAX_IDS, NULL, "100", 0,

@@ -17,8 +17,6 @@ static const char type_response[] = "application/ocsp-response";
 /* An answer of which less than this part of its life is left is not given out: its receiver wants
  * some of it, and some want a quarter of an hour (nginx). */
 #define LAST_PART 4
-/* As many signatures as this many microseconds allow may come at once. */
-#define BURST_US 1000000
 
 /* Somebody who waits for a reply. */
 struct waiter {
@@ -215,17 +213,9 @@ static struct ocsp_ask *ask_new(struct ocsp_http *o, const struct authority *onl
 }
 
 /* RFC 6960 section 2.3: beyond the budget clients are told to come again. */
-static bool may_sign(struct ocsp_http *o)
+static bool may_sign(struct ocsp_http *o, const struct http_request *r)
 {
-    int64_t now = now_us();
-    if (o->serving.per_second <= 0)
-        return true;
-    if (o->due_us < now)
-        o->due_us = now;
-    if (o->due_us - now >= BURST_US)
-        return false;
-    o->due_us += 1000000 / o->serving.per_second;
-    return true;
+    return ocsp_budget_take(&o->budget, http_peer(r), o->serving.per_second, now_us());
 }
 
 /* Has an answer signed.  `id`: of a request that asks for nothing else; otherwise NULL. */
@@ -235,7 +225,7 @@ static void sign(struct ocsp_http *o, struct http_request *r, const struct autho
     struct ocsp_ask *a = id ? find_ask(o, id) : NULL;
     if (a && join(a, r))
         return;
-    if (!may_sign(o)) {
+    if (!may_sign(o, r)) {
         try_later(o, r, METRIC_OCSP_BUDGET,
                   "more is asked for than ocsp.signatures_per_second allows");
         return;
@@ -255,7 +245,7 @@ static void sign(struct ocsp_http *o, struct http_request *r, const struct autho
 static void renew(struct ocsp_http *o, const struct http_request *r, struct view der,
                   const struct ocsp_id *id)
 {
-    if (being_renewed(o, id) || !may_sign(o))
+    if (being_renewed(o, id) || !may_sign(o, r))
         return;
     struct ocsp_ask *a = ask_new(o, NULL, der, http_peer(r), id);
     if (a && !ocsp_pool_submit(o->serving.pool, a->job))
@@ -552,6 +542,7 @@ bool ocsp_http_init(struct ocsp_http *o, struct event_base *base, struct err *er
     pthread_mutex_init(&o->lock, NULL);
     o->done_end = &o->done;
     network_secret(o->secret);
+    ocsp_budget_init(&o->budget);
     for (size_t i = 0; i < OCSP_ASK_BUCKETS; i++)
         LIST_INIT(&o->asks[i]);
     o->cache = ocsp_cache_new(1);

@@ -9,6 +9,7 @@
 #include "http/http.h"
 #include "scepd/logger.h"
 #include "scepd/metrics.h"
+#include "scepd/ocsp_budget.h"
 #include "scepd/ocsp_cache.h"
 #include "scepd/ocsp_pool.h"
 #include "scepd/routes.h"
@@ -43,7 +44,7 @@ struct ocsp_http {
     uint64_t secret[2];                   /* of the hash that finds the bucket */
     struct buf der;                       /* of the GET that is being read */
     struct log_limit refused_limit, failed_limit;
-    int64_t due_us;                       /* when the next signature would be due, were they spread evenly */
+    struct ocsp_budget budget;
     char cache_control[80];
     pthread_mutex_t lock;                 /* of `done` */
     struct ocsp_job *done, **done_end;

@@ -468,6 +468,35 @@ class Budget(OcspCase):
         self.assertIn("event=ocsp.try_later", self.a.log_text())
 
 
+class Shares(OcspCase):
+    """Who asks with nonces for all that may be signed takes nothing from who asks for little."""
+
+    @staticmethod
+    def edit(text):
+        return text + 'ocsp: { signatures_per_second = 20; };\n'
+
+    def test_two_addresses(self):
+        d = self.device("one")
+        request = ocsp.request(self.issuer.cert_id(d.serial), nonce=b"12345678")
+        ended = threading.Event()
+
+        def flood():
+            while not ended.is_set():
+                ocsp.post(self.port, request, source="127.0.0.2")
+
+        floods = [threading.Thread(target=flood) for _ in range(2)]
+        for f in floods:
+            f.start()
+        try:
+            wait_for("all is used up", lambda: ocsp.post(self.port, request, source="127.0.0.2").answer().status == "try_later")
+            said = [ocsp.post(self.port, request, source="127.0.0.3").answer().said for _ in range(4)]
+        finally:
+            ended.set()
+            for f in floods:
+                f.join()
+        self.assertEqual(said, [["good"]] * 4)
+
+
 class SmallCache(OcspCase):
     """More certificates than the cache has places for."""
 

@@ -131,8 +131,8 @@ class Reply:
 class Connection:
     """Octets out, replies in."""
 
-    def __init__(self, port):
-        self.s = socket.create_connection(("127.0.0.1", port), timeout=30)
+    def __init__(self, port, source=None):
+        self.s = socket.create_connection(("127.0.0.1", port), timeout=30, source_address=(source, 0) if source else None)
         self.buffer = b""
 
     def send(self, data):
@@ -177,8 +177,8 @@ class Connection:
         self.s.close()
 
 
-def exchange(port, data, body=True):
-    c = Connection(port)
+def exchange(port, data, body=True, source=None):
+    c = Connection(port, source)
     try:
         c.send(data)
         return c.read(body)
@@ -191,9 +191,11 @@ def get(port, path, *lines, method="GET"):
     return exchange(port, f"{method} {path} HTTP/1.1\r\nHost: x\r\n{head}\r\n", body=method != "HEAD")
 
 
-def post(port, der, *lines, path="/ocsp", version="1.1"):
+def post(port, der, *lines, path="/ocsp", version="1.1", source=None):
+    """`source`: the address it comes from."""
     head = "".join(line + "\r\n" for line in lines)
-    return exchange(port, f"POST {path} HTTP/{version}\r\nHost: x\r\n{head}Content-Length: {len(der)}\r\n\r\n".encode() + der)
+    return exchange(port, f"POST {path} HTTP/{version}\r\nHost: x\r\n{head}Content-Length: {len(der)}\r\n\r\n".encode() + der,
+                    source=source)
 
 
 def judge(der, ca, cert, directory):
