@@ -14,9 +14,6 @@
 
 /* A line of struct log_line, the time, and JSON's quotes. */
 #define MAX_LINE 16384
-/* How long a line waits for room where none should wait: a reader that is only slow has read by
- * then. */
-#define PATIENCE_MS 100
 
 /* Is `fd` what journald gave us?  It says so by device and inode. */
 static bool is_journal(int fd)
@@ -121,38 +118,57 @@ static void put(const struct logger *l, enum log_level level, const char *line, 
     write_all(l->fd, out, at);
 }
 
-/* Is there room for a line?  In a pipe for PIPE_BUF, so for any.  What has none is waited for once;
- * while lines are lost, no more. */
+static int64_t now_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+/* Is there room for a line?  In a pipe for PIPE_BUF, so for any. */
 static bool has_room(const struct logger *l, int milliseconds)
 {
     struct pollfd p = {.fd = l->fd, .events = POLLOUT};
-    return poll(&p, 1, milliseconds) != 0;
+    return poll(&p, 1, milliseconds) > 0;
+}
+
+/* As long as all lines of this second have not waited for too long together. */
+static bool wait_for_room(struct logger *l)
+{
+    int64_t begun = now_us();
+    if (begun - l->second_us >= 1000000) {
+        l->second_us = begun;
+        l->waited_us = 0;
+    }
+    int left = LOGGER_PATIENCE_MS - (int)(l->waited_us / 1000);
+    bool room = left > 0 && has_room(l, left);
+    l->waited_us += now_us() - begun;
+    return room;
 }
 
 static void tell_lost(struct logger *l)
 {
-    char line[160];
-    int n =
-        snprintf(line, sizeof line,
-                 "level=warning event=log.lost count=%u msg=\"nobody read what is written here, "
-                 "lines were left out\"",
-                 l->lost);
+    char line[192];
+    int n = snprintf(line, sizeof line,
+                     "level=warning event=log.lost count=%u msg=\"what is written here was not "
+                     "read, or too slowly: lines were left out\"",
+                     l->lost);
     l->lost = 0;
     put(l, LOG_LEVEL_WARNING, line, (size_t)n);
 }
 
+/* While lines are lost, none waits until somebody has read. */
 static bool may_write(struct logger *l)
 {
-    bool losing = l->lost > 0;
-    if (has_room(l, losing ? 0 : PATIENCE_MS)) {
-        if (!losing)
-            return true;
+    bool room = has_room(l, 0);
+    if (room && l->lost > 0) {
         tell_lost(l);
-        if (has_room(l, 0))
-            return true;
+        room = has_room(l, 0);
     }
-    l->lost++;
-    return false;
+    if (!room && l->lost == 0)
+        room = wait_for_room(l);
+    l->lost += !room;
+    return room;
 }
 
 static void write_line(void *ctx, enum log_level level, const char *line, size_t n)

@@ -1,9 +1,14 @@
+#include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <limits.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "check_main.h"
@@ -12,6 +17,46 @@
 static struct logger logger;
 static int ends[2];
 static char seen[65536];
+
+/* A reader that makes room so many milliseconds after somebody began to wait for it, in a time of
+ * its own; 0: the kernel's pipe, in real time. */
+static struct {
+    int late_ms;
+    int64_t now_us, waited_us;
+    bool has_read;  /* there is room for one line, whoever comes */
+    bool signalled; /* what waits is interrupted */
+} slow;
+
+int poll(struct pollfd *p, nfds_t n, int milliseconds)
+{
+    int (*real)(struct pollfd *, nfds_t, int);
+    if (slow.late_ms == 0) {
+        *(void **)&real = dlsym(RTLD_NEXT, "poll");
+        return real(p, n, milliseconds);
+    }
+    if (slow.signalled) {
+        errno = EINTR;
+        return -1;
+    }
+    bool room = slow.has_read || milliseconds >= slow.late_ms;
+    int waits = slow.has_read ? 0 : room ? slow.late_ms : milliseconds;
+    slow.has_read = false;
+    slow.waited_us += (int64_t)waits * 1000;
+    slow.now_us += (int64_t)waits * 1000;
+    return room;
+}
+
+int clock_gettime(clockid_t clock, struct timespec *out)
+{
+    int (*real)(clockid_t, struct timespec *);
+    if (slow.late_ms == 0 || clock != CLOCK_MONOTONIC) {
+        *(void **)&real = dlsym(RTLD_NEXT, "clock_gettime");
+        return real(clock, out);
+    }
+    *out =
+        (struct timespec){.tv_sec = slow.now_us / 1000000, .tv_nsec = slow.now_us % 1000000 * 1000};
+    return 0;
+}
 
 static void start(bool json)
 {
@@ -190,6 +235,137 @@ START_TEST(nobody_reads_the_longest_line)
 }
 END_TEST
 
+static void log_some(const char *event, int n)
+{
+    for (int i = 0; i < n; i++) {
+        log_event(&logger.log, LOG_LEVEL_INFO, event, "x");
+        slow.now_us += 1000;
+    }
+}
+
+static int count(const char *text, const char *what)
+{
+    int n = 0;
+    while ((text = strstr(text, what)) != NULL) {
+        n++;
+        text += strlen(what);
+    }
+    return n;
+}
+
+/* All that wait for a slow reader wait for so long in a second together, and what has no room then
+ * is lost. */
+START_TEST(a_slow_reader)
+{
+    start(false);
+    logger_wait_for_nobody(&logger);
+    slow.now_us = 1000000000;
+    slow.late_ms = 30;
+    log_some("early", 20);
+    ck_assert_int_le(slow.waited_us, LOGGER_PATIENCE_MS * 1000);
+    slow.now_us += 1000000; /* another second, and what was lost is told in it */
+    slow.has_read = true;
+    log_some("late", 20);
+    ck_assert_int_gt(slow.waited_us, LOGGER_PATIENCE_MS * 1000 / 2);
+    ck_assert_int_le(slow.waited_us, 2 * LOGGER_PATIENCE_MS * 1000);
+    slow.late_ms = 0;
+    log_some("last", 1);
+    const char *s = read_back();
+    ck_assert_int_eq(count(s, "event=early"), LOGGER_PATIENCE_MS / 30);
+    ck_assert_ptr_nonnull(strstr(s, "event=log.lost count=17 "));
+}
+END_TEST
+
+/* Lines, and how many are said to be lost. */
+static void tally(const char *text, int *lines, int *lost)
+{
+    int n;
+    *lines = count(text, "event=some");
+    for (*lost = 0; (text = strstr(text, "event=log.lost count=")) != NULL; text++)
+        if (sscanf(text, "event=log.lost count=%d", &n) == 1)
+            *lost += n;
+}
+
+/* However long it goes on, and whatever the reader lets through in between. */
+START_TEST(a_slow_reader_for_long)
+{
+    int lines, lost;
+    start(false);
+    logger_wait_for_nobody(&logger);
+    slow.now_us = 1000000000;
+    slow.late_ms = 15;
+    for (int i = 0; i < 200; i++) {
+        slow.has_read = i % 3 == 0;
+        log_some("some", 5);
+        slow.now_us += 30000;
+    }
+    int64_t seconds = (slow.now_us - 1000000000) / 1000000 + 1;
+    ck_assert_int_le(slow.waited_us, seconds * LOGGER_PATIENCE_MS * 1000);
+    slow.late_ms = 0;
+    tally(read_back(), &lines, &lost);
+    ck_assert_int_gt(lost, 0);
+    ck_assert_int_eq(lines + lost + (int)logger.lost, 1000);
+}
+END_TEST
+
+/* A signal makes no room. */
+START_TEST(a_signal_while_nobody_reads)
+{
+    start(false);
+    logger_wait_for_nobody(&logger);
+    fill();
+    slow.late_ms = 30;
+    slow.signalled = true;
+    log_some("lost", 3);
+    slow.late_ms = 0;
+    ck_assert_uint_eq(logger.lost, 3);
+    close(ends[0]);
+    close(ends[1]);
+}
+END_TEST
+
+static void *log_many(void *unused)
+{
+    for (int i = 0; i < 500; i++)
+        log_event(&logger.log, LOG_LEVEL_INFO, "some", "x");
+    return NULL;
+}
+
+static void *read_slowly(void *all)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    char *at = all;
+    ssize_t n;
+    while ((n = read(ends[0], at, 1024)) > 0) {
+        at += n;
+        nanosleep(&pause, NULL);
+    }
+    *at = '\0';
+    return NULL;
+}
+
+START_TEST(many_threads_and_a_slow_reader)
+{
+    static char all[1 << 20];
+    pthread_t reader, writer[4];
+    int lines, lost;
+    start(false);
+    ck_assert_int_gt(fcntl(ends[1], F_SETPIPE_SZ, 4096), 0);
+    logger_wait_for_nobody(&logger);
+    ck_assert_int_eq(pthread_create(&reader, NULL, read_slowly, all), 0);
+    for (int i = 0; i < 4; i++)
+        ck_assert_int_eq(pthread_create(&writer[i], NULL, log_many, NULL), 0);
+    for (int i = 0; i < 4; i++)
+        pthread_join(writer[i], NULL);
+    close(ends[1]);
+    pthread_join(reader, NULL);
+    close(ends[0]);
+    tally(all, &lines, &lost);
+    ck_assert_int_gt(lines, 0);
+    ck_assert_int_eq(lines + lost + (int)logger.lost, 2000);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("scepd/logger");
@@ -201,6 +377,10 @@ int main(void)
     tcase_add_test(c, a_flood_is_counted);
     tcase_add_test(c, nobody_reads);
     tcase_add_loop_test(c, nobody_reads_the_longest_line, 0, 2);
+    tcase_add_test(c, a_slow_reader);
+    tcase_add_test(c, a_slow_reader_for_long);
+    tcase_add_test(c, a_signal_while_nobody_reads);
+    tcase_add_test(c, many_threads_and_a_slow_reader);
     suite_add_tcase(s, c);
     return check_main(s);
 }
