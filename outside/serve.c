@@ -208,6 +208,12 @@ static bool set_login(CURL *c, const struct exchange *x)
            SET(c, CURLOPT_PASSWORD, t->secret[0].n ? (const char *)t->secret[0].p : "");
 }
 
+/* On a connection that has served before, libcurl sends by itself again what got no answer. */
+static bool set_once(CURL *c, const struct exchange *x)
+{
+    return x->repeatable || (SET(c, CURLOPT_FRESH_CONNECT, 1L) && SET(c, CURLOPT_FORBID_REUSE, 1L));
+}
+
 static bool set_body(CURL *c, const struct request *r)
 {
     return !r->post || (SET(c, CURLOPT_POST, 1L) &&
@@ -233,9 +239,9 @@ static bool start_try(struct serving *s, struct exchange *x, struct err *err)
          (add_line(&r, "Expect:") || err_memory(err));
     CURL *c = ok ? curl_easy_init() : NULL;
     if (c) {
-        ok = set_limits(c, x) && set_tls(c, x->target) && set_login(c, x) && set_body(c, &r) &&
-             SET(c, CURLOPT_HTTPHEADER, r.headers) && SET(c, CURLOPT_URL, r.url) &&
-             curl_multi_add_handle(s->multi, c) == CURLM_OK;
+        ok = set_limits(c, x) && set_tls(c, x->target) && set_login(c, x) && set_once(c, x) &&
+             set_body(c, &r) && SET(c, CURLOPT_HTTPHEADER, r.headers) &&
+             SET(c, CURLOPT_URL, r.url) && curl_multi_add_handle(s->multi, c) == CURLM_OK;
         if (ok) {
             x->easy = c;
             x->headers = r.headers;

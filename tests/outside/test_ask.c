@@ -23,7 +23,17 @@ static pthread_t server;
 static atomic_int behaviour, seen;
 
 /* others: that HTTP status */
-enum { ANSWER, HANG_UP, HUGE_ANSWER, SILENT, LONG_HEAD, HUGE_HEAD, HUGE_TRAILERS, HUGE_INTERIM };
+enum {
+    ANSWER,
+    ANSWER_ONCE,
+    HANG_UP,
+    HUGE_ANSWER,
+    SILENT,
+    LONG_HEAD,
+    HUGE_HEAD,
+    HUGE_TRAILERS,
+    HUGE_INTERIM
+};
 
 /* In place of libc's: a name server that says nothing, until the test lets it. */
 static struct {
@@ -121,6 +131,11 @@ static void *serve(void *unused)
             break;
         case SILENT:
             recv(fd, request, sizeof request, 0); /* until the other side has had enough */
+            break;
+        case ANSWER_ONCE: /* what comes next on this connection is read, and not answered */
+            say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+            n = recv(fd, request, sizeof request, 0);
+            atomic_fetch_add(&seen, n > 0);
             break;
         case HANG_UP:
             break;
@@ -323,6 +338,25 @@ START_TEST(strangers_stumble)
 }
 END_TEST
 
+/* What may not arrive twice is sent once, also when the server leaves a connection that had served
+ * before without an answer: libcurl would send it again by itself. */
+START_TEST(sent_once)
+{
+    static const enum outside_kind kind[] = {OUTSIDE_UPSTREAM, OUTSIDE_UPSTREAM_ADMIN};
+    struct outside *o = local();
+    int status;
+    atomic_store(&behaviour, ANSWER_ONCE);
+    for (size_t i = 0; i < sizeof kind / sizeof *kind; i++) {
+        const char *suffix = kind[i] == OUTSIDE_UPSTREAM ? "?x" : NULL;
+        for (int k = 1; k <= 3; k++) {
+            ask_at(o, kind[i], "ndes", suffix, &status);
+            ck_assert_int_eq(atomic_exchange(&seen, 0), 1);
+        }
+    }
+    outside_free(o);
+}
+END_TEST
+
 /* Nobody waits for a name server that says nothing but who asked for that name, and he no longer
  * than his time: both questions come back while it is silent. */
 START_TEST(silent_name_server)
@@ -374,6 +408,7 @@ int main(void)
     tcase_add_test(c, around_the_body);
     tcase_add_test(c, other_addresses);
     tcase_add_test(c, strangers_stumble);
+    tcase_add_test(c, sent_once);
     tcase_add_test(c, silent_name_server);
     tcase_add_test(c, end_in_the_middle);
     suite_add_tcase(s, c);
