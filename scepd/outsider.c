@@ -250,8 +250,10 @@ static bool call(struct outsider *o, enum outsider_op op, int *fd, struct err *e
     struct cmsghdr *c = CMSG_FIRSTHDR(&m);
     if (c && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof got))
         memcpy(&got, CMSG_DATA(c), sizeof got);
-    bool good = n == sizeof r && r.magic == OUTSIDER_MAGIC && !(m.msg_flags & MSG_CTRUNC);
+    bool good = n == sizeof r && r.magic == OUTSIDER_MAGIC;
     bool wants = op == OUTSIDER_FORK && r.err.kind == ERR_NONE;
+    if (good && wants && got < 0 && (m.msg_flags & MSG_CTRUNC)) /* whom nobody can ask ends */
+        return err_set(err, ERR_IO, "there is no descriptor left for who asks servers elsewhere");
     if (!good || wants != (got >= 0)) {
         if (got >= 0)
             close(got);
