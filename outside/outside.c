@@ -23,6 +23,8 @@
 /* Tries to connect after a failure, in milliseconds. */
 #define CONNECT_AGAIN_MIN 250
 #define CONNECT_AGAIN_MAX 10000
+/* With something under way the thread looks at its clock at least so often. */
+#define LOOK_MS 1000
 /* A repeatable question goes to another process so often when the one that had it has ended: it may
  * be what ended it. */
 #define HANDED_OVER 2
@@ -45,6 +47,7 @@ struct link {
     int fd; /* -1: free */
     struct buf in, out;
     struct calls asked;
+    int64_t heard_us; /* of who serves, or when there was nothing to hear */
 };
 
 struct outside {
@@ -125,10 +128,13 @@ static void link_close(struct link *l)
     buf_wipe(&l->out);
 }
 
-/* Whoever served it is gone. */
-static void link_broken(struct outside *o, struct link *l)
+static const char has_ended[] = "has ended";
+
+/* Whoever served it is gone, or as good as gone: `why`. */
+static void link_broken(struct outside *o, struct link *l, const char *why)
 {
     struct call *c;
+    char text[64];
     struct calls asked = TAILQ_HEAD_INITIALIZER(asked);
     pthread_mutex_lock(&o->lock);
     bool stopping = o->stop;
@@ -139,7 +145,7 @@ static void link_broken(struct outside *o, struct link *l)
         o->current = NULL;
         if (!stopping)
             log_event(o->options.log, LOG_LEVEL_ERROR, "outside.ended",
-                      "the process that asks servers elsewhere has ended");
+                      "the process that asks servers elsewhere %s", why);
     }
     while ((c = TAILQ_FIRST(&asked))) {
         TAILQ_REMOVE(&asked, c, entry);
@@ -148,7 +154,8 @@ static void link_broken(struct outside *o, struct link *l)
             TAILQ_INSERT_HEAD(&o->fresh, c, entry);
             pthread_mutex_unlock(&o->lock);
         } else {
-            finish_with(o, c, OUTSIDE_LOST, "the process that asked has ended");
+            snprintf(text, sizeof text, "the process that asked %s", why);
+            finish_with(o, c, OUTSIDE_LOST, text);
         }
     }
 }
@@ -160,7 +167,7 @@ static struct link *free_link(struct outside *o)
             return &o->link[i];
     for (size_t i = 0; i < MAX_LINKS; i++) /* reloads by the dozen: the oldest questions suffer */
         if (&o->link[i] != o->current) {
-            link_broken(o, &o->link[i]);
+            link_broken(o, &o->link[i], has_ended);
             return &o->link[i];
         }
     return NULL;
@@ -211,6 +218,8 @@ static void ask(struct outside *o, struct call *c)
     }
     if (!c->repeatable)
         buf_wipe(&c->frame);
+    if (TAILQ_EMPTY(&l->asked))
+        l->heard_us = now_us();
     TAILQ_INSERT_TAIL(&l->asked, c, entry);
 }
 
@@ -273,6 +282,7 @@ static void link_read(struct outside *o, struct link *l)
 {
     bool open = wire_receive(l->fd, &l->in);
     ssize_t n;
+    l->heard_us = now_us();
     while ((n = wire_frame(&l->in)) > 0) {
         struct outside_answer a = {0};
         uint64_t number;
@@ -285,7 +295,7 @@ static void link_read(struct outside *o, struct link *l)
         answered(o, l, number, &a);
     }
     if (!open || n < 0)
-        link_broken(o, l);
+        link_broken(o, l, has_ended);
     else if (l != o->current && TAILQ_EMPTY(&l->asked))
         link_close(l);
 }
@@ -307,21 +317,34 @@ static bool look_at_wishes(struct outside *o)
     return !stop;
 }
 
+/* Who hangs, or was stopped, answers nobody: another one is asked. */
+static void leave_silent(struct outside *o)
+{
+    int64_t since = now_us() - (int64_t)WIRE_SILENT_MS * 1000;
+    for (size_t i = 0; i < MAX_LINKS; i++) {
+        struct link *l = &o->link[i];
+        if (l->fd >= 0 && !TAILQ_EMPTY(&l->asked) && l->heard_us < since)
+            link_broken(o, l, "has been silent for too long");
+    }
+}
+
 static void wait_for_news(struct outside *o)
 {
     struct pollfd p[MAX_LINKS + 1] = {{.fd = o->wake, .events = POLLIN}};
+    int most = o->under_way ? LOOK_MS : -1;
     for (size_t i = 0; i < MAX_LINKS; i++) {
         struct link *l = &o->link[i];
         p[i + 1].fd = l->fd;
         p[i + 1].events = (short)(POLLIN | (l->out.n ? POLLOUT : 0));
     }
-    if (poll(p, MAX_LINKS + 1, pausing(o) ? CONNECT_AGAIN_MIN / 4 : -1) < 0)
+    if (poll(p, MAX_LINKS + 1, pausing(o) ? CONNECT_AGAIN_MIN / 4 : most) < 0)
         return;
     for (size_t i = 0; i < MAX_LINKS; i++) {
         struct link *l = &o->link[i];
         if (l->fd >= 0 && (p[i + 1].revents & (POLLIN | POLLHUP | POLLERR)))
             link_read(o, l);
     }
+    leave_silent(o);
 }
 
 static void send_all(struct outside *o)
@@ -329,7 +352,7 @@ static void send_all(struct outside *o)
     for (size_t i = 0; i < MAX_LINKS; i++) {
         struct link *l = &o->link[i];
         if (l->fd >= 0 && l->out.n && !wire_send(l->fd, &l->out))
-            link_broken(o, l);
+            link_broken(o, l, has_ended);
     }
 }
 
@@ -344,7 +367,7 @@ static void *run(void *outside)
     }
     for (size_t i = 0; i < MAX_LINKS; i++)
         if (o->link[i].fd >= 0)
-            link_broken(o, &o->link[i]);
+            link_broken(o, &o->link[i], has_ended);
     while ((c = take_fresh(o))) {
         o->under_way++;
         finish_with(o, c, OUTSIDE_LOST, "the program ends");

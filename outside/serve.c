@@ -30,6 +30,8 @@ struct serving {
     struct buf in, out;
     struct exchanges flying;   /* libcurl has them */
     struct exchanges sleeping; /* wait for their next try */
+    size_t asked;              /* questions that are not answered yet */
+    int64_t told_us;           /* when something was said last */
     bool broken;               /* somebody cannot be answered: the connection ends, and says so */
 };
 
@@ -74,6 +76,7 @@ static bool in_order(const struct exchange *x)
 
 static void put_answer(struct serving *s, uint64_t number, struct outside_answer *a)
 {
+    s->told_us = now_us();
     if (wire_put_answer(&s->out, number, a))
         return;
     buf_wipe(&a->body);
@@ -86,8 +89,8 @@ static void finish(struct serving *s, struct exchange *x)
     x->answer.seconds = (double)(now_us() - x->begun_us) / 1e6;
     if (x->begun)
         target_done(x->target, in_order(x), now_us());
-    if (x->number)
-        put_answer(s, x->number, &x->answer);
+    put_answer(s, x->number, &x->answer);
+    s->asked--;
     exchange_free(s, x);
 }
 
@@ -473,6 +476,7 @@ static void begin(struct serving *s, const struct wire_question *q)
         put_answer(s, q->number, &none);
         return;
     }
+    s->asked++;
     x->number = q->number;
     x->kind = q->kind;
     x->post = q->post;
@@ -554,6 +558,14 @@ static void give_up_waiting(struct serving *s)
     }
 }
 
+/* Or who asks would think that this process is stuck. */
+static void say_alive(struct serving *s)
+{
+    struct outside_answer nothing = {.status = 0};
+    if (s->asked && now_us() - s->told_us >= WIRE_ALIVE_MS * 1000)
+        put_answer(s, 0, &nothing);
+}
+
 static int next_look_ms(const struct serving *s)
 {
     const struct exchange *x;
@@ -590,6 +602,7 @@ static void loop(struct serving *s)
         take_done(s);
         wake_sleeping(s);
         give_up_waiting(s);
+        say_alive(s);
         if (s->broken || (s->out.n && !wire_send(s->fd, &s->out)))
             return;
     }

@@ -24,6 +24,11 @@ struct wire_answer { /* followed by content type, text, body */
     double seconds;
 };
 
+/* While something is under way, who serves says something at least so often, if only an answer to number 0, which is nobody's; who
+ * is silent for WIRE_SILENT_MS is stuck. */
+#define WIRE_ALIVE_MS 5000
+#define WIRE_SILENT_MS 30000
+
 /* A whole frame at the beginning of `in`?  -1: it is none and never will be; 0: more has to come; else its size. */
 ssize_t wire_frame(const struct buf *in);
 /* Takes the first `n` octets away. */

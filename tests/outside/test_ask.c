@@ -3,15 +3,18 @@
 #include <arpa/inet.h>
 #include <dlfcn.h>
 #include <netdb.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "check_main.h"
-#include "outside/outside.h"
+#include "outside/outside_child.h"
+#include "wire.h"
 
 #define THREADS 6
 #define EACH 30
@@ -59,6 +62,19 @@ int getaddrinfo(const char *name, const char *service, const struct addrinfo *hi
     pthread_cond_broadcast(&names.moved);
     pthread_mutex_unlock(&names.lock);
     return EAI_AGAIN;
+}
+
+/* In place of libc's: a clock that the test puts forward. */
+static atomic_int seconds_on;
+
+int clock_gettime(clockid_t clock, struct timespec *out)
+{
+    static int (*real)(clockid_t, struct timespec *);
+    if (!real)
+        *(void **)&real = dlsym(RTLD_NEXT, "clock_gettime");
+    int rc = real(clock, out);
+    out->tv_sec += clock == CLOCK_MONOTONIC ? atomic_load(&seconds_on) : 0;
+    return rc;
 }
 
 static void let_names_be_silent(bool silent)
@@ -375,6 +391,117 @@ START_TEST(silent_name_server)
 }
 END_TEST
 
+/* Who asks, by a thread of the test. */
+struct serving {
+    int socket;
+    struct outside_targets *targets;
+};
+
+static void *serve_asker(void *serving)
+{
+    struct serving *s = serving;
+    outside_serve(s->socket, s->targets, NULL);
+    return NULL;
+}
+
+/* Who serves says that it does, however long the server takes. */
+START_TEST(alive_while_it_asks)
+{
+    struct outside_targets *targets = NULL;
+    struct outside_ask q = {.kind = OUTSIDE_WEBHOOK, .name = "hook", .post = true};
+    struct outside_answer a = {.status = 1};
+    struct buf frame = {0};
+    struct serving s = {0};
+    pthread_t thread;
+    uint64_t number = 1;
+    ssize_t n = 0;
+    int pair[2];
+    atomic_store(&behaviour, SILENT);
+    ck_assert(outside_targets_load(config, &targets, &err));
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    s = (struct serving){pair[1], targets};
+    ck_assert_int_eq(pthread_create(&thread, NULL, serve_asker, &s), 0);
+    ck_assert(wire_put_ask(&frame, 7, &q, &err));
+    ck_assert(wire_send(pair[0], &frame));
+    while ((n = wire_frame(&frame)) == 0) {
+        struct pollfd p = {.fd = pair[0], .events = POLLIN};
+        ck_assert_int_eq(poll(&p, 1, 60000), 1);
+        ck_assert(wire_receive(pair[0], &frame));
+    }
+    ck_assert(wire_read_answer(view_of(frame.p, (size_t)n), &number, &a));
+    ck_assert_uint_eq(number, 0);
+    outside_answer_clear(&a);
+    buf_clear(&frame);
+    close(pair[0]);
+    pthread_join(thread, NULL);
+    outside_targets_free(targets);
+}
+END_TEST
+
+/* Gives one who takes questions and says nothing, as a process that was stopped; then one that
+ * serves. */
+struct stuck {
+    atomic_int connected;
+    atomic_int silent;
+    struct serving second;
+    pthread_t thread;
+};
+
+static bool connect_stuck(void *ctx, int *fd, struct err *why)
+{
+    struct stuck *s = ctx;
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+        return err_errno(why, "socketpair");
+    *fd = pair[0];
+    if (atomic_fetch_add(&s->connected, 1) == 0) {
+        s->silent = pair[1];
+    } else {
+        s->second.socket = pair[1];
+        ck_assert_int_eq(pthread_create(&s->thread, NULL, serve_asker, &s->second), 0);
+    }
+    return true;
+}
+
+static atomic_int answered_with[2];
+
+static void note_result(void *ctx, struct outside_answer *a)
+{
+    atomic_store((atomic_int *)ctx, 1 + (int)a->result);
+}
+
+/* Nobody waits for ever: what may be asked twice is asked by another process, all else is lost. */
+START_TEST(stuck_process)
+{
+    struct stuck stuck = {.silent = -1};
+    uint8_t asked[2 * sizeof(struct wire_ask)]; /* and their names: both have come */
+    struct outside *o = NULL;
+    struct outside_options options = {.connect = connect_stuck, .ctx = &stuck};
+    struct outside_ask q = {.kind = OUTSIDE_WEBHOOK, .name = "hook", .post = true};
+    ck_assert(outside_targets_load(config, &stuck.second.targets, &err));
+    ck_assert(outside_new(&options, &o, &err));
+    for (int i = 0; i < 2; i++) {
+        atomic_store(&answered_with[i], 0);
+        q.repeatable = i;
+        ck_assert(outside_call(o, &q, note_result, &answered_with[i], &err));
+    }
+    while (!atomic_load(&stuck.connected) ||
+           recv(stuck.silent, asked, sizeof asked, MSG_PEEK | MSG_DONTWAIT) < (ssize_t)sizeof asked)
+        usleep(1000);
+    atomic_fetch_add(&seconds_on, WIRE_SILENT_MS / 1000 + 1);
+    for (int i = 0; i < 2; i++)
+        for (int k = 0; k < 3000 && !atomic_load(&answered_with[i]); k++)
+            usleep(10000);
+    ck_assert_int_eq(atomic_load(&answered_with[0]), 1 + OUTSIDE_LOST);
+    ck_assert_int_eq(atomic_load(&answered_with[1]), 1 + OUTSIDE_ANSWERED);
+    ck_assert_int_eq(atomic_load(&stuck.connected), 2);
+    outside_free(o);
+    close(stuck.silent);
+    pthread_join(stuck.thread, NULL);
+    outside_targets_free(stuck.second.targets);
+}
+END_TEST
+
 static atomic_int lost;
 
 static void on_answer(void *ctx, struct outside_answer *a)
@@ -409,6 +536,8 @@ int main(void)
     tcase_add_test(c, other_addresses);
     tcase_add_test(c, strangers_stumble);
     tcase_add_test(c, sent_once);
+    tcase_add_test(c, alive_while_it_asks);
+    tcase_add_test(c, stuck_process);
     tcase_add_test(c, silent_name_server);
     tcase_add_test(c, end_in_the_middle);
     suite_add_tcase(s, c);
