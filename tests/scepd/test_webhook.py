@@ -402,6 +402,14 @@ def forked(pid):
 
 class Processes(WebhookCase):
 
+    @staticmethod
+    def name_of(pid):
+        try:
+            with open(f"/proc/{pid}/comm") as f:
+                return f.read().strip()
+        except FileNotFoundError:
+            return None
+
     def asker(self):
         """The process with the network, by its name."""
         out = run("ps", "-e", "-o", "pid=,ppid=,comm=").stdout
@@ -421,10 +429,7 @@ class Processes(WebhookCase):
 
         def outsider():
             """Once the keeper has its first signer: the outsider is ready, and the daemon does not serve yet."""
-            by_name = {}
-            for pid in forked(p.pid):
-                with open(f"/proc/{pid}/comm") as f:
-                    by_name[f.read().strip()] = pid
+            by_name = {self.name_of(pid): pid for pid in forked(p.pid)}
             keeper = by_name.get("scepd-keeper")
             return by_name.get("scepd-outsider") if keeper and forked(keeper) else None
 
@@ -434,6 +439,14 @@ class Processes(WebhookCase):
             self.assertLess(time.monotonic(), end)
         os.kill(found, signal.SIGKILL)
         self.assertEqual(p.wait(60), 1)
+
+    def test_end_beside_a_stopped_outsider(self):
+        """The daemon, which can send it no signal, does not wait for it, and leaves nothing behind."""
+        outsider = next(pid for pid in forked(self.a.process.pid) if self.name_of(pid) == "scepd-outsider")
+        os.kill(outsider, signal.SIGSTOP)
+        self.addCleanup(self.a.start)
+        self.assertEqual(self.a.stop(), 0)
+        wait_for(lambda: self.name_of(outsider) != "scepd-outsider", "its end")
 
     def test_killed_in_the_middle(self):
         """kill -9 of who asks, with questions on their way: nothing is burnt, and all are answered by the next one."""

@@ -13,5 +13,6 @@ void child_ignore_signals(void);
 bool child_harden(int parent, const char *name, struct err *err);
 /* Only standard error (for the log) and these descriptors stay; sorts `keep`. */
 bool child_close_others(int *keep, size_t n, struct err *err);
-/* Waits a bounded time for a child that ends by itself, then makes it. */
+/* Waits a bounded time for a child that ends by itself, then makes it; where it may send no signal, the child ends with this
+ * process (child_harden). */
 void child_reap(int pid);
