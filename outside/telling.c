@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/hex.h"
+#include "base/memory.h"
 #include "outside/webhook.h"
 #include "pkcs7/cert.h"
 #include "store/notice.h"
@@ -36,33 +37,34 @@ static const struct config_endpoint *endpoint_of(const struct config *c,
     return found;
 }
 
-/* What stands in the certificate alone. */
-static void read_der(const struct store_cert *cert, char *issuer, size_t cap, char key[16])
+/* What stands in the certificate alone; "" where it cannot be read.  False: memory ran out. */
+static bool read_der(const struct store_cert *cert, char *issuer, size_t cap, char key[16],
+                     struct err *err)
 {
+    bool before = memory_begin();
     struct cert *parsed = NULL;
     struct name name = {0};
     struct pubkey pubkey;
     struct err ignored = {0};
     issuer[0] = key[0] = '\0';
-    if (!cert_parse(buf_view(&cert->der), &parsed, &ignored))
-        return;
-    if (name_parse(parsed->issuer, REASON_INTERNAL, &name, &ignored))
+    bool read = cert_parse(buf_view(&cert->der), &parsed, &ignored);
+    if (read && name_parse(parsed->issuer, REASON_INTERNAL, &name, &ignored))
         name_text(&name, issuer, cap);
-    if (pubkey_parse(parsed->spki, &pubkey, &ignored))
+    if (read && pubkey_parse(parsed->spki, &pubkey, &ignored))
         pubkey_text(&pubkey, key);
     name_clear(&name);
     cert_free(parsed);
+    return memory_end(before) || err_memory(err);
 }
 
 static bool notice_body(const struct config_endpoint *e, const struct store_cert *cert, int64_t at,
                         const char *event, struct buf *out, struct err *err)
 {
     char id[40], serial[2 * STORE_SERIAL_MAX + 1], sha256[2 * STORE_HASH + 1], issuer[512], key[16];
-    if (!webhook_event_id(id, err))
+    if (!webhook_event_id(id, err) || !read_der(cert, issuer, sizeof issuer, key, err))
         return false;
     hex_encode(view_of(cert->serial, cert->serial_len), serial);
     hex_encode(view_of(cert->der_hash, sizeof cert->der_hash), sha256);
-    read_der(cert, issuer, sizeof issuer, key);
     const struct webhook_facts f = {
         .event = event,
         .id = id,
