@@ -211,7 +211,8 @@ static bool is_asked(struct upkeep *u, const struct slot *slot)
 }
 
 /* Another process may have published one, which then is only taken over. */
-static bool renew(struct upkeep *u, size_t i, int64_t now, struct crl_scopes *made, struct err *err)
+static bool renew(struct upkeep *u, size_t i, int64_t now, bool asked, struct crl_scopes *made,
+                  struct err *err)
 {
     const struct authority *a = u->options.authorities[i];
     struct slot *slot = &u->slot[i];
@@ -220,7 +221,6 @@ static bool renew(struct upkeep *u, size_t i, int64_t now, struct crl_scopes *ma
     slot->final = ended(u, i, now);
     if (slot->final)
         return crl_keep_last(a, u->options.store, now, err) && take_all(u, i, err);
-    bool asked = take_asked(u, slot);
     if (!store_revocation_generation(u->options.store, a->key_id, &generation, err) ||
         !(asked ? crl_scopes(a, u->options.store, made, err)
                 : crl_due(a, u->options.store, now, made, err)))
@@ -260,19 +260,22 @@ static void renew_and_tell(struct upkeep *u, size_t i, int64_t now)
     struct log_line l;
     struct err err = {0};
     struct crl_scopes made = {.n = 0};
-    bool ok = renew(u, i, now, &made, &err);
+    bool asked = take_asked(u, &u->slot[i]);
+    bool ok = renew(u, i, now, asked, &made, &err);
     u->slot[i].retry = ok ? 0 : now + RETRY_SECONDS;
     if (ok) {
         tell(u, i, &made);
         return;
     }
+    if (asked)
+        upkeep_publish(u, i);
     metrics_crl_failed(u->options.metrics);
     log_begin(&l, u->options.log, LOG_LEVEL_ERROR, "crl.failed");
     log_str(&l, "authority", u->options.authorities[i]->name);
     log_end(&l, "no CRL could be published, the next try is in %d s: %s", RETRY_SECONDS, err.text);
 }
 
-/* scepctl has published or imported one meanwhile. */
+/* scepctl has published or imported one meanwhile, or that cannot be seen now. */
 static bool other_is_stored(const struct upkeep *u, size_t i)
 {
     const struct authority *a = u->options.authorities[i];
@@ -281,10 +284,13 @@ static bool other_is_stored(const struct upkeep *u, size_t i)
     struct err err = {0};
     if (!crl_scopes(a, u->options.store, &all, &err))
         return true;
-    for (size_t k = 0; k < all.n; k++)
-        if (store_crl_about(u->options.store, a->key_id, all.scope[k], &crl, &err) &&
-            !crl.missing && crl.number != u->slot[i].number[place_of(all.scope[k])])
+    for (size_t k = 0; k < all.n; k++) {
+        err_clear(&err);
+        bool there = store_crl_about(u->options.store, a->key_id, all.scope[k], &crl, &err);
+        if (there ? !crl.missing && crl.number != u->slot[i].number[place_of(all.scope[k])]
+                  : err.kind != ERR_NOT_FOUND)
             return true;
+    }
     return false;
 }
 
