@@ -99,36 +99,64 @@ static void note_question(struct relay_call *c)
     inspected_signed_clear(&i);
 }
 
-/* RFC 8894 section 3.2.1.3 and 3.2.1.4: the status is a signed attribute, readable by anybody. */
-static void note_answer(struct relay_call *c)
+/* Such an answer is none. */
+static void no_answer(struct relay_call *c, const char *why)
 {
-    struct inspected_signed i = {.der = false};
-    struct err why = {0};
+    c->reason = REASON_UPSTREAM_UNAVAILABLE;
+    snprintf(c->attempt.detail, sizeof c->attempt.detail, "upstream %s answered %.200s",
+             c->upstream, why);
+}
+
+/* RFC 8894 section 3.2.1.3 and 3.2.1.4: the status is a signed attribute, readable by anybody. */
+static void note_status(struct relay_call *c, const struct inspected_signed *i)
+{
     struct store_attempt *a = &c->attempt;
     char status[8] = "", fail[8] = "", text[160] = "";
-    if (!inspect_signed(buf_view(&c->answer.body), NULL, 0, &i, &why)) {
-        c->reason = REASON_UPSTREAM_UNAVAILABLE;
-        snprintf(a->detail, sizeof a->detail, "upstream %s answered with no SCEP message: %.160s",
-                 c->upstream, why.text);
-        return;
-    }
-    attribute_text(&i, ATTR_PKI_STATUS, status, sizeof status);
-    attribute_text(&i, ATTR_FAIL_INFO, fail, sizeof fail);
-    attribute_text(&i, ATTR_FAIL_TEXT, text, sizeof text);
-    inspected_signed_clear(&i);
+    attribute_text(i, ATTR_PKI_STATUS, status, sizeof status);
+    attribute_text(i, ATTR_FAIL_INFO, fail, sizeof fail);
+    attribute_text(i, ATTR_FAIL_TEXT, text, sizeof text);
     if (strcmp(status, "0") == 0) {
         a->result = ATTEMPT_ISSUED;
         snprintf(a->detail, sizeof a->detail, "upstream %s: SUCCESS", c->upstream);
     } else if (strcmp(status, "3") == 0) {
         a->result = ATTEMPT_PENDING;
         snprintf(a->detail, sizeof a->detail, "upstream %s: PENDING", c->upstream);
-    } else {
+    } else if (strcmp(status, "2") == 0) {
         c->reason = REASON_UPSTREAM_REFUSED;
         a->result = ATTEMPT_REFUSED;
         a->fail_info = fail[0] >= '0' && fail[0] <= '4' && !fail[1] ? fail[0] - '0' : -1;
         snprintf(a->detail, sizeof a->detail, "upstream %s: FAILURE, failInfo %.7s%s%.150s",
                  c->upstream, fail[0] ? fail : "none", text[0] ? ", " : "", text);
+    } else {
+        no_answer(c, "with no pkiStatus that there is");
     }
+}
+
+/* A cache, or who plays old answers back, could say that another device's certificate is this one's
+ * (RFC 8894 section 3.2.1.1). */
+static bool of_this_question(const struct relay_call *c, const struct inspected_signed *i)
+{
+    char transaction[sizeof c->attempt.transaction];
+    attribute_text(i, ATTR_TRANSACTION_ID, transaction, sizeof transaction);
+    return !c->attempt.transaction[0] || !transaction[0] ||
+           strcmp(transaction, c->attempt.transaction) == 0;
+}
+
+static void note_answer(struct relay_call *c)
+{
+    struct inspected_signed i = {.der = false};
+    struct err why = {0};
+    char said[200];
+    if (!inspect_signed(buf_view(&c->answer.body), NULL, 0, &i, &why)) {
+        snprintf(said, sizeof said, "with no SCEP message: %.160s", why.text);
+        no_answer(c, said);
+        return;
+    }
+    if (of_this_question(c, &i))
+        note_status(c, &i);
+    else
+        no_answer(c, "for another transaction");
+    inspected_signed_clear(&i);
 }
 
 /* ---- answers ---- */

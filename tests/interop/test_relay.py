@@ -268,6 +268,47 @@ class Misbehaving(Base):
         self.assertEqual(self.answer()[0], 503)
 
 
+class Replaying(Base):
+    """A server that answers with SCEP messages which are no answers to what it was asked."""
+
+    def setUp(self):
+        super().setUp()
+        self.other = Authority().start()
+        self.addCleanup(self.other.close)
+        self.answer, self.answers = self.honest, []
+        middle = Elsewhere(lambda asked: self.answer(asked))
+        self.addCleanup(middle.close)
+        self.front = front(f'{{ name = "odd"; url = "{middle.url}/scep"; }}', relay("/relay", "odd"))
+        self.addCleanup(self.front.close)
+
+    def honest(self, asked):
+        request = urllib.request.Request(self.other.url + asked.path, data=asked.body or None,
+                                         headers={"Content-Type": "application/x-pki-message"} if asked.body else {})
+        with urllib.request.urlopen(request, timeout=30) as r:
+            answer = (200, r.read(), {"Content-Type": r.headers["Content-Type"]})
+        if asked.body:
+            self.answers.append(answer)
+        return answer
+
+    def odd(self, name, answer):
+        """What is known of an enrolment that is answered so."""
+        self.answer = lambda asked: answer(asked) if asked.body else self.honest(asked)
+        r = self.enrol("/relay", name, self.other.challenge(), check=False)
+        self.assertEqual(r.returncode, 1)
+        self.assertIn("503", r.stderr)
+        return self.attempts(operation="PKCSReq", reason="upstream.unavailable")[0]
+
+    def test_answer_of_another(self):
+        self.enrol("/relay", "CN=one", self.other.challenge())
+        a = self.odd("CN=two", lambda asked: self.answers[0])
+        self.assertIn("for another transaction", a["detail"])
+        self.assertEqual(len(self.attempts(operation="PKCSReq", result="issued")), 1)
+
+    def test_question_sent_back(self):
+        a = self.odd("CN=echo", lambda asked: (200, asked.body, {"Content-Type": "application/x-pki-message"}))
+        self.assertIn("no pkiStatus", a["detail"])
+
+
 class BehindScepserver(Base):
     """Debian's `scep` package: micromdm's server, which knows POST and GET, and one static challenge."""
 
