@@ -182,6 +182,8 @@ static bool service_url(const struct target *t, const char *uri, char out[512], 
     bool https = strncmp(uri, "https://", 8) == 0;
     if (!https && !(strncmp(uri, "http://", 7) == 0 && t->insecure))
         return err_set(err, ERR_IO, "Graph names a service that is not https");
+    if (strcspn(uri + (https ? 8 : 7), "/:") == 0)
+        return err_set(err, ERR_IO, "Graph names a service without a host");
     for (const char *c = uri; *c; c++)
         if (*c <= ' ' || *c > '~' || strchr("\"<>\\^`{|}?#@", *c))
             return err_set(err, ERR_IO, "Graph names a service with an odd address");
@@ -244,7 +246,7 @@ bool intune_stale(struct exchange *x)
     struct intune *i = &x->target->intune;
     const struct outside_answer *a = &x->answer;
     bool gone = a->result == OUTSIDE_UNREACHABLE || a->status == 404 || a->status == 410;
-    if (a->status == 401)
+    if (a->status == 401 && !i->preparing) /* or it is Graph's, or as good as new */
         buf_wipe(&i->token);
     else if (gone)
         i->service[0] = '\0'; /* it has moved (a regional change), or never was */

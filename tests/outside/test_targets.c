@@ -178,6 +178,45 @@ START_TEST(what_intune_needs)
 }
 END_TEST
 
+/* While others find out, what an older question is told is nothing new: the token is Graph's, who
+ * is asked with it again. */
+START_TEST(stale_while_it_is_found_out)
+{
+    struct exchange finds_out = {.stage = INTUNE_ENDPOINTS}, x = {.answer = {.status = 401}};
+    struct target t = {.kind = OUTSIDE_INTUNE};
+    x.target = &t;
+    ck_assert(buf_append_str(&t.intune.token, "for Graph"));
+    t.intune.preparing = &finds_out;
+    ck_assert(intune_stale(&x));
+    ck_assert_uint_gt(t.intune.token.n, 0);
+    t.intune.preparing = NULL;
+    ck_assert(intune_stale(&x));
+    ck_assert_uint_eq(t.intune.token.n, 0);
+}
+END_TEST
+
+/* An address without a host would become one whose host is what is asked for. */
+START_TEST(odd_services)
+{
+    static const char *const odd[] = {
+        "https://", "https:///y", "https://:443/", "http://x/",    "ftp://x/",
+        "x",        "",           "https://u@x/",  "https://x/?q", "https://x/\\r\\n"};
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        struct target t = {.kind = OUTSIDE_INTUNE};
+        struct exchange x = {.target = &t, .stage = INTUNE_ENDPOINTS, .answer = {.status = 200}};
+        int next;
+        err_clear(&err);
+        ck_assert(buf_printf(&x.answer.body,
+                             "{\"value\":[{\"providerName\":\"ScepRequestValidationFEService\","
+                             "\"uri\":\"%s\"}]}",
+                             odd[i]));
+        ck_assert_msg(!intune_take(&x, 1, &next, &err), "%s", odd[i]);
+        ck_assert_str_eq(t.intune.service, "");
+        buf_clear(&x.answer.body);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("outside/targets");
@@ -189,6 +228,8 @@ int main(void)
     tcase_add_test(c, left_alone);
     tcase_add_test(c, too_many);
     tcase_add_test(c, what_intune_needs);
+    tcase_add_test(c, stale_while_it_is_found_out);
+    tcase_add_test(c, odd_services);
     suite_add_tcase(s, c);
     return check_main(s);
 }
