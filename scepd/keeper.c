@@ -63,7 +63,26 @@ static bool call(struct keeper *k, struct keeper_request *q, struct keeper_reply
     return false;
 }
 
-/* Puts descriptors of one packet behind the `have` that are there; -1 when it is no such packet. */
+/* The descriptors of a packet, `room` of them at most; what is more is closed. */
+static unsigned collect(struct msghdr *m, int *fd, unsigned room)
+{
+    unsigned got = 0;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+        size_t passed = c->cmsg_type == SCM_RIGHTS ? (c->cmsg_len - CMSG_LEN(0)) / sizeof(int) : 0;
+        for (size_t i = 0; i < passed; i++) {
+            int one;
+            memcpy(&one, CMSG_DATA(c) + i * sizeof one, sizeof one);
+            if (got < room)
+                fd[got++] = one;
+            else
+                close(one);
+        }
+    }
+    return got;
+}
+
+/* Puts descriptors of one packet behind the `have` that are there, -1 for each for which there was
+ * no room in this process.  How many; -1 when it is no such packet. */
 static int take(struct keeper *k, int *fd, unsigned have, unsigned most)
 {
     union {
@@ -77,43 +96,51 @@ static int take(struct keeper *k, int *fd, unsigned have, unsigned most)
                        .msg_control = control.bytes,
                        .msg_controllen = sizeof control.bytes};
     ssize_t n;
-    unsigned got = 0;
     do
         n = recvmsg(k->fd, &m, MSG_CMSG_CLOEXEC);
     while (n < 0 && errno == EINTR);
     if (n < 0)
         return -1;
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c)) {
-        size_t passed = c->cmsg_type == SCM_RIGHTS ? (c->cmsg_len - CMSG_LEN(0)) / sizeof(int) : 0;
-        for (size_t i = 0; i < passed; i++) {
-            int one;
-            memcpy(&one, CMSG_DATA(c) + i * sizeof one, sizeof one);
-            if (have + got < most)
-                fd[have + got++] = one;
-            else
-                close(one);
-        }
-    }
+    unsigned got = collect(&m, fd + have, most - have);
+    bool all = !(m.msg_flags & MSG_CTRUNC) && head.n == got;
+    bool lost = (m.msg_flags & MSG_CTRUNC) && head.n > got && head.n <= most - have;
     bool good = n == sizeof head && head.magic == KEEPER_MAGIC && head.sequence == k->sequence &&
-                head.n == got && got > 0 && !(m.msg_flags & (MSG_TRUNC | MSG_CTRUNC));
+                head.n > 0 && (all || lost) && !(m.msg_flags & MSG_TRUNC);
     for (unsigned i = 0; !good && i < got; i++)
         close(fd[have + i]);
-    return good ? (int)got : -1;
+    for (unsigned i = got; good && i < head.n; i++)
+        fd[have + i] = -1;
+    return good ? (int)head.n : -1;
 }
 
+static void close_all(int *fd, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (fd[i] >= 0)
+            close(fd[i]);
+}
+
+/* What is left of a signer without its descriptors ends by itself. */
 static bool take_all(struct keeper *k, int *fd, unsigned n, struct err *err)
 {
     unsigned have = 0;
+    bool whole = true;
     while (have < n) {
         int got = take(k, fd, have, n);
         if (got < 0) {
-            while (have > 0)
-                close(fd[--have]);
-            return broken(k, err, "it did not hand over the signer (too few descriptors?)");
+            close_all(fd, have);
+            return broken(k, err, "it did not hand over the signer");
         }
+        for (int i = 0; i < got; i++)
+            whole = whole && fd[have + (unsigned)i] >= 0;
         have += (unsigned)got;
     }
-    return true;
+    if (whole)
+        return true;
+    close_all(fd, n);
+    errno = EMFILE;
+    return err_set(err, ERR_SIGNER,
+                   "there are too few descriptors left for what the keeper hands over");
 }
 
 bool keeper_signer(struct keeper *k, enum keeper_source source, unsigned lanes,

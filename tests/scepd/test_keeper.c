@@ -1,10 +1,12 @@
 #include "scepd/keeper.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -182,6 +184,27 @@ START_TEST(many_lanes)
 }
 END_TEST
 
+/* _i: so many descriptors are left, too few for a signer.  It is not the end of the keeper, and
+ * with it of the daemon. */
+START_TEST(no_descriptor_left)
+{
+    struct rlimit before, few;
+    int fd, next = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    close(next);
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few = (struct rlimit){.rlim_cur = (rlim_t)(next + _i), .rlim_max = before.rlim_max};
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+    ck_assert(!get(KEEPER_FILE, &signer));
+    ck_assert_msg(strstr(err.text, "descriptors") != NULL, "%s", err.text);
+    fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    ck_assert_int_eq(fd, _i ? next : -1); /* nothing stays open */
+    close(fd);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+    ck_assert_msg(get(KEEPER_FILE, &signer), "%s", err.text);
+    ck_assert(serves(&signer, LANES - 1));
+}
+END_TEST
+
 START_TEST(not_too_many_signers)
 {
     struct keeper_signer some[KEEPER_MAX_SIGNERS];
@@ -310,6 +333,7 @@ int main(void)
     tcase_add_test(c, another_configuration_is_another_digest);
     tcase_add_test(c, nothing_is_due);
     tcase_add_test(c, many_lanes);
+    tcase_add_loop_test(c, no_descriptor_left, 0, LANES + 1);
     tcase_add_test(c, not_too_many_signers);
     tcase_add_test(c, the_end_of_the_keeper);
     tcase_add_test(c, stopped_with_signers);
