@@ -24,8 +24,10 @@ static const struct setting_word level_words[] = {
     {"error", LOG_LEVEL_ERROR}, {"warning", LOG_LEVEL_WARNING}, {"notice", LOG_LEVEL_NOTICE},
     {"info", LOG_LEVEL_INFO},   {"debug", LOG_LEVEL_DEBUG},     {NULL, 0},
 };
-static const struct setting_word confinement_words[] = {
-    {"auto", CONFINE_AUTO}, {"off", CONFINE_OFF}, {"required", CONFINE_REQUIRED}, {NULL, 0}};
+static const struct setting_word confinement_words[] = {{"auto", CONFINE_AUTO},
+                                                        {"off", CONFINE_OFF},
+                                                        {"required", CONFINE_REQUIRED},
+                                                        {NULL, 0}};
 static const struct setting_word format_words[] = {{"logfmt", false}, {"json", true}, {NULL, 0}};
 static const struct setting_word surplus_words[] = {
     {"refuse", SURPLUS_REFUSE}, {"drop", SURPLUS_DROP}, {NULL, 0}};
@@ -110,9 +112,9 @@ static const struct setting_word ocsp_key_words[] = {
     {"p256", 0}, {"rsa2048", 0}, {"none", 0}, {NULL, 0}};
 
 static const struct setting_word webhook_words[] = {{"validate", WEBHOOK_VALIDATE},
-                                                    {"notify", WEBHOOK_NOTIFY},
-                                                    {"intune", WEBHOOK_INTUNE},
-                                                    {NULL, 0}};
+                                                   {"notify", WEBHOOK_NOTIFY},
+                                                   {"intune", WEBHOOK_INTUNE},
+                                                   {NULL, 0}};
 static const struct setting_word failure_words[] = {{"busy", false}, {"refuse", true}, {NULL, 0}};
 static const struct setting_word auth_words[] = {
     {"basic", UPSTREAM_BASIC}, {"ntlm", UPSTREAM_NTLM}, {NULL, 0}};
