@@ -43,6 +43,8 @@ bool import_header(struct importing *i, const struct table_row *row, struct err 
     if (row->n > COLUMNS)
         return err_set(err, ERR_CONFIG, "there are %zu columns, and only %d are known", row->n,
                        COLUMNS);
+    if (row->nul)
+        return err_set(err, ERR_CONFIG, "a column's name has a NUL in it");
     for (size_t k = 0; k < row->n; k++)
         if (!place_column(i, row->field[k], (int)k, err))
             return false;

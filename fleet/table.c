@@ -42,6 +42,16 @@ static void end_of_row(int ended_by, void *ctx)
     r->row_line = 0;
 }
 
+/* CR alone ends a line as well: libcsv begins another row there, which has to know where it is. */
+static bool ends_line(FILE *in, int c)
+{
+    if (c != '\r')
+        return c == '\n';
+    int next = getc_unlocked(in);
+    ungetc(next, in);
+    return next != '\n';
+}
+
 /* The next line with its end; 0 at the end of the file, -1 when it is too long. */
 static long next_line(FILE *in, char *line)
 {
@@ -51,7 +61,7 @@ static long next_line(FILE *in, char *line)
         if (n == TABLE_ROW_MAX)
             return -1;
         line[n++] = (char)c;
-        if (c == '\n')
+        if (ends_line(in, c))
             break;
     }
     return (long)n;

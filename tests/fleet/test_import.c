@@ -60,6 +60,20 @@ START_TEST(table_rows)
 }
 END_TEST
 
+/* A CR of its own ends a line too, as in what old spreadsheets write; in a value it is of the
+ * value. */
+START_TEST(table_carriage_returns)
+{
+    static const char text[] = "a\rb\r\rc\r\n\"d\re\"\rf\r";
+    struct told t = table_text(text, sizeof text - 1);
+    ck_assert_uint_eq(t.n, 5);
+    ck_assert_str_eq(t.rows[3], "d\re");
+    const uint64_t lines[] = {1, 2, 4, 5, 7};
+    for (size_t i = 0; i < 5; i++)
+        ck_assert_uint_eq(t.line[i], lines[i]);
+}
+END_TEST
+
 START_TEST(table_hostile)
 {
     static char big[3 * TABLE_ROW_MAX];
@@ -128,9 +142,9 @@ static bool progress(void *ctx, uint64_t done, uint64_t of)
 static struct fleet_import_counts counts;
 static struct story story;
 
-static bool import(const char *text, struct fleet_import o)
+static bool import_octets(const char *text, size_t n, struct fleet_import o)
 {
-    FILE *f = file_of(text, strlen(text));
+    FILE *f = file_of(text, n);
     uint64_t stop_at = story.stop_at;
     story = (struct story){.stop_at = stop_at};
     o.in = f;
@@ -140,6 +154,11 @@ static bool import(const char *text, struct fleet_import o)
     bool done = fleet_import_run(&fleet, &o, &counts, &err);
     fclose(f);
     return done;
+}
+
+static bool import(const char *text, struct fleet_import o)
+{
+    return import_octets(text, strlen(text), o);
 }
 
 START_TEST(imported)
@@ -235,6 +254,26 @@ START_TEST(blank_lines)
     ck_assert_uint_eq(story.line[0], 6);
     ck_assert_uint_eq(story.line[1], 9); /* where it begins */
     ck_assert_uint_eq(story.line[2], 13);
+}
+END_TEST
+
+/* What is left out is the line that was told, and nothing behind it. */
+START_TEST(lines_that_end_with_carriage_returns)
+{
+    ok(import("name,platform\rx,apple\ry,amiga\rz,apple\r",
+              (struct fleet_import){.partial = true}));
+    ck_assert_uint_eq(story.n, 1);
+    ck_assert_uint_eq(story.line[0], 3);
+    ck_assert_uint_eq(counts.made, 2);
+    ck_assert_uint_eq(counts.bad, 1);
+}
+END_TEST
+
+START_TEST(a_column_with_a_nul)
+{
+    static const char text[] = "name\0x\na\n";
+    refused(import_octets(text, sizeof text - 1, (struct fleet_import){.update = false}),
+            ERR_CONFIG, "line 1: a column's name has a NUL in it");
 }
 END_TEST
 
@@ -740,11 +779,14 @@ int main(void)
     tcase_set_timeout(t, 60);
     tcase_add_checked_fixture(t, world_setup, world_teardown);
     tcase_add_test(t, table_rows);
+    tcase_add_test(t, table_carriage_returns);
     tcase_add_test(t, table_hostile);
     tcase_add_test(t, imported);
     tcase_add_test(t, all_mistakes_at_once);
     tcase_add_test(t, headers);
     tcase_add_test(t, blank_lines);
+    tcase_add_test(t, lines_that_end_with_carriage_returns);
+    tcase_add_test(t, a_column_with_a_nul);
     tcase_add_test(t, interrupted_and_gone_on_with);
     tcase_add_test(t, who_holds_a_certificate);
     tcase_add_test(t, who_may_have_no_challenge);
