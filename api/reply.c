@@ -264,21 +264,33 @@ void api_list_next(struct api_call *c, const char *next)
     snprintf(p->last, sizeof p->last, "%s", next);
 }
 
+/* As it was asked, but for what would end the address or the header. */
+static void add_escaped(struct buf *b, const char *s, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (s[i] > ' ' && s[i] < 0x7f && !strchr("<>\",;", s[i]))
+            buf_append(b, s + i, 1);
+        else
+            buf_printf(b, "%%%02X", (uint8_t)s[i]);
+}
+
+/* Whole, since an export ends where no link leads on: for want of memory there is no answer. */
 void api_list_link(struct api_call *c, const char *next)
 {
-    struct buf query = {0};
+    struct buf link = {0};
+    add_escaped(&link, c->request->path, strlen(c->request->path));
+    buf_append_str(&link, "?");
     for (const char *p = c->request->query; *p;) {
         size_t n = strcspn(p, "&");
         if (n > 0 && strncmp(p, "cursor=", 7) != 0) {
-            buf_append(&query, p, n);
-            buf_append_str(&query, "&");
+            add_escaped(&link, p, n);
+            buf_append_str(&link, "&");
         }
         p += n + (p[n] == '&');
     }
-    if (buf_append(&query, "", 1) && !strpbrk((char *)query.p, "<>\" ,;"))
-        api_reply_header(c, "Link", "<%.400s?%.1200scursor=%s>; rel=\"next\"", c->request->path,
-                         (char *)query.p, next);
-    buf_clear(&query);
+    if (buf_append(&link, "", 1))
+        api_reply_header(c, "Link", "<%scursor=%s>; rel=\"next\"", (char *)link.p, next);
+    buf_clear(&link);
 }
 
 void api_list_reply(struct api_call *c)

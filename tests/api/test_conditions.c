@@ -107,6 +107,47 @@ START_TEST(pages_are_stable)
 }
 END_TEST
 
+/* Each page names the next one of the same question, however long it is and whatever it has
+ * unescaped. */
+static void two_pages(const char *path)
+{
+    char next[2000] = "";
+    call(HTTP_GET, path, NULL);
+    is(200);
+    char first[64];
+    snprintf(first, sizeof first, "%s",
+             json_string_value(
+                 json_object_get(json_array_get(json_object_get(answer, "items"), 0), "id")));
+    ck_assert_msg(sscanf(header("Link"), "<%1999[^>]>; rel=\"next\"", next) == 1, "%s: %s", path,
+                  header("Link"));
+    ck_assert_ptr_null(strpbrk(next, ",\""));
+    call(HTTP_GET, next, NULL);
+    is(200);
+    const json_t *items = json_object_get(answer, "items");
+    ck_assert_uint_eq(json_array_size(items), 1);
+    ck_assert_str_ne(json_string_value(json_object_get(json_array_get(items, 0), "id")), first);
+}
+
+START_TEST(a_link_asks_the_same)
+{
+    char name[128], body[300], path[1000] = "/api/v1/devices/";
+    memset(name, 'n', 127);
+    name[127] = '\0';
+    const char *const names[] = {name, "a,1", "a,2"};
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(body, sizeof body, "{\"name\":\"%s\"}", names[i]);
+        call(HTTP_POST, "/api/v1/devices", body);
+        is(201);
+    }
+    two_pages("/api/v1/devices?q=a,&limit=1");
+    for (size_t i = 0; i < 127; i++)
+        strcat(path, "%6E");
+    call_with(HTTP_PATCH, path, "{\"user\":\"bert\"}", API_IF_MATCH, "*");
+    is(200);
+    two_pages(strcat(path, "/events?limit=1"));
+}
+END_TEST
+
 /* ---- Idempotency-Key ---- */
 
 START_TEST(the_same_question_gets_the_same_answer)
@@ -357,6 +398,7 @@ int main(void)
     tcase_add_test(c, a_change_needs_if_match);
     tcase_add_test(c, a_list_has_a_weak_tag);
     tcase_add_test(c, pages_are_stable);
+    tcase_add_test(c, a_link_asks_the_same);
     tcase_add_test(c, the_same_question_gets_the_same_answer);
     tcase_add_test(c, kept_answers_hold_no_secret);
     tcase_add_test(c, refusals_are_kept_too);
