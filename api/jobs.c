@@ -190,11 +190,11 @@ static bool bulk(struct api_call *c, struct err *err)
 
 /* ---- telling of them ---- */
 
-#define JOBS_SHOWN 500
-
+/* Those of a page, and one more that tells whether there is a next. */
 struct jobs {
-    struct store_job job[JOBS_SHOWN];
-    size_t n;
+    struct store_job *job;
+    size_t n, cap, oldest;  /* oldest: its place, when they are `cap` */
+    struct store_job after; /* id "": from the newest on */
 };
 
 static int newest_first(const void *a, const void *b)
@@ -204,39 +204,65 @@ static int newest_first(const void *a, const void *b)
                                           : strcmp(x->id, y->id);
 }
 
-/* They come in the order of ids: the newest are kept. */
+static void find_oldest(struct jobs *all)
+{
+    all->oldest = 0;
+    for (size_t i = 1; i < all->n; i++)
+        if (newest_first(&all->job[all->oldest], &all->job[i]) < 0)
+            all->oldest = i;
+}
+
+/* They come in the order of ids: the newest behind `after` are kept. */
 static bool take_job(void *ctx, const struct store_job *j)
 {
     struct jobs *all = ctx;
-    size_t oldest = 0;
-    if (all->n < JOBS_SHOWN) {
-        all->job[all->n++] = *j;
+    if (all->after.id[0] && newest_first(&all->after, j) >= 0)
         return true;
-    }
-    for (size_t i = 1; i < all->n; i++)
-        if (newest_first(&all->job[oldest], &all->job[i]) < 0)
-            oldest = i;
-    if (newest_first(j, &all->job[oldest]) < 0)
-        all->job[oldest] = *j;
+    if (all->n < all->cap)
+        all->job[all->n++] = *j;
+    else if (newest_first(j, &all->job[all->oldest]) < 0)
+        all->job[all->oldest] = *j;
+    else
+        return true;
+    if (all->n == all->cap)
+        find_oldest(all);
     return true;
+}
+
+/* "1800000000.job_4h7t2m": the last one that was told. */
+static bool read_cursor(struct api_call *c, struct store_job *after)
+{
+    long long at = 0;
+    int n = 0;
+    bool good =
+        !c->cursor[0] ||
+        (sscanf(c->cursor, "%19lld.%31[a-z0-9_]%n", &at, after->id, &n) == 2 && !c->cursor[n]);
+    after->created_at = at;
+    if (!good)
+        api_fault(c, "?cursor", "input.invalid", "no list with this filter gave this cursor");
+    return good;
 }
 
 static bool list(struct api_call *c, struct err *err)
 {
-    struct jobs *all = calloc(1, sizeof *all);
-    char cursor[24];
-    size_t i = strtoul(c->cursor, NULL, 10);
-    if (!all)
+    struct jobs all = {.cap = (size_t)c->limit + 1};
+    char cursor[64];
+    if (!read_cursor(c, &all.after))
+        return true;
+    all.job = calloc(all.cap, sizeof *all.job);
+    if (!all.job)
         return err_memory(err);
-    bool ok = store_job_list(c->world->store, take_job, all, err);
+    bool ok = store_job_list(c->world->store, take_job, &all, err);
     if (ok) {
-        qsort(all->job, all->n, sizeof all->job[0], newest_first);
-        do
-            snprintf(cursor, sizeof cursor, "%zu", i + 1);
-        while (i < all->n && api_list_add(c, job_json(&all->job[i]), cursor) && ++i);
+        qsort(all.job, all.n, sizeof *all.job, newest_first);
+        for (size_t i = 0; i < all.n; i++) {
+            snprintf(cursor, sizeof cursor, "%lld.%s", (long long)all.job[i].created_at,
+                     all.job[i].id);
+            api_list_add(c, job_json(&all.job[i]), cursor);
+        }
         api_list_reply(c);
     }
-    free(all);
+    free(all.job);
     return ok;
 }
 

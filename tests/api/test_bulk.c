@@ -391,35 +391,63 @@ START_TEST(what_stays_good_is_named_by_all_that_take_away)
 }
 END_TEST
 
-START_TEST(the_newest_jobs_are_shown)
+static void put_job(const char *id, int64_t created_at)
 {
     struct store_write *in = api_begin();
-    for (unsigned i = 0; i < 520; i++) {
-        struct store_job j = {.state = JOB_DONE,
-                              .total = 1,
-                              .done = 1,
-                              .created_at = NOW - 1000 + i,
-                              .action = "retire",
-                              .changed_at = NOW,
-                              .created_by = "test",
-                              .parameters = "{}",
-                              .version = 1};
-        snprintf(j.id, sizeof j.id, "job_%06u",
-                 (i * 7) % 520); /* their ids tell nothing of their age */
-        ck_assert_msg(store_job_put(in, &j, view_of("dev_aaaaaa", 11), &err), "%s", err.text);
-    }
+    struct store_job j = {.state = JOB_DONE,
+                          .total = 1,
+                          .done = 1,
+                          .created_at = created_at,
+                          .action = "retire",
+                          .changed_at = NOW,
+                          .created_by = "test",
+                          .parameters = "{}",
+                          .version = 1};
+    snprintf(j.id, sizeof j.id, "%s", id);
+    ck_assert_msg(store_job_put(in, &j, view_of("dev_aaaaaa", 11), &err), "%s", err.text);
     ck_assert(store_write_commit(in, &err));
-    call(HTTP_GET, "/api/v1/jobs?limit=500", NULL);
-    is(200);
-    ck_assert_uint_eq(items(), 500);
-    char was[40] = "9";
-    for (size_t i = 0; i < items(); i++) {
-        const char *made = json_string_value(
-            json_object_get(json_array_get(json_object_get(answer, "items"), i), "created_at"));
-        ck_assert_str_lt(made, was);
-        snprintf(was, sizeof was, "%s", made);
+}
+
+#define JOBS 620
+
+/* Newest first to the oldest, by pages; what is made meanwhile neither hides nor repeats one. */
+START_TEST(all_jobs_are_told)
+{
+    static unsigned times[JOBS];
+    char path[200] = "/api/v1/jobs?limit=100", id[32], next[100], was[80] = "9", now[80];
+    unsigned number, pages = 0;
+    memset(times, 0, sizeof times);
+    for (unsigned i = 0; i < JOBS; i++) { /* ids tell nothing of their age, and some are as old */
+        snprintf(id, sizeof id, "job_%06u", (i * 7) % JOBS);
+        put_job(id, NOW - 1000 + i / 3);
     }
-    ck_assert_str_eq(was, "2027-01-15T07:43:40Z"); /* the 20 oldest are not */
+    while (*path) {
+        call(HTTP_GET, path, NULL);
+        is(200);
+        ck_assert_uint_lt(pages++, 10);
+        for (size_t i = 0; i < items(); i++) {
+            const json_t *one = json_array_get(json_object_get(answer, "items"), i);
+            snprintf(id, sizeof id, "%s", json_string_value(json_object_get(one, "id")));
+            snprintf(now, sizeof now, "%s", json_string_value(json_object_get(one, "created_at")));
+            ck_assert_str_le(now, was);
+            snprintf(was, sizeof was, "%s", now);
+            ck_assert(sscanf(id, "job_%06u", &number) == 1 && number < JOBS);
+            times[number]++;
+        }
+        snprintf(next, sizeof next, "%s", text("next"));
+        snprintf(path, sizeof path, *next ? "/api/v1/jobs?limit=100&cursor=%s" : "", next);
+        snprintf(id, sizeof id, "job_%06u", JOBS + pages);
+        put_job(id, NOW);
+    }
+    for (unsigned i = 0; i < JOBS; i++)
+        ck_assert_uint_eq(times[i], 1);
+    static const char *const forged[] = {"100", "1.", "1.job_000001x/", "x.job_000001",
+                                         "1e3.job_000001"};
+    for (size_t i = 0; i < sizeof forged / sizeof *forged; i++) {
+        snprintf(path, sizeof path, "/api/v1/jobs?cursor=%s", forged[i]);
+        call(HTTP_GET, path, NULL);
+        is(422);
+    }
 }
 END_TEST
 
@@ -437,7 +465,7 @@ int main(void)
     tcase_add_test(c, a_job_knows_its_policy_by_id);
     tcase_add_test(c, what_is_done_already_is_done);
     tcase_add_test(c, what_stays_good_is_named_by_all_that_take_away);
-    tcase_add_test(c, the_newest_jobs_are_shown);
+    tcase_add_test(c, all_jobs_are_told);
     suite_add_tcase(s, c);
     return check_main(s);
 }
