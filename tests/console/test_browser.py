@@ -43,6 +43,9 @@ class Browser(unittest.TestCase):
     def test_states(self):
         self.drive("states.mjs")
 
+    def test_leaving(self):
+        self.drive("leaving.mjs")
+
     def drive(self, steps):
         for program in ("node", "chromium", "openssl"):
             need(program)

@@ -4,6 +4,8 @@ import { useState, useEffect, useRef, useCallback } from "./vendor.js";
 
 const ROOT = "/api/v1";
 export const CHANGED = "scepd-changed"; // we changed something: all live data asks at once; its detail is the answer
+/** The pages of a browser have one cookie. Whoever signs in or out in one tells the others, whose onmessage asks anew who we are. */
+export const others = new BroadcastChannel("scepd");
 
 /** What an effect does that hears an event. @param {string} name @param {(e: any) => void} f */
 export function listen(name, f) {
@@ -14,7 +16,7 @@ const VISIBLE_MS = 5000, HIDDEN_MS = 60000, PATIENCE_MS = 20000;
 
 /** What an API call was refused with: the members of RFC 9457 section 3, and fix, code and errors of ours. */
 export class Problem extends Error {
-    constructor(p) {
+  constructor(p) {
     super(p.detail || p.title || "The call failed.");
     this.status = p.status || 0;
     this.title = p.title || "";
@@ -32,9 +34,6 @@ export class Problem extends Error {
 
 const away = () => new Problem({ title: "The server does not answer", detail: "No answer came from scepd.",
   fix: "Is it running? systemctl status scepd. This page goes on asking by itself." });
-
-/** Told when the server no longer knows us. @type {(() => void)[]} */
-export const onSignedOut = [];
 
 /** One call. Its answer: what it says, its ETag, and the response; `unchanged` for a 304.
  * @param {string} method @param {string} path @param {any} [body]
@@ -76,7 +75,7 @@ async function problemOf(r, path) {
   } catch (e) {
     said = { title: "The server answered " + r.status };
   }
-  if (r.status === 401 && path !== "/session") onSignedOut.forEach((f) => f());
+  if (path !== "/session" && (r.status === 401 || said.code === "role.missing")) others.onmessage(null);
   return new Problem({ ...said, status: r.status });
 }
 

@@ -1,7 +1,7 @@
 // @ts-check
 // The frame: sign-in, entries, search, health, account; and which address shows which page.
 import { html, render, useState, useEffect, useRef } from "./vendor.js";
-import { call, listen, useLive, useAction, onSignedOut, route, href, go, enc, Problem } from "./api.js";
+import { call, listen, useLive, useAction, others, route, href, go, enc } from "./api.js";
 import { Page, Trouble, Text, Link, Icon, List, Time, Chip, Choice, FormDialog, Confirm, Copy, Mono, Empty, Dialog, Outcome, faultOf, announce } from "./ui.js";
 import { Overview, Health, Activity, Explain } from "./pages_why.js";
 import { Requests, Certificates, Certificate, Challenges, Authority } from "./pages_ca.js";
@@ -10,7 +10,7 @@ import { Devices, Device, Policies, Policy, Group } from "./pages_fleet.js";
 const ENTRIES = /** @type {[string, string][]} */ ([["/", "Overview"], ["/devices", "Devices"], ["/requests", "Requests"],
   ["/certificates", "Certificates"], ["/challenges", "Challenges"], ["/policies", "Policies"], ["/authority", "Authority"], ["/activity", "Activity"]]);
 
-const PAGES = /** @type {Record<string, any>} */ ({ "": Overview, devices: [Devices, Device], requests: [Requests, Requests], certificates: [Certificates, Certificate],
+const PAGES = /** @type {Record<string, any>} */ ({ __proto__: null, "": Overview, devices: [Devices, Device], requests: [Requests, Requests], certificates: [Certificates, Certificate],
   challenges: Challenges, policies: [Policies, Policy], groups: [Policies, Group], authority: Authority, activity: Activity, explain: Explain, health: Health, account: Account, admins: Admins });
 
 const ROLES = ["none", "auditor", "operator", "administrator"];
@@ -197,40 +197,43 @@ function Frame({ session, onOut }) {
 function takeCode() {
   const found = /^#c=([^&]+)/.exec(location.hash);
   if (found) history.replaceState(null, "", href("/"));
-  return found ? decodeURIComponent(found[1]) : "";
+  return found ? found[1] : "";
 }
 
 function App() {
-  const [state, set] = useState({ known: false, session: (null), error: (null) });
+  const [state, set] = useState(/** @type {any} */ ({})); // session null: nobody
   const [code, setCode] = useState(takeCode);
+  const is = (session, error, retry) => set({ session, error, retry });
   const look = async () => {
     try {
-      const r = await call("GET", "/session");
-      set({ known: true, session: r.data || null, error: null }); // nobody: no content
+      is((await call("GET", "/session")).data || null); // nobody: no content
     } catch (e) {
-      const lost = e instanceof Problem && e.status !== 401;
-      set({ known: true, session: null, error: lost ? e : null });
+      is(null, e.errors && e.status !== 401 && e);
     }
   };
+  /** The same one, with the same role?  What cannot be asked stays. */
+  const lookAgain = () => call("GET", "/session").catch((e) => { if (e.status !== 401) throw e; }).then(
+    (r) => set((s) => (s.session ? { session: (r && r.data) || null } : s)), () => {});
   useEffect(() => {
-    onSignedOut.push(() => set((s) => (s.session ? { known: true, session: null, error: null } : s)));
-    if (code) set({ known: true, session: null, error: null }); else look();
+    others.onmessage = lookAgain;
+    if (code) is(null); else look();
     const again = () => { // a link that is opened where the console is open already
       const fresh = takeCode();
-      if (!fresh) return;
-      set({ known: true, session: null, error: null });
-      setCode(fresh);
+      if (fresh) { is(null); setCode(fresh); }
     };
     return listen("hashchange", again);
   }, []);
   const out = async () => {
-    try { await call("DELETE", "/session"); } catch (e) { /* it is over here in any case */ }
-    set({ known: true, session: null, error: null });
+    try { await call("DELETE", "/session"); } catch (e) {
+      if (e.status !== 401) return is(null, e, out);
+    }
+    is(null);
+    return others.postMessage("");
   };
-  if (!state.known) return html`<p class="signin" role="status">Loading…</p>`;
-  if (state.error) return html`<main class="signin"><h1>scepd</h1><${Trouble} error=${state.error} onRetry=${look} /></main>`;
-  if (!state.session) return html`<${SignIn} code=${code} onCode=${() => setCode("")} onIn=${look} />`;
-  return html`<${Frame} session=${state.session} onOut=${out} />`;
+  if (state.session === undefined) return html`<p class="signin" role="status">Loading…</p>`;
+  if (state.error) return html`<main class="signin"><h1>${state.retry ? "You are still signed in" : "scepd"}</h1><${Trouble} error=${state.error} onRetry=${state.retry || look} /></main>`;
+  if (!state.session) return html`<${SignIn} code=${code} onCode=${() => setCode("")} onIn=${() => look().then(() => others.postMessage(""))} />`;
+  return html`<${Frame} key=${state.session.admin} session=${state.session} onOut=${out} />`;
 }
 
 const place = /** @type {HTMLElement} */ (document.getElementById("app"));
