@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "ca/keyfile.h"
@@ -89,6 +90,28 @@ static bool server_certificate(const char *path, struct cert **out, struct err *
     return ok;
 }
 
+static bool same_inode(const char *a, const char *b)
+{
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* "d/" of "d/name", "." of "name" */
+static const char *directory_of(const char *path, char out[640])
+{
+    const char *slash = strrchr(path, '/');
+    snprintf(out, 640, "%.*s", slash ? (int)(slash + 1 - path) : 1, slash ? path : ".");
+    return slash ? slash + 1 : path;
+}
+
+/* Whatever they are called, and whether they are there or not. */
+static bool same_place(const char *a, const char *b)
+{
+    char there[2][640];
+    return same_inode(a, b) || (strcmp(directory_of(a, there[0]), directory_of(b, there[1])) == 0 &&
+                                same_inode(there[0], there[1]));
+}
+
 /* A renewal replaces what this verb made, and nothing else that a slip of the hand names: the key
  * of the authority is nowhere but in its file.  One that was interrupted between its two files is
  * brought to its end, so that they are a pair again. */
@@ -97,7 +120,7 @@ static bool may_replace(const char *certificate, const char *key_file, const cha
 {
     struct cert *c = NULL;
     bool key_there = access(key_file, F_OK) == 0;
-    if (strcmp(certificate, key_file) == 0)
+    if (same_place(certificate, key_file))
         return err_set(err, ERR_CONFLICT, "certificate and key need a file each");
     if (access(certificate, F_OK) != 0)
         return !key_there ||

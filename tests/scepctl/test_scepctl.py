@@ -173,11 +173,16 @@ class Tls(WithAuthority):
 
         mine, key = os.path.join(out, "a.pem"), os.path.join(out, "a.key")
         self.exits(DONE, tls(mine, key))
+        pair, same = out + "/pair", out + "/../tls/"  # one file for both, by two names
+        with open(pair, "wb") as f:
+            f.write(contents()[mine] + contents()[key])
+        os.symlink(pair, out + "/other")
         before = contents()
         for certificate, of in ((mine, keys + "/ca.key"), (out + "/new.pem", keys + "/ca.key"), (ca + "/ca.pem", keys + "/ca.key"),
                                 (ca + "/ra.pem", keys + "/ra.key"), (ca + "/ca.pem", key), (ca + "/ca.pem", out + "/new.key"),
                                 (store + "/data.mdb", out + "/new.key"), (self.conf, key), (mine, store + "/data.mdb"),
-                                (mine, self.conf), (out + "/both", out + "/both"), (key, key)):
+                                (mine, self.conf), (out + "/both", out + "/both"), (key, key),
+                                (pair, out + "/other"), (pair, same + "pair"), (out + "/both", same + "both")):
             with self.subTest((certificate, of)):
                 r = tls(certificate, of)
                 self.assertNotEqual(r.returncode, DONE)
