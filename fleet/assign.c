@@ -95,6 +95,14 @@ static bool may_assign(const struct fleet *f, const struct store_policy *p, cons
                                                        t->is_group ? &t->group : NULL, err);
 }
 
+/* Challenges that name another %group% than the policy gives now. */
+static bool sweep_target(const struct fleet *f, struct store_write *w, const struct store_policy *p,
+                         const struct target *t, struct fleet_effects *e, struct err *err)
+{
+    return !fleet_uses_group(p) ||
+           fleet_sweep_regrouped(f, w, t->is_group ? NULL : t->device.id, p->id, e, err);
+}
+
 bool fleet_policy_assign(const struct fleet *f, const char *policy, uint64_t version,
                          const char *target, bool force, struct fleet_warnings *warn,
                          struct fleet_effects *e, bool *changed, struct err *err)
@@ -107,13 +115,13 @@ bool fleet_policy_assign(const struct fleet *f, const char *policy, uint64_t ver
         !target_get(f, target, &t, err) || !may_assign(f, &p, &t, force, warn, err) ||
         !store_write_begin(f->store, &w, err))
         return false;
-    bool ok = fleet_policy_assign_in(f, w, &p, id_of(&t), changed, err);
-    if (ok && !*changed)
+    bool ok = fleet_policy_assign_in(f, w, &p, id_of(&t), changed, err) &&
+              (!e->dry_run || sweep_target(f, w, &p, &t, e, err));
+    if (ok && (e->dry_run || !*changed))
         store_write_abort(w);
     else if (!fleet_finish(w, ok, err))
         return false;
-    return !fleet_uses_group(&p) ||
-           fleet_sweep_regrouped(f, NULL, t.is_group ? NULL : t.device.id, p.id, e, err);
+    return e->dry_run || sweep_target(f, NULL, &p, &t, e, err);
 }
 
 /* ---- taking away ---- */

@@ -226,12 +226,13 @@ bool fleet_member_add(const struct fleet *f, const char *group, uint64_t version
         !member_of(f, NULL, &g, member, &d, held, err) || !member_fits(f, &g, held, err) ||
         !store_write_begin(f->store, &w, err))
         return false;
-    bool ok = fleet_member_add_in(f, w, &g, held, changed, err);
-    if (ok && !*changed)
+    bool ok = fleet_member_add_in(f, w, &g, held, changed, err) &&
+              (!e->dry_run || each_device(f, w, &g, held, &none, e, take_from, err));
+    if (ok && (e->dry_run || !*changed))
         store_write_abort(w);
     else if (!fleet_finish(w, ok, err))
         return false;
-    return each_device(f, NULL, &g, held, &none, e, take_from, err);
+    return e->dry_run || each_device(f, NULL, &g, held, &none, e, take_from, err);
 }
 
 static bool take_out_in(const struct fleet *f, struct store_write *w, const struct store_group *g,

@@ -333,9 +333,11 @@ void ctl_plan_note(const struct ctl *ctl, const struct fleet_effects *plan, cons
 void ctl_void_note(const struct ctl *ctl, const struct fleet_effects *e)
 {
     if (e->challenges)
-        ctl_note(ctl, "  %llu challenge%s with the old names %s void now",
-                 (unsigned long long)e->challenges, e->challenges == 1 ? "" : "s",
-                 e->challenges == 1 ? "is" : "are");
+        ctl_note(ctl, "  %llu challenge%s with the old names %s", (unsigned long long)e->challenges,
+                 e->challenges == 1 ? "" : "s",
+                 ctl->dry_run         ? "would be void"
+                 : e->challenges == 1 ? "is void now"
+                                      : "are void now");
 }
 
 static bool taking_step(void *ctx, const struct fleet_effects *e)

@@ -224,16 +224,16 @@ int ctl_group_add(struct ctl *ctl, const struct ctl_args *a)
     if ((rc = ctl_fleet_begin(ctl, false, &f)) || (rc = ctl_find_group(ctl, &f, a->id[0], &g)))
         return rc;
     for (size_t i = 1; i < a->id_n; i++) {
-        struct fleet_effects e = {.dry_run = false};
+        struct fleet_effects e = {.dry_run = ctl->dry_run};
         struct err err = {0};
         bool changed = false;
-        if (ctl->dry_run) {
-            ctl_note(ctl, "would add %s to %s", a->id[i], g.name);
-            continue;
-        }
         if (!fleet_member_add(&f.fleet, g.id, 0, a->id[i], &e, &changed, &err))
             return ctl_fail_err(ctl, &err, NULL);
-        ctl_note(ctl, changed ? "added %s to %s" : "%s is in %s already", a->id[i], g.name);
+        ctl_note(ctl,
+                 !changed       ? "%s is in %s already"
+                 : ctl->dry_run ? "would add %s to %s"
+                                : "added %s to %s",
+                 a->id[i], g.name);
         ctl_void_note(ctl, &e);
     }
     return CTL_DONE;

@@ -296,20 +296,19 @@ int ctl_policy_assign(struct ctl *ctl, const struct ctl_args *a)
     if ((rc = ctl_fleet_begin(ctl, false, &f)) || (rc = ctl_find_policy(ctl, &f, a->id[0], &p)))
         return rc;
     for (size_t i = 1; i < a->id_n; i++) {
-        struct fleet_effects e = {.dry_run = false};
+        struct fleet_effects e = {.dry_run = ctl->dry_run};
         struct fleet_warnings w = {0};
         struct err err = {0};
         bool changed = false;
-        if (ctl->dry_run) {
-            ctl_note(ctl, "would assign %s to %s", p.name, a->id[i]);
-            continue;
-        }
         if (!fleet_policy_assign(&f.fleet, p.id, 0, a->id[i], ctl_arg(a, "force") != NULL, &w, &e,
                                  &changed, &err))
             return ctl_fail_err(ctl, &err, NULL);
         ctl_warn(ctl, &w);
-        ctl_note(ctl, changed ? "assigned %s to %s" : "%s is assigned to %s already", p.name,
-                 a->id[i]);
+        ctl_note(ctl,
+                 !changed       ? "%s is assigned to %s already"
+                 : ctl->dry_run ? "would assign %s to %s"
+                                : "assigned %s to %s",
+                 p.name, a->id[i]);
         ctl_void_note(ctl, &e);
     }
     return CTL_DONE;

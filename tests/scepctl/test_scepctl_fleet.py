@@ -195,6 +195,27 @@ class Policies(Fleet):
         self.does("group", "drop", "benches", "b1", "b2")
         self.does("group", "remove", "benches")
 
+    def test_a_dry_run_is_what_would_be_done(self):
+        """What it takes along is told, what would be refused is refused, and nothing is changed."""
+        self.policy("hall", "CN=%devicename%,OU=%group%")
+        made = [self.does("group", "new", name).stdout.strip() for name in ("west", "east")]
+        first, then = sorted(made)  # who has the policy by both is told the name of the first
+        for name in ("h1", "h2"):
+            self.does("device", "new", name)
+            self.does("group", "add", then, name)
+        self.does("group", "add", first, "h2")
+        self.does("policy", "assign", "hall", then)
+        for name, *args in (("h2", "policy", "assign", "hall", first), ("h1", "group", "add", first, "h1")):
+            self.does("challenge", "new", "--device", name)
+            for _ in "planned", "planned again":
+                plan = self.does(*args, "--dry-run").stderr
+                self.assertIn(f"would {args[1]} ", plan)
+                self.assertIn("1 challenge with the old names would be void", plan)
+            self.assertIn("1 challenge with the old names is void now", self.does(*args).stderr)
+            self.assertIn("already", self.does(*args, "--dry-run").stderr)
+        self.exits(NOT_FOUND, self.ctl("group", "add", first, "nobody", "--dry-run"))
+        self.exits(NOT_FOUND, self.ctl("policy", "assign", "hall", "nobody", "--dry-run"))
+
     def test_a_challenge_for_a_device(self):
         self.policy("corp", "CN=%devicename%,serialNumber=%serialnumber%")
         self.assertIn("device new", self.exits(NOT_FOUND, self.ctl("challenge", "new", "--device", "c1")).stderr)
