@@ -5,7 +5,7 @@
 
 #include "import_internal.h"
 
-#define BATCH 1000 /* devices of one write */
+#define BATCH 250 /* devices of one write: some hundredths of a second, since enrolments wait */
 #define PROGRESS 500
 
 /* ---- one reading of the file ---- */

@@ -366,6 +366,22 @@ START_TEST(interrupted_and_gone_on_with)
 }
 END_TEST
 
+/* Devices wait for the store while a write is made. */
+START_TEST(no_write_is_long)
+{
+    uint64_t before, after;
+    char *text = many_devices();
+    FILE *out = tmpfile();
+    policy_new("corp");
+    ok(store_generation(st, &before, &err));
+    ok(import(text, (struct fleet_import){.policy = "corp", .challenges = out}));
+    ok(store_generation(st, &after, &err));
+    ck_assert_uint_ge(after - before, MANY / 250);
+    fclose(out);
+    free(text);
+}
+END_TEST
+
 START_TEST(who_holds_a_certificate)
 {
     FILE *out = tmpfile();
@@ -788,6 +804,7 @@ int main(void)
     tcase_add_test(t, lines_that_end_with_carriage_returns);
     tcase_add_test(t, a_column_with_a_nul);
     tcase_add_test(t, interrupted_and_gone_on_with);
+    tcase_add_test(t, no_write_is_long);
     tcase_add_test(t, who_holds_a_certificate);
     tcase_add_test(t, who_may_have_no_challenge);
     tcase_add_test(t, what_the_row_gives_again_was_never_gone);
