@@ -286,6 +286,7 @@ static void on_tick(evutil_socket_t fd, short what, void *daemon)
     struct daemon *d = daemon;
     int64_t now = time(NULL);
     scep_http_tick(&d->http, now);
+    scep_relay_tick(d->relay, now);
     ocsp_http_tick(&d->ocsp, now);
     daemon_tend(d, now);
     tell_alive(d);
@@ -506,6 +507,7 @@ static int serve(struct daemon *d)
         _exit(EXIT_FAILURE); /* what was answered is durable; the rest hangs */
     }
     scep_http_tick(&d->http, INT64_MAX);
+    scep_relay_tick(d->relay, INT64_MAX);
     ocsp_http_tick(&d->ocsp, INT64_MAX);
     stop(d);
     log_event(&d->logger.log, LOG_LEVEL_NOTICE, "daemon.stopped", "all requests were finished");

@@ -49,16 +49,15 @@ static void count(struct scep_http *s, enum metric_result result, enum reason re
     metrics_request(s->metrics, &r);
 }
 
-static void count_answer(struct scep_http *s, const struct scep_answer *a)
+static enum metric_result result_of(const struct scep_answer *a)
 {
-    enum metric_result result = METRIC_REFUSED;
     if (a->fault)
-        result = METRIC_FAILED;
-    else if (a->verdict == ENROLL_ISSUE)
-        result = a->renewal ? METRIC_RENEWED : METRIC_ISSUED;
-    else if (a->verdict != ENROLL_REJECT)
-        result = a->verdict == ENROLL_PEND ? METRIC_PENDING : METRIC_REPEATED;
-    count(s, result, a->reason);
+        return METRIC_FAILED;
+    if (a->verdict == ENROLL_ISSUE)
+        return a->renewal ? METRIC_RENEWED : METRIC_ISSUED;
+    if (a->verdict == ENROLL_REJECT)
+        return METRIC_REFUSED;
+    return a->verdict == ENROLL_PEND ? METRIC_PENDING : METRIC_REPEATED;
 }
 
 /* Lines that anybody can provoke. */
@@ -193,6 +192,8 @@ void scep_http_tick(struct scep_http *s, int64_t now)
 {
     log_limit_flush(&s->refused_limit, s->log, now);
     log_limit_flush(&s->answered_limit, s->log, now);
+    for (int i = 0; i < METRIC_RESULTS; i++)
+        log_limit_flush(&s->message_limit[i], s->log, now);
 }
 
 /* ---- replies ---- */
@@ -596,6 +597,17 @@ void scep_http_done(void *scep_http, struct service_job *job)
         return; /* the counter is full: the loop is to wake up already */
 }
 
+/* A certificate always has its line.  Everything else costs its sender little; what is no SCEP
+ * message costs nothing, and takes no line from those that are. */
+static void log_message(struct scep_http *s, const struct service_job *job)
+{
+    const struct scep_answer *a = &job->answer;
+    enum metric_result result = result_of(a);
+    struct log_limit *limit = a->status == 400 ? &s->refused_limit : &s->message_limit[result];
+    if (result == METRIC_ISSUED || result == METRIC_RENEWED || may_log(s, limit))
+        scep_answer_log(a, &job->call, s->log, service_job_ms(job));
+}
+
 static void send_answer(struct scep_http *s, struct service_job *job)
 {
     struct http_request *r = job->tag;
@@ -620,7 +632,7 @@ static void send_answer(struct scep_http *s, struct service_job *job)
         reply.header[1].value = retry_after(s, seconds);
     }
     http_reply(r, &reply);
-    count_answer(s, a);
+    count(s, result_of(a), a->reason);
     for (size_t i = 0; i < a->notice_n; i++)
         outbox_note(s->outbox, &job->answer.notice[i]);
     if (s->attempts && !a->recorded) {
@@ -628,10 +640,7 @@ static void send_answer(struct scep_http *s, struct service_job *job)
         scep_answer_attempt(a, &job->call, service_job_ms(job), &attempt);
         attempts_note(s->attempts, &attempt);
     }
-    /* What is no SCEP message costs its sender nothing, so its lines are limited; all others are
-     * kept. */
-    if (a->status != 400 || may_log(s, &s->refused_limit))
-        scep_answer_log(a, &job->call, s->log, service_job_ms(job));
+    log_message(s, job);
 }
 
 void scep_http_answer(struct scep_http *s)

@@ -41,6 +41,7 @@ struct scep_relay {
     int wake; /* eventfd */
     struct event *woken;
     unsigned sent_away;
+    struct log_limit limit[METRIC_RESULTS]; /* each result for itself */
     pthread_mutex_t lock;
     struct relay_call *first, *last; /* answered, in order */
 };
@@ -234,10 +235,21 @@ static void reply(struct scep_relay *r, struct relay_call *c)
     http_reply(c->request, &out);
 }
 
+static enum metric_result result_of(const struct relay_call *c)
+{
+    return c->reason == REASON_NONE                   ? METRIC_ANSWERED
+           : c->reason == REASON_UPSTREAM_UNAVAILABLE ? METRIC_FAILED
+                                                      : METRIC_REFUSED;
+}
+
 static void tell(struct scep_relay *r, struct relay_call *c)
 {
     const struct store_attempt *a = &c->attempt;
     struct log_line l;
+    if (!log_limit_pass(&r->limit[result_of(c)], r->needs.log, time(NULL))) {
+        metrics_log_dropped(r->needs.metrics, 1);
+        return;
+    }
     log_begin(&l, r->needs.log, c->reason ? LOG_LEVEL_NOTICE : LOG_LEVEL_INFO, "scep.relayed");
     log_str(&l, "result",
             c->reason == REASON_NONE                   ? "answered"
@@ -263,10 +275,7 @@ static void count(struct scep_relay *r, struct relay_call *c)
     const struct metric_request m = {.endpoint = c->attempt.endpoint,
                                      .template_name = "",
                                      .operation = metrics_operation(c->attempt.operation),
-                                     .result = c->reason == REASON_NONE ? METRIC_ANSWERED
-                                               : c->reason == REASON_UPSTREAM_UNAVAILABLE
-                                                   ? METRIC_FAILED
-                                                   : METRIC_REFUSED,
+                                     .result = result_of(c),
                                      .reason = c->reason,
                                      .seconds = (double)(now_us() - c->since_us) / 1e6};
     metrics_request(r->needs.metrics, &m);
@@ -371,6 +380,12 @@ void scep_relay_free(struct scep_relay *r)
         close(r->wake);
     pthread_mutex_destroy(&r->lock);
     free(r);
+}
+
+void scep_relay_tick(struct scep_relay *r, int64_t now)
+{
+    for (int i = 0; i < METRIC_RESULTS; i++)
+        log_limit_flush(&r->limit[i], r->needs.log, now);
 }
 
 /* ---- questions ---- */

@@ -5,11 +5,13 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "check_main.h"
 #include "../http/http_fixture.h"
 #include "scepd/scep_http.h"
+#include "scepd/survey.h"
 
 static struct http_fixture f; /* the client's half of it */
 static struct http_got got;
@@ -19,11 +21,24 @@ static struct authority authority;
 static struct authority *authorities[] = {&authority};
 static struct cert ca, root;
 static struct scep_http front;
+static struct metrics *metrics;
+static bool relayed; /* there is a relay, and nobody that it could ask */
 static struct service_pool *pool;
 static atomic_bool hold;
 static atomic_int prepared;
-static char logged[65536];
+static char logged[1 << 18];
 static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
+static atomic_long second; /* in which all happens; 0: time goes on */
+
+time_t time(time_t *out)
+{
+    struct timespec t = {.tv_sec = second};
+    if (t.tv_sec == 0)
+        clock_gettime(CLOCK_REALTIME, &t);
+    if (out)
+        *out = t.tv_sec;
+    return t.tv_sec;
+}
 
 static void fake_prepare(const struct scep_call *call, struct scep_answer *out)
 {
@@ -38,6 +53,10 @@ static void fake_prepare(const struct scep_call *call, struct scep_answer *out)
     buf_append_str(&out->body, call->peer.agent);
     if (call->message.n == 4 && memcmp(call->message.p, "\x30\x02\x01\x05", 4) == 0)
         out->status = 503;
+    if (call->message.n == 4 && memcmp(call->message.p, "0bad", 4) == 0) {
+        out->verdict = ENROLL_REJECT;
+        out->reason = REASON_CHALLENGE_USED;
+    }
 }
 
 static void fake_clear(struct scep_answer *a)
@@ -115,8 +134,11 @@ static void start_with(size_t queue, int deadline_ms)
                                .endpoints = &endpoint,
                                .authorities = authorities,
                                .ops = &ops,
-                               .log = &f.log};
+                               .log = &f.log,
+                               .metrics = metrics};
     f.base = event_base_new();
+    const struct relay_needs needs = {.base = f.base, .log = &f.log, .metrics = metrics};
+    ck_assert(!relayed || scep_relay_new(&needs, &front.relay, &err));
     ck_assert(scep_http_init(&front, f.base, &err));
     start_pool(queue, deadline_ms);
     fixture_serve(&f, &limits, scep_http_request, scep_http_refused, &front);
@@ -133,6 +155,7 @@ static void teardown(void)
     service_pool_free(pool);
     fixture_free(&f);
     scep_http_clear(&front);
+    scep_relay_free(front.relay);
     event_base_free(f.base);
     routes_free((struct routes *)(uintptr_t)front.routes);
     buf_clear(&endpoint.caps);
@@ -471,6 +494,105 @@ START_TEST(an_address_that_floods_makes_room)
 }
 END_TEST
 
+/* ---- lines of the log that anybody can provoke ---- */
+
+static int in_log_now(const char *text)
+{
+    int n = 0;
+    pthread_mutex_lock(&log_lock);
+    for (const char *at = logged; (at = strstr(at, text)) != NULL; at++)
+        n++;
+    pthread_mutex_unlock(&log_lock);
+    return n;
+}
+
+/* The same request by one connection. */
+static void ask_often(int times, const char *request, int status)
+{
+    int fd = client_connect(&f);
+    while (times-- > 0) {
+        client_send(fd, request);
+        ck_assert(client_read(fd, false, &got));
+        ck_assert_int_eq(got.status, status);
+    }
+    close(fd);
+}
+
+static void ask_with(const char *message, int times)
+{
+    char request[160];
+    snprintf(request, sizeof request,
+             "POST /scep HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n%s", strlen(message),
+             message);
+    ask_often(times, request, 200);
+}
+
+static void assert_counted(const char *line)
+{
+    static const struct survey survey;
+    const struct metrics_gauges g = {.survey = &survey};
+    struct buf text = {0};
+    ck_assert(metrics_write(metrics, &g, &text) && buf_append(&text, "", 1));
+    ck_assert_msg(strstr((const char *)text.p, line) != NULL, "no \"%s\"", line);
+    buf_clear(&text);
+}
+
+static void start_counted(void)
+{
+    struct err err = {0};
+    second = 1800000000;
+    ck_assert(metrics_new("1", second, &metrics, &err));
+    metrics_endpoint(metrics, "/scep");
+    start_with(64, 0);
+}
+
+static void end_counted(void)
+{
+    teardown();
+    metrics_free(metrics);
+}
+
+/* They hide neither certificates nor each other, and figures stay whole. */
+START_TEST(refused_messages_are_many)
+{
+    start_counted();
+    ask_with("0bad", 250);
+    ask_with("0abc", 250);
+    ask_often(250, "GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n", 404);
+    second++;
+    ask_with("0bad", 1);
+    ck_assert(in_log("event=log.dropped count=150 "));
+    second++;
+    ask_often(1, "GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n", 404);
+    ck_assert_int_eq(in_log_now("event=scep.request result=refused"), LOG_LIMIT_PER_SECOND + 1);
+    ck_assert_int_eq(in_log_now("event=scep.request result=issued"), 250);
+    ck_assert_int_eq(in_log_now("event=http.refused"), LOG_LIMIT_PER_SECOND + 1);
+    ck_assert_int_eq(in_log_now("event=log.dropped count=150 "), 2);
+    assert_counted("scepd_scep_refusals_total{endpoint=\"/scep\",reason=\"challenge.used\"} 251");
+    assert_counted("scepd_log_dropped_total 300");
+    end_counted();
+}
+END_TEST
+
+/* An upstream that nobody can ask. */
+START_TEST(relayed_requests_are_many)
+{
+    relayed = true;
+    snprintf(config.endpoint[0].upstream, sizeof config.endpoint[0].upstream, "other");
+    start_counted();
+    static const char request[] = "GET /scep?operation=GetCACaps HTTP/1.1\r\nHost: x\r\n\r\n";
+    ask_often(250, request, 503);
+    second++;
+    ask_often(1, request, 503);
+    ck_assert(in_log("event=log.dropped count=150 "));
+    ck_assert_int_eq(in_log_now("event=scep.relayed result=failed"), LOG_LIMIT_PER_SECOND + 1);
+    assert_counted(
+        "scepd_scep_refusals_total{endpoint=\"/scep\",reason=\"upstream.unavailable\"} 251");
+    assert_counted("scepd_log_dropped_total 150");
+    end_counted();
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("scepd/scep_http");
@@ -493,6 +615,8 @@ int main(void)
     tcase_add_test(l, clients_gone_while_a_worker_works);
     tcase_add_test(l, clients_gone_when_all_ends);
     tcase_add_test(l, an_address_that_floods_makes_room);
+    tcase_add_test(l, refused_messages_are_many);
+    tcase_add_test(l, relayed_requests_are_many);
     suite_add_tcase(s, l);
     return check_main(s);
 }
