@@ -206,6 +206,15 @@ class Forms(Seeded):
         rows = list(csv.DictReader(io.StringIO(self.ctl("store", "stats", "--csv").stdout)))
         self.assertEqual(rows[0]["certificates"], "4")
 
+    def test_csv_is_raw(self):
+        """Scripts get what JSON has; that spreadsheets see formulas in it stands in scepctl(1)."""
+        for begin in "=+-@'":
+            self.exits(DONE, self.ctl("challenge", "new", "--label=" + begin + "1+1,2"))
+        rows = list(csv.DictReader(io.StringIO(self.ctl("challenge", "list", "--csv").stdout)))
+        objects = [json.loads(line) for line in self.ctl("challenge", "list", "--json").stdout.splitlines()]
+        self.assertEqual([row["label"] for row in rows], [o["label"] or "" for o in objects])
+        self.assertLessEqual({b + "1+1,2" for b in "=+-@'"}, {row["label"] for row in rows})
+
     def test_one_form_at_a_time(self):
         for two in (["--json", "--csv"], ["--csv", "--ids"], ["--ids", "--json"]):
             self.exits(USAGE, self.ctl("cert", "list", *two))
