@@ -81,6 +81,8 @@ const char *err_kind_name(enum err_kind kind)
         return "io";
     case ERR_STORE:
         return "store";
+    case ERR_DAMAGED:
+        return "damaged";
     case ERR_FULL:
         return "full";
     case ERR_CRYPTO:

@@ -19,6 +19,7 @@ enum ctl_exit { /* the same for every verb; documented in scepctl(1) */
     CTL_CONFLICT = 5,      /* not in a state for this */
     CTL_UNAVAILABLE = 6,
     CTL_PROBLEMS = 7,      /* a check ran and found some */
+    CTL_DAMAGED = 8,       /* the store cannot be read any more: a backup helps */
     CTL_INTERRUPTED = 130, /* by Ctrl-C, between two items of many */
 };
 

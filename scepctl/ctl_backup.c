@@ -173,6 +173,8 @@ static int fail_restore(struct ctl *ctl, const struct err *err, const char *stor
                  store);
     else if (err->kind == ERR_BUSY)
         snprintf(fix, sizeof fix, "systemctl stop scepd");
+    else if (err->kind == ERR_DAMAGED)
+        snprintf(fix, sizeof fix, "take an older backup");
     else
         fix[0] = '\0';
     return ctl_fail_err(ctl, err, fix[0] ? fix : NULL);
@@ -236,7 +238,8 @@ int ctl_store_restore(struct ctl *ctl, const struct ctl_args *a)
     if ((rc = ctl_need_config(ctl)) ||
         (rc = find_owner(ctl, ctl->config->store_path, &owner, &give)))
         return rc;
-    if (!store_restore_begin(a->id[0], ctl->config->store_path, give ? &owner : NULL, &r, &facts,
+    if (!store_apart(a->id[0], &err) ||
+        !store_restore_begin(a->id[0], ctl->config->store_path, give ? &owner : NULL, &r, &facts,
                              &err))
         return fail_restore(ctl, &err, ctl->config->store_path);
     if (facts.problems) {

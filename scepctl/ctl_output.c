@@ -196,6 +196,8 @@ static enum ctl_exit exit_of(enum err_kind kind)
         return CTL_UNAVAILABLE;
     case ERR_CONFIG:
         return CTL_USAGE;
+    case ERR_DAMAGED:
+        return CTL_DAMAGED;
     case ERR_NONE:
     case ERR_REFUSED:
     case ERR_MEMORY:
@@ -210,6 +212,9 @@ static enum ctl_exit exit_of(enum err_kind kind)
 int ctl_fail_err(const struct ctl *ctl, const struct err *err, const char *fix)
 {
     const char *reason = err->reason == REASON_NONE ? NULL : reason_info(err->reason)->code;
+    if (!fix && err->kind == ERR_DAMAGED)
+        fix =
+            "stop scepd, move the store away, restore the last backup: scepctl store restore FILE";
     return fail(ctl, exit_of(err->kind), fix, reason, err->text);
 }
 

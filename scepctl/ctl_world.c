@@ -108,6 +108,8 @@ int ctl_need_store(struct ctl *ctl)
         return ctl_fail(ctl, CTL_NOT_PERMITTED, "run it as root or as the owner of that directory",
                         "cannot open the store %s", path);
     struct store_options o = {.path = path, .map_size = ctl->config->map_size};
+    if (!store_apart(path, &err))
+        return ctl_fail_err(ctl, &err, NULL);
     if (!store_open(&o, &ctl->store, &err))
         return ctl_fail_err(
             ctl, &err,

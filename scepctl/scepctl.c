@@ -639,7 +639,6 @@ int main(int argc, char **argv)
     struct ctl ctl = {.now = (int64_t)time(NULL)};
     if (!file_keep_standard())
         return CTL_FAILED; /* and nowhere to say so */
-    store_tell_damage();
     signal(SIGXFSZ, SIG_IGN); /* above RLIMIT_FSIZE it is as on a full disk */
     json_set_alloc_funcs(malloc, wipe_free);
     ctl_actor(ctl.actor);

@@ -21,6 +21,8 @@
 /* How long the end waits for requests in flight. */
 #define DRAIN_SECONDS 10
 #define DRAIN_LOOK_MS 50
+/* As scepctl's: starting again does not help (scepd.service). */
+#define EXIT_DAMAGED 8
 /* How often the service manager gets a status line. */
 #define STATUS_SECONDS 5
 
@@ -54,6 +56,16 @@ static bool confine(struct daemon *d, const struct config *c, const char **fix, 
     *fix = "set confinement to \"auto\" (as far as this kernel can) or \"off\"";
     file_open_through(open_by_keeper, d);
     return confinement_front(c, keeper_pid(d->keeper), &d->logger.log, &d->lacks, err);
+}
+
+/* One that is damaged would end each daemon that is started on it, its keeper first. */
+static bool look_at_store(const struct config *c, const char **fix, struct err *err)
+{
+    if (store_look(c->store_path, err))
+        return true;
+    if (err->kind == ERR_DAMAGED)
+        *fix = "move the store away, restore the last backup: scepctl store restore FILE";
+    return false;
 }
 
 static bool start_store(struct daemon *d, const struct config *c, const char **fix, struct err *err)
@@ -416,7 +428,8 @@ static bool start(struct daemon *d, struct config *c, const char **fix, struct e
     }
     if (ok) {
         *fix = "set user to one that exists, or start as that user";
-        ok = drop_privileges(c, err) && keeper_start(c, &d->keeper, err);
+        ok = drop_privileges(c, err) && look_at_store(c, fix, err) &&
+             keeper_start(c, &d->keeper, err);
     }
     if (ok) {
         *fix = "the secrets of webhooks and upstreams belong to the user that scepd runs as, with "
@@ -548,6 +561,8 @@ int daemon_run(struct config *c, const struct daemon_options *options)
         fprintf(stderr, "scepd: %s (%s)\n", err.text, d->file);
         if (fix)
             fprintf(stderr, "fix: %s\n", fix);
+        if (err.kind == ERR_DAMAGED)
+            code = EXIT_DAMAGED;
         stop(d);
     }
     free(d);

@@ -100,6 +100,8 @@ struct store_write {
 /* Opens LMDB in s->path and the tables, which are made if there are none and `create`. */
 bool env_open(struct store *s, uint64_t map_size, bool create, struct err *err);
 void env_close(struct store *s);
+/* store_look, here and now. */
+bool env_look(struct store *s, struct err *err);
 /* A commit that fails at its last write leaves the environment unusable, for LMDB does not know what is on the disk: opens
  * it anew, as another process would find it, unless that was done since `seen` was `renewed`.  Waits until no transaction
  * of this process is open.  LMDB's code. */

@@ -3,15 +3,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "apart.h"
 #include "records.h"
 
 bool copy_errno(const char *file, const char *doing, struct err *err)
@@ -100,63 +98,23 @@ static bool look(const char *path, bool single, struct store_facts *facts, struc
     return ok;
 }
 
-struct findings {
-    bool ok;
+struct inspection {
+    const char *path;
+    bool single;
     struct store_facts facts;
-    struct err err;
 };
 
-static void inspect_in_child(const char *path, bool single, int out)
+static bool inspect(void *inspection, struct err *err)
 {
-    struct findings f = {.ok = false};
-    struct err why = {0};
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    signal(SIGBUS, SIG_DFL); /* whoever reports crashes has nothing to report here */
-    signal(SIGSEGV, SIG_DFL);
-    signal(SIGABRT, SIG_DFL);
-    f.ok = look(path, single, &f.facts, &why);
-    f.err = why;
-    ssize_t n = write(out, &f, sizeof f); /* less than PIPE_BUF: whole or not at all */
-    _exit(n == (ssize_t)sizeof f ? 0 : 1);
-}
-
-static bool read_findings(int in, struct findings *f)
-{
-    size_t have = 0;
-    ssize_t n;
-    while (have < sizeof *f) {
-        n = read(in, (char *)f + have, sizeof *f - have);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        have += (size_t)n;
-    }
-    return true;
+    struct inspection *i = inspection;
+    return look(i->path, i->single, &i->facts, err);
 }
 
 bool copy_inspect(const char *path, bool single, struct store_facts *facts, struct err *err)
 {
-    struct findings f;
-    int ends[2], status = 0;
-    if (pipe2(ends, O_CLOEXEC) != 0)
-        return err_errno(err, "pipe");
-    pid_t child = fork();
-    if (child == 0)
-        inspect_in_child(path, single, ends[1]);
-    close(ends[1]);
-    bool told = child > 0 && read_findings(ends[0], &f);
-    close(ends[0]);
-    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
-        ;
-    if (child < 0)
-        return err_errno(err, "fork");
-    if (!told)
-        return err_set(err, ERR_STORE, "%s is damaged: it cannot be read to its end", path);
-    if (!f.ok) {
-        *err = f.err;
+    struct inspection i = {.path = path, .single = single};
+    if (!apart_run(path, inspect, &i, &i.facts, sizeof i.facts, err))
         return false;
-    }
-    *facts = f.facts;
+    *facts = i.facts;
     return true;
 }

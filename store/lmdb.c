@@ -75,6 +75,10 @@ static enum err_kind kind_of(const struct store *s, int rc)
         return ERR_MEMORY;
     case MDB_READERS_FULL:
         return ERR_BUSY;
+    case MDB_CORRUPTED:
+    case MDB_PAGE_NOTFOUND:
+    case MDB_INVALID:
+        return ERR_DAMAGED;
     default:
         return ERR_STORE;
     }

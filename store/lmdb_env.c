@@ -117,6 +117,16 @@ static const uint64_t table_since[TABLE_COUNT] = {
 #define FORMAT_WITH_COUNTS 4
 #define FORMAT_WITH_CRL_FILES 5
 
+static bool nothing_there(struct store *s, struct err *err)
+{
+    MDB_stat of_tables;
+    int rc = mdb_env_stat(s->env, &of_tables);
+    if (rc != 0)
+        return env_error(s, rc, "opening table meta", err);
+    return of_tables.ms_entries == 0 ||
+           err_set(err, ERR_DAMAGED, "store %s is damaged: its table meta is not found", s->path);
+}
+
 /* The format first: a newer one may have other tables.  *format is 0 when there is nothing yet; of
  * an older one, those tables are opened that it has. */
 static bool tables_open(struct txn *t, uint64_t *format, struct err *err)
@@ -124,7 +134,7 @@ static bool tables_open(struct txn *t, uint64_t *format, struct err *err)
     int rc = table_open(t, TABLE_META, false);
     *format = 0;
     if (rc == MDB_NOTFOUND)
-        return true;
+        return nothing_there(t->s, err);
     if (rc != 0)
         return env_error(t->s, rc, "opening table meta", err);
     if (!format_check(t, format, err))
@@ -134,7 +144,8 @@ static bool tables_open(struct txn *t, uint64_t *format, struct err *err)
             continue;
         rc = table_open(t, (enum table)i, false);
         if (rc == MDB_NOTFOUND)
-            return err_set(err, ERR_STORE, "store %s has no table %s", t->s->path, table_names[i]);
+            return err_set(err, ERR_DAMAGED, "store %s is damaged: its table %s is not found",
+                           t->s->path, table_names[i]);
         if (rc != 0)
             return env_error(t->s, rc, "opening a table", err);
     }
@@ -260,6 +271,73 @@ bool env_open(struct store *s, uint64_t map_size, bool create, struct err *err)
     return ok;
 }
 
+/* ---- looking ---- */
+
+/* The list of free pages is LMDB's table 0: each value is a count and as many page numbers. */
+static int free_pages(struct txn *t, uint64_t *out)
+{
+    MDB_cursor *c;
+    MDB_val k, v;
+    uint64_t pages = 0;
+    int rc = mdb_cursor_open(t->mdb, 0, &c);
+    if (rc != 0)
+        return rc;
+    while ((rc = mdb_cursor_get(c, &k, &v, MDB_NEXT)) == 0) {
+        size_t n;
+        if (v.mv_size < sizeof n)
+            break;
+        memcpy(&n, v.mv_data, sizeof n);
+        if (n > v.mv_size / sizeof n - 1)
+            break;
+        pages += n;
+    }
+    mdb_cursor_close(c);
+    *out = pages;
+    return rc == 0 ? MDB_CORRUPTED : rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+/* The way to the first and to the last entry of a table. */
+static int ends_read(struct txn *t, enum table table)
+{
+    static const MDB_cursor_op ends[] = {MDB_FIRST, MDB_LAST};
+    MDB_cursor *c;
+    MDB_val k, v;
+    int rc = mdb_cursor_open(t->mdb, t->s->dbi[table], &c);
+    if (rc != 0)
+        return rc;
+    for (size_t i = 0; i < 2 && rc == 0; i++)
+        rc = mdb_cursor_get(c, &k, &v, ends[i]);
+    mdb_cursor_close(c);
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+static bool look(struct txn *t, struct err *err)
+{
+    uint64_t format, unused;
+    if (!tables_open(t, &format, err))
+        return false;
+    int rc = free_pages(t, &unused);
+    for (int i = 0; i < TABLE_COUNT && rc == 0 && format; i++)
+        if (table_since[i] <= format)
+            rc = ends_read(t, (enum table)i);
+    return rc == 0 || env_error(t->s, rc, "looking at it", err);
+}
+
+bool env_look(struct store *s, struct err *err)
+{
+    struct txn t;
+    if (!dir_reserve_lock(s->path, READERS_MAX, err))
+        return false;
+    int rc = env_start(s, 0);
+    bool ok = rc == 0 || env_error(s, rc, "opening", err);
+    if (ok && (ok = txn_read(s, &t, err))) {
+        ok = look(&t, err);
+        txn_read_end(&t);
+    }
+    env_close(s);
+    return ok;
+}
+
 void env_close(struct store *s)
 {
     if (s->env)
@@ -358,7 +436,7 @@ bool env_file_whole(const char *file, struct err *err)
         return err_errno(err, "%s", file);
     uint64_t needed = (uint64_t)(info.me_last_pgno + 1) * stat_of.ms_psize;
     return (uint64_t)st.st_size >= needed ||
-           err_set(err, ERR_STORE, "%s is damaged: it has %llu octets and needs %llu", file,
+           err_set(err, ERR_DAMAGED, "%s is damaged: it has %llu octets and needs %llu", file,
                    (unsigned long long)st.st_size, (unsigned long long)needed);
 }
 
@@ -382,25 +460,6 @@ bool env_open_copy(struct store *s, struct err *err)
 }
 
 /* ---- how full ---- */
-
-/* The list of free pages is LMDB's table 0: each value is a count and as many page numbers. */
-static int free_pages(struct txn *t, uint64_t *out)
-{
-    MDB_cursor *c;
-    MDB_val k, v;
-    uint64_t pages = 0;
-    int rc = mdb_cursor_open(t->mdb, 0, &c);
-    if (rc != 0)
-        return rc;
-    while ((rc = mdb_cursor_get(c, &k, &v, MDB_NEXT)) == 0) {
-        size_t n;
-        memcpy(&n, v.mv_data, sizeof n);
-        pages += n;
-    }
-    mdb_cursor_close(c);
-    *out = pages;
-    return rc == MDB_NOTFOUND ? 0 : rc;
-}
 
 bool env_usage(struct store *s, uint64_t *used, uint64_t *map, struct err *err)
 {

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "apart.h"
 #include "copy.h"
 #include "dir.h"
 
@@ -134,6 +135,28 @@ bool store_open(const struct store_options *o, struct store **out, struct err *e
     else
         store_free(s);
     return ok;
+}
+
+static bool look(void *options, struct err *err)
+{
+    struct store *s = NULL;
+    struct err why = {0};
+    if (!store_new(options, &s, &why) || env_look(s, &why))
+        return true;
+    *err = why;
+    return why.kind != ERR_DAMAGED;
+}
+
+bool store_look(const char *path, struct err *err)
+{
+    char file[4096];
+    uint8_t nothing;
+    struct store_options o = {.path = path};
+    snprintf(file, sizeof file, "%s/data.mdb", path);
+    if (access(file, R_OK | W_OK) != 0)
+        return true;
+    snprintf(file, sizeof file, "store %s", path);
+    return apart_run(file, look, &o, &nothing, 0, err);
 }
 
 /* A file of its own with a lock on nothing: the list is only for what has locks. */

@@ -116,7 +116,7 @@ class ExitCodes(Seeded):
         page = os.path.join(os.path.dirname(__file__), "..", "..", "docs", "scepctl.1")
         with open(page) as f:
             section = f.read().split(".Sh EXIT STATUS")[1].split(".Sh")[0]
-        self.assertEqual(re.findall(r"^\.It (\d+)$", section, re.M), ["0", "1", "2", "3", "4", "5", "6", "7", "130"])
+        self.assertEqual(re.findall(r"^\.It (\d+)$", section, re.M), ["0", "1", "2", "3", "4", "5", "6", "7", "8", "130"])
 
     def test_closed_from_the_start(self):
         """Whoever starts it may have closed 0, 1 and 2: a file of the store with such a number would get what is printed."""

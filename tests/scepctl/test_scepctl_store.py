@@ -3,14 +3,17 @@
 import json
 import os
 import pwd
+import random
 import shutil
 import sys
 import threading
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from ctl_case import (CONFLICT, DONE, FAILED, NOT_FOUND, NOT_PERMITTED, PROBLEMS, UNAVAILABLE, USAGE, WithAuthority)
+from ctl_case import (CONFLICT, DAMAGED, DONE, FAILED, NOT_FOUND, NOT_PERMITTED, PROBLEMS, UNAVAILABLE, USAGE, WithAuthority)
 from harness import SCEPCTL, SCEPD, Authority, run
+
+PAGE = 4096
 
 
 class Fresh(WithAuthority):
@@ -42,15 +45,74 @@ class Fresh(WithAuthority):
 
 
 class Damage(Fresh):
+    SEEDS = 20
+    SPOTS = 20
+
+    def setUp(self):
+        super().setUp()
+        self.exits(DONE, self.ctl("challenge", "new", "--count", "300", "-q"))
+        self.data = self.store + "/data.mdb"
+        with open(self.data, "rb") as f:
+            self.whole = f.read()
+
+    def write(self, octets):
+        with open(self.data, "r+b") as f:
+            f.write(octets)
+
+    def flip(self, seed):
+        """Bits behind the meta pages."""
+        r = random.Random(seed)
+        octets = bytearray(self.whole)
+        for _ in range(self.SPOTS):
+            octets[r.randrange(2 * PAGE, len(octets))] ^= 1 << r.randrange(8)
+        self.write(octets)
+
+    def lose_pages(self):
+        """The heads of pages stand, their entries are nowhere."""
+        octets = bytearray(self.whole)
+        for at in range(2 * PAGE, len(octets), PAGE):
+            octets[at + 16:at + PAGE] = b"\xff" * (PAGE - 16)
+        self.write(octets)
+
+    def test_bits(self):
+        """Whatever is damaged ends a command with an exit code and a word on it."""
+        for seed in range(self.SEEDS):
+            self.flip(seed)
+            for verb in (("store", "verify"), ("audit", "verify"), ("store", "backup", f"{self.home}/{seed}.mdb")):
+                with self.subTest(seed=seed, verb=verb):
+                    r = self.ctl(*verb)
+                    self.assertIn(r.returncode, (DONE, FAILED, PROBLEMS, DAMAGED), r.stderr)
+                    if r.returncode == DAMAGED:
+                        self.assertRegex(r.stderr, r"fix: .*scepctl store restore FILE")
+
+    def test_nothing_to_read(self):
+        self.backup()
+        self.lose_pages()
+        for verb in (("store", "verify"), ("audit", "verify"), ("store", "backup", self.home + "/c.mdb"), ("challenge", "list")):
+            r = self.exits(DAMAGED, self.ctl(*verb))
+            self.assertIn("damaged", r.stderr)
+            self.assertIn("restore the last backup", r.stderr)
+        r = self.exits(DAMAGED, run(SCEPD, "-c", self.conf, check=False))
+        self.assertIn("fix: move the store away, restore the last backup", r.stderr)
+        os.rename(self.store, self.store + ".old")
+        self.restore()
+        self.exits(DONE, self.ctl("store", "verify"))
+
+    def test_a_damaged_backup(self):
+        self.backup()
+        self.lose()
+        with open(self.file, "r+b") as f:
+            f.truncate(3 * PAGE)
+        r = self.exits(DAMAGED, self.ctl("store", "restore", self.file, "--yes", "--expect", "demo"))
+        self.assertIn("fix: take an older backup", r.stderr)
+        self.assertFalse(os.path.exists(self.store))
+
     def test_a_store_that_was_cut_short_is_told(self):
-        data = os.path.join(self.home, "store", "data.mdb")
-        os.truncate(data, 2 * 4096)  # its meta pages, and none that they lead to
-        r = self.ctl("store", "verify")
-        self.assertNotEqual(r.returncode, DONE)
-        self.assertIn("A file of the store ends too early", r.stderr)
-        r = run(SCEPD, "-c", self.conf, check=False)
-        self.assertNotEqual(r.returncode, 0)
-        self.assertIn("A file of the store ends too early", r.stdout + r.stderr)
+        os.truncate(self.data, 2 * PAGE)  # its meta pages, and none that they lead to
+        r = self.exits(DAMAGED, self.ctl("store", "verify"))
+        self.assertIn("a file of it ends too early", r.stderr)
+        r = self.exits(DAMAGED, run(SCEPD, "-c", self.conf, check=False))
+        self.assertIn("a file of it ends too early", r.stderr)
 
 
 class Backup(Fresh):

@@ -259,7 +259,7 @@ START_TEST(cut)
     ok(store_backup(st, file, &facts, &err));
     for (uint64_t n = facts.bytes - 1; n > 4096; n -= n / 3) {
         ck_assert_int_eq(truncate(file, (off_t)n), 0);
-        fails(store_restore_begin(file, target, NULL, &r, &facts, &err), ERR_STORE);
+        fails(store_restore_begin(file, target, NULL, &r, &facts, &err), ERR_DAMAGED);
     }
     ck_assert(!there(staging));
 }

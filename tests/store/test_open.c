@@ -90,7 +90,7 @@ START_TEST(nothing_there)
     for (int i = 0; i < 10000; i++)
         fputs("no database", f);
     fclose(f);
-    expect_open(ERR_STORE, true);
+    expect_open(ERR_DAMAGED, true);
     ck_assert_int_eq(unlink(file), 0);
     snprintf(file, sizeof file, "%s/none/none", dir);
     struct store_options o = {.path = file, .create = true};

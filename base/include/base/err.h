@@ -24,6 +24,7 @@ enum err_kind {
     ERR_CONFLICT,  /* changed meanwhile: decide anew */
     ERR_BUSY,      /* too much work: later */
     ERR_CONFIG,    /* configuration or usage */
+    ERR_DAMAGED,   /* what a file of the store holds makes no sense any more: a backup helps */
 };
 
 struct err {

@@ -38,6 +38,13 @@ struct store_options {
  * an older format is brought to this one, in one transaction. */
 bool store_open(const struct store_options *o, struct store **out, struct err *err);
 void store_close(struct store *s);
+/* LMDB trusts its pages: damaged ones may end who reads them by a signal.  For programs of one thread that have no store open:
+ * true, in a child process, which goes on in the caller's place; the caller itself waits for it and exits as that does, or, when
+ * damage has ended it, returns false: ERR_DAMAGED. */
+bool store_apart(const char *path, struct err *err);
+/* Before store_open, for a program that damage must not end again and again: ERR_DAMAGED when the store's meta pages, the roots of
+ * its tables or its list of free pages are.  Whatever else is wrong with it store_open tells.  Forks: for programs of one thread. */
+bool store_look(const char *path, struct err *err);
 /* For programs, at their begin: a file of the store that ends too early, or that its disk does not give, ends them by SIGBUS;
  * this says so on standard error before. */
 void store_tell_damage(void);
