@@ -1,12 +1,14 @@
 /* scepctl store backup, restore and purge. */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <fnmatch.h>
 #include <libgen.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -89,6 +91,30 @@ static int remove_old(struct ctl *ctl, const char *dir, size_t keep)
     return rc;
 }
 
+static int is_part(const struct dirent *e)
+{
+    return fnmatch(BACKUP_PATTERN ".part", e->d_name, 0) == 0;
+}
+
+/* Left by runs that were killed, each under the name of its second; one that is being written is
+ * locked. */
+static void remove_parts(const char *dir)
+{
+    struct dirent **found = NULL;
+    char path[4096];
+    int n = scandir(dir, &found, is_part, NULL);
+    for (int i = 0; i < n; i++) {
+        snprintf(path, sizeof path, "%s/%s", dir, found[i]->d_name);
+        int fd = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+            unlink(path);
+        if (fd >= 0)
+            close(fd);
+        free(found[i]);
+    }
+    free(found);
+}
+
 static void show_facts(struct ctl *ctl, const char *file, const struct store_facts *f)
 {
     struct ctl_show s;
@@ -128,6 +154,8 @@ int ctl_store_backup(struct ctl *ctl, const struct ctl_args *a)
         ctl_note(ctl, "would write %s", path);
         return CTL_DONE;
     }
+    if (dir)
+        remove_parts(a->id[0]);
     if (!store_backup(ctl->store, path, &facts, &err))
         return ctl_fail_err(ctl, &err, NULL);
     show_facts(ctl, path, &facts);

@@ -1,8 +1,13 @@
 /* scepctl ca tls: certificate and key for the listener of the API. */
 #include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -112,6 +117,44 @@ static bool same_place(const char *a, const char *b)
                                 same_inode(there[0], there[1]));
 }
 
+/* One run at a time in the directory of a key, as long as the descriptor is open: two would mix
+ * their pairs.  -1: err. */
+static int lock_directory(const char *key_file, struct err *err)
+{
+    char path[600];
+    snprintf(path, sizeof path, "%s", key_file);
+    int fd = open(dirname(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return fd;
+    if (fd >= 0 && errno == EWOULDBLOCK)
+        err_set(err, ERR_BUSY, "another scepctl ca tls is at work on %s", key_file);
+    else
+        err_errno(err, "cannot lock the directory of %s", key_file);
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+/* What file_replace has left of runs that were killed: NAME.PID.new. */
+static void sweep(const char *certificate)
+{
+    char path[600], copy[600];
+    snprintf(path, sizeof path, "%s", certificate);
+    snprintf(copy, sizeof copy, "%s", certificate);
+    const char *name = basename(copy);
+    size_t n = strlen(name);
+    DIR *d = opendir(dirname(path));
+    for (const struct dirent *e; d && (e = readdir(d));) {
+        if (strncmp(e->d_name, name, n) != 0 || e->d_name[n] != '.')
+            continue;
+        size_t digits = strspn(e->d_name + n + 1, "0123456789");
+        if (digits && strcmp(e->d_name + n + 1 + digits, ".new") == 0)
+            unlinkat(dirfd(d), e->d_name, 0);
+    }
+    if (d)
+        closedir(d);
+}
+
 /* A renewal replaces what this verb made, and nothing else that a slip of the hand names: the key
  * of the authority is nowhere but in its file.  One that was interrupted between its two files is
  * brought to its end, so that they are a pair again. */
@@ -194,8 +237,14 @@ static int make(struct ctl *ctl, const struct ctl_args *a, size_t authority,
         ctl_note(ctl, "would write %s and %s", certificate, key_file);
         return CTL_DONE;
     }
-    if (!may_replace(certificate, key_file, fresh, &err))
+    int lock = lock_directory(key_file, &err);
+    if (lock < 0)
+        return ctl_fail_err(ctl, &err, NULL);
+    if (!may_replace(certificate, key_file, fresh, &err)) {
+        close(lock);
         return ctl_fail_err(ctl, &err, "give other names, or move away what is there");
+    }
+    sweep(certificate);
     config_tend_setup(ctl->config, authority, &files, &rules);
     const struct tend t = {.files = &files, .rules = &rules, .actor = ctl->actor, .now = ctl->now};
     int rc = ctl_look_at_authority(ctl, authority, &family);
@@ -207,6 +256,7 @@ static int make(struct ctl *ctl, const struct ctl_args *a, size_t authority,
     family_free(family);
     EVP_PKEY_free(key);
     cert_free(c);
+    close(lock);
     return rc;
 }
 

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <pwd.h>
+#include <sys/file.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -271,6 +272,45 @@ static void remove_tree(const char *path)
     nftw(path, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
 }
 
+#define STAGING ".init-XXXXXX"
+
+/* Of a run that was killed: keys lie in it.  One that is at work holds its lock. */
+static void sweep(const char *data)
+{
+    char path[HOME_MAX + 300];
+    struct stat st;
+    DIR *d = opendir(data);
+    for (const struct dirent *e; d && (e = readdir(d));) {
+        if (strncmp(e->d_name, STAGING, 6) != 0 || strlen(e->d_name) != strlen(STAGING))
+            continue;
+        int fd = openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        snprintf(path, sizeof path, "%s/%s", data, e->d_name);
+        if (fd >= 0 && fstat(fd, &st) == 0 && st.st_uid == geteuid() &&
+            flock(fd, LOCK_EX | LOCK_NB) == 0)
+            remove_tree(path);
+        if (fd >= 0)
+            close(fd);
+    }
+    if (d)
+        closedir(d);
+}
+
+/* *lock keeps other runs from taking it for left behind. */
+static bool make_staging(const char *data, char staging[HOME_MAX + 32], int *lock, struct err *err)
+{
+    struct stat st;
+    snprintf(staging, HOME_MAX + 32, "%s/" STAGING, data);
+    if (!mkdtemp(staging)) /* 0700 */
+        return err_errno(err, "cannot write in %s", data);
+    *lock = open(staging, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (*lock >= 0 && flock(*lock, LOCK_EX | LOCK_NB) == 0 && stat(staging, &st) == 0)
+        return true;
+    if (*lock >= 0)
+        close(*lock);
+    remove_tree(staging);
+    return err_set(err, ERR_BUSY, "another scepctl init is at work in %s", data);
+}
+
 static bool make_directories(const char *home, struct err *err)
 {
     char path[HOME_MAX];
@@ -461,16 +501,15 @@ static bool set_up(struct ctl *ctl, const struct init_settings *s, const char *h
     char staging[HOME_MAX + 32];
     struct stat st;
     bool had_home = stat(home, &st) == 0, had_data = stat(s->data, &st) == 0, good = false;
+    int lock = -1;
     if (!make_directories(home, err) || !make_directories(s->data, err))
         return false;
-    snprintf(staging, sizeof staging, "%s/.init-XXXXXX", s->data);
-    if (!mkdtemp(staging)) {
-        err_errno(err, "cannot write in %s", s->data);
-    } else {
+    if (make_staging(s->data, staging, &lock, err)) {
         good = make_all(ctl, s, staging, err) && check_all(s, staging, err) &&
                bring_in(ctl, s, staging, told) && give_away(s, staging, err) &&
                (ctl->dry_run || move_all(s, staging, home, err));
         remove_tree(staging);
+        close(lock);
     }
     if ((!good || ctl->dry_run) && !had_data)
         rmdir(s->data);
@@ -487,6 +526,25 @@ static bool stands(const char *home, const char *name)
     struct stat st;
     snprintf(path, sizeof path, "%s/%s", home, name);
     return lstat(path, &st) == 0 && (!S_ISDIR(st.st_mode) || rmdir(path) != 0);
+}
+
+/* Parts of an authority without its configuration: another's, or of a run that was killed while it
+ * put them in place.  All of them at once. */
+static int fail_parts(struct ctl *ctl, const struct init_settings *s, const char *home)
+{
+    char names[64] = "", fix[2 * HOME_MAX];
+    for (size_t i = 0, n = 0; i < MOVED; i++)
+        if (stands(s->data, moved[i]))
+            n += (size_t)snprintf(names + n, sizeof names - n, "%s%s", n ? " " : "", moved[i]);
+    if (!names[0])
+        return CTL_DONE;
+    snprintf(fix, sizeof fix,
+             "cd %s && mkdir old && mv %s old, or choose another --%s; of an init that was "
+             "interrupted nothing is lost: it was never used",
+             s->data, names, s->apart ? "data" : "home");
+    return ctl_fail(ctl, CTL_CONFLICT, fix,
+                    "in %s there is %s, but no %s/scepd.conf: nothing was changed", s->data, names,
+                    home);
 }
 
 /* ---- telling ---- */
@@ -603,15 +661,12 @@ int ctl_init(struct ctl *ctl, const struct ctl_args *a)
     int rc;
     if ((rc = read_home(ctl, a, home, &s)))
         return rc;
+    if (!ctl->dry_run)
+        sweep(s.data);
     if (stands(home, "scepd.conf"))
         return tell(ctl, &s, home, false);
-    for (size_t i = 0; i < MOVED; i++)
-        if (stands(s.data, moved[i]))
-            return ctl_fail(ctl, CTL_CONFLICT,
-                            s.apart ? "move it away, or choose another --data"
-                                    : "move it away, or choose another --home",
-                            "%s/%s is there, but no %s/scepd.conf: nothing was changed", s.data,
-                            moved[i], home);
+    if ((rc = fail_parts(ctl, &s, home)))
+        return rc;
     rc = make(ctl, a, home, &s);
     bundle_clear(&s.bundle);
     return rc;

@@ -55,10 +55,9 @@ bool copy_create(const char *file, int *out, struct err *err)
     int fd = open(file, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return copy_errno(file, "creating", err);
-    bool ok = fstat(fd, &st) == 0 || copy_errno(file, "fstat", err);
+    bool ok = copy_lock(fd, file, err) && (fstat(fd, &st) == 0 || copy_errno(file, "fstat", err));
     if (ok && (!S_ISREG(st.st_mode) || st.st_nlink != 1))
         ok = err_set(err, ERR_IO, "%s is no plain file", file);
-    ok = ok && copy_lock(fd, file, err);
     if (ok && (fchmod(fd, 0600) != 0 || ftruncate(fd, 0) != 0))
         ok = copy_errno(file, "emptying", err);
     if (ok)

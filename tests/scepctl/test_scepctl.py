@@ -1,5 +1,6 @@
 """scepctl from outside: what it prints where, and its exit codes.  The daemon does not run."""
 
+import fcntl
 import json
 import os
 import pwd
@@ -12,7 +13,7 @@ import tempfile
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from ctl_case import (CONFLICT, DONE, ESC, FAILED, NOT_FOUND, NOT_PERMITTED, PROBLEMS, USAGE, Case, Seeded, WithAuthority,
+from ctl_case import (CONFLICT, DONE, ESC, FAILED, NOT_FOUND, NOT_PERMITTED, PROBLEMS, UNAVAILABLE, USAGE, Case, Seeded, WithAuthority,
                       ctl)
 from harness import SCEPCTL, run
 
@@ -52,6 +53,40 @@ class Init(Case):
         shown = json.loads(ctl("-c", conf, "config", "show", "--json").stdout)
         self.assertEqual(shown["endpoints"], "/scep /scep/static /scep/ca /scep/manual /scep/legacy")
         self.assertEqual(ctl("-c", conf, "config", "show", "url").stdout, "http://127.0.0.1:9000\n")
+
+    def locked(self, path):
+        """As the run does that is at work there."""
+        fd = os.open(path, os.O_RDONLY)
+        self.addCleanup(os.close, fd)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+
+    def test_what_a_killed_run_left(self):
+        """Keys that nobody uses go with the next run; those of a run that is at work stay."""
+        dead, alive, other = (os.path.join(self.dir, n) for n in (".init-Ab12cD", ".init-xYz789", ".init-elsewhere"))
+        for d in (dead, alive, other):
+            os.makedirs(d + "/keys", 0o700)
+            with open(d + "/keys/ca.key", "w") as f:
+                f.write("secret")
+        self.locked(alive)
+        self.exits(DONE, ctl("init", "--demo", "--home", self.dir, "--key", "p256"))
+        self.assertFalse(os.path.exists(dead))
+        self.assertTrue(os.path.exists(alive + "/keys/ca.key"))
+        self.assertTrue(os.path.exists(other + "/keys/ca.key"))
+        os.mkdir(dead, 0o700)
+        self.exits(DONE, ctl("init", "--demo", "--home", self.dir))  # set up already
+        self.assertFalse(os.path.exists(dead))
+
+    def test_killed_between_its_renames(self):
+        """The next run names all that stands, and following it is enough."""
+        self.exits(DONE, ctl("init", "--demo", "--home", self.dir, "--key", "p256"))
+        os.unlink(self.dir + "/scepd.conf")
+        shutil.rmtree(self.dir + "/store")
+        r = self.exits(CONFLICT, ctl("init", "--demo", "--home", self.dir, "--key", "p256"))
+        self.assertIn(f"in {self.dir} there is ca keys, but no {self.dir}/scepd.conf", r.stderr)
+        fix, = re.findall(r"^fix: (.*), or choose", r.stderr, re.MULTILINE)
+        run("sh", "-c", fix)
+        self.exits(DONE, ctl("init", "--demo", "--home", self.dir, "--key", "p256"))
+        self.assertEqual(sorted(os.listdir(self.dir + "/old")), ["ca", "keys"])
 
     def test_second_run_changes_nothing(self):
         self.exits(DONE, ctl("init", "--demo", "--home", self.dir))
@@ -191,6 +226,24 @@ class Tls(WithAuthority):
         self.exits(DONE, self.ctl("store", "verify"))
         self.exits(DONE, tls(mine, key))
         self.assertNotEqual(contents()[key], before[key])
+
+    def test_one_renewal_at_a_time(self):
+        """Two would mix their pairs; what a killed one left goes."""
+        out = os.path.join(self.home, "one")
+        mine, key = out + "/o.pem", out + "/o.key"
+        args = ("ca", "tls", "--host", "localhost", "--certificate-file", mine, "--key-file", key)
+        os.mkdir(out)
+        for name in ("o.pem.4711.new", "o.key.new", "o.pem.x.new", "other.pem.4711.new"):
+            with open(os.path.join(out, name), "w"):
+                pass
+        fd = os.open(out, os.O_RDONLY)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        r = self.exits(UNAVAILABLE, self.ctl(*args))
+        self.assertIn("another scepctl ca tls is at work", r.stderr)
+        self.assertEqual(len(os.listdir(out)), 4)
+        os.close(fd)
+        self.exits(DONE, self.ctl(*args))
+        self.assertEqual(sorted(os.listdir(out)), ["o.key", "o.pem", "o.pem.x.new", "other.pem.4711.new"])
 
     def test_a_renewal_that_was_interrupted_is_done_again(self):
         mine, key = os.path.join(self.home, "i.pem"), os.path.join(self.home, "i.key")

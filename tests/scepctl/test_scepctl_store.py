@@ -1,5 +1,6 @@
 """scepctl store and audit: backup, restore, purge, and the proof that nobody rewrote the log."""
 
+import fcntl
 import json
 import os
 import pwd
@@ -143,6 +144,21 @@ class Backup(Fresh):
         self.assertEqual(names[1], "scepd-20200102T000000Z.mdb")
         self.assertRegex(names[2], r"^scepd-\d{8}T\d{6}Z\.mdb$")
         self.assertEqual(names[3], "scepd-x.mdb")
+
+    def test_what_a_killed_run_left(self):
+        """Each has a name of its own: the next run takes them away, but none that is being written."""
+        kept = self.home + "/backups"
+        os.mkdir(kept)
+        dead, alive, other = (f"{kept}/{n}.part" for n in ("scepd-20200101T000000Z.mdb", "scepd-20200102T000000Z.mdb", "scepd-x.mdb"))
+        for name in (dead, alive, other):
+            with open(name, "w") as f:
+                f.write("half of it")
+        with open(alive, "r+") as f:
+            fcntl.flock(f, fcntl.LOCK_EX)
+            self.exits(DONE, self.ctl("store", "backup", kept))
+            self.assertEqual([os.path.exists(n) for n in (dead, alive, other)], [False, True, True])
+        self.exits(DONE, self.ctl("store", "backup", kept + "/own-name.mdb"))
+        self.assertTrue(os.path.exists(alive))  # not asked for the directory
 
     def test_refused(self):
         self.exits(USAGE, self.ctl("store", "backup"))
