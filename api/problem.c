@@ -210,6 +210,7 @@ void api_problem_of(struct api_call *c, const struct err *err)
         retry_after(c, 60);
         break;
     case ERR_MEMORY:
+    case ERR_GONE:
     case ERR_IO: /* a disk that fails may do so for a while */
         log_failure(c, err);
         api_problem(c, 503, "unavailable",

@@ -83,6 +83,8 @@ const char *err_kind_name(enum err_kind kind)
         return "store";
     case ERR_DAMAGED:
         return "damaged";
+    case ERR_GONE:
+        return "gone";
     case ERR_FULL:
         return "full";
     case ERR_CRYPTO:

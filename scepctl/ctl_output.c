@@ -192,6 +192,7 @@ static enum ctl_exit exit_of(enum err_kind kind)
         return CTL_CONFLICT;
     case ERR_BUSY:
     case ERR_FULL:
+    case ERR_GONE:
     case ERR_SIGNER:
         return CTL_UNAVAILABLE;
     case ERR_CONFIG:

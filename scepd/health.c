@@ -97,7 +97,9 @@ static void check_store(struct health *h, const struct survey *s)
     int64_t age = (survey_clock_us() - s->looked_us) / 1000000;
     struct health_check *c;
     if (!s->readable)
-        c = health_add(h, "store", HEALTH_FAIL, "scepctl store verify; the log has the details",
+        c = health_add(h, "store", HEALTH_FAIL,
+                       s->gone ? "put data.mdb back; or restart scepd, and it takes what is there"
+                               : "scepctl store verify; the log has the details",
                        "the store cannot be read: %s", s->error);
     else if (age > LOOK_SECONDS)
         c = health_add(h, "store", HEALTH_FAIL,

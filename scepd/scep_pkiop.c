@@ -46,6 +46,7 @@ static void answer_fault(struct scep_answer *out, const struct err *why)
     out->fault = true;
     out->verdict = ENROLL_REJECT;
     out->reason = why->kind == ERR_FULL     ? REASON_STORE_FULL
+                  : why->kind == ERR_GONE   ? REASON_STORE_GONE
                   : why->kind == ERR_SIGNER ? REASON_SIGNER_UNAVAILABLE
                   : why->kind == ERR_BUSY   ? REASON_BUSY
                                             : REASON_INTERNAL;

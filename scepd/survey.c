@@ -158,6 +158,7 @@ static bool look(struct survey *s, struct store *store, int64_t now, struct err 
     s->at = now;
     s->looked_us = survey_clock_us();
     s->readable = ok;
+    s->gone = !ok && err->kind == ERR_GONE;
     snprintf(s->error, sizeof s->error, "%.159s", ok ? "" : err->text);
     return ok;
 }

@@ -19,6 +19,7 @@ struct survey {
     int64_t at;                 /* Unix seconds; 0: not yet taken */
     int64_t looked_us;          /* the same by survey_clock_us */
     bool readable;              /* false: `error` tells, and the figures are older */
+    bool gone;                  /* ... because another file stands at its path, or none */
     char error[160];
     struct store_stats stats;
     struct store_cert_counts certs;

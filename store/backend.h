@@ -14,6 +14,7 @@
 #include <lmdb.h>
 #include <openssl/evp.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/types.h>
 
 #include "store/store.h"
@@ -72,6 +73,9 @@ struct store {
     EVP_MD *sha256;        /* owned; fetched once, fetching is slow */
     dev_t device;          /* of the directory, for the list of open stores */
     ino_t inode;
+    dev_t file_device;     /* of data.mdb as it was opened; under map_lock */
+    ino_t file_inode;
+    atomic_bool gone;      /* another file stands at its path, or none, by the last look: nothing begins */
     int claim;             /* descriptor that makes it the only daemon's, or -1 */
     uint64_t map_size;     /* that was asked for, 0: the default */
     bool broken;           /* not usable: the map was lost when it moved, or it could not be opened anew; under map_lock */
@@ -100,6 +104,8 @@ struct store_write {
 /* Opens LMDB in s->path and the tables, which are made if there are none and `create`. */
 bool env_open(struct store *s, uint64_t map_size, bool create, struct err *err);
 void env_close(struct store *s);
+/* Is what stands at the path what is open here?  Logs when that changes, and while it is not, nothing begins. */
+bool env_in_place(struct store *s);
 /* store_look, here and now. */
 bool env_look(struct store *s, struct err *err);
 /* A commit that fails at its last write leaves the environment unusable, for LMDB does not know what is on the disk: opens

@@ -223,6 +223,13 @@ static bool map_is_narrow(struct store *s)
 
 /* ---- begin and end ---- */
 
+static bool gone(const struct store *s, struct err *err)
+{
+    return err_set(err, ERR_GONE,
+                   "store %s: its data.mdb was replaced, moved or removed while it is open",
+                   s->path);
+}
+
 /* With success the read side of map_lock stays held until the transaction ends. */
 static bool begin(struct store *s, unsigned flags, MDB_txn **out, struct err *err)
 {
@@ -230,6 +237,8 @@ static bool begin(struct store *s, unsigned flags, MDB_txn **out, struct err *er
         return err_set(err, ERR_STORE,
                        "store %s: opened by process %d and used by %d: open it after the fork",
                        s->path, (int)s->pid, (int)getpid());
+    if (s->gone)
+        return gone(s, err);
     int rc = 0;
     for (int i = 0; i < BEGIN_TRIES; i++) {
         pthread_rwlock_rdlock(&s->map_lock);
@@ -298,8 +307,14 @@ bool txn_write_commit(struct txn *t, struct err *err)
         txn_write_abort(t);
         return false;
     }
+    if (t->changed && !env_in_place(t->s)) {
+        txn_write_abort(t);
+        return gone(t->s, err);
+    }
     int rc = mdb_txn_commit(t->mdb);
     bool done = rc == 0 || env_error(t->s, rc, "commit", err);
+    if (done && t->changed && !env_in_place(t->s)) /* who is told of it would not find it again */
+        done = gone(t->s, err);
     t->map_full = rc == MDB_MAP_FULL;
     write_end(t);
     return done;

@@ -230,6 +230,19 @@ static int map_size_settle(MDB_env *env)
     return rc;
 }
 
+static int file_remember(struct store *s)
+{
+    int fd, rc = mdb_env_get_fd(s->env, &fd);
+    struct stat st;
+    if (rc != 0)
+        return rc;
+    if (fstat(fd, &st) != 0)
+        return errno;
+    s->file_device = st.st_dev;
+    s->file_inode = st.st_ino;
+    return 0;
+}
+
 static int env_start(struct store *s, uint64_t map_size)
 {
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
@@ -244,7 +257,28 @@ static int env_start(struct store *s, uint64_t map_size)
     if (rc == 0) /* no NOSYNC, NOMETASYNC, WRITEMAP: durable means durable, and a full disk must be
                     no SIGBUS */
         rc = mdb_env_open(s->env, s->path, MDB_NOTLS, 0600);
+    if (rc == 0)
+        rc = file_remember(s);
     return rc == 0 ? map_size_settle(s->env) : rc;
+}
+
+bool env_in_place(struct store *s)
+{
+    char file[4096];
+    struct stat st;
+    snprintf(file, sizeof file, "%s/data.mdb", s->path);
+    bool here = stat(file, &st) == 0 && st.st_dev == s->file_device && st.st_ino == s->file_inode;
+    if (atomic_exchange(&s->gone, !here) == !here)
+        return here;
+    if (here)
+        log_event(s->log, LOG_LEVEL_NOTICE, "store.back", "%s is the file that is open again",
+                  file);
+    else
+        log_event(s->log, LOG_LEVEL_ERROR, "store.gone",
+                  "%s was replaced, moved or removed while it is open here: nothing is answered "
+                  "from it; put it back, or restart scepd to take what stands there now",
+                  file);
+    return here;
 }
 
 bool env_open(struct store *s, uint64_t map_size, bool create, struct err *err)

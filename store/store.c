@@ -159,6 +159,14 @@ bool store_look(const char *path, struct err *err)
     return apart_run(file, look, &o, &nothing, 0, err);
 }
 
+bool store_in_place(struct store *s)
+{
+    pthread_rwlock_rdlock(&s->map_lock);
+    bool here = env_in_place(s);
+    pthread_rwlock_unlock(&s->map_lock);
+    return here;
+}
+
 /* A file of its own with a lock on nothing: the list is only for what has locks. */
 bool copy_open(const char *file, struct store **out, struct err *err)
 {

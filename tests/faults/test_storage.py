@@ -182,6 +182,38 @@ class Storage(unittest.TestCase):
         self.a.ctl("store", "verify", env=None)
         self.a.ctl("audit", "verify", env=None)
 
+    # ---- a file that is gone ----
+
+    def test_the_file_is_replaced(self):
+        """A copy stands at the store's path, then nothing, then the store again: what is told is in the store."""
+        data = os.path.join(self.a.home, "store", "data.mdb")
+        got = {}
+        self.a.start()
+        for number, replace in enumerate((True, False)):
+            before = self.failed("store.gone")
+            away = data + ".away"
+
+            def take():
+                if replace:
+                    shutil.copyfile(data, data + ".copy")
+                os.rename(data, away)
+                if replace:
+                    os.rename(data + ".copy", data)
+
+            load = self.load("--prefix", f"gone{number}", before=take)
+            self.wait_for(lambda: self.failed("store.gone") > before, "answers with store.gone")
+            self.wait_for(lambda: self.check("store") == "fail", "what /healthz says")
+            self.assertIn("data.mdb was replaced, moved or removed", self.ask("/healthz")[1])
+            self.assertEqual(self.ask("/readyz")[0], 503)
+            r = self.a.ctl("status", env=None, check=False)
+            self.assertIn("restart scepd", r.stdout)
+            os.rename(away, data)
+            got.update(self.served(load))
+            self.wait_for(lambda: self.check("store") == "pass", "what /healthz says afterwards")
+        self.assert_all_well(got)
+        self.assertIn("event=store.gone", self.a.log_text())
+        self.assertIn("event=store.back", self.a.log_text())
+
     # ---- file systems ----
 
     def mount(self, size):

@@ -501,6 +501,11 @@ static void store_full(void)
     commit_fails(ERR_FULL, "the disk is full");
 }
 
+static void store_gone(void)
+{
+    commit_fails(ERR_GONE, "the store was replaced");
+}
+
 static void signer_unavailable(void)
 {
     commit_fails(ERR_SIGNER, "the signer does not answer");
@@ -589,6 +594,7 @@ static const struct row {
     {REASON_WEBHOOK_DENIED, webhook_denied, NULL, NULL},
     {REASON_WEBHOOK_UNREACHABLE, webhook_unreachable, NULL, NULL},
     {REASON_STORE_FULL, store_full, NULL, NULL},
+    {REASON_STORE_GONE, store_gone, NULL, NULL},
     {REASON_SIGNER_UNAVAILABLE, signer_unavailable, NULL, NULL},
     {REASON_BUSY, busy, NULL, NULL},
     {REASON_INTERNAL, internal, NULL, NULL},

@@ -269,8 +269,8 @@ START_TEST(format_5_is_migrated)
     verify_clean();
     struct seen s = {.ids = ""};
     struct store_page page = {.limit = 10};
-    ok(store_challenge_page(st, &(struct store_challenge_filter){.state = 0}, &page,
-                            challenge_seen, &s, &err));
+    ok(store_challenge_page(st, &(struct store_challenge_filter){.state = 0}, &page, challenge_seen,
+                            &s, &err));
     ck_assert_str_eq(s.ids, "chl_bbbbbb chl_cccccc chl_aaaaaa "); /* the newest first */
     s.ids[0] = '\0';
     ok(store_request_page(st, &(struct store_request_filter){.state = -1}, &page, request_seen, &s,
@@ -445,6 +445,42 @@ START_TEST(generations)
 }
 END_TEST
 
+/* Another file at its path, or none: nothing is told that is not there. */
+START_TEST(file_gone)
+{
+    char file[300], away[300];
+    struct store_audit a = {.at = 1, .event = "event"};
+    uint64_t n;
+    st = store_at(dir, MAP_SMALL);
+    uint64_t before = generation();
+    struct store_write *w = begin();
+    snprintf(file, sizeof file, "%s/data.mdb", dir);
+    snprintf(away, sizeof away, "%s.away", dir);
+    ck_assert(store_in_place(st));
+    ok(store_audit_put(w, &a, &err));
+    ck_assert_int_eq(rename(file, away), 0);
+    if (_i) {
+        FILE *other = fopen(file, "w");
+        ck_assert_ptr_nonnull(other);
+        fclose(other);
+    }
+    ok(store_generation(st, &n, &err)); /* nobody has looked yet */
+    fails(store_write_commit(w, &err), ERR_GONE);
+    fails(store_generation(st, &n, &err), ERR_GONE);
+    fails(store_write_begin(st, &w, &err), ERR_GONE);
+    ck_assert(!store_in_place(st));
+    ck_assert_int_eq(rename(away, file), 0);
+    ck_assert(store_in_place(st));
+    ok(store_generation(st, &n, &err));
+    ck_assert_uint_eq(n, before);
+    w = begin();
+    ok(store_audit_put(w, &a, &err));
+    commit(w);
+    reopen();
+    ck_assert_uint_eq(generation(), before + 1);
+}
+END_TEST
+
 START_TEST(one_write_in_a_thread)
 {
     st = store_at(dir, MAP_SMALL);
@@ -570,6 +606,7 @@ int main(void)
     tcase_add_test(c, newer_record);
     tcase_add_test(c, root_hands_over);
     tcase_add_test(c, generations);
+    tcase_add_loop_test(c, file_gone, 0, 2);
     tcase_add_test(c, one_write_in_a_thread);
     tcase_add_test(c, audit);
     tcase_add_test(c, readers_of_what_is_old);

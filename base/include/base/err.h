@@ -25,6 +25,7 @@ enum err_kind {
     ERR_BUSY,      /* too much work: later */
     ERR_CONFIG,    /* configuration or usage */
     ERR_DAMAGED,   /* what a file of the store holds makes no sense any more: a backup helps */
+    ERR_GONE,      /* the store that is open is not the one at its path any more */
 };
 
 struct err {

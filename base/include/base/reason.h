@@ -127,6 +127,8 @@ enum fail_info { /* RFC 8894 section 3.2.1.4 */
       "the server that validates requests has given no answer: try again later")                   \
     X(STORE_FULL, "store.full", FAIL_BAD_REQUEST, 0x80070070, false,                               \
       "the server cannot store more at the moment")                                                \
+    X(STORE_GONE, "store.gone", FAIL_BAD_REQUEST, 0x800700AA, false,                               \
+      "the server cannot store anything at the moment")                                            \
     X(SIGNER_UNAVAILABLE, "signer.unavailable", FAIL_BAD_REQUEST, 0x8009000D, false,               \
       "the server cannot sign at the moment")                                                      \
     X(BUSY, "busy", FAIL_BAD_REQUEST, 0x800700AA, false, "the server is busy: try again later")    \

@@ -45,6 +45,9 @@ bool store_apart(const char *path, struct err *err);
 /* Before store_open, for a program that damage must not end again and again: ERR_DAMAGED when the store's meta pages, the roots of
  * its tables or its list of free pages are.  Whatever else is wrong with it store_open tells.  Forks: for programs of one thread. */
 bool store_look(const char *path, struct err *err);
+/* Is the file at its path still the one that is open?  Cheap; commits ask for themselves.  As long as it is not, nothing is read or
+ * written: ERR_GONE, so that nothing is told that nobody finds again.  Any thread. */
+bool store_in_place(struct store *s);
 /* For programs, at their begin: a file of the store that ends too early, or that its disk does not give, ends them by SIGBUS;
  * this says so on standard error before. */
 void store_tell_damage(void);
