@@ -93,7 +93,7 @@ struct api_state {
     uint8_t running[API_RUNNING][STORE_HASH]; /* questions under way */
     size_t running_n;
     uint8_t undone[API_RUNNING][STORE_HASH]; /* questions that are kept as begun, and of which it is known that they failed */
-    size_t undone_n;                        /* all in all: the oldest are overwritten */
+    size_t undone_next;                     /* which is overwritten when no place is free */
 };
 struct api_guard *api_guard_new(void);
 void api_guard_free(struct api_guard *g);

@@ -179,25 +179,33 @@ static void running_remove(struct api_state *s, const uint8_t key[STORE_HASH])
 
 /* ---- begun, failed, and still kept as begun ---- */
 
+static const uint8_t no_question[STORE_HASH];
+
+/* NULL: it is not among them. */
+static uint8_t *undone_place(struct api_state *s, const uint8_t key[STORE_HASH])
+{
+    for (size_t i = 0; i < API_RUNNING; i++)
+        if (memcmp(s->undone[i], key, STORE_HASH) == 0)
+            return s->undone[i];
+    return NULL;
+}
+
 static void undone_add(struct api_state *s, const uint8_t key[STORE_HASH])
 {
     pthread_mutex_lock(&s->lock);
-    memcpy(s->undone[s->undone_n++ % API_RUNNING], key, STORE_HASH);
+    uint8_t *place = undone_place(s, no_question);
+    memcpy(place ? place : s->undone[s->undone_next++ % API_RUNNING], key, STORE_HASH);
     pthread_mutex_unlock(&s->lock);
 }
 
 static bool undone_take(struct api_state *s, const uint8_t key[STORE_HASH])
 {
-    bool found = false;
     pthread_mutex_lock(&s->lock);
-    size_t n = s->undone_n < API_RUNNING ? s->undone_n : API_RUNNING;
-    for (size_t i = 0; i < n && !found; i++) {
-        found = memcmp(s->undone[i], key, STORE_HASH) == 0;
-        if (found)
-            memset(s->undone[i], 0, STORE_HASH);
-    }
+    uint8_t *place = undone_place(s, key);
+    if (place)
+        memset(place, 0, STORE_HASH);
     pthread_mutex_unlock(&s->lock);
-    return found;
+    return place != NULL;
 }
 
 /* ---- the store ---- */
@@ -293,6 +301,7 @@ bool api_repeat_begin(struct api_call *c, struct api_repeat *r)
             replay(c, r, &kept);
     } else if (err.kind == ERR_NOT_FOUND) {
         err_clear(&err);
+        undone_take(c->world->state, r->key); /* known of one that is not kept any more */
         r->on = begun_put(c, r, &err);
         if (!r->on)
             api_problem_of(c, &err);

@@ -89,6 +89,108 @@ START_TEST(made_once)
 }
 END_TEST
 
+/* ---- what failed while memory was out ---- */
+
+/* With memory out for good from that allocation on.  Was it done? */
+static bool starved(const char *key, long allocation)
+{
+    uint64_t before = things();
+    asked(&makes[0], 0, key, allocation, true);
+    return things() > before;
+}
+
+static void repeated(const char *key)
+{
+    asked(&makes[0], 0, key, 0, false);
+}
+
+static uint64_t forget_kept(void)
+{
+    uint64_t n = 0;
+    written(store_kept_purge(in, at + 1, &n, &err));
+    return n;
+}
+
+/* Which allocation is the n-th differs by a few from call to call. */
+#define JITTER 8
+
+/* An allocation whose lack leaves a question done and its answer lost. */
+static long loses_the_answer(void)
+{
+    char key[32];
+    for (long n = 1; n < 10000; n++) {
+        snprintf(key, sizeof key, "lost-%ld", n);
+        if (!starved(key, n))
+            continue;
+        repeated(key);
+        if (reply.status == 409)
+            return n + JITTER;
+    }
+    ck_abort_msg("no answer is ever lost");
+}
+
+/* The first whose lack leaves a question kept as begun that is known to have failed. */
+static long leaves_undone(void)
+{
+    char key[32];
+    forget_kept();
+    for (long n = 1; n < 10000; n++) {
+        snprintf(key, sizeof key, "begun-%ld", n);
+        if (!starved(key, n) && forget_kept() == 1)
+            return n;
+    }
+    ck_abort_msg("no question is ever left undone");
+}
+
+/* What is known of a question ends with its record: a later one of the same key is another. */
+START_TEST(undone_is_forgotten)
+{
+    char key[32];
+    unsigned lost_again = 0;
+    prepare(0, 0);
+    long undone = leaves_undone(), lost = loses_the_answer();
+    for (long n = undone; n < lost; n++) {
+        snprintf(key, sizeof key, "key-%ld", n);
+        starved(key, n);
+        forget_kept();
+        uint64_t before = things();
+        bool done = starved(key, lost);
+        lost_again += done && reply.status != 201;
+        repeated(key);
+        ck_assert_msg(things() <= before + 1, "allocation %ld: it was done twice", n);
+    }
+    ck_assert_uint_gt(lost_again, 0);
+    teardown();
+}
+END_TEST
+
+/* An allocation whose lack leaves such a question undone once more. */
+static long fails_again(long undone)
+{
+    long n = 1;
+    starved("again", undone + JITTER);
+    while (n < 10000 && !starved("again", n))
+        n++;
+    return n - JITTER;
+}
+
+/* However often another question fails. */
+START_TEST(undone_is_known_beside_others)
+{
+    prepare(0, 0);
+    long undone = leaves_undone(), again = fails_again(undone);
+    ck_assert(!starved("key", undone + JITTER));
+    ck_assert(!starved("other", undone + JITTER));
+    for (int i = 0; i < 200; i++)
+        ck_assert(!starved("other", again));
+    repeated("key");
+    is(201);
+    repeated("other");
+    is(201);
+    teardown();
+}
+END_TEST
+
 /* ---- what is read ---- */
 
 static const struct question reads[] = {
@@ -180,6 +282,8 @@ int main(void)
     tcase_set_timeout(made, 300);
     tcase_set_timeout(read, 300);
     tcase_add_loop_test(made, made_once, 0, 2 * sizeof makes / sizeof *makes);
+    tcase_add_test(made, undone_is_forgotten);
+    tcase_add_test(made, undone_is_known_beside_others);
     tcase_add_loop_test(read, read_whole, 0, 2);
     tcase_add_loop_test(read, searched_whole, 0, 2);
     suite_add_tcase(s, made);
