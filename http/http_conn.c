@@ -115,11 +115,8 @@ void http_conn_cut(struct http_conn *c)
     hold(c, 0);
     to_front(c);
     shutdown(bufferevent_getfd(c->bev), SHUT_RDWR);
-    if (c->shake) { /* its bufferevent would see nothing */
-        http_handshake_end(c);
-        bufferevent_trigger_event(c->bev, BEV_EVENT_READING | BEV_EVENT_EOF,
-                                  BEV_TRIG_DEFER_CALLBACKS);
-    }
+    if (c->shake) /* its bufferevent would see nothing */
+        http_handshake_cut(c);
     if (!evtimer_pending(c->owner->reap, NULL))
         event_add(c->owner->reap, &soon);
 }

@@ -51,7 +51,7 @@ struct http_conn {
     bool silent;   /* nothing has come since it was accepted */
     bool in_line;  /* for a step of its handshake */
     bool large;    /* its request is: it stands behind others */
-    struct event *shake; /* of its handshake; NULL: none, or done */
+    struct event *shake; /* of its handshake, or of its end; NULL: none, or done */
     TAILQ_ENTRY(http_conn) line;
     size_t held;   /* octets of its requests that are kept: not yet read by evhttp, or of a request without reply */
     char peer[64]; /* address of the other end, without its port; known once something came, or others wait */
@@ -125,6 +125,8 @@ bool http_handshakes_init(struct http_conns *c);
 bool http_handshake_begin(struct http_conn *c);
 /* It is done, or will never be. */
 void http_handshake_end(struct http_conn *c);
+/* It ends, and evhttp is told so with the next turn of the loop. */
+void http_handshake_cut(struct http_conn *c);
 
 /* ---- http_conn.c ---- */
 

@@ -140,3 +140,21 @@ void http_handshake_end(struct http_conn *c)
         event_free(c->shake);
     c->shake = NULL;
 }
+
+static void on_cut(evutil_socket_t fd, short what, void *ctx)
+{
+    struct http_conn *c = ctx;
+    http_handshake_end(c);
+    if (!http_conn_is_freed(c))
+        bufferevent_trigger_event(c->bev, BEV_EVENT_READING | BEV_EVENT_EOF, 0);
+}
+
+/* By an event of ours: a callback that the bufferevent puts off keeps a reference to it, which
+ * nobody gives back when the server goes first. */
+void http_handshake_cut(struct http_conn *c)
+{
+    leave_line(c);
+    event_del(c->shake);
+    event_assign(c->shake, c->owner->base, -1, 0, on_cut, c);
+    event_active(c->shake, EV_TIMEOUT, 0);
+}

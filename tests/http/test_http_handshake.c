@@ -1,6 +1,7 @@
 /* Whose handshake goes on when many want theirs at once.  Server and clients in one thread: each
  * pass of the loop is made here, so that what one pass does can be counted. */
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <event2/event.h>
 #include <openssl/x509v3.h>
 #include <poll.h>
@@ -15,8 +16,8 @@
 
 static struct event_base *base;
 static struct http_server *server;
-static int port, fds[CLIENTS];
-static unsigned char hello[1024]; /* what a client says first */
+static int port, fds[CLIENTS], open_before; /* descriptors */
+static unsigned char hello[1024];           /* what a client says first */
 static int hello_n;
 
 static void on_request(void *ctx, struct http_request *r)
@@ -76,6 +77,17 @@ static void connect_all(void)
         pass();
 }
 
+static int descriptors(void)
+{
+    int n = 0;
+    DIR *d = opendir("/proc/self/fd");
+    ck_assert_ptr_nonnull(d);
+    while (readdir(d))
+        n++;
+    closedir(d);
+    return n;
+}
+
 static void setup(void)
 {
     static const struct http_limits limits = {CLIENTS + 10, 600, 16384, 262144, 1 << 26};
@@ -84,6 +96,7 @@ static void setup(void)
     struct err err = {0};
     int fd;
     signal(SIGPIPE, SIG_IGN);
+    open_before = descriptors();
     base = event_base_new();
     ck_assert(http_server_new(base, &limits, on_request, on_refused, NULL, NULL, &server, &err));
     SSL_CTX *ctx = context();
@@ -103,6 +116,7 @@ static void teardown(void)
         close(fds[i]);
     http_server_free(server);
     event_base_free(base);
+    ck_assert_int_eq(descriptors(), open_before); /* no connection outlives its server */
 }
 
 static void say(int client, int from, int to)
@@ -207,6 +221,16 @@ START_TEST(draining)
 }
 END_TEST
 
+/* The server goes before the loop has seen that they were cut. */
+START_TEST(freed_when_they_are_cut)
+{
+    for (int i = 0; i < CLIENTS; i += 2)
+        say(i, 0, hello_n);
+    pass();
+    http_server_drain(server);
+}
+END_TEST
+
 /* With TLS 1.2 as with 1.3: several steps, then a request. */
 START_TEST(a_whole_exchange)
 {
@@ -239,6 +263,7 @@ int main(void)
     tcase_add_test(c, one_at_a_time_whose_start_is_here);
     tcase_add_test(c, the_last_in_line);
     tcase_add_test(c, draining);
+    tcase_add_test(c, freed_when_they_are_cut);
     tcase_add_loop_test(c, a_whole_exchange, 0, 2);
     suite_add_tcase(s, c);
     return check_main(s);
