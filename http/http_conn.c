@@ -27,6 +27,9 @@
 #define LOOK_PART 64
 /* With too much kept, requests up to this size are let be: all that devices usually send. */
 #define USUAL_REQUEST 16384
+/* How often the deadline of a request goes into that of a whole handshake: who stands in line for a
+ * step of it is not cut for what we are slow with, but does not stay for good. */
+#define HANDSHAKE_DEADLINES 2
 /* Of chunk sizes and trailers. */
 #define INPUT_SLACK 65536
 /* Of events: what is not told otherwise has the middle one. */
@@ -282,6 +285,14 @@ static void too_slow(struct http_conn *c)
     http_conn_cut(c);
 }
 
+static bool is_late(const struct http_conn *c, int64_t now)
+{
+    int64_t most = c->owner->timeout_ms;
+    if (c->shake && now - c->accepted > HANDSHAKE_DEADLINES * most)
+        return true;
+    return c->phase != HTTP_WORKING && !c->in_line && now - c->since > most;
+}
+
 /* Deadlines, and those that ended before their first request, of which evhttp says nothing. */
 static void on_sweep(evutil_socket_t fd, short what, void *ctx)
 {
@@ -292,7 +303,7 @@ static void on_sweep(evutil_socket_t fd, short what, void *ctx)
         next = TAILQ_NEXT(i, all);
         if (http_conn_is_freed(i))
             forget(i);
-        else if (i->phase != HTTP_WORKING && now - i->since > c->timeout_ms)
+        else if (is_late(i, now))
             too_slow(i);
     }
 }
@@ -527,6 +538,7 @@ struct bufferevent *http_conn_new(struct event_base *base, void *conns)
     TAILQ_INSERT_TAIL(&owner->all, c, all);
     LIST_INSERT_HEAD(&owner->bucket[bucket_of(bev)], c, bucket);
     http_conn_phase(c, HTTP_IDLE);
+    c->accepted = c->since;
     if (++owner->n >= owner->max)
         set_full(owner, true);
     return bev;

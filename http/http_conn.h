@@ -42,7 +42,8 @@ struct http_conn {
     TAILQ_ENTRY(http_conn) all;
     LIST_ENTRY(http_conn) bucket;
     enum http_phase phase;
-    int64_t since; /* of the phase, monotonic ms */
+    int64_t since; /* of the phase, or of the last step of its handshake that led on; monotonic ms */
+    int64_t accepted; /* monotonic ms */
     bool ending;   /* evhttp said that it goes */
     bool cut;      /* shut down by us */
     bool leaving;  /* of those that make room */
@@ -113,8 +114,8 @@ enum http_tls_step {
     HTTP_TLS_WRITE, /* something must leave */
     HTTP_TLS_BROKEN,
 };
-/* With what is here.  What it takes is told to `pace`. */
-enum http_tls_step http_tls_step(struct ssl_st *ssl, struct http_pace *pace);
+/* With what is here.  What it takes is told to `pace`.  *on: the handshake is further than before. */
+enum http_tls_step http_tls_step(struct ssl_st *ssl, struct http_pace *pace, bool *on);
 /* The client's certificate as DER, appended; nothing when it sent none. */
 bool http_tls_peer(struct bufferevent *bev, struct buf *der);
 

@@ -62,8 +62,13 @@ static void leave_line(struct http_conn *c)
 
 static void take_step(struct http_conn *c)
 {
+    bool on;
     leave_line(c);
-    switch (http_tls_step(bufferevent_openssl_get_ssl(c->bev), &c->owner->pace)) {
+    enum http_tls_step step =
+        http_tls_step(bufferevent_openssl_get_ssl(c->bev), &c->owner->pace, &on);
+    if (on) /* whoever waited for us was not silent, and an octet is no progress */
+        http_conn_phase(c, HTTP_IDLE);
+    switch (step) {
     case HTTP_TLS_READ:
         wait_for(c, EV_READ);
         break;

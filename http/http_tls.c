@@ -44,14 +44,16 @@ static int64_t thread_us(void)
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
-enum http_tls_step http_tls_step(SSL *ssl, struct http_pace *pace)
+enum http_tls_step http_tls_step(SSL *ssl, struct http_pace *pace, bool *on)
 {
     int64_t began = thread_us();
+    OSSL_HANDSHAKE_STATE before = SSL_get_state(ssl);
     ERR_clear_error();
     int n = SSL_do_handshake(ssl);
     int error = SSL_get_error(ssl, n);
     ERR_clear_error();
     http_pace_spent(pace, thread_us() - began);
+    *on = SSL_get_state(ssl) != before;
     switch (error) {
     case SSL_ERROR_NONE:
         return HTTP_TLS_DONE;

@@ -10,7 +10,7 @@ ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 NAMED = re.compile(r"`([A-Za-z0-9_]+)`\s+in\s+`([^`]+)`")
 LEFT = re.compile(r"\*Left\*")
 PAGES = {"scep.md": [str(i) for i in range(1, 98)], "certificates.md": [f"C{i}" for i in range(1, 71)],
-         "HTTP.md": [f"H{i}" for i in [*range(1, 25), 36, 37, *range(25, 33), 41, *range(33, 36), *range(38, 41)]]}
+         "HTTP.md": [f"H{i}" for i in [*range(1, 25), 36, 37, *range(25, 33), 41, *range(33, 36), *range(38, 41), 42]]}
 
 
 def read(*path):

@@ -14,6 +14,7 @@
 
 #define CLIENTS 20
 
+static const struct http_limits limits = {CLIENTS + 10, 600, 16384, 262144, 1 << 26};
 static struct event_base *base;
 static struct http_server *server;
 static int port, fds[CLIENTS], open_before; /* descriptors */
@@ -90,7 +91,6 @@ static int descriptors(void)
 
 static void setup(void)
 {
-    static const struct http_limits limits = {CLIENTS + 10, 600, 16384, 262144, 1 << 26};
     struct sockaddr_in a;
     socklen_t n = sizeof a;
     struct err err = {0};
@@ -231,6 +231,104 @@ START_TEST(freed_when_they_are_cut)
 }
 END_TEST
 
+static void deadline(int seconds)
+{
+    struct http_limits l = limits;
+    l.request_timeout = seconds;
+    http_server_limits(server, &l);
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void pass_for(int ms)
+{
+    for (int64_t end = now_ms() + ms; now_ms() < end; usleep(1000))
+        ck_assert_int_ge(event_base_loop(base, EVLOOP_NONBLOCK), 0);
+}
+
+/* A client of TLS 1.2 whose octets this test carries. */
+static SSL *slow_client(SSL_CTX *ctx)
+{
+    SSL_CTX_set_max_proto_version(ctx, TLS1_2_VERSION);
+    SSL *ssl = SSL_new(ctx);
+    SSL_set_bio(ssl, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+    SSL_connect(ssl);
+    return ssl;
+}
+
+/* One record of what it has to say (RFC 8446 section 5.1); false: none is left. */
+static bool say_record(SSL *ssl, int client)
+{
+    unsigned char record[5 + (1 << 14)];
+    if (BIO_read(SSL_get_wbio(ssl), record, 5) != 5)
+        return false;
+    int n = record[3] << 8 | record[4];
+    ck_assert_int_eq(BIO_read(SSL_get_wbio(ssl), record + 5, n), n);
+    return send(fds[client], record, (size_t)(5 + n), MSG_NOSIGNAL) == 5 + n;
+}
+
+static bool hear(SSL *ssl, int client)
+{
+    unsigned char all[16384];
+    ssize_t n = recv(fds[client], all, sizeof all, MSG_DONTWAIT);
+    if (n > 0)
+        BIO_write(SSL_get_rbio(ssl), all, (int)n);
+    return SSL_connect(ssl) == 1;
+}
+
+/* Who says the next part in time is not silent, however long ago it came. */
+START_TEST(silence_is_counted_from_the_last_part)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    SSL *ssl = slow_client(ctx);
+    deadline(4);
+    pass_for(2500);
+    ck_assert(say_record(ssl, 3));
+    pass_for(2500);
+    ck_assert(!hear(ssl, 3));
+    while (say_record(ssl, 3))
+        ;
+    pass_for(500);
+    ck_assert_msg(hear(ssl, 3), "it was cut");
+    SSL_free(ssl);
+    SSL_CTX_free(ctx);
+}
+END_TEST
+
+/* An octet is no part. */
+START_TEST(octets_are_no_parts)
+{
+    deadline(1);
+    for (int i = 0; i < 10; i++) {
+        send(fds[3], hello + i, 1, MSG_NOSIGNAL);
+        pass_for(200);
+    }
+    ck_assert_int_eq(http_server_connections(server), 0);
+}
+END_TEST
+
+/* With each part in time, a handshake has its end all the same. */
+START_TEST(a_handshake_has_a_deadline)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    SSL *ssl = slow_client(ctx);
+    deadline(1);
+    for (int i = 0; i < 4; i++) {
+        pass_for(700);
+        say_record(ssl, 3);
+        pass_for(20);
+        ck_assert(!hear(ssl, 3));
+    }
+    SSL_free(ssl);
+    SSL_CTX_free(ctx);
+}
+END_TEST
+
 /* With TLS 1.2 as with 1.3: several steps, then a request. */
 START_TEST(a_whole_exchange)
 {
@@ -264,6 +362,9 @@ int main(void)
     tcase_add_test(c, the_last_in_line);
     tcase_add_test(c, draining);
     tcase_add_test(c, freed_when_they_are_cut);
+    tcase_add_test(c, silence_is_counted_from_the_last_part);
+    tcase_add_test(c, octets_are_no_parts);
+    tcase_add_test(c, a_handshake_has_a_deadline);
     tcase_add_loop_test(c, a_whole_exchange, 0, 2);
     suite_add_tcase(s, c);
     return check_main(s);

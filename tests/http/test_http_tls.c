@@ -64,7 +64,8 @@ struct pair {
 
 static bool our_step(struct pair *p, bool *done)
 {
-    enum http_tls_step s = http_tls_step(p->ours, p->pace);
+    bool on;
+    enum http_tls_step s = http_tls_step(p->ours, p->pace, &on);
     *done = s == HTTP_TLS_DONE;
     return *done || s == HTTP_TLS_READ;
 }
