@@ -112,14 +112,6 @@ bool offline_crl_read(const struct cert *const *issuer, size_t n, struct view fi
     return ok;
 }
 
-bool offline_crl_find(struct store *s, const struct cert *issuer, struct store_offline *out,
-                      struct err *err)
-{
-    struct pubkey key;
-    return pubkey_parse(issuer->spki, &key, err) &&
-           store_offline_get(s, STORE_OFFLINE_CRL, key.sha256, out, err);
-}
-
 /* ---- OCSP answers ---- */
 
 bool offline_asked_id(const struct offline_asked *asked, uint8_t out[STORE_HASH], struct err *err)

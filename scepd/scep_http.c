@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "base/text.h"
-#include "ca/offline.h"
 #include "http/http_file.h"
 
 static const char type_text[] = "text/plain";
@@ -270,39 +269,27 @@ static void reply_crl(struct scep_http *s, struct http_request *r, const struct 
     http_reply_file(r, &f, time(NULL));
 }
 
-static void release_offline(void *offline)
-{
-    store_offline_clear(offline);
-    free(offline);
-}
-
 /* What was brought is handed on also when it has ended: some allow for that, and nobody here can
  * make another. */
 static void reply_offline(struct scep_http *s, struct http_request *r, const struct route *route)
 {
-    struct err err = {0};
-    struct store_offline *o = calloc(1, sizeof *o);
-    if (!o || !offline_crl_find(s->enroll->store,
-                                s->authorities[route->index]->chain[route->chain - 1], o, &err)) {
-        free(o);
-        if (err.kind == ERR_NOT_FOUND)
-            reply_not_found(s, r);
-        else
-            reply_busy(s, r, err.text);
+    bool known;
+    struct brought *b = upkeep_brought_get1(s->upkeep, route->index, route->chain, &known);
+    if (!b && known) {
+        reply_not_found(s, r);
         return;
     }
-    uint8_t sha256[32];
-    if (!digest_compute(DIGEST_SHA256, buf_view(&o->der), sha256, &err)) {
-        release_offline(o);
-        reply_busy(s, r, err.text);
+    if (!b) {
+        reply_busy(s, r, "what was brought cannot be read yet");
         return;
     }
+    const struct store_offline *o = brought_crl(b);
     log_answered(s, r, "CRL", o->der.n);
     struct http_file f = {.type = "application/pkix-crl",
                           .body = buf_view(&o->der),
-                          .release = release_offline,
-                          .release_ctx = o,
-                          .sha256 = sha256,
+                          .release = brought_release,
+                          .release_ctx = b,
+                          .sha256 = brought_sha256(b),
                           .modified = o->this_update,
                           .expires = o->next_update};
     http_reply_file(r, &f, time(NULL));

@@ -50,6 +50,8 @@ struct upkeep {
     bool stop, running, asked;
     pthread_t thread;
     uint64_t generation; /* of the store when it was last looked at */
+    struct brought_shelf *brought;
+    int64_t brought_retry; /* Unix seconds: after a failure, not before; 0: none */
     int64_t housekept,
         latest;         /* Unix seconds: of the last tick, at first of the store's newest entry */
     struct slot slot[]; /* one for each authority */
@@ -87,6 +89,11 @@ struct published *upkeep_crl_get1(struct upkeep *u, size_t authority, uint32_t s
         atomic_fetch_add(&p->references, 1);
     pthread_mutex_unlock(&u->lock);
     return p;
+}
+
+struct brought *upkeep_brought_get1(struct upkeep *u, size_t authority, size_t chain, bool *known)
+{
+    return brought_get1(u->brought, authority, chain, known);
 }
 
 /* Takes what is in `crl`. */
@@ -346,6 +353,22 @@ static void watch_clock(struct upkeep *u, int64_t now)
     u->latest = now;
 }
 
+/* What was served goes on being served. */
+static void look_at_brought(struct upkeep *u, bool store_changed, int64_t now)
+{
+    struct err err = {0};
+    bool due = u->brought_retry ? now >= u->brought_retry || now < u->brought_retry - RETRY_SECONDS
+                                : store_changed;
+    if (!due)
+        return;
+    bool ok = brought_shelf_look(u->brought, &err);
+    u->brought_retry = ok ? 0 : now + RETRY_SECONDS;
+    if (!ok)
+        log_event(u->options.log, LOG_LEVEL_ERROR, "crl.brought",
+                  "a CRL that was brought cannot be read, the next try is in %d s: %s",
+                  RETRY_SECONDS, err.text);
+}
+
 static void tick(struct upkeep *u, int64_t now)
 {
     struct err err = {0};
@@ -353,6 +376,7 @@ static void tick(struct upkeep *u, int64_t now)
     watch_clock(u, now);
     bool changed =
         !store_generation(u->options.store, &generation, &err) || generation != u->generation;
+    look_at_brought(u, changed, now);
     for (size_t i = 0; i < u->options.authority_n; i++)
         if (wants_renewal(u, i, changed, now))
             renew_and_tell(u, i, now);
@@ -395,6 +419,11 @@ bool upkeep_new(const struct upkeep_options *o, struct upkeep **out, struct err 
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&u->stop_now, &monotonic);
     pthread_condattr_destroy(&monotonic);
+    if (!brought_shelf_new(o->authorities, o->authority_n, o->store, &u->brought, err)) {
+        upkeep_free(u);
+        return false;
+    }
+    u->brought_retry = 1; /* nobody has looked yet */
     struct err ignored = {0};
     store_audit_newest(o->store, &u->latest, &ignored); /* 0 when it cannot be read */
     tick(u, time(NULL));
@@ -432,6 +461,7 @@ void upkeep_free(struct upkeep *u)
     for (size_t i = 0; i < u->options.authority_n; i++)
         for (size_t k = 0; k < SCOPES; k++)
             published_release(u->slot[i].current[k]);
+    brought_shelf_free(u->brought);
     pthread_cond_destroy(&u->stop_now);
     pthread_mutex_destroy(&u->lock);
     free(u);

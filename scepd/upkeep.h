@@ -3,6 +3,7 @@
 #pragma once
 
 #include "ca/crl.h"
+#include "scepd/brought.h"
 
 struct metrics;
 
@@ -32,3 +33,6 @@ void upkeep_free(struct upkeep *u);
 bool upkeep_publish(struct upkeep *u, size_t authority);
 /* The newest CRL of an authority and a scope (ca/crl.h), to be released; NULL when there is none.  Any thread. */
 struct published *upkeep_crl_get1(struct upkeep *u, size_t authority, uint32_t scope);
+/* The newest CRL that was brought of the issuer at `chain` (from 1) above an authority: as brought_get1, a second or two after it was
+ * brought. */
+struct brought *upkeep_brought_get1(struct upkeep *u, size_t authority, size_t chain, bool *known);

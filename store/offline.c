@@ -95,8 +95,8 @@ bool store_offline_put(struct store_write *w, const struct store_offline *o, str
     return ok;
 }
 
-bool store_offline_get(struct store *s, enum store_offline_kind kind, const uint8_t id[STORE_HASH],
-                       struct store_offline *out, struct err *err)
+static bool look_up(struct store *s, enum store_offline_kind kind, const uint8_t id[STORE_HASH],
+                    bool octets, struct store_offline *out, struct err *err)
 {
     struct key k = offline_key(kind, id);
     struct store_offline o = {0};
@@ -107,11 +107,23 @@ bool store_offline_get(struct store *s, enum store_offline_kind kind, const uint
     bool ok = txn_get(&t, TABLE_META, key_view(&k), &record, err) &&
               (record.p || err_set(err, ERR_NOT_FOUND, "nothing of it was brought here")) &&
               offline_open(key_view(&k), record, &o, &der, err) &&
-              (buf_append(&o.der, der.p, der.n) || err_memory(err));
+              (!octets || buf_append(&o.der, der.p, der.n) || err_memory(err));
     txn_read_end(&t);
     if (ok)
         *out = o;
     return ok;
+}
+
+bool store_offline_get(struct store *s, enum store_offline_kind kind, const uint8_t id[STORE_HASH],
+                       struct store_offline *out, struct err *err)
+{
+    return look_up(s, kind, id, true, out, err);
+}
+
+bool store_offline_about(struct store *s, enum store_offline_kind kind,
+                         const uint8_t id[STORE_HASH], struct store_offline *out, struct err *err)
+{
+    return look_up(s, kind, id, false, out, err);
 }
 
 struct listing {

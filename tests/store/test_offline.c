@@ -57,6 +57,13 @@ START_TEST(kept)
     ck_assert_int_eq(o.taken_at, 101);
     ck_assert_int_eq(o.issuer[31], 7);
     ck_assert(view_eq(buf_view(&o.der), view_str("octets")));
+    uint8_t same[STORE_HASH];
+    struct store_offline about;
+    memset(same, 1, sizeof same);
+    ck_assert(store_offline_about(st, STORE_OFFLINE_CRL, same, &about, &err));
+    ck_assert_uint_eq(about.der.n, 0);
+    ck_assert_int_eq(about.number, o.number);
+    ck_assert_int_eq(about.taken_at, o.taken_at);
     store_offline_clear(&o);
     o = get(STORE_OFFLINE_OCSP, 1);
     ck_assert_int_eq(o.this_update, 200);

@@ -38,5 +38,3 @@ void offline_answers_clear(struct offline_answers *a);
 /* For the daemon: what was brought about this certificate and has not ended.  ERR_NOT_FOUND. */
 bool offline_ocsp_find(struct store *s, const struct offline_asked *asked, int64_t now, struct store_offline *out,
                        struct err *err);
-/* The newest CRL of this issuer, ended or not.  ERR_NOT_FOUND. */
-bool offline_crl_find(struct store *s, const struct cert *issuer, struct store_offline *out, struct err *err);

@@ -28,6 +28,9 @@ bool store_offline_put(struct store_write *w, const struct store_offline *o, str
 /* ERR_NOT_FOUND. */
 bool store_offline_get(struct store *s, enum store_offline_kind kind, const uint8_t id[STORE_HASH],
                        struct store_offline *out, struct err *err);
+/* The same without its octets: cheap, however many they are. */
+bool store_offline_about(struct store *s, enum store_offline_kind kind, const uint8_t id[STORE_HASH],
+                         struct store_offline *out, struct err *err);
 /* All of them without their octets; one snapshot, held while `each` runs: that must not use the store. */
 bool store_offline_list(struct store *s, void (*each)(void *ctx, const struct store_offline *o), void *ctx,
                         struct err *err);
