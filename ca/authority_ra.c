@@ -66,13 +66,24 @@ int64_t ra_set_end(const struct ra_set *s)
                                                             : s->encryption->not_after;
 }
 
-/* The latest of a shape is in use, whoever put it there. */
-static struct ra_set *latest(struct authority *a, enum ra_shape shape)
+static bool has_begun(const struct ra_set *s, int64_t now)
+{
+    return s->signing->not_before <= now && s->encryption->not_before <= now;
+}
+
+/* The latest of a shape is in use, whoever put it there; one that a clock ahead of its time has
+ * made only once its time has come, if there is another. */
+static struct ra_set *latest(struct authority *a, enum ra_shape shape, int64_t now)
 {
     struct ra_set *found = NULL;
-    for (size_t i = 0; i < a->set_n; i++)
-        if (a->set[i].shape == shape && (!found || ra_set_end(&a->set[i]) >= ra_set_end(found)))
-            found = &a->set[i];
+    for (size_t i = 0; i < a->set_n; i++) {
+        struct ra_set *s = &a->set[i];
+        if (s->shape != shape)
+            continue;
+        bool later = found && ra_set_end(s) >= ra_set_end(found);
+        if (!found || (has_begun(s, now) == has_begun(found, now) ? later : has_begun(s, now)))
+            found = s;
+    }
     return found;
 }
 
@@ -86,13 +97,13 @@ static void drop(struct authority *a, size_t i)
 static void drop_ended(struct authority *a, int64_t now)
 {
     for (size_t i = a->set_n; i-- > 0;)
-        if (ra_set_end(&a->set[i]) < now && latest(a, a->set[i].shape) != &a->set[i])
+        if (ra_set_end(&a->set[i]) < now && latest(a, a->set[i].shape, now) != &a->set[i])
             drop(a, i);
 }
 
-static void choose(struct authority *a)
+static void choose(struct authority *a, int64_t now)
 {
-    const struct ra_set *single = latest(a, RA_SINGLE), *pair = latest(a, RA_PAIR);
+    const struct ra_set *single = latest(a, RA_SINGLE, now), *pair = latest(a, RA_PAIR, now);
     a->ra = single ? single->signing : NULL;
     a->ra_signing = pair ? pair->signing : NULL;
     a->ra_encryption = pair ? pair->encryption : NULL;
@@ -128,7 +139,7 @@ bool authority_load_ras(struct authority *a, const struct generation_files *g, s
         a->set_n++;
     }
     drop_ended(a, now);
-    choose(a);
+    choose(a, now);
     bool ok = true;
     for (size_t i = 0; ok && !g->look && a->role != AUTHORITY_FORMER && i < g->ra_n; i++)
         ok = check_used(a, g, &g->ra[i], err);

@@ -618,6 +618,33 @@ START_TEST(an_ended_ra_is_replaced)
 }
 END_TEST
 
+/* What a clock that was years ahead has made keeps nobody from serving once it is right again. */
+static void ahead_and_back(bool pair)
+{
+    f.plan.ra_pair = pair;
+    make();
+    struct family *a = load(FAMILY_SERVE);
+    int64_t first = pair ? a->current->ra_signing->not_after : a->current->ra->not_after;
+    family_free(a);
+    ck_assert_uint_ge(live_until(f.plan.now + 3 * YEAR), 1);
+    files.now = f.plan.now;
+    a = load(FAMILY_SERVE);
+    ck_assert_int_eq(pair ? a->current->ra_signing->not_after : a->current->ra->not_after, first);
+    family_free(a);
+    ck_assert_uint_eq(live_until(f.plan.now), 0);
+    /* its time comes */
+    files.now = f.plan.now + 3 * YEAR;
+    a = load(FAMILY_SERVE);
+    ck_assert_int_gt(pair ? a->current->ra_signing->not_after : a->current->ra->not_after, first);
+    family_free(a);
+}
+
+START_TEST(an_ra_that_has_not_begun)
+{
+    ahead_and_back(_i);
+}
+END_TEST
+
 /* Every other month through twenty-five years: nobody is ever without a valid CA and RA. */
 START_TEST(every_other_month)
 {
@@ -784,6 +811,7 @@ int main(void)
     tcase_add_test(life, an_ra_that_ends_with_its_ca);
     tcase_add_test(life, twelve_years_at_once);
     tcase_add_test(life, an_ended_ra_is_replaced);
+    tcase_add_loop_test(life, an_ra_that_has_not_begun, 0, 2);
     tcase_add_test(life, every_other_month);
     tcase_add_test(life, each_change_is_recorded_once);
     tcase_add_checked_fixture(cuts, setup, teardown);
