@@ -162,26 +162,38 @@ static void plan_retirement(const struct family *f, int64_t now, struct tend_ste
         earlier(best, (struct tend_step){.what = TEND_RETIRE, .at = now});
 }
 
+bool tend_can_be_taken_back(enum tend_what what)
+{
+    return what == TEND_NOTHING || what == TEND_RENEW_RA || what == TEND_RENEW_OCSP;
+}
+
+static void plan_generations(const struct family *f, const struct tend_rules *r, int64_t now,
+                             bool all, struct tend_step *best)
+{
+    bool next_ended = f->next && now > f->next->cert->not_after;
+    struct tend_step s = {.what = TEND_NOTHING, .at = NEVER};
+    plan_retirement(f, now, best);
+    if (f->next && f->activates_at && !next_ended)
+        earlier(best, (struct tend_step){.what = TEND_ACTIVATE,
+                                         .generation = f->next->generation,
+                                         .at = f->activates_at});
+    if (!f->next)
+        plan_next(f, r, &s);
+    if (s.what != TEND_NOTHING && (all || !s.by_hand))
+        earlier(best, s);
+}
+
 static void plan(const struct family *f, const struct tend_rules *r, int64_t now, bool all,
                  struct tend_step *out)
 {
-    struct tend_step best = {.what = TEND_NOTHING, .at = NEVER}, s;
-    bool next_ended = f->next && now > f->next->cert->not_after;
-    plan_retirement(f, now, &best);
+    struct tend_step best = {.what = TEND_NOTHING, .at = NEVER};
+    if (all || !r->clock_doubted)
+        plan_generations(f, r, now, all, &best);
     if (all || r->ra_automatic) {
         plan_ras(f->current, r, now, &best);
         if (f->next)
             plan_ras(f->next, r, now, &best);
     }
-    if (f->next && f->activates_at && !next_ended)
-        earlier(&best, (struct tend_step){.what = TEND_ACTIVATE,
-                                          .generation = f->next->generation,
-                                          .at = f->activates_at});
-    s = (struct tend_step){.what = TEND_NOTHING, .at = NEVER};
-    if (!f->next)
-        plan_next(f, r, &s);
-    if (s.what != TEND_NOTHING && (all || !s.by_hand))
-        earlier(&best, s);
     if (!all && best.at > now)
         plan_ocsp(f, r, now, &best);
     *out = best;

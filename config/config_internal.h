@@ -61,3 +61,7 @@ bool config_check_url_path(struct loader *l, const config_setting_t *at, const c
 
 /* profiles */
 void config_check_profiles(struct loader *l);
+/* config_clock.c: may what cannot be taken back be done at `now`, Unix seconds?  False (ERR_CONFLICT) when nothing was recorded for
+ * 90 days before and the clock has not gone on for a day since: whether a machine was off or its clock is wrong cannot be told
+ * at once.  Records when it began to ask. */
+bool config_clock_believed(struct store *s, int64_t now, struct err *err);

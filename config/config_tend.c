@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/text.h"
-#include "config/config.h"
+#include "config_internal.h"
 
 /* One authority: each step changes what comes next; never so many in one go. */
 #define MAX_STEPS 64
@@ -77,13 +77,33 @@ bool config_tend_record(const struct config *c, size_t authority, struct store *
 
 /* ---- doing ---- */
 
-static bool step_once(const struct tend *t, bool *done, struct err *err)
+static bool clock_believed(const struct config *c, int64_t now, struct err *err)
+{
+    struct recorder r = {.config = c};
+    bool ok = need_store(&r, err) && config_clock_believed(r.own, now, err);
+    store_close(r.own);
+    return ok;
+}
+
+/* What cannot be taken back waits when the clock may be wrong; all else is done. */
+static void plan_step(const struct config *c, const struct family *f, const struct tend *t,
+                      struct tend_rules *rules, struct tend_step *step, struct err *doubt)
+{
+    tend_plan_automatic(f, rules, t->now, step);
+    if (step->at > t->now || tend_can_be_taken_back(step->what) || clock_believed(c, t->now, doubt))
+        return;
+    rules->clock_doubted = true;
+    tend_plan_automatic(f, rules, t->now, step);
+}
+
+static bool step_once(const struct config *c, const struct tend *t, struct tend_rules *rules,
+                      bool *done, struct err *doubt, struct err *err)
 {
     struct family *f = NULL;
     struct tend_step step;
     if (!family_load(t->files, FAMILY_LOOK, NULL, 0, NULL, &f, err))
         return false;
-    tend_plan_automatic(f, t->rules, t->now, &step);
+    plan_step(c, f, t, rules, &step, doubt);
     family_free(f);
     *done = step.at > t->now;
     return *done || tend_do(t, &step, err);
@@ -95,12 +115,17 @@ static bool tend_one(const struct config *c, size_t authority, int64_t now, bool
     struct family_files files;
     struct tend_rules rules;
     struct tend t = {.files = &files, .rules = &rules, .actor = "scepd", .now = now};
+    struct err doubt = {0};
     bool ok = true, done = false;
     config_tend_setup(c, authority, &files, &rules);
     files.now = now;
     for (int i = 0; ok && !done && i < MAX_STEPS; i++) {
-        ok = step_once(&t, &done, err);
+        ok = step_once(c, &t, &rules, &done, &doubt, err);
         *changed |= ok && !done;
+    }
+    if (ok && rules.clock_doubted) {
+        *err = doubt;
+        ok = false;
     }
     return ok || err_prefix(err, "authority \"%s\"", c->authority[authority].name);
 }

@@ -482,6 +482,57 @@ START_TEST(tending)
 }
 END_TEST
 
+static bool note_ahead(void *ctx, const struct store_audit *a)
+{
+    int64_t *at = ctx;
+    if (strcmp(a->event, "clock.ahead") == 0)
+        at[at[0] ? 1 : 0] = a->at;
+    return true;
+}
+
+static void record_at(int64_t at)
+{
+    struct store_audit a = {.at = at, .event = "admin.note", .actor = "test"};
+    struct store_write *w = NULL;
+    must(store_write_begin(f.store, &w, &err));
+    must(store_audit_put(w, &a, &err));
+    must(store_write_commit(w, &err));
+}
+
+/* A daemon whose clock says in 2100, once, does not put a good CA away; one that was off for so
+ * long does what is due when the clock has gone on for a day. */
+START_TEST(a_clock_that_leapt)
+{
+    const struct log log = {LOG_LEVEL_INFO, keep_line, NULL};
+    struct err why = {0};
+    int64_t leapt = now + 20 * 366 * DAY, ahead[2] = {0};
+    bool changed = true;
+    snprintf(f.config->authority[0].ocsp_key, sizeof f.config->authority[0].ocsp_key, "none");
+    must(service_fixture_reload(&f, &err));
+    record_at(now - 2 * DAY);
+    record_at(now);
+    store_close(f.store);
+    f.store = NULL;
+    for (int i = 0; i < 2; i++) {
+        ck_assert(!config_tend(f.config, leapt + i * 60, &log, &changed, &why));
+        ck_assert_ptr_nonnull(strstr(why.text, "is it right?"));
+        ck_assert(!changed);
+    }
+    must(config_tend(f.config, now, &log, &changed, &err));
+    ck_assert(!changed);
+    must(service_fixture_restart(&f, &err));
+    ck_assert_uint_eq(family()->n, 1);
+    must(store_audit_list(f.store, 1, note_ahead, ahead, &err));
+    ck_assert_int_eq(ahead[0], leapt); /* once */
+    ck_assert_int_eq(ahead[1], 0);
+    store_close(f.store);
+    f.store = NULL;
+    must(config_tend(f.config, leapt + DAY + 1, &log, &changed, &err));
+    ck_assert(changed);
+    ck_assert_ptr_nonnull(strstr(told, "event=ca.activated"));
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("scepd/generations");
@@ -496,6 +547,7 @@ int main(void)
     tcase_add_test(c, what_each_generation_issued);
     tcase_add_test(c, a_crl_that_is_too_large);
     tcase_add_test(c, tending);
+    tcase_add_test(c, a_clock_that_leapt);
     suite_add_tcase(s, c);
     return check_main(s);
 }

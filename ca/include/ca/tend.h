@@ -20,6 +20,7 @@ struct tend_rules { /* durations in seconds */
     const char *ocsp_key;    /* "p256" or "rsa2048": of OCSP responders; NULL: none are made */
     int64_t ocsp_validity;   /* of their certificates; renewed at half of it */
     const char *root_key;    /* of the issuer above, where it is at hand; NULL or "": it is not */
+    bool clock_doubted;      /* tend_plan_automatic leaves out what cannot be taken back */
 };
 
 enum tend_what { TEND_NOTHING, TEND_RETIRE, TEND_RENEW_RA, TEND_ACTIVATE, TEND_MAKE_NEXT, TEND_RENEW_OCSP };
@@ -37,6 +38,8 @@ void tend_plan(const struct family *f, const struct tend_rules *r, int64_t now, 
 /* The same among what needs nobody: a daemon does it.  OCSP responders are here only, since they change so often that
  * nobody would see anything else; they come after everything else that is due. */
 void tend_plan_automatic(const struct family *f, const struct tend_rules *r, int64_t now, struct tend_step *out);
+/* RAs and responders come and go beside others; what becomes of a CA or of a key stays so, also when the clock was wrong. */
+bool tend_can_be_taken_back(enum tend_what what);
 
 /* When a CA made now, or on its day, would take over from the current one. */
 int64_t tend_activation(const struct family *f, const struct tend_rules *r, int64_t now);
