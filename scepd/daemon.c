@@ -212,16 +212,21 @@ static bool start_api(struct daemon *d, struct err *err)
 
 /* ---- stopping ---- */
 
+static unsigned in_flight(const struct daemon *d)
+{
+    return http_server_in_flight(d->server) + (d->api ? api_http_in_flight(d->api) : 0);
+}
+
 static void begin_drain(struct daemon *d, const char *why)
 {
     struct timeval look = {0, DRAIN_LOOK_MS * 1000};
     if (d->drain_until) { /* told twice: at once */
-        d->cut_short = true;
+        d->cut_short = in_flight(d) > 0;
         event_base_loopbreak(d->base);
         return;
     }
     log_event(&d->logger.log, LOG_LEVEL_NOTICE, "daemon.stopping", "%s: finishing %u requests", why,
-              http_server_in_flight(d->server));
+              in_flight(d));
     notify_stopping();
     d->drain_until = daemon_monotonic() + DRAIN_SECONDS;
     http_server_drain(d->server);
@@ -311,7 +316,7 @@ static void on_tick(evutil_socket_t fd, short what, void *daemon)
 static void on_drain(evutil_socket_t fd, short what, void *daemon)
 {
     struct daemon *d = daemon;
-    unsigned left = http_server_in_flight(d->server) + (d->api ? api_http_in_flight(d->api) : 0);
+    unsigned left = in_flight(d);
     if (daemon_monotonic() >= d->drain_until - DRAIN_SECONDS / 2) { /* others have had their time */
         if (d->outside)
             outside_stop(d->outside);
@@ -518,7 +523,7 @@ static int serve(struct daemon *d)
     event_base_dispatch(d->base);
     if (d->cut_short) {
         log_event(&d->logger.log, LOG_LEVEL_ERROR, "daemon.stopped",
-                  "%u requests were not finished", http_server_in_flight(d->server));
+                  "%u requests were not finished", in_flight(d));
         _exit(EXIT_FAILURE); /* what was answered is durable; the rest hangs */
     }
     scep_http_tick(&d->http, INT64_MAX);

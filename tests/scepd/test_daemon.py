@@ -171,6 +171,14 @@ class Life(Case):
             a.process.send_signal(number)
             self.assertEqual(a.process.wait(30), 0)
 
+    def test_told_twice_with_nothing_to_finish(self):
+        """As timeout(1) does, which tells its whole group as well."""
+        a = self.authority().start()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            a.process.send_signal(number)
+        self.assertEqual(a.process.wait(30), 0)
+        self.assertIn('event=daemon.stopped msg="all requests were finished"', a.log_text())
+
     def test_end_with_connections_open(self):
         a = self.authority().start()
         idle = self.connection(a)
