@@ -62,6 +62,7 @@ struct outside {
     uint64_t number;
     struct link link[MAX_LINKS];
     struct link *current; /* NULL: none */
+    int64_t looked_us;    /* when who is silent was looked for last */
     int64_t connect_at_us;
     int connect_wait_ms;
     /* outside_new_local */
@@ -317,12 +318,17 @@ static bool look_at_wishes(struct outside *o)
     return !stop;
 }
 
-/* Who hangs, or was stopped, answers nobody: another one is asked. */
+/* Who hangs, or was stopped, answers nobody: another one is asked.  When this thread itself has not
+ * looked for long (all were stopped and go on, as by a freezer), it begins to listen anew. */
 static void leave_silent(struct outside *o)
 {
-    int64_t since = now_us() - (int64_t)WIRE_SILENT_MS * 1000;
+    int64_t now = now_us(), since = now - (int64_t)WIRE_SILENT_MS * 1000;
+    bool away = now - o->looked_us > WIRE_ALIVE_MS * 1000;
+    o->looked_us = now;
     for (size_t i = 0; i < MAX_LINKS; i++) {
         struct link *l = &o->link[i];
+        if (away)
+            l->heard_us = now;
         if (l->fd >= 0 && !TAILQ_EMPTY(&l->asked) && l->heard_us < since)
             link_broken(o, l, "has been silent for too long");
     }

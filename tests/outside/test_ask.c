@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -467,38 +468,100 @@ static atomic_int answered_with[2];
 
 static void note_result(void *ctx, struct outside_answer *a)
 {
-    atomic_store((atomic_int *)ctx, 1 + (int)a->result);
+    if (ctx)
+        atomic_store((atomic_int *)ctx, 1 + (int)a->result);
+}
+
+static struct outside *start_stuck(struct stuck *s)
+{
+    struct outside *o = NULL;
+    struct outside_options options = {.connect = connect_stuck, .ctx = s};
+    ck_assert(outside_targets_load(config, &s->second.targets, &err));
+    ck_assert(outside_new(&options, &o, &err));
+    for (int i = 0; i < 2; i++)
+        atomic_store(&answered_with[i], 0);
+    return o;
+}
+
+static void end_stuck(struct stuck *s, struct outside *o)
+{
+    outside_free(o);
+    close(s->silent);
+    if (s->second.socket)
+        pthread_join(s->thread, NULL);
+    outside_targets_free(s->second.targets);
+}
+
+static int octets_there(struct stuck *s)
+{
+    int n = 0;
+    if (atomic_load(&s->silent) >= 0)
+        ck_assert_int_eq(ioctl(s->silent, FIONREAD, &n), 0);
+    return n;
+}
+
+/* Until it has come to who says nothing, or the first question is answered. */
+static void call_stuck(struct stuck *s, struct outside *o, bool repeatable, atomic_int *result)
+{
+    const struct outside_ask q = {
+        .kind = OUTSIDE_WEBHOOK, .name = "hook", .post = true, .repeatable = repeatable};
+    int before = octets_there(s);
+    ck_assert(outside_call(o, &q, note_result, result, &err));
+    while (octets_there(s) == before && !atomic_load(&answered_with[0]))
+        usleep(1000);
+}
+
+/* The clock goes on, and the thread, which another question wakes, looks at it before that comes.
+ */
+static void pass(struct stuck *s, struct outside *o, int seconds)
+{
+    atomic_fetch_add(&seconds_on, seconds);
+    call_stuck(s, o, false, NULL);
 }
 
 /* Nobody waits for ever: what may be asked twice is asked by another process, all else is lost. */
 START_TEST(stuck_process)
 {
     struct stuck stuck = {.silent = -1};
-    uint8_t asked[2 * sizeof(struct wire_ask)]; /* and their names: both have come */
-    struct outside *o = NULL;
-    struct outside_options options = {.connect = connect_stuck, .ctx = &stuck};
-    struct outside_ask q = {.kind = OUTSIDE_WEBHOOK, .name = "hook", .post = true};
-    ck_assert(outside_targets_load(config, &stuck.second.targets, &err));
-    ck_assert(outside_new(&options, &o, &err));
-    for (int i = 0; i < 2; i++) {
-        atomic_store(&answered_with[i], 0);
-        q.repeatable = i;
-        ck_assert(outside_call(o, &q, note_result, &answered_with[i], &err));
-    }
-    while (!atomic_load(&stuck.connected) ||
-           recv(stuck.silent, asked, sizeof asked, MSG_PEEK | MSG_DONTWAIT) < (ssize_t)sizeof asked)
-        usleep(1000);
-    atomic_fetch_add(&seconds_on, WIRE_SILENT_MS / 1000 + 1);
+    struct outside *o = start_stuck(&stuck);
+    for (int i = 0; i < 2; i++)
+        call_stuck(&stuck, o, i, &answered_with[i]);
+    for (int at = 0; at <= WIRE_SILENT_MS / 1000 && !atomic_load(&answered_with[0]); at += 4)
+        pass(&stuck, o, 4);
     for (int i = 0; i < 2; i++)
         for (int k = 0; k < 3000 && !atomic_load(&answered_with[i]); k++)
             usleep(10000);
     ck_assert_int_eq(atomic_load(&answered_with[0]), 1 + OUTSIDE_LOST);
     ck_assert_int_eq(atomic_load(&answered_with[1]), 1 + OUTSIDE_ANSWERED);
     ck_assert_int_eq(atomic_load(&stuck.connected), 2);
-    outside_free(o);
-    close(stuck.silent);
-    pthread_join(stuck.thread, NULL);
-    outside_targets_free(stuck.second.targets);
+    end_stuck(&stuck, o);
+}
+END_TEST
+
+/* Who asks had no time either when nobody had any, as while all were stopped. */
+START_TEST(all_stopped_together)
+{
+    struct stuck stuck = {.silent = -1};
+    struct outside *o = start_stuck(&stuck);
+    struct outside_answer a = {.status = 200};
+    struct wire_question q;
+    struct buf asked = {0}, answer = {0};
+    ssize_t n;
+    call_stuck(&stuck, o, false, &answered_with[0]);
+    for (int i = 0; i < 3; i++)
+        pass(&stuck, o, 600);
+    ck_assert_int_eq(atomic_load(&answered_with[0]), 0);
+    ck_assert(wire_receive(stuck.silent, &asked));
+    ck_assert_int_gt(n = wire_frame(&asked), 0);
+    ck_assert(wire_read_ask(view_of(asked.p, (size_t)n), &q));
+    ck_assert(wire_put_answer(&answer, q.number, &a) && wire_send(stuck.silent, &answer));
+    while (!atomic_load(&answered_with[0]))
+        usleep(1000);
+    ck_assert_int_eq(atomic_load(&answered_with[0]), 1 + OUTSIDE_ANSWERED);
+    ck_assert_int_eq(atomic_load(&stuck.connected), 1);
+    buf_clear(&asked);
+    buf_clear(&answer);
+    end_stuck(&stuck, o);
 }
 END_TEST
 
@@ -538,6 +601,7 @@ int main(void)
     tcase_add_test(c, sent_once);
     tcase_add_test(c, alive_while_it_asks);
     tcase_add_test(c, stuck_process);
+    tcase_add_test(c, all_stopped_together);
     tcase_add_test(c, silent_name_server);
     tcase_add_test(c, end_in_the_middle);
     suite_add_tcase(s, c);
