@@ -41,7 +41,7 @@ struct scep_relay {
     int wake; /* eventfd */
     struct event *woken;
     unsigned sent_away;
-    struct log_limit limit[METRIC_RESULTS]; /* each result for itself */
+    struct log_limit limit[METRIC_RESULTS]; /* each result for itself, and what was issued */
     pthread_mutex_t lock;
     struct relay_call *first, *last; /* answered, in order */
 };
@@ -242,11 +242,17 @@ static enum metric_result result_of(const struct relay_call *c)
                                                       : METRIC_REFUSED;
 }
 
+/* Questions that anybody may ask take no line from what only a device gets. */
+static struct log_limit *limit_of(struct scep_relay *r, const struct relay_call *c)
+{
+    return &r->limit[c->attempt.result == ATTEMPT_ISSUED ? METRIC_ISSUED : result_of(c)];
+}
+
 static void tell(struct scep_relay *r, struct relay_call *c)
 {
     const struct store_attempt *a = &c->attempt;
     struct log_line l;
-    if (!log_limit_pass(&r->limit[result_of(c)], r->needs.log, time(NULL))) {
+    if (!log_limit_pass(limit_of(r, c), r->needs.log, time(NULL))) {
         metrics_log_dropped(r->needs.metrics, 1);
         return;
     }

@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 import urllib.error
@@ -85,6 +86,30 @@ class BehindScepd(Base):
         self.assertEqual(self.front.json("cert", "list"), [])
         text = self.front.log_text()
         self.assertRegex(text, r"event=scep\.relayed result=answered endpoint=/relay upstream=other op=PKCSReq tx=\S+")
+
+    def test_questions_hide_no_certificate(self):
+        """Who asks for what costs nothing, again and again, takes no line of the log from who enrols."""
+        ended = threading.Event()
+
+        def flood():
+            while not ended.is_set():
+                self.get("/relay?operation=GetCACaps")
+
+        floods = [threading.Thread(target=flood) for _ in range(3)]
+        for f in floods:
+            f.start()
+        try:
+            wait_for(lambda: "event=log.dropped" in self.front.log_text(), "lines that are left out")
+            for i in range(4):
+                self.enrol("/relay", f"CN=among{i}", self.other.challenge())
+        finally:
+            ended.set()
+            for f in floods:
+                f.join()
+        wait_for(lambda: len(self.attempts(operation="PKCSReq", result="issued")) >= 4, "the attempts")
+        text = self.front.log_text()
+        for a in self.attempts(operation="PKCSReq", result="issued")[:4]:
+            self.assertRegex(text, rf"event=scep\.relayed result=answered .*\bop=PKCSReq tx={a['transaction']}")
 
     def test_a_retry_gets_the_same_certificate(self):
         challenge = self.other.challenge()
