@@ -239,7 +239,7 @@ static bool read_cursor(struct api_call *c, struct store_job *after)
         (sscanf(c->cursor, "%19lld.%31[a-z0-9_]%n", &at, after->id, &n) == 2 && !c->cursor[n]);
     after->created_at = at;
     if (!good)
-        api_fault(c, "?cursor", "input.invalid", "no list with this filter gave this cursor");
+        api_cursor_unknown(c);
     return good;
 }
 

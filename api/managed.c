@@ -126,7 +126,7 @@ bool api_history_reply(struct api_call *c, const char *id, struct err *err)
     int n = 0;
     if (c->cursor[0] &&
         (sscanf(c->cursor, "%20llu.%20llu%n", &attempt, &audit, &n) != 2 || c->cursor[n])) {
-        api_fault(c, "?cursor", "input.invalid", "no list with this filter gave this cursor");
+        api_cursor_unknown(c);
         return true;
     }
     from = (struct fleet_cursor){attempt, audit};

@@ -6,6 +6,7 @@
 
 #include "api_internal.h"
 #include "base/hex.h"
+#include "resources.h"
 
 /* ---- as JSON ---- */
 
@@ -115,6 +116,8 @@ static bool list_admin(void *call, const struct store_admin *a)
 
 static bool admins_list(struct api_call *c, struct err *err)
 {
+    if (!api_cursor_is_id(c, "adm_"))
+        return true;
     if (!store_admin_list(c->world->store, c->cursor, list_admin, c, err))
         return false;
     api_list_reply(c);
@@ -224,6 +227,8 @@ static bool tokens_list(struct api_call *c, struct err *err)
         }
         owner = a.id;
     }
+    if (!api_cursor_is_id(c, "tok_"))
+        return true;
     if (!store_token_list(c->world->store, owner, c->cursor, list_token, c, err))
         return false;
     api_list_reply(c);

@@ -22,16 +22,28 @@ void api_page_put(struct api_call *c, json_t *item)
     api_list_add(c, item, "");
 }
 
-static void unknown_cursor(struct api_call *c)
+void api_cursor_unknown(struct api_call *c)
 {
     api_fault(c, "?cursor", "input.invalid", "no list with this filter gave this cursor");
+}
+
+bool api_cursor_is_id(struct api_call *c, const char *prefix)
+{
+    static const char characters[] = "0123456789abcdefghijklmnopqrstuvwxyz";
+    size_t n = strlen(prefix);
+    const char *at = c->cursor;
+    bool good = !*at || (strncmp(at, prefix, n) == 0 && at[n] &&
+                         strspn(at + n, characters) == strlen(at + n));
+    if (!good)
+        api_cursor_unknown(c);
+    return good;
 }
 
 bool api_page_reply(struct api_call *c, const struct store_page *page, bool ok, struct err *err)
 {
     if (!ok && err->kind == ERR_NOT_FOUND && c->cursor[0]) {
         *err = (struct err){0};
-        unknown_cursor(c);
+        api_cursor_unknown(c);
         return true;
     }
     if (!ok)
@@ -47,7 +59,7 @@ void api_page_whole(struct api_call *c, size_t n,
     char cursor[24];
     size_t digits = strspn(c->cursor, "0123456789"), i = digits ? strtoul(c->cursor, NULL, 10) : 0;
     if (digits != strlen(c->cursor) || digits > 9) {
-        unknown_cursor(c);
+        api_cursor_unknown(c);
         return;
     }
     do

@@ -52,6 +52,10 @@ void api_page_put(struct api_call *c, json_t *item);
 void api_page_whole(struct api_call *c, size_t n, json_t *(*item)(const struct api_call *c, size_t i));
 /* Answers the list, going on at `page`.  A cursor that no list gave is the client's fault. */
 bool api_page_reply(struct api_call *c, const struct store_page *page, bool ok, struct err *err);
+/* Notes that fault. */
+void api_cursor_unknown(struct api_call *c);
+/* For lists in the order of ids, "" or an id; else notes the fault. */
+bool api_cursor_is_id(struct api_call *c, const char *prefix);
 
 /* ---- items ---- */
 

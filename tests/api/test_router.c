@@ -71,6 +71,32 @@ START_TEST(queries_are_checked)
 }
 END_TEST
 
+/* A place that no list has named is none, in any of them. */
+START_TEST(forged_cursors)
+{
+    char path[256];
+    unsigned lists = 0;
+    for (size_t i = 0; api_routes[i]; i++)
+        for (const struct api_route *r = api_routes[i]; r->path; r++) {
+            if (r->method != HTTP_GET || !(r->flags & API_LIST) || strchr(r->path, '{'))
+                continue;
+            snprintf(path, sizeof path, "/api/v1%s?cursor=no-place", r->path);
+            call(HTTP_GET, path, NULL);
+            ck_assert_msg(reply.status == 422, "%s: %d", path, reply.status);
+            ck_assert_str_eq(text("code"), "input.invalid");
+            lists++;
+        }
+    ck_assert_uint_gt(lists, 10);
+    static const char *const others[] = {"admins?cursor=tok_4h7t2m", "admins?cursor=adm_",
+                                         "tokens?cursor=adm_4h7t2m", "tokens?cursor=tok_4h7.2m"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        snprintf(path, sizeof path, "/api/v1/%s", others[i]);
+        call(HTTP_GET, path, NULL);
+        ck_assert_msg(reply.status == 422, "%s: %d", path, reply.status);
+    }
+}
+END_TEST
+
 START_TEST(all_faults_of_a_body_at_once)
 {
     call(HTTP_POST, "/api/v1/admins", "{\"nme\":\"x\",\"role\":\"king\",\"disabled\":1}");
@@ -304,6 +330,7 @@ int main(void)
     tcase_add_test(c, paths_are_exact);
     tcase_add_test(c, other_methods_are_told_which_there_are);
     tcase_add_test(c, queries_are_checked);
+    tcase_add_test(c, forged_cursors);
     tcase_add_test(c, all_faults_of_a_body_at_once);
     tcase_add_test(c, bodies_that_are_none);
     tcase_add_test(c, every_answer_has_its_headers);
