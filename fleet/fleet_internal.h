@@ -102,6 +102,8 @@ struct fleet_rebinding {
 };
 /* `e`: NULL, or as elsewhere; stopped: the change was not made. */
 bool fleet_rebind(const struct fleet *f, const struct fleet_rebinding *r, struct fleet_effects *e, struct err *err);
+/* The change alone, where nothing is called otherwise by it; `e` only says whether it is a plan. */
+bool fleet_change(const struct fleet *f, const struct fleet_rebinding *r, const struct fleet_effects *e, struct err *err);
 
 /* ---- names of a device (challenge.c) ---- */
 

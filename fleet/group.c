@@ -72,12 +72,6 @@ static bool change(const struct fleet *f, struct store_write *w, void *ctx, stru
                        *x->new.note ? " note: " : "", x->new.note);
 }
 
-static bool change_alone(const struct fleet *f, struct edit *x, struct err *err)
-{
-    struct store_write *w = NULL;
-    return store_write_begin(f->store, &w, err) && fleet_finish(w, change(f, w, x, err), err);
-}
-
 /* Challenges that name it as %group% are bound to what it is called now. */
 bool fleet_group_edit(const struct fleet *f, uint64_t version, struct store_group *g,
                       struct fleet_effects *e, struct err *err)
@@ -96,7 +90,7 @@ bool fleet_group_edit(const struct fleet *f, uint64_t version, struct store_grou
     x.new.changed_at = f->now;
     snprintf(x.new.changed_by, sizeof x.new.changed_by, "%s", f->actor);
     bool ok = strcmp(x.old.name, x.new.name) != 0 ? fleet_rebind(f, &naming, e, err)
-                                                  : change_alone(f, &x, err);
+                                                  : fleet_change(f, &naming, e, err);
     if (!ok)
         return false;
     *g = e && e->stopped ? x.old : x.new;

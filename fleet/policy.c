@@ -261,12 +261,6 @@ static bool change(const struct fleet *f, struct store_write *w, void *ctx, stru
                        paused ? "" : "; subject=", paused ? "" : p->subject);
 }
 
-static bool change_alone(const struct fleet *f, struct edit *x, struct err *err)
-{
-    struct store_write *w = NULL;
-    return store_write_begin(f->store, &w, err) && fleet_finish(w, change(f, w, x, err), err);
-}
-
 bool fleet_policy_edit(const struct fleet *f, uint64_t version, struct store_policy *p,
                        struct fleet_effects *e, struct fleet_warnings *warn, struct err *err)
 {
@@ -290,7 +284,7 @@ bool fleet_policy_edit(const struct fleet *f, uint64_t version, struct store_pol
     if (*x.what) {
         new->changed_at = f->now;
         snprintf(new->changed_by, sizeof new->changed_by, "%s", f->actor);
-        if (!(otherwise ? fleet_rebind(f, &giving, e, err) : change_alone(f, &x, err)))
+        if (!(otherwise ? fleet_rebind(f, &giving, e, err) : fleet_change(f, &giving, e, err)))
             return false;
     }
     *p = e && e->stopped ? x.old : x.new;

@@ -62,12 +62,15 @@ static bool sweep(const struct fleet *f, struct store_write *w, const struct fle
 static bool try_it(const struct fleet *f, const struct fleet_rebinding *r, struct fleet_effects *e,
                    uint64_t *made, struct err *err)
 {
+    const struct fleet_effects before = *e;
     struct store_write *w = NULL;
     if (!store_write_begin(f->store, &w, err))
         return false;
     bool ok = store_write_challenges_made(w, made, err) &&
               (!e->dry_run || sweep(f, w, r, e, err)) && r->change(f, w, r->ctx, err);
     store_write_abort(w);
+    if (!ok)
+        *e = before;
     return ok;
 }
 
@@ -92,6 +95,19 @@ static bool do_it(const struct fleet *f, const struct fleet_rebinding *r, uint64
     if (!ok)
         *e = before;
     return ok;
+}
+
+bool fleet_change(const struct fleet *f, const struct fleet_rebinding *r,
+                  const struct fleet_effects *e, struct err *err)
+{
+    struct store_write *w = NULL;
+    if (!store_write_begin(f->store, &w, err))
+        return false;
+    bool ok = r->change(f, w, r->ctx, err);
+    if (!ok || !e || !e->dry_run)
+        return fleet_finish(w, ok, err);
+    store_write_abort(w);
+    return true;
 }
 
 bool fleet_rebind(const struct fleet *f, const struct fleet_rebinding *r, struct fleet_effects *e,

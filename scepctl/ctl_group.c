@@ -164,22 +164,21 @@ int ctl_group_edit(struct ctl *ctl, const struct ctl_args *a)
 {
     struct ctl_fleet f;
     struct store_group g;
-    struct fleet_effects e = {.dry_run = false};
+    struct fleet_effects e = {.dry_run = ctl->dry_run};
     struct err err = {0};
     int rc;
     if ((rc = ctl_fleet_begin(ctl, false, &f)) || (rc = ctl_find_group(ctl, &f, a->id[0], &g)) ||
         (rc = ctl_arg_text(ctl, a, "name", g.name, sizeof g.name)) ||
         (rc = ctl_arg_text(ctl, a, "note", g.note, sizeof g.note)))
         return rc;
-    if (ctl->dry_run) {
-        ctl_note(ctl, "would change group %s", g.name);
-        return CTL_DONE;
-    }
     if (!fleet_group_edit(&f.fleet, g.version, &g, &e, &err)) {
         ctl_void_note(ctl, &e); /* somebody else was quicker, after some went */
         return ctl_fail_err(ctl, &err, NULL);
     }
-    ctl_note(ctl, "group %s (%s), version %llu", g.name, g.id, (unsigned long long)g.version);
+    if (ctl->dry_run)
+        ctl_note(ctl, "would change group %s", g.name);
+    else
+        ctl_note(ctl, "group %s (%s), version %llu", g.name, g.id, (unsigned long long)g.version);
     ctl_void_note(ctl, &e);
     return CTL_DONE;
 }

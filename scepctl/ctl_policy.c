@@ -229,7 +229,7 @@ int ctl_policy_new(struct ctl *ctl, const struct ctl_args *a)
 static int edit(struct ctl *ctl, const struct ctl_args *a,
                 int (*change)(struct ctl *, const struct ctl_args *, struct store_policy *))
 {
-    struct fleet_effects e = {.dry_run = false};
+    struct fleet_effects e = {.dry_run = ctl->dry_run};
     struct fleet_warnings w = {0};
     struct ctl_fleet f;
     struct store_policy p;
@@ -238,17 +238,16 @@ static int edit(struct ctl *ctl, const struct ctl_args *a,
     if ((rc = ctl_fleet_begin(ctl, false, &f)) || (rc = ctl_find_policy(ctl, &f, a->id[0], &p)) ||
         (rc = change(ctl, a, &p)))
         return rc;
-    if (ctl->dry_run) {
-        ctl_note(ctl, "would change policy %s", p.name);
-        return CTL_DONE;
-    }
     if (!fleet_policy_edit(&f.fleet, p.version, &p, &e, &w, &err)) {
         ctl_void_note(ctl, &e); /* somebody else was quicker, after some went */
         return ctl_fail_err(ctl, &err, NULL);
     }
     ctl_warn(ctl, &w);
-    ctl_note(ctl, "policy %s (%s)%s, version %llu", p.name, p.id, p.paused ? ", paused" : "",
-             (unsigned long long)p.version);
+    if (ctl->dry_run)
+        ctl_note(ctl, "would change policy %s", p.name);
+    else
+        ctl_note(ctl, "policy %s (%s)%s, version %llu", p.name, p.id, p.paused ? ", paused" : "",
+                 (unsigned long long)p.version);
     ctl_void_note(ctl, &e);
     return CTL_DONE;
 }

@@ -131,6 +131,30 @@ START_TEST(refused_or_only_planned_it_voids_nothing)
 }
 END_TEST
 
+START_TEST(only_planned_it_changes_nothing)
+{
+    world_of_many();
+    struct fleet_effects plan = {.dry_run = true};
+    struct store_group g = sales, same;
+    struct store_policy p = policy, still;
+    strcpy(g.note, "north");
+    ok(fleet_group_edit(&fleet, 0, &g, &plan, &err));
+    p.paused = true;
+    ok(fleet_policy_edit(&fleet, 0, &p, &plan, NULL, &err));
+    strcpy(g.name, "OTHER");
+    refused(fleet_group_edit(&fleet, 0, &g, &plan, &err), ERR_EXISTS, "");
+    ck_assert_uint_eq(plan.challenges, 0);
+    strcpy(p.subject, "CN=%devicename%");
+    ok(fleet_policy_edit(&fleet, 0, &p, &plan, NULL, &err));
+    ck_assert_uint_eq(plan.challenges, MANY + 1);
+    ck_assert_int_eq(open_ones(), MANY);
+    ok(fleet_group_get(&fleet, sales.id, &same, &err));
+    ck_assert_uint_eq(same.version, sales.version);
+    ok(fleet_policy_get(&fleet, policy.id, &still, &err));
+    ck_assert_uint_eq(still.version, policy.version);
+}
+END_TEST
+
 static struct store_policy named_policy(void)
 {
     struct store_policy p = policy_wish("named");
@@ -504,6 +528,7 @@ int main(void)
     tcase_add_test(t, group_is_renamed_in_bounded_writes);
     tcase_add_test(t, cut_off_it_is_called_as_it_was);
     tcase_add_test(t, refused_or_only_planned_it_voids_nothing);
+    tcase_add_test(t, only_planned_it_changes_nothing);
     tcase_add_loop_test(t, group_is_left, 0, LEAVINGS);
     tcase_add_test(t, only_group_is_left);
     tcase_add_test(t, group_is_joined);

@@ -213,6 +213,18 @@ class Policies(Fleet):
                 self.assertIn("1 challenge with the old names would be void", plan)
             self.assertIn("1 challenge with the old names is void now", self.does(*args).stderr)
             self.assertIn("already", self.does(*args, "--dry-run").stderr)
+        self.does("challenge", "new", "--device", "h1")
+        for what, *args in (("group", "group", "edit", first, "--name", "north"), ("policy", "policy", "edit", "hall", "--subject", "CN=%devicename%")):
+            before = self.does(what, "show", args[2], "--json").stdout
+            plan = self.does(*args, "--dry-run").stderr
+            self.assertIn(f"would change {what}", plan)
+            self.assertIn("1 challenge with the old names would be void", plan)
+            self.assertEqual(self.does(what, "show", args[2], "--json").stdout, before)
+        for args in (("group", "edit", first, "--note", "x"), ("policy", "pause", "hall")):
+            before = self.does(args[0], "show", args[2], "--json").stdout
+            self.assertNotIn("challenge", self.does(*args, "--dry-run").stderr)
+            self.assertEqual(self.does(args[0], "show", args[2], "--json").stdout, before)
+        self.exits(CONFLICT, self.ctl("group", "edit", first, "--name", "east" if first == made[0] else "west", "--dry-run"))
         self.exits(NOT_FOUND, self.ctl("group", "add", first, "nobody", "--dry-run"))
         self.exits(NOT_FOUND, self.ctl("policy", "assign", "hall", "nobody", "--dry-run"))
 
