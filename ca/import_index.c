@@ -5,7 +5,7 @@
 #include <strings.h>
 #include <time.h>
 
-#include "ca/import.h"
+#include "import_internal.h"
 
 /* The database of `openssl ca`: status, end, revocation, serial, file, subject, with tabs between
  * them; a tab inside a field has a backslash before it. */
@@ -115,6 +115,12 @@ static bool read_revocation(struct view text, struct index_line *l, struct err *
     }
     l->revoked = l->reason != CRL_REMOVE_FROM_CRL;
     return true;
+}
+
+bool index_line_shaped(struct view line)
+{
+    struct view field[FIELDS];
+    return split(line, field) && field[0].n == 1;
 }
 
 bool index_line_parse(struct view line, struct index_line *out, struct err *err)

@@ -25,6 +25,8 @@ struct import_walker {
     void (*passed_over)(void *ctx, const char *where);
 };
 
+/* Might this line, of a file that may be anything, be one of an index, right or wrong?  (DER begins with two octets.) */
+bool index_line_shaped(struct view line);
 bool import_walk(const char *path, const struct import_walker *w, struct err *err);
 
 /* Serials seen in this run, for the look that stores nothing: 8 octets each, of their hash. */

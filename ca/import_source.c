@@ -245,6 +245,11 @@ static bool next_line(FILE *f, char *line, struct view *out, bool *too_long)
     return c != EOF || n > 0;
 }
 
+static bool is_passed_over(struct view line)
+{
+    return line.n == 0 || line.p[0] == '#';
+}
+
 static bool read_lines(struct index_reading *r, FILE *f, char *line, struct err *err)
 {
     struct view text;
@@ -253,7 +258,7 @@ static bool read_lines(struct index_reading *r, FILE *f, char *line, struct err 
         char where[WHERE_CAP];
         struct index_line l;
         struct err why = {0};
-        if (text.n == 0 || text.p[0] == '#')
+        if (is_passed_over(text))
             continue;
         snprintf(where, sizeof where, "%.500s:%lu", r->name, number);
         if (too_long)
@@ -373,20 +378,26 @@ static bool walk_index(const struct import_walker *w, const char *directory, con
 
 /* ---- what it is ---- */
 
-/* A line of an index? */
+static bool begins_as_index(FILE *f, char *line)
+{
+    struct view text;
+    bool too_long;
+    while (next_line(f, line, &text, &too_long) && !too_long)
+        if (!is_passed_over(text))
+            return index_line_shaped(text);
+    return false;
+}
+
 static bool is_index(const char *path)
 {
     struct err ignored = {0};
     struct stat st;
-    struct view text;
-    struct index_line l;
-    bool too_long, is = false;
+    bool is = false;
     char *line = malloc(LINE_CAP);
     int fd;
     if (line && file_open(path, &fd, &st, &ignored)) {
         FILE *f = fdopen(fd, "rb");
-        is = f && next_line(f, line, &text, &too_long) && !too_long &&
-             index_line_parse(text, &l, &ignored);
+        is = f && begins_as_index(f, line);
         if (f)
             fclose(f);
         else

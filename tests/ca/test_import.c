@@ -143,6 +143,41 @@ START_TEST(line_refused)
 }
 END_TEST
 
+/* A file is one by the shape of its first line: what is wrong in it is told with its number then.
+ */
+START_TEST(a_file_that_is_an_index)
+{
+    static const struct {
+        const char *text;
+        enum import_kind kind;
+    } files[] = {
+        {"V\t301231235959Z\t\t01\tunknown\t/CN=x\n", IMPORT_INDEX},
+        {"X\t301231235959Z\t\t01\tunknown\t/CN=x\n", IMPORT_INDEX},
+        {"V\tsoon\t\t01\tunknown\t/CN=x\nV\n", IMPORT_INDEX},
+        {"\n# mine\nR\t301231235959Z\t\t01\tunknown\t/CN=x\n", IMPORT_INDEX},
+        {"", IMPORT_FILE},
+        {"\n#\n", IMPORT_FILE},
+        {"a\tb\tc\n", IMPORT_FILE},
+        {"subject\ta\tb\tc\td\te\n", IMPORT_FILE},
+        {"0\x82\t\t\t\t\t\n", IMPORT_FILE}, /* DER */
+        {"-----BEGIN CERTIFICATE-----\n", IMPORT_FILE},
+    };
+    struct temporary t;
+    temporary_make(&t);
+    const char *path = temporary_path(&t, "index.old");
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        enum import_kind kind;
+        FILE *f = fopen(path, "w");
+        ck_assert_ptr_nonnull(f);
+        fputs(files[i].text, f);
+        fclose(f);
+        ck_assert_msg(import_kind_of(path, &kind, &err), "%s", err.text);
+        ck_assert_msg(kind == files[i].kind, "%s", files[i].text);
+    }
+    temporary_remove(&t);
+}
+END_TEST
+
 /* ---- CRLs, made by OpenSSL's objects ---- */
 
 static void authority_make(void)
@@ -364,6 +399,7 @@ int main(void)
     tcase_add_test(lines, line_serials);
     tcase_add_test(lines, line_reasons);
     tcase_add_test(lines, line_refused);
+    tcase_add_test(lines, a_file_that_is_an_index);
     tcase_add_test(lines, serials_seen);
     suite_add_tcase(s, lines);
     tcase_add_checked_fixture(crls, authority_make, authority_end);
