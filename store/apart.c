@@ -42,6 +42,14 @@ static void be_child(pid_t parent)
         signal(by_damage[i], SIG_DFL);
 }
 
+/* Whoever started this program may ignore the end of children, and that is inherited: nobody would
+ * be told how one ended. */
+static pid_t fork_child(void)
+{
+    signal(SIGCHLD, SIG_DFL);
+    return fork();
+}
+
 static int wait_for(pid_t child)
 {
     int status = 0;
@@ -81,7 +89,7 @@ bool apart_run(const char *what, bool (*work)(void *ctx, struct err *err), void 
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) != 0)
         return err_errno(err, "pipe");
-    pid_t parent = getpid(), child = fork();
+    pid_t parent = getpid(), child = fork_child();
     if (child == 0) {
         be_child(parent);
         o.ok = work(ctx, &o.err);
@@ -133,7 +141,7 @@ bool store_apart(const char *path, struct err *err)
     char what[PATH_MAX];
     snprintf(what, sizeof what, "store %s", path);
     fflush(NULL); /* or both would write it */
-    pid_t parent = getpid(), child = fork();
+    pid_t parent = getpid(), child = fork_child();
     if (child < 0)
         return err_errno(err, "fork");
     if (child == 0) {
