@@ -117,14 +117,17 @@ static const uint64_t table_since[TABLE_COUNT] = {
 #define FORMAT_WITH_COUNTS 4
 #define FORMAT_WITH_CRL_FILES 5
 
-static bool nothing_there(struct store *s, struct err *err)
+/* Another process may be making the tables: what this transaction sees counts.  LMDB's table 1 is
+ * the list of the tables. */
+static bool nothing_there(struct txn *t, struct err *err)
 {
     MDB_stat of_tables;
-    int rc = mdb_env_stat(s->env, &of_tables);
+    int rc = mdb_stat(t->mdb, 1, &of_tables);
     if (rc != 0)
-        return env_error(s, rc, "opening table meta", err);
+        return env_error(t->s, rc, "opening table meta", err);
     return of_tables.ms_entries == 0 ||
-           err_set(err, ERR_DAMAGED, "store %s is damaged: its table meta is not found", s->path);
+           err_set(err, ERR_DAMAGED, "store %s is damaged: its table meta is not found",
+                   t->s->path);
 }
 
 /* The format first: a newer one may have other tables.  *format is 0 when there is nothing yet; of
@@ -134,7 +137,7 @@ static bool tables_open(struct txn *t, uint64_t *format, struct err *err)
     int rc = table_open(t, TABLE_META, false);
     *format = 0;
     if (rc == MDB_NOTFOUND)
-        return nothing_there(t->s, err);
+        return nothing_there(t, err);
     if (rc != 0)
         return env_error(t->s, rc, "opening table meta", err);
     if (!format_check(t, format, err))

@@ -57,6 +57,32 @@ static void fresh(void)
 #define WRITERS 3
 #define EACH 150
 
+START_TEST(making_at_once)
+{
+    for (unsigned round = 0; round < 50; round++) {
+        pid_t child[WRITERS];
+        char file[300];
+        for (unsigned p = 0; p < WRITERS; p++) {
+            child[p] = fork_child();
+            if (child[p] == 0) {
+                st = store_at(dir, MAP_SMALL);
+                store_close(st);
+                _exit(0);
+            }
+        }
+        for (unsigned p = 0; p < WRITERS; p++) {
+            int status;
+            ck_assert_int_eq(waitpid(child[p], &status, 0), child[p]);
+            ck_assert_int_eq(status, 0);
+        }
+        snprintf(file, sizeof file, "%s/data.mdb", dir);
+        ck_assert_int_eq(unlink(file), 0);
+        snprintf(file, sizeof file, "%s/lock.mdb", dir);
+        ck_assert_int_eq(unlink(file), 0);
+    }
+}
+END_TEST
+
 START_TEST(writing_at_once)
 {
     pid_t child[WRITERS];
@@ -263,6 +289,7 @@ int main(void)
     tcase_add_checked_fixture(c, fresh, teardown);
     tcase_set_timeout(c, 120);
     tcase_add_test(c, writing_at_once);
+    tcase_add_test(c, making_at_once);
     tcase_add_test(c, dies_holding);
     tcase_add_test(c, dead_reader_freed);
     tcase_add_test(c, killed);
