@@ -230,6 +230,15 @@ static bool gone(const struct store *s, struct err *err)
                    s->path);
 }
 
+/* What is written to a file that stands at the path for a while is counted in the same lock.mdb,
+ * and by that count LMDB would not take the last commit of this one for the last. */
+static bool counted_elsewhere(const struct store *s, MDB_txn *t, unsigned flags)
+{
+    MDB_envinfo info;
+    size_t last = mdb_txn_id(t) - (flags & MDB_RDONLY ? 0 : 1);
+    return mdb_env_info(s->env, &info) == 0 && last > info.me_last_txnid;
+}
+
 /* With success the read side of map_lock stays held until the transaction ends. */
 static bool begin(struct store *s, unsigned flags, MDB_txn **out, struct err *err)
 {
@@ -244,8 +253,16 @@ static bool begin(struct store *s, unsigned flags, MDB_txn **out, struct err *er
         pthread_rwlock_rdlock(&s->map_lock);
         unsigned renewed = s->renewed;
         rc = s->broken ? MDB_PANIC : mdb_txn_begin(s->env, NULL, flags, out);
-        if (rc == 0)
+        if (rc == 0 && !counted_elsewhere(s, *out, flags))
             return true;
+        if (rc == 0) {
+            mdb_txn_abort(*out);
+            pthread_rwlock_unlock(&s->map_lock);
+            return err_set(err, ERR_GONE,
+                           "store %s: another data.mdb was written to while this one was away: "
+                           "restart scepd while no scepctl is at work",
+                           s->path);
+        }
         if (rc == MDB_READERS_FULL && i == 0)
             rc = mdb_reader_check(s->env, NULL);
         pthread_rwlock_unlock(&s->map_lock);

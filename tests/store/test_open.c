@@ -481,6 +481,66 @@ START_TEST(file_gone)
 }
 END_TEST
 
+static void put_audit(unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        struct store_write *w = begin();
+        ok(store_audit_put(w, &(struct store_audit){.event = "event"}, &err));
+        commit(w);
+    }
+}
+
+/* Of another process, with the store that stands at the path. */
+static void write_elsewhere(unsigned n)
+{
+    int status;
+    pid_t child = fork_child();
+    if (child == 0) {
+        struct store_options o = {.path = dir, .map_size = MAP_SMALL};
+        ok(store_open(&o, &st, &err));
+        put_audit(n);
+        store_close(st);
+        _exit(0);
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+}
+
+/* Somebody has written to the copy that stood there meanwhile, and LMDB counts that in the same
+ * lock.mdb: by it the file that is put back would lose its last commit. */
+START_TEST(file_back_after_others_were_written)
+{
+    char file[300], away[300];
+    uint64_t n;
+    struct store *other = NULL;
+    struct store_write *w = NULL;
+    struct store_options o = {.path = dir, .map_size = MAP_SMALL};
+    st = store_at(dir, MAP_SMALL);
+    put_audit(3);
+    uint64_t before = generation();
+    snprintf(file, sizeof file, "%s/data.mdb", dir);
+    snprintf(away, sizeof away, "%s.away", dir);
+    ck_assert_int_eq(rename(file, away), 0);
+    copy_file(away, file);
+    ck_assert(!store_in_place(st));
+    write_elsewhere((unsigned)_i + 1);
+    ck_assert_int_eq(rename(away, file), 0);
+    store_in_place(st);
+    fails(store_generation(st, &n, &err), ERR_GONE);
+    fails(store_write_begin(st, &w, &err), ERR_GONE);
+    pid_t child = fork_child();
+    if (child == 0)
+        _exit(!store_open(&o, &other, &err) && err.kind == ERR_GONE ? 0 : 1);
+    int status;
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    reopen(); /* as the only one it counts anew */
+    ck_assert_uint_eq(generation(), before);
+    put_audit(1);
+    verify_clean();
+}
+END_TEST
+
 START_TEST(one_write_in_a_thread)
 {
     st = store_at(dir, MAP_SMALL);
@@ -607,6 +667,7 @@ int main(void)
     tcase_add_test(c, root_hands_over);
     tcase_add_test(c, generations);
     tcase_add_loop_test(c, file_gone, 0, 2);
+    tcase_add_loop_test(c, file_back_after_others_were_written, 0, 2);
     tcase_add_test(c, one_write_in_a_thread);
     tcase_add_test(c, audit);
     tcase_add_test(c, readers_of_what_is_old);
