@@ -361,12 +361,14 @@ def md4(data):
 
 
 class Ntlm:
-    """The server's side of NTLMv2 in HTTP, with a challenge that never changes: enough to see that the client has the password."""
+    """The server's side of NTLMv2 in HTTP, with a challenge that never changes: enough to see that the client has the password, and
+    that it proves it on the connection on which it was challenged."""
 
     challenge = b"\x01\x23\x45\x67\x89\xab\xcd\xef"
 
     def __init__(self, user, domain, password):
         self.user, self.domain, self.password = user, domain, password
+        self.challenged = set()
 
     def __call__(self, asked):
         kind, _, text = asked.headers.get("Authorization", "").partition(" ")
@@ -374,6 +376,7 @@ class Ntlm:
             return 401, "", {"WWW-Authenticate": "NTLM"}
         m = base64.b64decode(text)
         if m[8] == 1:
+            self.challenged.add(asked.peer)
             info = b"".join(struct.pack("<HH", k, len(v)) + v for k, v in ((2, "EXAMPLE".encode("utf-16le")), (0, b"")))
             name = "EXAMPLE".encode("utf-16le")
             two = (b"NTLMSSP\0" + struct.pack("<IHHII", 2, len(name), len(name), 48, 0x00890205) + self.challenge + bytes(8) +
@@ -383,7 +386,7 @@ class Ntlm:
         nt, domain, user = part(20), part(28).decode("utf-16le"), part(36).decode("utf-16le")
         key = hmac.new(md4(self.password.encode("utf-16le")), (user.upper() + domain).encode("utf-16le"), "md5").digest()
         good = (hmac.new(key, self.challenge + nt[16:], "md5").digest() == nt[:16] and len(nt) > 44 and
-                (user, domain) == (self.user, self.domain))
+                (user, domain) == (self.user, self.domain) and asked.peer in self.challenged)
         return (200, PAGE % "48D232ED9EEC123D", {"Content-Type": "text/html"}) if good else (401, "", {"WWW-Authenticate": "NTLM"})
 
 

@@ -33,10 +33,10 @@ def make_ca(directory, host="127.0.0.1"):
 
 
 class Asked:
-    """One request as it came."""
+    """One request as it came.  `peer`: address and port at the other end, so that requests of one connection are known."""
 
-    def __init__(self, method, path, headers, body):
-        self.method, self.path, self.headers, self.body = method, path, headers, body
+    def __init__(self, method, path, headers, body, peer):
+        self.method, self.path, self.headers, self.body, self.peer = method, path, headers, body, peer
         self.at = time.monotonic()
 
     @property
@@ -58,7 +58,7 @@ class Elsewhere:
 
             def handle_any(self):
                 n = int(self.headers.get("Content-Length") or 0)
-                asked = Asked(self.command, self.path, dict(self.headers.items()), self.rfile.read(n))
+                asked = Asked(self.command, self.path, dict(self.headers.items()), self.rfile.read(n), self.client_address)
                 with outer.lock:
                     outer.asked.append(asked)
                 said = outer.answer(asked)
