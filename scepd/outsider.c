@@ -323,6 +323,7 @@ bool outsider_start(const struct config *c, struct outsider **out, struct err *e
     }
     child.socket = pair[1];
     logger_init(&child.logger, STDERR_FILENO, c->log_level, c->log_json);
+    logger_wait_for_nobody(&child.logger);
     o->pid = fork();
     if (o->pid == 0)
         run(&child);

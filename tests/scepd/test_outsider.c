@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -78,6 +79,47 @@ START_TEST(no_descriptor_left)
 }
 END_TEST
 
+/* Who asks, of whom the process that forked him knows alone. */
+static pid_t asker(void)
+{
+    char path[80];
+    int pid = 0;
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", outsider_pid(outsider),
+             outsider_pid(outsider));
+    FILE *f = fopen(path, "re");
+    ck_assert_ptr_nonnull(f);
+    ck_assert_int_eq(fscanf(f, "%d", &pid), 1);
+    fclose(f);
+    return pid;
+}
+
+/* A log that nobody reads stops nobody, whatever has to be told. */
+START_TEST(nobody_reads_the_log)
+{
+    char filling[4096] = {0};
+    int fd = -1, ends[2], before = dup(STDERR_FILENO);
+    ck_assert_int_eq(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+    while (write(ends[1], filling, sizeof filling) > 0)
+        ;
+    ck_assert_int_eq(fcntl(ends[1], F_SETFL, 0), 0);
+    outsider_stop(outsider);
+    ck_assert_int_eq(dup2(ends[1], STDERR_FILENO), STDERR_FILENO);
+    bool ok = outsider_start(config, &outsider, &err);
+    ck_assert_int_eq(dup2(before, STDERR_FILENO), STDERR_FILENO);
+    ck_assert_msg(ok, "%s", err.text);
+    ck_assert_msg(outsider_connect(outsider, &fd, &err), "%s", err.text);
+    ck_assert_int_eq(kill(asker(), SIGKILL), 0); /* which is told */
+    close(fd);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_msg(outsider_connect(outsider, &fd, &err), "%s", err.text);
+        served(fd);
+    }
+    close(before);
+    close(ends[0]);
+    close(ends[1]);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("scepd/outsider");
@@ -86,6 +128,7 @@ int main(void)
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, gives_who_asks);
     tcase_add_test(c, no_descriptor_left);
+    tcase_add_test(c, nobody_reads_the_log);
     suite_add_tcase(s, c);
     return check_main(s);
 }
