@@ -213,9 +213,9 @@ static enum ctl_exit exit_of(enum err_kind kind)
 int ctl_fail_err(const struct ctl *ctl, const struct err *err, const char *fix)
 {
     const char *reason = err->reason == REASON_NONE ? NULL : reason_info(err->reason)->code;
-    if (!fix && err->kind == ERR_DAMAGED)
-        fix =
-            "stop scepd, move the store away, restore the last backup: scepctl store restore FILE";
+    if (!fix && err->kind == ERR_DAMAGED) /* or a copy of it, or scepctl itself has a fault */
+        fix = "if scepctl store verify says so too: stop scepd, move the store away, restore the "
+              "last backup: scepctl store restore FILE";
     return fail(ctl, exit_of(err->kind), fix, reason, err->text);
 }
 
