@@ -77,7 +77,7 @@ class OfflineRoot(unittest.TestCase):
 
     def served(self, path, wanted):
         """That list, which is served a second or two after it was brought."""
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while time.monotonic() < end:
             try:
                 body, headers = self.get(path)
