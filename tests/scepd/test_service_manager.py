@@ -226,7 +226,8 @@ class Unit(Case):
             "StateDirectory", "StateDirectoryMode", "RuntimeDirectory", "RuntimeDirectoryMode", "ConfigurationDirectory",
             "ConfigurationDirectoryMode", "TasksMax", "ProtectSystem", "ProtectHome", "ProtectProc", "ProcSubset", "ProtectClock",
             "ProtectControlGroups", "ProtectHostname", "ProtectKernelLogs", "ProtectKernelModules", "ProtectKernelTunables",
-            "PrivateTmp", "PrivateDevices", "PrivateUsers", "PrivateMounts", "DevicePolicy", "RemoveIPC", "KeyringMode"})
+            "PrivateTmp", "PrivateDevices", "PrivateUsers", "PrivateMounts", "DevicePolicy", "RemoveIPC", "KeyringMode",
+            "RestartPreventExitStatus"})
 
     def test_an_enrolment_under_its_restrictions(self):
         user = []
