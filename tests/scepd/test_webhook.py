@@ -407,7 +407,7 @@ class Processes(WebhookCase):
         try:
             with open(f"/proc/{pid}/comm") as f:
                 return f.read().strip()
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):
             return None
 
     def asker(self):
