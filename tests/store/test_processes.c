@@ -57,6 +57,15 @@ static void fresh(void)
 #define WRITERS 3
 #define EACH 150
 
+static void all_end_well(const pid_t child[WRITERS])
+{
+    for (unsigned p = 0; p < WRITERS; p++) {
+        int status;
+        ck_assert_int_eq(waitpid(child[p], &status, 0), child[p]);
+        ck_assert_int_eq(status, 0);
+    }
+}
+
 START_TEST(making_at_once)
 {
     for (unsigned round = 0; round < 50; round++) {
@@ -70,11 +79,7 @@ START_TEST(making_at_once)
                 _exit(0);
             }
         }
-        for (unsigned p = 0; p < WRITERS; p++) {
-            int status;
-            ck_assert_int_eq(waitpid(child[p], &status, 0), child[p]);
-            ck_assert_int_eq(status, 0);
-        }
+        all_end_well(child);
         snprintf(file, sizeof file, "%s/data.mdb", dir);
         ck_assert_int_eq(unlink(file), 0);
         snprintf(file, sizeof file, "%s/lock.mdb", dir);
@@ -96,11 +101,7 @@ START_TEST(writing_at_once)
             _exit(0);
         }
     }
-    for (unsigned p = 0; p < WRITERS; p++) {
-        int status;
-        ck_assert_int_eq(waitpid(child[p], &status, 0), child[p]);
-        ck_assert_int_eq(status, 0);
-    }
+    all_end_well(child);
     st = store_at(dir, MAP_SMALL);
     struct store_stats stats;
     ok(store_stats(st, &stats, &err));
