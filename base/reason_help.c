@@ -199,7 +199,8 @@ static const struct reason_help helps[REASON_COUNT] = {
          "If it is to have a new one: a new key, and scepctl challenge new {for}.", NULL},
     [REASON_RENEWAL_DISABLED] =
         {"The device renews, and the endpoint does not.",
-         "renewal = true at endpoint {endpoint}, or scepctl challenge new {for}.", NULL},
+         "renewal = true at endpoint {endpoint}, or scepctl challenge new {for}.",
+         NULL},
     [REASON_RENEWAL_SIGNER_REVOKED] =
         {"The certificate with which the device wants to renew was revoked or is on hold.",
          "scepctl cert show {signer} tells when, why and by whom. If the device is to go on: "
@@ -209,7 +210,8 @@ static const struct reason_help helps[REASON_COUNT] = {
          "%PKI-6-CERTREJECT; strongSwan: failInfo badCertId; certmonger: CA_REJECTED"},
     [REASON_RENEWAL_SIGNER_EXPIRED] =
         {"The device was off for longer than its certificate and the grace after it.",
-         "scepctl challenge new {for}; or a longer renew_grace in template {template}.", NULL},
+         "scepctl challenge new {for}; or a longer renew_grace in template {template}.",
+         NULL},
     [REASON_RENEWAL_SIGNER_UNKNOWN] =
         {"The certificate that signs the renewal is not in this store: issued by another "
          "authority, at another endpoint, "
@@ -366,21 +368,17 @@ static const struct reason_help helps[REASON_COUNT] = {
          "valid until its clock is right.",
          "Set the device's clock (NTP); a longer backdate in template {template} forgives more.",
          "the certificate arrives and is \"not yet valid\" or is not used"},
-    [REASON_UPSTREAM_UNAVAILABLE] = {"The endpoint hands everything on to another server (upstream "
-                                     "in scepd.conf), and that one could not be "
-                                     "reached, was too slow, or answered with something that is "
-                                     "not SCEP. The detail tells which.",
-                                     "scepctl probe URL with the upstream's URL, on this machine; "
-                                     "docs/UPSTREAM.md has the usual causes.",
-                                     "as for a server that is busy: HTTP 503 with Retry-After"},
-    [REASON_UPSTREAM_REFUSED] = {"The other server has said no: with a CertRep FAILURE or HTTP 4xx "
-                                 "to a device; or, asked for a challenge, that "
-                                 "its password cache is full, or that user or password are wrong "
-                                 "or lack a permission there.",
-                                 "The other server's own log tells why. A full cache: wait until "
-                                 "passwords there expire, or raise PasswordMax; "
-                                 "docs/UPSTREAM.md has the others.",
-                                 "whatever the other server sent"},
+    [REASON_UPSTREAM_UNAVAILABLE] =
+        {"The endpoint hands everything on to another server (upstream in scepd.conf), and that one could not be "
+         "reached, was too slow, or answered with something that is not SCEP. The detail tells which.",
+         "scepctl probe URL with the upstream's URL, on this machine; docs/UPSTREAM.md has the usual causes.",
+         "as for a server that is busy: HTTP 503 with Retry-After"},
+    [REASON_UPSTREAM_REFUSED] =
+        {"The other server has said no: with a CertRep FAILURE or HTTP 4xx to a device; or, asked for a challenge, that "
+         "its password cache is full, or that user or password are wrong or lack a permission there.",
+         "The other server's own log tells why. A full cache: wait until passwords there expire, or raise PasswordMax; "
+         "docs/UPSTREAM.md has the others.",
+         "whatever the other server sent"},
     [REASON_PROFILE_UNFIT] = {"Every kind of profile has things that it has no words for: a key "
                               "size that the client cannot make, an "
                               "alternative name of a form that it does not know, a character that "

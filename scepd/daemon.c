@@ -302,8 +302,8 @@ static void on_tick(evutil_socket_t fd, short what, void *daemon)
 {
     struct daemon *d = daemon;
     int64_t now = time(NULL);
-    store_in_place(
-        d->store); /* or what is only read would still be told from a file that is gone */
+    /* Or what is only read would still be told from a file that is gone. */
+    store_in_place(d->store);
     scep_http_tick(&d->http, now);
     scep_relay_tick(d->relay, now);
     ocsp_http_tick(&d->ocsp, now);

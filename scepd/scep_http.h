@@ -1,6 +1,5 @@
-/* SCEP over HTTP: takes whole requests from http.h, answers from memory what needs no thought,
- * hands PKIOperations to the service pool and sends what comes back.  Loop thread only, but for
- * scep_http_done. */
+/* SCEP over HTTP: takes whole requests from http.h, answers from memory what needs no thought, hands PKIOperations to
+ * the service pool and sends what comes back.  Loop thread only, but for scep_http_done. */
 #pragma once
 
 #include "scepd/attempts.h"
@@ -22,23 +21,22 @@ struct scep_http {
     struct service_pool *pool;
     struct upkeep *upkeep;
     const struct service_ops *ops;
-    struct scep_relay *relay;  /* for endpoints with an upstream; NULL: there are none */
-    struct outbox *outbox;     /* NULL: nobody is told of refusals */
-    struct attempts *attempts; /* NULL: none are kept */
+    struct scep_relay *relay;               /* for endpoints with an upstream; NULL: there are none */
+    struct outbox *outbox;                  /* NULL: nobody is told of refusals */
+    struct attempts *attempts;              /* NULL: none are kept */
     const struct log *log;
-    struct metrics *metrics; /* NULL: nothing is counted */
+    struct metrics *metrics;                /* NULL: nothing is counted */
     /* private */
     struct log_limit refused_limit, answered_limit;
-    struct log_limit
-        message_limit[METRIC_RESULTS]; /* of answers to SCEP messages, each result for itself */
-    unsigned sent_away;                /* answers with Retry-After */
+    struct log_limit message_limit[METRIC_RESULTS]; /* of answers to SCEP messages, each result for itself */
+    unsigned sent_away;                     /* answers with Retry-After */
     struct {
         const struct scep_endpoint *endpoint; /* NULL: none */
         enum metric_operation operation;
-        int64_t since_us; /* monotonic */
-    } asked;              /* what is being answered, for counting */
+        int64_t since_us;                     /* monotonic */
+    } asked;                                /* what is being answered, for counting */
     struct job_queue finished;
-    int wake; /* eventfd */
+    int wake;                               /* eventfd */
     struct event *woken;
 };
 
